@@ -1,0 +1,2 @@
+/** Loading a model under a policy and generating with it. */
+package dev.kvshare.apply;

@@ -1,0 +1,2 @@
+/** The decoder and its KV cache. */
+package dev.kvshare.runtime;

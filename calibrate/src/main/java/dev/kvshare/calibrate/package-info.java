@@ -1,0 +1,2 @@
+/** KV statistics, ranking and search. */
+package dev.kvshare.calibrate;

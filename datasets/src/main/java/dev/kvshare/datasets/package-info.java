@@ -1,0 +1,2 @@
+/** Text sources, sampling and token windows. */
+package dev.kvshare.datasets;

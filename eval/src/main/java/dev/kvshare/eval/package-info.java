@@ -1,0 +1,2 @@
+/** Perplexity, speed, memory and reports. */
+package dev.kvshare.eval;
