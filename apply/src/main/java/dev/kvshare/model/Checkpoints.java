@@ -1,0 +1,24 @@
+package dev.kvshare.model;
+
+import java.nio.file.Files;
+import java.nio.file.Path;
+
+/** Opens a model by what its path holds. */
+public final class Checkpoints {
+  private Checkpoints() {}
+
+  /**
+   * Opens a Hugging Face directory or a GGUF file.
+   *
+   * @throws CheckpointException when there is no model there or it cannot be used
+   */
+  public static Checkpoint open(Path directoryOrGguf) {
+    if (!Files.exists(directoryOrGguf)) {
+      throw new CheckpointException(
+          directoryOrGguf
+              + ": there is no such file or directory. Give a directory with config.json and"
+              + " *.safetensors, or a .gguf file.");
+    }
+    throw new UnsupportedModelException(directoryOrGguf + ": no format can be opened yet.");
+  }
+}
