@@ -1,0 +1,124 @@
+package dev.kvshare.policy;
+
+import java.util.List;
+
+/**
+ * Where a policy came from. Every scalar may be null in hand-written policies.
+ *
+ * @param strategy name of the search strategy
+ * @param threshold the mean cosine similarity that a map had to exceed
+ * @param similarity the mean cosine similarity of the final map
+ * @param dataset the calibration text
+ * @param samples number of samples run
+ * @param tokensPerSample tokens of a sample
+ * @param seed seed of everything random
+ * @param accepted the accepted steps, in order
+ * @param rejected the tested and refused steps, in order
+ */
+public record Calibration(
+    String strategy,
+    Double threshold,
+    Double similarity,
+    DatasetReference dataset,
+    Integer samples,
+    Integer tokensPerSample,
+    Long seed,
+    List<Candidate> accepted,
+    List<Candidate> rejected) {
+
+  /** Copies the lists and rounds to the digits that the policy file keeps. */
+  public Calibration {
+    threshold = Digits.round(threshold);
+    similarity = Digits.round(similarity);
+    accepted = List.copyOf(accepted);
+    rejected = List.copyOf(rejected);
+  }
+
+  /** Returns a builder with nothing set. */
+  public static Builder builder() {
+    return new Builder();
+  }
+
+  /** Collects the components of a {@link Calibration}. */
+  public static final class Builder {
+    private String strategy;
+    private Double threshold;
+    private Double similarity;
+    private DatasetReference dataset;
+    private Integer samples;
+    private Integer tokensPerSample;
+    private Long seed;
+    private List<Candidate> accepted = List.of();
+    private List<Candidate> rejected = List.of();
+
+    private Builder() {}
+
+    /** Sets the name of the search strategy. */
+    public Builder strategy(String value) {
+      strategy = value;
+      return this;
+    }
+
+    /** Sets the similarity that a map had to exceed. */
+    public Builder threshold(Double value) {
+      threshold = value;
+      return this;
+    }
+
+    /** Sets the similarity of the final map. */
+    public Builder similarity(Double value) {
+      similarity = value;
+      return this;
+    }
+
+    /** Sets the calibration text. */
+    public Builder dataset(DatasetReference value) {
+      dataset = value;
+      return this;
+    }
+
+    /** Sets the number of samples run. */
+    public Builder samples(Integer value) {
+      samples = value;
+      return this;
+    }
+
+    /** Sets the tokens of a sample. */
+    public Builder tokensPerSample(Integer value) {
+      tokensPerSample = value;
+      return this;
+    }
+
+    /** Sets the seed of everything random. */
+    public Builder seed(Long value) {
+      seed = value;
+      return this;
+    }
+
+    /** Sets the accepted steps, in order. */
+    public Builder accepted(List<Candidate> value) {
+      accepted = value;
+      return this;
+    }
+
+    /** Sets the refused steps, in order. */
+    public Builder rejected(List<Candidate> value) {
+      rejected = value;
+      return this;
+    }
+
+    /** Returns the record. */
+    public Calibration build() {
+      return new Calibration(
+          strategy,
+          threshold,
+          similarity,
+          dataset,
+          samples,
+          tokensPerSample,
+          seed,
+          accepted,
+          rejected);
+    }
+  }
+}

@@ -1,0 +1,18 @@
+package dev.kvshare.policy;
+
+/**
+ * One tested step of a search: {@code layer} reading the keys and values of {@code source}.
+ *
+ * @param layer the reader
+ * @param source the layer read from
+ * @param distance the rank value of the pair, or null where the strategy has none
+ * @param similarity mean cosine similarity of the last hidden states under the map with this step,
+ *     or null where it was not measured
+ */
+public record Candidate(int layer, int source, Double distance, Double similarity) {
+  /** Rounds to the digits that the policy file keeps. */
+  public Candidate {
+    distance = Digits.round(distance);
+    similarity = Digits.round(similarity);
+  }
+}

@@ -1,0 +1,154 @@
+package dev.kvshare.policy;
+
+import com.fasterxml.jackson.databind.node.JsonNodeFactory;
+import com.fasterxml.jackson.databind.node.ObjectNode;
+import java.util.List;
+
+/**
+ * A sharing map together with everything needed to apply it and to know where it came from.
+ *
+ * @param model the model it was made for
+ * @param map which layer reads whose keys and values
+ * @param slidingWindow tokens that {@code windowedLayers} keep, or null
+ * @param windowedLayers layers whose attention is restricted to {@code slidingWindow} tokens
+ * @param upward how prompts are processed when a source lies above its reader, else null
+ * @param repair the refitted weights, or null
+ * @param savings what the map saves
+ * @param calibration where the map came from, or null
+ * @param tool the program that wrote the policy, or null
+ * @param unknownFields fields of the file that this release does not know, nested as they were
+ *     found; written back unchanged
+ */
+public record Policy(
+    ModelIdentity model,
+    SharingMap map,
+    Integer slidingWindow,
+    List<Integer> windowedLayers,
+    UpwardReading upward,
+    RepairReference repair,
+    Savings savings,
+    Calibration calibration,
+    ToolVersion tool,
+    ObjectNode unknownFields) {
+
+  /** Checks that the parts agree with each other. */
+  public Policy {
+    windowedLayers = List.copyOf(windowedLayers);
+    unknownFields = unknownFields.deepCopy();
+    List<String> problems =
+        PolicyRules.problems(model, map, slidingWindow, windowedLayers, upward, savings);
+    if (!problems.isEmpty()) {
+      throw new IllegalArgumentException(String.join("; ", problems));
+    }
+  }
+
+  @Override
+  public ObjectNode unknownFields() {
+    return unknownFields.deepCopy();
+  }
+
+  /** Returns a builder of a policy of {@code map} for {@code model} with nothing else set. */
+  public static Builder builder(ModelIdentity model, SharingMap map) {
+    return new Builder(model, map);
+  }
+
+  /** Returns a builder that starts from this policy. */
+  public Builder toBuilder() {
+    return new Builder(model, map)
+        .window(slidingWindow, windowedLayers)
+        .upward(upward)
+        .repair(repair)
+        .savings(savings)
+        .calibration(calibration)
+        .tool(tool)
+        .unknownFields(unknownFields);
+  }
+
+  /**
+   * Checks that this policy was made for {@code found}.
+   *
+   * @throws PolicyMismatchException if the layers, the fingerprint or, where one side has no
+   *     fingerprint, any other known property differs
+   */
+  public void check(ModelIdentity found) {
+    PolicyRules.checkModel(model, found);
+  }
+
+  /** Collects the components of a {@link Policy}. */
+  public static final class Builder {
+    private final ModelIdentity model;
+    private final SharingMap map;
+    private Integer slidingWindow;
+    private List<Integer> windowedLayers = List.of();
+    private UpwardReading upward;
+    private RepairReference repair;
+    private Savings savings;
+    private Calibration calibration;
+    private ToolVersion tool;
+    private ObjectNode unknownFields = JsonNodeFactory.instance.objectNode();
+
+    private Builder(ModelIdentity model, SharingMap map) {
+      this.model = model;
+      this.map = map;
+      this.savings = Savings.of(model, map);
+    }
+
+    /** Restricts the attention of {@code layers} to {@code tokens} tokens. */
+    public Builder window(Integer tokens, List<Integer> layers) {
+      slidingWindow = tokens;
+      windowedLayers = layers;
+      return this;
+    }
+
+    /** Sets how prompts are processed when a source lies above its reader. */
+    public Builder upward(UpwardReading value) {
+      upward = value;
+      return this;
+    }
+
+    /** Sets the refitted weights. */
+    public Builder repair(RepairReference value) {
+      repair = value;
+      return this;
+    }
+
+    /** Replaces the savings that follow from the map and the model. */
+    public Builder savings(Savings value) {
+      savings = value;
+      return this;
+    }
+
+    /** Sets where the map came from. */
+    public Builder calibration(Calibration value) {
+      calibration = value;
+      return this;
+    }
+
+    /** Sets the program that writes the policy. */
+    public Builder tool(ToolVersion value) {
+      tool = value;
+      return this;
+    }
+
+    /** Sets the fields that are written as they are. */
+    public Builder unknownFields(ObjectNode value) {
+      unknownFields = value;
+      return this;
+    }
+
+    /** Returns the policy. */
+    public Policy build() {
+      return new Policy(
+          model,
+          map,
+          slidingWindow,
+          windowedLayers,
+          upward,
+          repair,
+          savings,
+          calibration,
+          tool,
+          unknownFields);
+    }
+  }
+}

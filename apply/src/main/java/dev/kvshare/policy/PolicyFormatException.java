@@ -1,0 +1,14 @@
+package dev.kvshare.policy;
+
+/**
+ * A policy file that cannot be read: not JSON, against the schema, or with sources that break a
+ * rule.
+ */
+public final class PolicyFormatException extends PolicyException {
+  private static final long serialVersionUID = 1L;
+
+  /** Creates the exception with its whole message. */
+  public PolicyFormatException(String message) {
+    super(message);
+  }
+}

@@ -1,0 +1,91 @@
+package dev.kvshare.policy;
+
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Objects;
+
+/** The rules between the parts of a policy that a schema cannot state. */
+final class PolicyRules {
+  /** Half a unit of the third decimal, the precision of {@code kv_fraction} in the file. */
+  private static final double FRACTION_TOLERANCE = 0.0005 + 1e-9;
+
+  private PolicyRules() {}
+
+  /** Returns every violated rule as a sentence that starts with the JSON path; empty if none. */
+  static List<String> problems(
+      ModelIdentity model,
+      SharingMap map,
+      Integer slidingWindow,
+      List<Integer> windowedLayers,
+      UpwardReading upward,
+      Savings savings) {
+    List<String> problems = new ArrayList<>();
+    if (map.layers() != model.layers()) {
+      problems.add(
+          "$.kv_source has %d entries, but $.model.num_hidden_layers is %d: one entry a layer is needed"
+              .formatted(map.layers(), model.layers()));
+    }
+    if (slidingWindow == null && !windowedLayers.isEmpty()) {
+      problems.add("$.windowed_layers names layers, but $.sliding_window is null: give its tokens");
+    }
+    for (int layer : windowedLayers) {
+      if (layer < 0 || layer >= map.layers()) {
+        problems.add(
+            "$.windowed_layers names layer %d: the layers are 0 to %d"
+                .formatted(layer, map.layers() - 1));
+      }
+    }
+    if (map.hasUpwardSources() && upward == null) {
+      problems.add(
+          "$.kv_source has a source above its reader, but $.upper is null: it must be"
+              + " {\"forward_passes\": N} or {\"sequential\": true}");
+    }
+    addSavingsProblems(problems, map, savings);
+    return problems;
+  }
+
+  private static void addSavingsProblems(List<String> problems, SharingMap map, Savings savings) {
+    if (savings.keyValueLayers() != map.ownedLayers()) {
+      problems.add(
+          "$.savings.kv_layers is %d, but $.kv_source leaves %d of %d layers with a cache"
+              .formatted(savings.keyValueLayers(), map.ownedLayers(), map.layers()));
+    }
+    double fraction = (double) map.ownedLayers() / map.layers();
+    if (Math.abs(savings.keyValueFraction() - fraction) > FRACTION_TOLERANCE) {
+      problems.add(
+          "$.savings.kv_fraction is %s, but $.kv_source gives %.3f"
+              .formatted(savings.keyValueFraction(), fraction));
+    }
+  }
+
+  /** Refuses a model that is not the one the policy was made for. */
+  static void checkModel(ModelIdentity expected, ModelIdentity found) {
+    List<String> differences = new ArrayList<>();
+    if (expected.layers() != found.layers()) {
+      differences.add("%d layers against %d".formatted(expected.layers(), found.layers()));
+    }
+    boolean bothFingerprints = expected.fingerprint() != null && found.fingerprint() != null;
+    if (bothFingerprints) {
+      addDifference(differences, "fingerprint", expected.fingerprint(), found.fingerprint());
+    }
+    addDifference(differences, "model_type", expected.modelType(), found.modelType());
+    addDifference(differences, "num_attention_heads", expected.queryHeads(), found.queryHeads());
+    addDifference(
+        differences, "num_key_value_heads", expected.keyValueHeads(), found.keyValueHeads());
+    addDifference(differences, "head_dim", expected.headSize(), found.headSize());
+    if (!differences.isEmpty()) {
+      throw new PolicyMismatchException(
+          "The policy was made for another model (policy against model: %s). Use the model it was"
+                  .formatted(String.join(", ", differences))
+              + " made for, run `kvshare calibrate` on this model, or apply it all the same with"
+              + " --force, which needs the same number of layers.");
+    }
+  }
+
+  private static void addDifference(
+      List<String> differences, String name, Object expected, Object found) {
+    if (expected != null && found != null && !Objects.equals(expected, found)) {
+      differences.add("%s %s against %s".formatted(name, expected, found));
+    }
+  }
+}
