@@ -1,0 +1,36 @@
+package dev.kvshare.model.family;
+
+/**
+ * The attention of one layer. Letters: Hq query heads, Hkv key/value heads, D head size.
+ *
+ * @param queryHeads Hq, a multiple of Hkv
+ * @param keyValueHeads Hkv
+ * @param headSize D
+ * @param scale multiplies the scores
+ * @param softCap bounds the scores to (-softCap, softCap) by tanh; 0 for none
+ * @param window keys that a query sees, itself included; 0 for all
+ * @param rotary rotary embedding, null for none
+ * @param queryKeyNorm normalisation of queries and keys before the rotation
+ */
+public record AttentionSpec(
+    int queryHeads,
+    int keyValueHeads,
+    int headSize,
+    double scale,
+    double softCap,
+    int window,
+    RotarySpec rotary,
+    QueryKeyNorm queryKeyNorm) {
+
+  /** Where queries and keys are normalised. */
+  public enum QueryKeyNorm {
+    /** Not at all. */
+    NONE,
+    /** Over the head size, one weight for all heads (Qwen 3). */
+    PER_HEAD,
+    /** Over the head size, one weight for each head (StableLM 2 12B). */
+    EACH_HEAD,
+    /** Over the whole projection (OLMo 2). */
+    WHOLE
+  }
+}

@@ -1,0 +1,20 @@
+package dev.kvshare.model.family;
+
+import dev.kvshare.model.ModelConfig;
+import java.util.Set;
+
+/** A family of decoder-only models: reads its {@code config.json} and names its tensors. */
+public interface ModelFamily {
+
+  /** The values of {@code model_type} that this family reads. */
+  Set<String> modelTypes();
+
+  /**
+   * Describes the model.
+   *
+   * @param config its {@code config.json}
+   * @throws dev.kvshare.model.UnsupportedModelException when a key asks for something that the
+   *     decoder does not compute
+   */
+  ModelSpec spec(ModelConfig config);
+}

@@ -1,0 +1,105 @@
+package dev.kvshare.model.family;
+
+import dev.kvshare.policy.SharingMap;
+import java.util.List;
+import java.util.Map;
+import java.util.Objects;
+
+/**
+ * What a checkpoint computes, for every family. Letters: V vocabulary, E hidden size, Hq query
+ * heads, Hkv key/value heads, D head size, F intermediate size, L layers, P positions.
+ *
+ * @param modelType {@code model_type} of the configuration
+ * @param vocabularySize V
+ * @param hiddenSize E
+ * @param maxPositions the longest sequence that the model was made for
+ * @param embeddingScale multiplies the token embedding
+ * @param positionOffset rows before the first learned position (OPT: 2); unused without them
+ * @param finalNorm the norm before the head; null for none
+ * @param logitScale multiplies the logits
+ * @param logitSoftCap bounds the logits by tanh; 0 for none
+ * @param blocks the layers, bottom first
+ * @param weights the tensors outside the layers by role
+ */
+public record ModelSpec(
+    String modelType,
+    int vocabularySize,
+    int hiddenSize,
+    int maxPositions,
+    double embeddingScale,
+    int positionOffset,
+    NormSpec finalNorm,
+    double logitScale,
+    double logitSoftCap,
+    List<BlockSpec> blocks,
+    Map<WeightRole, WeightSpec> weights) {
+
+  /** Copies the collections. */
+  public ModelSpec {
+    blocks = List.copyOf(blocks);
+    weights = Map.copyOf(weights);
+  }
+
+  /** L. */
+  public int layers() {
+    return blocks.size();
+  }
+
+  /** Hq of the first layer (the same in all supported families). */
+  public int queryHeads() {
+    return blocks.get(0).attention().queryHeads();
+  }
+
+  /** Hkv of the first layer (the same in all supported families). */
+  public int keyValueHeads() {
+    return blocks.get(0).attention().keyValueHeads();
+  }
+
+  /** D of the first layer (the same in all supported families). */
+  public int headSize() {
+    return blocks.get(0).attention().headSize();
+  }
+
+  /** Whether the output head is the embedding. */
+  public boolean tiedHead() {
+    return !weights.containsKey(WeightRole.HEAD);
+  }
+
+  /**
+   * Bytes of keys and values that one token adds to the cache of one sequence.
+   *
+   * @param map which layers keep their own
+   * @param bytesPerElement 4 for float32, 2 for bfloat16 and float16
+   */
+  public long kvBytesPerToken(SharingMap map, int bytesPerElement) {
+    long bytes = 0;
+    for (int layer : map.owners()) {
+      AttentionSpec attention = blocks.get(layer).attention();
+      bytes += 2L * attention.keyValueHeads() * attention.headSize() * bytesPerElement;
+    }
+    return bytes;
+  }
+
+  /**
+   * Whether {@code layer} may read the keys and values of {@code source}: the same key/value heads
+   * and head size, the same window (both full or both sliding alike) and the same rotary embedding.
+   */
+  public boolean mayShare(int layer, int source) {
+    return mayShare(layer, source, false);
+  }
+
+  /**
+   * As {@link #mayShare(int, int)}.
+   *
+   * @param acrossKinds also between sliding and full layers, whose rotary embeddings may differ
+   */
+  public boolean mayShare(int layer, int source, boolean acrossKinds) {
+    AttentionSpec reader = blocks.get(layer).attention();
+    AttentionSpec owner = blocks.get(source).attention();
+    boolean sameShape =
+        reader.keyValueHeads() == owner.keyValueHeads() && reader.headSize() == owner.headSize();
+    boolean sameKind =
+        reader.window() == owner.window() && Objects.equals(reader.rotary(), owner.rotary());
+    return sameShape && (sameKind || acrossKinds);
+  }
+}
