@@ -1,0 +1,34 @@
+package dev.kvshare.calibrate;
+
+/** Told how a calibration goes on, in the calibrating thread; it returns quickly. */
+public interface CalibrationListener {
+  CalibrationListener NONE = progress -> {};
+
+  void progressed(Progress progress);
+
+  /** Something that the user should know although the calibration goes on. */
+  default void warned(String message) {}
+
+  /** What is being done. */
+  enum Phase {
+    /** The unshared model runs the samples; {@code done} and {@code total} count layers. */
+    CAPTURE,
+    /** Distances are computed; {@code total} is 1. */
+    RANK,
+    /** Candidates are tested; {@code done} and {@code total} count ranked pairs. */
+    SEARCH
+  }
+
+  /**
+   * A moment of a calibration.
+   *
+   * @param phase what is being done
+   * @param done how much of the phase is done
+   * @param total how much there is at most: a search ends earlier when it reaches its size
+   * @param sharedLayers layers that share in the best map so far
+   * @param wantedLayers layers that are to share
+   * @param similarity similarity of the best map so far, 1 while no layer shares
+   */
+  record Progress(
+      Phase phase, int done, int total, int sharedLayers, int wantedLayers, double similarity) {}
+}

@@ -1,0 +1,21 @@
+package dev.kvshare.calibrate;
+
+import dev.kvshare.policy.Policy;
+
+/**
+ * A finished calibration.
+ *
+ * @param policy the best map found with its provenance
+ * @param settings what was asked for
+ * @param statistics what the unshared model gave; can be kept with {@link StatisticsFile}
+ * @param outcome the search in detail; {@link SearchOutcome#reached} tells whether the policy has
+ *     the size that was asked for
+ */
+public record CalibrationResult(
+    Policy policy, CalibrationSettings settings, KvStatistics statistics, SearchOutcome outcome) {
+
+  /** The result in one paragraph, with what to do when the size was not reached. */
+  public String summary() {
+    return ResultText.summary(this);
+  }
+}

@@ -1,0 +1,122 @@
+package dev.kvshare.calibrate;
+
+import java.nio.file.Path;
+
+/**
+ * What a calibration is to find and how.
+ *
+ * @param order the search strategy
+ * @param budget how much of the KV cache the policy may keep
+ * @param threshold mean cosine similarity, from -1 to 1, that an accepted map exceeds
+ * @param seed written to the policy; the random order was made with it
+ * @param maxStateBytes most bytes of hidden states kept for resuming candidates; what does not fit
+ *     is computed again
+ * @param maxBatchTokens most tokens that run through the model at once
+ * @param journal file of the progress of the search, or null for none
+ * @param resume whether to go on where the journal ends, if it exists
+ */
+public record CalibrationSettings(
+    CandidateOrder order,
+    KvBudget budget,
+    double threshold,
+    long seed,
+    long maxStateBytes,
+    int maxBatchTokens,
+    Path journal,
+    boolean resume) {
+  /** The threshold of the reference implementation. */
+  public static final double DEFAULT_THRESHOLD = 0.5;
+
+  public CalibrationSettings {
+    if (!(threshold >= -1 && threshold <= 1)) {
+      throw new CalibrationUsageException(
+          "The threshold is a cosine similarity from -1 to 1, not "
+              + threshold
+              + "; the usual one is "
+              + DEFAULT_THRESHOLD
+              + ".");
+    }
+    if (maxStateBytes < 0 || maxBatchTokens < 1) {
+      throw new CalibrationUsageException(
+          "The memory for hidden states must be at least 0 bytes and a batch at least 1 token, not %d and %d."
+              .formatted(maxStateBytes, maxBatchTokens));
+    }
+    if (resume && journal == null) {
+      throw new CalibrationUsageException(
+          "A calibration can only be resumed from its journal, and none is named.");
+    }
+  }
+
+  /** The reference settings: dissimilar layers first, threshold 0.5, 70 % kept, no journal. */
+  public static Builder builder() {
+    return new Builder();
+  }
+
+  /** Collects the components of {@link CalibrationSettings}, starting from the defaults. */
+  public static final class Builder {
+    private CandidateOrder order = new DissimilarOrder();
+    private KvBudget budget = KvBudget.DEFAULT;
+    private double threshold = DEFAULT_THRESHOLD;
+    private long seed;
+    private long maxStateBytes = 2L << 30;
+    private int maxBatchTokens = 4096;
+    private Path journal;
+    private boolean resume;
+
+    private Builder() {}
+
+    /** Sets the search strategy. */
+    public Builder order(CandidateOrder value) {
+      order = value;
+      return this;
+    }
+
+    /** Sets how much of the KV cache the policy may keep. */
+    public Builder budget(KvBudget value) {
+      budget = value;
+      return this;
+    }
+
+    /** Sets the similarity that an accepted map exceeds. */
+    public Builder threshold(double value) {
+      threshold = value;
+      return this;
+    }
+
+    /** Sets the seed that is written to the policy. */
+    public Builder seed(long value) {
+      seed = value;
+      return this;
+    }
+
+    /** Sets the most bytes of hidden states kept for resuming. */
+    public Builder maxStateBytes(long value) {
+      maxStateBytes = value;
+      return this;
+    }
+
+    /** Sets the most tokens that run through the model at once. */
+    public Builder maxBatchTokens(int value) {
+      maxBatchTokens = value;
+      return this;
+    }
+
+    /** Sets the file of the progress of the search. */
+    public Builder journal(Path value) {
+      journal = value;
+      return this;
+    }
+
+    /** Goes on where the journal ends. */
+    public Builder resume(boolean value) {
+      resume = value;
+      return this;
+    }
+
+    /** Returns the settings. */
+    public CalibrationSettings build() {
+      return new CalibrationSettings(
+          order, budget, threshold, seed, maxStateBytes, maxBatchTokens, journal, resume);
+    }
+  }
+}

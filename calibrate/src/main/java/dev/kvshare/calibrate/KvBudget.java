@@ -1,0 +1,180 @@
+package dev.kvshare.calibrate;
+
+import java.util.Locale;
+import java.util.regex.Matcher;
+import java.util.regex.Pattern;
+
+/** How much of the KV cache a policy may keep, in one of the ways in which people say it. */
+public sealed interface KvBudget {
+
+  /** What is kept when nothing is said: 70 % of the KV cache. */
+  KvBudget DEFAULT = new Fraction(0.7);
+
+  /**
+   * The smallest number of layers that must share to stay within this budget.
+   *
+   * @param layers layers of the model
+   * @param bytesPerToken bytes of keys and values a token while no layer shares
+   */
+  int layersToShare(int layers, long bytesPerToken);
+
+  /** This many layers read another layer's keys and values ({@code --share-layers}). */
+  record SharedLayers(int count) implements KvBudget {
+    public SharedLayers {
+      requirePositive(count >= 0, "the number of shared layers", count);
+    }
+
+    @Override
+    public int layersToShare(int layers, long bytesPerToken) {
+      if (count >= layers) {
+        throw new CalibrationUsageException(
+            "Cannot share %d layers of a model with %d: at least one layer must keep its own keys and values, so ask for 0 to %d."
+                .formatted(count, layers, layers - 1));
+      }
+      return count;
+    }
+
+    @Override
+    public String toString() {
+      return "share " + count + (count == 1 ? " layer" : " layers");
+    }
+  }
+
+  /** At most this many layers keep their own keys and values. */
+  record KeptLayers(int count) implements KvBudget {
+    public KeptLayers {
+      requirePositive(count >= 1, "the number of layers kept", count);
+    }
+
+    @Override
+    public int layersToShare(int layers, long bytesPerToken) {
+      if (count > layers) {
+        throw new CalibrationUsageException(
+            "A KV budget of %d layers is more than the model has: it has %d, so ask for 1 to %d layers."
+                .formatted(count, layers, layers));
+      }
+      return layers - count;
+    }
+
+    @Override
+    public String toString() {
+      return "keep " + count + (count == 1 ? " layer" : " layers");
+    }
+  }
+
+  /** At most this fraction, in (0, 1], of the layers keeps its own keys and values. */
+  record Fraction(double fraction) implements KvBudget {
+    /** So that 0.7 of 30 layers is 21 although 0.7 * 30 is just below it in binary. */
+    private static final double ROUNDING = 1e-9;
+
+    public Fraction {
+      requirePositive(fraction > 0 && fraction <= 1, "the fraction of the KV cache", fraction);
+    }
+
+    @Override
+    public int layersToShare(int layers, long bytesPerToken) {
+      int kept = (int) Math.floor(fraction * layers + ROUNDING);
+      if (kept < 1) {
+        throw new CalibrationUsageException(
+            "A KV budget of %s of %d layers keeps not even one layer: ask for at least %s."
+                .formatted(fraction, layers, Math.ceil(1000.0 / layers) / 1000));
+      }
+      return layers - kept;
+    }
+
+    @Override
+    public String toString() {
+      return String.format(Locale.ROOT, "keep %s %%", Math.round(fraction * 10000) / 100.0);
+    }
+  }
+
+  /** At most this many bytes of keys and values a token, in the cache's element type. */
+  record BytesPerToken(long bytes) implements KvBudget {
+    public BytesPerToken {
+      requirePositive(bytes >= 1, "the bytes per token", bytes);
+    }
+
+    @Override
+    public int layersToShare(int layers, long bytesPerToken) {
+      // Layers of one model cache the same number of bytes wherever they may share.
+      long layerBytes = bytesPerToken / layers;
+      if (bytes < layerBytes) {
+        throw new CalibrationUsageException(
+            "A KV budget of %d bytes per token is less than one layer needs (%d): ask for %d to %d bytes."
+                .formatted(bytes, layerBytes, layerBytes, bytesPerToken));
+      }
+      return (int) (layers - Math.min(layers, bytes / layerBytes));
+    }
+
+    @Override
+    public String toString() {
+      return "keep " + bytes + " bytes per token";
+    }
+  }
+
+  /**
+   * Reads {@code 0.7} or {@code 70%} (of the cache), {@code 21 layers} or {@code 21l} (kept),
+   * {@code 9216B} or {@code 9KiB} (per token).
+   */
+  static KvBudget parse(String text) {
+    Matcher matcher = Syntax.BUDGET.matcher(text.strip().toLowerCase(Locale.ROOT));
+    if (matcher.matches()) {
+      String number = matcher.group(1);
+      String unit = matcher.group(2);
+      try {
+        switch (unit) {
+          case "":
+            if (Double.parseDouble(number) <= 1) {
+              return new Fraction(Double.parseDouble(number));
+            }
+            break;
+          case "%":
+            return new Fraction(Double.parseDouble(number) / 100);
+          case "l", "layer", "layers":
+            return new KeptLayers(Integer.parseInt(number));
+          default:
+            return new BytesPerToken(
+                Math.multiplyExact(Long.parseLong(number), Syntax.bytesOf(unit)));
+        }
+      } catch (NumberFormatException | ArithmeticException e) {
+        throw new CalibrationUsageException(Syntax.message(text));
+      }
+    }
+    throw new CalibrationUsageException(Syntax.message(text));
+  }
+
+  private static void requirePositive(boolean holds, String what, Number found) {
+    if (!holds) {
+      throw new CalibrationUsageException(
+          "Not a KV budget: "
+              + what
+              + " cannot be "
+              + found
+              + ". Give a fraction above 0 and up to 1 such as 0.7, at least one layer such as \"21"
+              + " layers\", or at least one byte per token such as 9216B.");
+    }
+  }
+
+  /** The grammar of {@link #parse}. */
+  final class Syntax {
+    private static final Pattern BUDGET =
+        Pattern.compile("(\\d+(?:\\.\\d+)?|\\.\\d+)\\s*(|%|l|layers?|b|bytes?|kib|mib)");
+
+    private Syntax() {}
+
+    private static long bytesOf(String unit) {
+      return switch (unit) {
+        case "kib" -> 1L << 10;
+        case "mib" -> 1L << 20;
+        default -> 1;
+      };
+    }
+
+    private static String message(String text) {
+      return "Not a KV budget: \""
+          + text
+          + "\". Give what the policy may keep: a fraction up to 1 such as 0.7 or 70%, a number of"
+          + " layers such as \"21 layers\" or 21l, or bytes per token such as 9216B or 9KiB.";
+    }
+  }
+}
