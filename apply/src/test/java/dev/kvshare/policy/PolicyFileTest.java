@@ -1,0 +1,187 @@
+package dev.kvshare.policy;
+
+import static org.junit.jupiter.api.Assertions.assertArrayEquals;
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertNull;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import com.fasterxml.jackson.databind.JsonNode;
+import com.fasterxml.jackson.databind.ObjectMapper;
+import java.io.IOException;
+import java.io.InputStream;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.List;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.ValueSource;
+
+class PolicyFileTest {
+  @TempDir Path folder;
+
+  /** A policy with every field, as release 0.1.0 writes it to complete-0.1.0.json. */
+  private static Policy complete() {
+    ModelIdentity model =
+        new ModelIdentity("llama", 6, 9, 3, 64, "sha256:" + "0123456789abcdef".repeat(4));
+    return Policy.builder(model, SharingMap.of(0, 1, 2, 0, 4, 1))
+        .window(256, List.of(1, 4))
+        .repair(
+            new RepairReference(
+                "policy.safetensors",
+                "ab".repeat(32),
+                List.of(
+                    "model.layers.3.self_attn.o_proj.weight",
+                    "model.layers.5.self_attn.o_proj.weight")))
+        .calibration(
+            Calibration.builder()
+                .strategy("dissimilar")
+                .threshold(0.5)
+                .similarity(0.71234567891234)
+                .dataset(new DatasetReference("parlour-calibration", "cd".repeat(32)))
+                .samples(30)
+                .tokensPerSample(64)
+                .seed(0L)
+                .accepted(
+                    List.of(
+                        new Candidate(3, 0, 12.0625, 0.875), new Candidate(5, 1, 1.0 / 3, 0.75)))
+                .rejected(List.of(new Candidate(4, 2, 2e-9, null)))
+                .build())
+        .tool(new ToolVersion("kvshare", "0.1.0"))
+        .build();
+  }
+
+  private static byte[] golden(String name) throws IOException {
+    try (InputStream in = PolicyFileTest.class.getResourceAsStream(name)) {
+      return in.readAllBytes();
+    }
+  }
+
+  private static Policy readGolden(String name) throws IOException {
+    return PolicyFile.fromBytes(golden(name), name);
+  }
+
+  @Test
+  void writesTheBytesOfTheFirstRelease() throws IOException {
+    assertEquals(
+        new String(golden("complete-0.1.0.json"), StandardCharsets.UTF_8),
+        new String(PolicyFile.toBytes(complete()), StandardCharsets.UTF_8));
+  }
+
+  @Test
+  void readsWhatItWrites() {
+    Path file = folder.resolve("policy.json");
+    PolicyFile.write(complete(), file);
+
+    assertEquals(complete(), PolicyFile.read(file));
+  }
+
+  @Test
+  void readsAMinimalPolicy() throws IOException {
+    Policy policy = readGolden("minimal.json");
+
+    assertEquals(SharingMap.of(0, 1, 1, 3), policy.map());
+    assertEquals(ModelIdentity.ofLayers(4), policy.model());
+    assertEquals(new Savings(3, 0.75, 0), policy.savings());
+    assertNull(policy.calibration());
+    assertNull(policy.tool());
+  }
+
+  @Test
+  void readsAPolicyWrittenByHand() throws IOException {
+    Policy policy = readGolden("by-hand.json");
+
+    assertEquals(SharingMap.of(0, 1, 2, 0, 4, 1), policy.map());
+    assertEquals("by hand", policy.calibration().strategy());
+    assertNull(policy.calibration().threshold());
+    assertEquals(0.91, policy.calibration().accepted().get(1).similarity());
+  }
+
+  @Test
+  void readsUpwardSourcesAndALaterMinorVersion() throws IOException {
+    Policy policy = readGolden("upward.json");
+
+    assertTrue(policy.map().hasUpwardSources());
+    assertEquals(new UpwardReading.Parallel(7), policy.upward());
+    assertEquals(128, policy.slidingWindow());
+    assertEquals(List.of(0, 5), policy.windowedLayers());
+  }
+
+  @ParameterizedTest
+  @ValueSource(strings = {"minimal.json", "by-hand.json", "upward.json", "complete-0.1.0.json"})
+  void keepsEveryFieldAndSettlesAfterOneRoundTrip(String name) throws IOException {
+    byte[] bytes = golden(name);
+    byte[] once = PolicyFile.toBytes(PolicyFile.fromBytes(bytes, name));
+    byte[] twice = PolicyFile.toBytes(PolicyFile.fromBytes(once, name));
+
+    assertArrayEquals(once, twice);
+    String text = new String(bytes, StandardCharsets.UTF_8);
+    JsonNode before = new ObjectMapper().readTree(text.substring(text.indexOf('{')));
+    assertContains(before, new ObjectMapper().readTree(once), "$");
+  }
+
+  private static void assertContains(JsonNode expected, JsonNode found, String path) {
+    if (expected.isObject()) {
+      expected
+          .properties()
+          .forEach(
+              field ->
+                  assertContains(
+                      field.getValue(), found.path(field.getKey()), path + "." + field.getKey()));
+    } else if (expected.isArray()) {
+      assertEquals(expected.size(), found.size(), path);
+      for (int i = 0; i < expected.size(); i++) {
+        assertContains(expected.get(i), found.get(i), path + "[" + i + "]");
+      }
+    } else if (expected.isNumber()) {
+      assertEquals(expected.doubleValue(), found.doubleValue(), 0, path);
+    } else if (!expected.isNull() && !path.equals("$.schema")) {
+      assertEquals(expected, found, path);
+    }
+  }
+
+  @Test
+  void changingAPartKeepsUnknownFields() throws IOException {
+    Policy policy =
+        readGolden("by-hand.json").toBuilder().tool(new ToolVersion("kvshare", "9")).build();
+
+    JsonNode tree = new ObjectMapper().readTree(PolicyFile.toBytes(policy));
+    assertEquals("Zoë", tree.at("/author/name").asText());
+    assertEquals("looked alike", tree.at("/calibration/accepted/0/why").asText());
+    assertEquals("9", tree.at("/tool/version").asText());
+  }
+
+  @Test
+  void writesEmptyAndLargeNumbers() {
+    Policy policy =
+        complete().toBuilder()
+            .calibration(
+                Calibration.builder().similarity(-0.0).threshold(123456789012.0).seed(-5L).build())
+            .build();
+
+    String text = new String(PolicyFile.toBytes(policy), StandardCharsets.UTF_8);
+    assertTrue(text.contains("\"similarity\": 0,"), text);
+    assertTrue(text.contains("\"threshold\": 123456789000"), text);
+    assertEquals(policy, PolicyFile.fromBytes(PolicyFile.toBytes(policy), "test"));
+  }
+
+  @Test
+  void theSchemaAcceptsWhatIsWritten() throws IOException {
+    assertEquals(
+        List.of(),
+        PolicySchema.problems(new ObjectMapper().readTree(PolicyFile.toBytes(complete()))));
+  }
+
+  @Test
+  void replacesAnOlderPolicy() throws IOException {
+    Path file = folder.resolve("policy.json");
+    Files.writeString(file, "old");
+    PolicyFile.write(complete(), file);
+
+    assertEquals(complete(), PolicyFile.read(file));
+    try (var files = Files.list(folder)) {
+      assertEquals(List.of(file), files.toList());
+    }
+  }
+}

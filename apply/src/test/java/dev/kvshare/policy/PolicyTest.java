@@ -1,0 +1,68 @@
+package dev.kvshare.policy;
+
+import static org.junit.jupiter.api.Assertions.assertDoesNotThrow;
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import org.junit.jupiter.api.Test;
+
+class PolicyTest {
+  private static final String ONE = "sha256:" + "1".repeat(64);
+  private static final String TWO = "sha256:" + "2".repeat(64);
+
+  private static ModelIdentity model(int layers, String fingerprint) {
+    return new ModelIdentity("llama", layers, 4, 2, 16, fingerprint);
+  }
+
+  private static Policy policy(ModelIdentity model) {
+    return Policy.builder(model, SharingMap.identity(model.layers()).withShared(2, 0)).build();
+  }
+
+  @Test
+  void computesItsSavings() {
+    Savings savings = policy(model(3, ONE)).savings();
+
+    assertEquals(new Savings(2, 0.667, 2 * 2 * 2 * 16 * 2), savings);
+  }
+
+  @Test
+  void acceptsItsOwnModelAndPartlyKnownOnes() {
+    assertDoesNotThrow(() -> policy(model(3, ONE)).check(model(3, ONE)));
+    assertDoesNotThrow(() -> policy(model(3, null)).check(model(3, ONE)));
+    assertDoesNotThrow(() -> policy(ModelIdentity.ofLayers(3)).check(model(3, TWO)));
+  }
+
+  @Test
+  void refusesAnotherModelNamingBothFingerprintsAndTheWayOut() {
+    PolicyMismatchException error =
+        assertThrows(
+            PolicyMismatchException.class, () -> policy(model(3, ONE)).check(model(3, TWO)));
+
+    assertTrue(
+        error.getMessage().contains("fingerprint " + ONE + " against " + TWO), error.getMessage());
+    assertTrue(error.getMessage().contains("--force"), error.getMessage());
+    assertTrue(error.getMessage().contains("kvshare calibrate"), error.getMessage());
+  }
+
+  @Test
+  void refusesAnotherShape() {
+    ModelIdentity other = new ModelIdentity("qwen2", 4, 4, 1, 16, null);
+    PolicyMismatchException error =
+        assertThrows(PolicyMismatchException.class, () -> policy(model(3, ONE)).check(other));
+
+    assertTrue(
+        error
+            .getMessage()
+            .contains(
+                "3 layers against 4, model_type llama against qwen2, num_key_value_heads 2 against 1"),
+        error.getMessage());
+  }
+
+  @Test
+  void refusesAMapOfAnotherLength() {
+    assertThrows(
+        IllegalArgumentException.class,
+        () -> Policy.builder(model(3, ONE), SharingMap.identity(4)).build());
+  }
+}
