@@ -1,5 +1,6 @@
 package dev.kvshare.model;
 
+import dev.kvshare.model.safetensors.SafetensorsDirectory;
 import java.nio.file.Files;
 import java.nio.file.Path;
 
@@ -19,6 +20,9 @@ public final class Checkpoints {
               + ": there is no such file or directory. Give a directory with config.json and"
               + " *.safetensors, or a .gguf file.");
     }
-    throw new UnsupportedModelException(directoryOrGguf + ": no format can be opened yet.");
+    if (Files.isDirectory(directoryOrGguf)) {
+      return SafetensorsDirectory.open(directoryOrGguf);
+    }
+    throw new UnsupportedModelException(directoryOrGguf + ": GGUF cannot be opened yet.");
   }
 }
