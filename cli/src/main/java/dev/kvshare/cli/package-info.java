@@ -1,2 +1,10 @@
-/** The command line. */
+/**
+ * The command line: one class a verb ({@link dev.kvshare.cli.CalibrateCommand}, {@link
+ * dev.kvshare.cli.ApplyCommand}, {@link dev.kvshare.cli.EvalCommand}, {@link
+ * dev.kvshare.cli.DatasetsCommand}, {@link dev.kvshare.cli.InspectCommand}), built on picocli.
+ *
+ * <p>Results go to standard output; progress, log lines and warnings go to standard error. Exit
+ * codes are those of {@link dev.kvshare.cli.ExitCodes}. Nothing here computes: a command turns
+ * options into the configuration records of the other modules and prints what they return.
+ */
 package dev.kvshare.cli;

@@ -1,0 +1,136 @@
+package dev.kvshare.cli;
+
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.List;
+import picocli.CommandLine.ArgGroup;
+import picocli.CommandLine.Option;
+
+/** The options of {@code kvshare apply}, grouped as its help shows them. */
+final class ApplyOptions {
+
+  @ArgGroup(validate = false, order = 1, heading = "%nModel and policy%n")
+  ModelAndPolicyOptions model = new ModelAndPolicyOptions();
+
+  @ArgGroup(validate = false, order = 3, heading = "%nPrompts%n")
+  PromptOptions prompts = new PromptOptions();
+
+  @ArgGroup(validate = false, order = 4, heading = "%nGeneration%n")
+  GenerationOptions generation = new GenerationOptions();
+
+  @ArgGroup(validate = false, order = 5, heading = "%nOutput%n")
+  OutputOptions shown = new OutputOptions();
+
+  static final class ModelAndPolicyOptions extends ModelOptions {
+    @Option(
+        names = {"-p", "--policy"},
+        paramLabel = "FILE",
+        description = "The policy to run under. Default: none, the model runs unshared.")
+    Path policy;
+
+    @Option(
+        names = "--no-policy",
+        description = "Run unshared also when --policy is given: to compare by one added word.")
+    boolean noPolicy;
+
+    @Option(
+        names = {"-f", "--force"},
+        description =
+            "Apply a policy that was made for another model with the same layers and heads.")
+    boolean force;
+  }
+
+  static final class PromptOptions {
+    @Option(
+        names = "--prompt",
+        paramLabel = "TEXT",
+        description = "A text to continue; may be given several times: all run as one batch.")
+    List<String> prompts = new ArrayList<>();
+
+    @Option(
+        names = "--prompts",
+        paramLabel = "FILE",
+        description = "A file with one prompt a line, or - for standard input.")
+    String file;
+
+    @Option(
+        names = "--prompt-ids",
+        paramLabel = "ID,ID,...",
+        hideParamSyntax = true,
+        split = ",",
+        description = "Token ids to continue, such as 5,7,9; needs no tokenizer.")
+    List<Integer> ids = new ArrayList<>();
+
+    @Option(
+        names = "--chat",
+        description = "Ask each prompt as a user's message, by the model's own chat template.")
+    boolean chat;
+
+    @Option(
+        names = "--system",
+        paramLabel = "TEXT",
+        description = "The system message of --chat. Default: the chat template's own.")
+    String system;
+  }
+
+  static final class GenerationOptions {
+    @Option(
+        names = {"-n", "--max-tokens"},
+        paramLabel = "N",
+        converter = PositiveInteger.class,
+        description = "The most new tokens for a prompt. Default: 128.")
+    int maxTokens = 128;
+
+    @Option(
+        names = "--temperature",
+        paramLabel = "X",
+        description = "0 takes the likeliest token; higher varies more. Default: 0.")
+    double temperature;
+
+    @Option(
+        names = "--top-k",
+        paramLabel = "N",
+        description = "Choose among the N likeliest tokens. Default: 0, all.")
+    int topK;
+
+    @Option(
+        names = "--top-p",
+        paramLabel = "X",
+        description = "Choose among the likeliest tokens that together have X. Default: 1, all.")
+    double topP = 1;
+
+    @Option(
+        names = "--min-p",
+        paramLabel = "X",
+        description = "Leave out tokens below X times the likeliest one's. Default: 0, none.")
+    double minP;
+
+    @Option(
+        names = "--repetition-penalty",
+        paramLabel = "X",
+        description = "Above 1 makes tokens that were seen less likely. Default: 1.")
+    double repetitionPenalty = 1;
+
+    @Option(
+        names = "--seed",
+        paramLabel = "N",
+        description = "The same seed gives the same text. Default: 0.")
+    long seed;
+
+    @Option(
+        names = "--stop",
+        paramLabel = "TEXT",
+        description = "End before this text; may be given several times.")
+    List<String> stop = new ArrayList<>();
+  }
+
+  static final class OutputOptions {
+    @Option(
+        names = "--stats",
+        description = "Say tokens per second, KV bytes per token and peak memory at the end.")
+    boolean stats;
+
+    @Option(names = "--print-ids", description = "Print token ids instead of text.")
+    boolean printIds;
+  }
+}

@@ -1,0 +1,157 @@
+package dev.kvshare.cli;
+
+import java.nio.file.Path;
+import picocli.CommandLine.ArgGroup;
+import picocli.CommandLine.Option;
+
+/** The options of {@code kvshare calibrate}, grouped as its help shows them. */
+final class CalibrateOptions {
+
+  @ArgGroup(validate = false, order = 1, heading = "%nModel%n")
+  ModelOptions model = new ModelOptions();
+
+  @ArgGroup(validate = false, order = 2, heading = "%nCalibration text%n")
+  SampleOptions samples = new SampleOptions();
+
+  @ArgGroup(validate = false, order = 3, heading = "%nHow much to share%n")
+  GoalOptions goal = new GoalOptions();
+
+  @ArgGroup(validate = false, order = 4, heading = "%nSearch%n")
+  SearchOptions search = new SearchOptions();
+
+  @ArgGroup(validate = false, order = 5, heading = "%nOutput%n")
+  OutputOptions files = new OutputOptions();
+
+  static final class SampleOptions {
+    @Option(
+        names = {"-t", "--text"},
+        paramLabel = "FILE",
+        description =
+            "A text file, a .jsonl file with --field, or - for standard input. A sample is a"
+                + " paragraph: a line, or where the file has blank lines what stands between them.")
+    String text;
+
+    @Option(
+        names = "--field",
+        paramLabel = "NAME",
+        description =
+            "Read JSONL and take this field of each line: its text, or its array of token ids.")
+    String field;
+
+    @Option(
+        names = {"-d", "--dataset"},
+        paramLabel = "NAME",
+        description = "A data set of 'kvshare datasets list'. Default: a built-in text.")
+    String dataset;
+
+    @Option(
+        names = "--samples",
+        paramLabel = "N",
+        converter = PositiveInteger.class,
+        description = "Number of samples. Default: 30.")
+    int samples = 30;
+
+    @Option(
+        names = "--tokens",
+        paramLabel = "N",
+        converter = PositiveInteger.class,
+        description = "Tokens a sample; longer ones are cut. Default: 64.")
+    int tokens = 64;
+  }
+
+  static final class GoalOptions {
+    @Option(
+        names = {"-n", "--share-layers"},
+        paramLabel = "N",
+        converter = PositiveInteger.class,
+        description = "Number of layers that shall share. Default: a quarter of all layers.")
+    Integer shareLayers;
+
+    @Option(
+        names = {"-b", "--kv-budget"},
+        paramLabel = "AMOUNT",
+        description =
+            "Instead of --share-layers, what the KV cache may cost: a fraction (0.7), a number of"
+                + " layers (21layers) or bytes per token (16KiB).")
+    String kvBudget;
+
+    @Option(
+        names = "--threshold",
+        paramLabel = "X",
+        description =
+            "A pair is kept when the mean cosine similarity of the last hidden states is above"
+                + " this. Default: 0.5.")
+    double threshold = 0.5;
+  }
+
+  static final class SearchOptions {
+    @Option(
+        names = {"-s", "--strategy"},
+        paramLabel = "NAME",
+        description = {
+          "The order in which pairs are tried. Default: dissimilar.",
+          "  dissimilar   most different keys and values first",
+          "  similar      most similar first",
+          "  layer-order  top layers first, source just below",
+          "  random       shuffled by --seed"
+        })
+    String strategy = "dissimilar";
+
+    @Option(names = "--seed", paramLabel = "N", description = "For random choices. Default: 0.")
+    long seed;
+
+    @Option(
+        names = "--batch-memory",
+        paramLabel = "SIZE",
+        converter = MemorySize.class,
+        description =
+            "Memory for the states of samples that run together, such as 2GiB; less is slower and"
+                + " gives the same policy. Default: a quarter of the machine's memory.")
+    Long batchMemoryBytes;
+
+    @Option(
+        names = "--save-stats",
+        paramLabel = "FILE",
+        description =
+            "Keep the averaged keys and values in FILE, so that --stats solves another budget,"
+                + " threshold or strategy without reading the text again.")
+    Path saveStats;
+
+    @Option(
+        names = "--stats",
+        paramLabel = "FILE",
+        description = "Start from a file of --save-stats instead of a text.")
+    Path stats;
+
+    @Option(
+        names = "--resume",
+        description = "Continue a search that was interrupted, with the same options.")
+    boolean resume;
+  }
+
+  static final class OutputOptions {
+    @Option(
+        names = {"-o", "--out"},
+        paramLabel = "FILE",
+        description = "The policy file. Default: policy.json.")
+    Path out;
+
+    @Option(
+        names = {"-f", "--force"},
+        description =
+            "Replace an existing file given by --out. Without --out, an earlier policy.json of"
+                + " kvshare is replaced anyway.")
+    boolean force;
+
+    @Option(
+        names = "--report",
+        paramLabel = "FILE",
+        description =
+            "The report: one HTML page that needs nothing else. Default: report.html beside"
+                + " policy.json, NAME.report.html beside NAME.json.")
+    Path report;
+
+    @Option(names = "--no-report", description = "Write no report.")
+    boolean noReport;
+  }
+}

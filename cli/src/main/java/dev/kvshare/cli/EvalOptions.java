@@ -1,0 +1,123 @@
+package dev.kvshare.cli;
+
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.List;
+import picocli.CommandLine.ArgGroup;
+import picocli.CommandLine.Option;
+
+/** The options of {@code kvshare eval}, grouped as its help shows them. */
+final class EvalOptions {
+
+  @ArgGroup(validate = false, order = 1, heading = "%nModel and policies%n")
+  ModelAndPolicyOptions model = new ModelAndPolicyOptions();
+
+  @ArgGroup(validate = false, order = 3, heading = "%nEvaluation text%n")
+  WindowOptions windows = new WindowOptions();
+
+  @ArgGroup(validate = false, order = 4, heading = "%nSpeed%n")
+  SpeedOptions speed = new SpeedOptions();
+
+  @ArgGroup(validate = false, order = 5, heading = "%nOutput%n")
+  OutputOptions files = new OutputOptions();
+
+  static final class ModelAndPolicyOptions extends ModelOptions {
+    @Option(
+        names = {"-p", "--policy"},
+        paramLabel = "FILE",
+        description = "A policy to measure; may be given several times.")
+    List<Path> policies = new ArrayList<>();
+
+    @Option(
+        names = {"-f", "--force"},
+        description =
+            "Measure a policy that was made for another model with the same layers and heads.")
+    boolean force;
+  }
+
+  static final class WindowOptions {
+    @Option(
+        names = {"-t", "--text"},
+        paramLabel = "FILE",
+        description = "A text file, a .jsonl file with --field, or - for standard input.")
+    String text;
+
+    @Option(
+        names = "--field",
+        paramLabel = "NAME",
+        description = "Read JSONL and take the text in this field of each line.")
+    String field;
+
+    @Option(
+        names = {"-d", "--dataset"},
+        paramLabel = "NAME",
+        description =
+            "A data set of 'kvshare datasets list'. Default: a built-in text other than that of"
+                + " calibrate.")
+    String dataset;
+
+    @Option(
+        names = "--window",
+        paramLabel = "TOKENS",
+        converter = PositiveInteger.class,
+        description = "Tokens a window; each but the first is predicted. Default: 512.")
+    int window = 512;
+
+    @Option(
+        names = "--windows",
+        paramLabel = "N",
+        converter = PositiveInteger.class,
+        description =
+            "The most windows, one after another from the start of the text. Default: 12.")
+    int windows = 12;
+  }
+
+  static final class SpeedOptions {
+    @Option(names = "--no-speed", description = "Measure quality and memory only.")
+    boolean noSpeed;
+
+    @Option(
+        names = "--prompt-tokens",
+        paramLabel = "N",
+        converter = PositiveInteger.class,
+        description = "Tokens of the prompt. Default: 256.")
+    int promptTokens = 256;
+
+    @Option(
+        names = "--new-tokens",
+        paramLabel = "N",
+        converter = PositiveInteger.class,
+        description = "Tokens decoded after it. Default: 32.")
+    int newTokens = 32;
+
+    @Option(
+        names = "--rounds",
+        paramLabel = "N",
+        converter = PositiveInteger.class,
+        description = "Repetitions, of which the median counts. Default: 3.")
+    int rounds = 3;
+  }
+
+  static final class OutputOptions {
+    @Option(
+        names = "--format",
+        paramLabel = "NAME",
+        description = "text, markdown, csv or json. Default: text.")
+    String format = "text";
+
+    @Option(
+        names = {"-o", "--output"},
+        paramLabel = "FILE",
+        description = "Write the table to FILE instead of standard output.")
+    Path output;
+
+    @Option(
+        names = "--json",
+        paramLabel = "FILE",
+        arity = "0..1",
+        fallbackValue = "-",
+        description =
+            "Write the rows as JSON: to FILE, beside the table, or alone to standard output.")
+    String json;
+  }
+}

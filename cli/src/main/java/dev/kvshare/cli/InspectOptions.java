@@ -1,0 +1,76 @@
+package dev.kvshare.cli;
+
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.List;
+import picocli.CommandLine.ArgGroup;
+import picocli.CommandLine.Option;
+import picocli.CommandLine.Parameters;
+
+/** The options of {@code kvshare inspect}, grouped as its help shows them. */
+final class InspectOptions {
+
+  @Parameters(
+      arity = "0..1",
+      paramLabel = "TARGET",
+      description =
+          "A model directory, a .gguf file or a policy file. Default: the built-in model.")
+  Path target;
+
+  @ArgGroup(validate = false, order = 1, heading = "%nOptions%n")
+  SizeOptions size = new SizeOptions();
+
+  @ArgGroup(validate = false, order = 2, heading = "%nCheck against stored outputs%n")
+  CheckOptions check = new CheckOptions();
+
+  static final class SizeOptions {
+    @Option(
+        names = "--memory",
+        paramLabel = "SIZE",
+        converter = MemorySize.class,
+        description =
+            "Memory for weights and KV cache, from which the largest batch x context follows."
+                + " Default: 8GiB.")
+    long memoryBytes = 8L << 30;
+
+    @Option(
+        names = "--dtype",
+        paramLabel = "NAME",
+        description = "Number format to reckon and check with. Default: float32.")
+    String dtype = "float32";
+  }
+
+  static final class CheckOptions {
+    @Option(
+        names = "--check",
+        paramLabel = "FILE",
+        description = "A .safetensors file with the stored outputs.")
+    Path check;
+
+    @Option(
+        names = {"-p", "--policy"},
+        paramLabel = "FILE",
+        description = "Run under this policy.")
+    Path policy;
+
+    @Option(
+        names = "--input-ids",
+        paramLabel = "ID,ID,...",
+        hideParamSyntax = true,
+        split = ",",
+        description = "Token ids to run instead of the file's 'input_ids'.")
+    List<Integer> inputIds = new ArrayList<>();
+
+    @Option(
+        names = "--tensor",
+        paramLabel = "NAME",
+        description = "The stored logits, when not named 'logits'.")
+    String tensor;
+
+    @Option(
+        names = "--tolerance",
+        paramLabel = "X",
+        description = "Largest absolute difference that passes. Default: 2e-4.")
+    double tolerance = 2e-4;
+  }
+}

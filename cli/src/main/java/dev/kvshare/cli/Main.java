@@ -1,0 +1,18 @@
+package dev.kvshare.cli;
+
+/** Entry point of the process. Everything that can be tested is in {@link KvshareCommandLine}. */
+public final class Main {
+
+  private Main() {}
+
+  /** Runs one command and ends the process with its exit code. */
+  public static void main(String[] args) {
+    Terminal terminal = Terminal.ofProcess();
+    Interruption interruption = Interruption.watch(terminal);
+    int exitCode = KvshareCommandLine.run(args, terminal, interruption);
+    terminal.out().flush();
+    terminal.err().flush();
+    interruption.commandEnded();
+    System.exit(exitCode);
+  }
+}

@@ -1,0 +1,36 @@
+package dev.kvshare.cli;
+
+import java.nio.file.Path;
+import picocli.CommandLine.Option;
+
+/** Which model, and where it runs. */
+class ModelOptions {
+
+  @Option(
+      names = {"-m", "--model"},
+      paramLabel = "PATH",
+      description =
+          "A Hugging Face directory (config.json, *.safetensors, tokenizer.json) or a .gguf file."
+              + " Default: the built-in model.")
+  Path model;
+
+  @Option(
+      names = "--device",
+      paramLabel = "NAME",
+      description = "cpu, or cuda:0 and so on. Default: cpu.")
+  String device = "cpu";
+
+  @Option(
+      names = "--dtype",
+      paramLabel = "NAME",
+      description =
+          "Number format of weights and KV cache: float32, bfloat16 or float16. Default: float32.")
+  String dtype = "float32";
+
+  @Option(
+      names = "--threads",
+      paramLabel = "N",
+      converter = PositiveInteger.class,
+      description = "Threads for the computation. Default: one a core.")
+  Integer threads;
+}

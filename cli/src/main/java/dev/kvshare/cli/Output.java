@@ -1,0 +1,64 @@
+package dev.kvshare.cli;
+
+import java.io.PrintWriter;
+
+/** Where a verb writes: results to one stream, everything else to the other. */
+final class Output {
+  private final Terminal terminal;
+  private final boolean quiet;
+  private final boolean verbose;
+  private final boolean color;
+
+  Output(Terminal terminal, boolean quiet, boolean verbose, boolean noColor) {
+    this.terminal = terminal;
+    this.quiet = quiet;
+    this.verbose = verbose;
+    this.color =
+        terminal.outIsTerminal()
+            && !noColor
+            && System.getenv().getOrDefault("NO_COLOR", "").isEmpty();
+  }
+
+  /** The stream of the results. */
+  PrintWriter results() {
+    return terminal.out();
+  }
+
+  /** Whether results may be colored. */
+  boolean color() {
+    return color;
+  }
+
+  /** Whether the reader of the results has gone away. */
+  boolean readerIsGone() {
+    return terminal.readerIsGone();
+  }
+
+  /** Whether a progress bar may be drawn. */
+  boolean showsProgress() {
+    return terminal.errIsTerminal() && !quiet;
+  }
+
+  boolean verbose() {
+    return verbose;
+  }
+
+  /** A line about what is going on; not with --quiet. */
+  void note(String line) {
+    if (!quiet) {
+      terminal.err().println(line);
+    }
+  }
+
+  /** A line about what is going on for those who asked for more; only with --verbose. */
+  void detail(String line) {
+    if (verbose) {
+      terminal.err().println(line);
+    }
+  }
+
+  /** Something that the user should know although the command goes on. */
+  void warn(String sentence) {
+    terminal.err().println("kvshare: warning: " + sentence);
+  }
+}

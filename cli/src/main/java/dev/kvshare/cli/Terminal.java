@@ -1,0 +1,40 @@
+package dev.kvshare.cli;
+
+import java.io.FileDescriptor;
+import java.io.FileOutputStream;
+import java.io.OutputStreamWriter;
+import java.io.PrintWriter;
+import java.nio.charset.StandardCharsets;
+
+/**
+ * The two output streams of a command and what is known about them.
+ *
+ * @param out results
+ * @param err progress, log lines, warnings and errors
+ * @param outIsTerminal whether a person reads {@code out} as it is written
+ * @param errIsTerminal whether a person reads {@code err} as it is written
+ */
+record Terminal(PrintWriter out, PrintWriter err, boolean outIsTerminal, boolean errIsTerminal) {
+
+  /**
+   * The streams of this process, always UTF-8. Java cannot tell which of its streams is a terminal,
+   * so the launcher says so in two system properties.
+   */
+  static Terminal ofProcess() {
+    return new Terminal(
+        writer(FileDescriptor.out),
+        writer(FileDescriptor.err),
+        Boolean.getBoolean("kvshare.terminal.out"),
+        Boolean.getBoolean("kvshare.terminal.err"));
+  }
+
+  private static PrintWriter writer(FileDescriptor descriptor) {
+    return new PrintWriter(
+        new OutputStreamWriter(new FileOutputStream(descriptor), StandardCharsets.UTF_8), true);
+  }
+
+  /** Whether the reader of the results has gone away, as in {@code kvshare apply | head -n 1}. */
+  boolean readerIsGone() {
+    return out.checkError();
+  }
+}

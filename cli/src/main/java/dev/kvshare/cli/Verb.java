@@ -1,0 +1,38 @@
+package dev.kvshare.cli;
+
+import java.util.concurrent.Callable;
+import picocli.CommandLine.Mixin;
+import picocli.CommandLine.Model.CommandSpec;
+import picocli.CommandLine.ParameterException;
+import picocli.CommandLine.Spec;
+
+/** What every verb has: the common options and the way to talk to the user. */
+abstract class Verb implements Callable<Integer> {
+
+  @Spec private CommandSpec spec;
+
+  @Mixin private CommonOptions common;
+
+  /** The streams and the verbosity that the command line asks for. */
+  final Output output() {
+    KvshareCommand root = root();
+    return new Output(
+        root.terminal(),
+        common.quiet() || root.common().quiet(),
+        common.verbose() || root.common().verbose(),
+        common.noColor() || root.common().noColor());
+  }
+
+  final Interruption interruption() {
+    return root().interruption();
+  }
+
+  /** An error of the command line itself: exit code 2 and a pointer to the help. */
+  final ParameterException usageError(String message) {
+    return new ParameterException(spec.commandLine(), message);
+  }
+
+  private KvshareCommand root() {
+    return (KvshareCommand) spec.root().userObject();
+  }
+}
