@@ -1,6 +1,7 @@
 package dev.kvshare.apply;
 
 import dev.kvshare.model.tokenizer.Tokenizer;
+import dev.kvshare.runtime.DecoderOptions;
 import java.nio.file.Path;
 import java.util.Optional;
 
@@ -19,7 +20,7 @@ public final class PolicyModel implements AutoCloseable {
    * @param policyOrNull a policy file, or null for the unshared model
    */
   public static PolicyModel load(Path model, Path policyOrNull) {
-    return load(new PolicyModelOptions(model, policyOrNull, "cpu", false));
+    return load(new PolicyModelOptions(model, policyOrNull, DecoderOptions.DEFAULT, false));
   }
 
   /** Loads a model with options. */

@@ -1,5 +1,6 @@
 package dev.kvshare.apply;
 
+import dev.kvshare.runtime.DecoderOptions;
 import java.nio.file.Path;
 import java.util.Objects;
 
@@ -8,12 +9,12 @@ import java.util.Objects;
  *
  * @param model a Hugging Face directory or a GGUF file
  * @param policy a policy file, or null for the unshared model
- * @param device {@code cpu} or {@code cuda:N}
+ * @param decoder device, number type and threads
  * @param force whether to apply a policy that was made for another model of the same shape
  */
-public record PolicyModelOptions(Path model, Path policy, String device, boolean force) {
+public record PolicyModelOptions(Path model, Path policy, DecoderOptions decoder, boolean force) {
   public PolicyModelOptions {
     Objects.requireNonNull(model, "model");
-    Objects.requireNonNull(device, "device");
+    Objects.requireNonNull(decoder, "decoder");
   }
 }
