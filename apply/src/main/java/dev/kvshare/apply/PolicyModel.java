@@ -1,5 +1,7 @@
 package dev.kvshare.apply;
 
+import dev.kvshare.model.Checkpoint;
+import dev.kvshare.model.Checkpoints;
 import dev.kvshare.model.tokenizer.Tokenizer;
 import dev.kvshare.runtime.DecoderOptions;
 import java.nio.file.Path;
@@ -25,7 +27,8 @@ public final class PolicyModel implements AutoCloseable {
 
   /** Loads a model with options. */
   public static PolicyModel load(PolicyModelOptions options) {
-    return new PolicyModel(Tokenizer.load(options.model()));
+    Checkpoint checkpoint = Checkpoints.open(options.model());
+    return new PolicyModel(Tokenizer.load(checkpoint.tokenizerSource(), checkpoint.config()));
   }
 
   /** The model's tokenizer, if its files have one. */
