@@ -1,5 +1,6 @@
 package dev.kvshare.model;
 
+import dev.kvshare.model.gguf.GgufCheckpoint;
 import dev.kvshare.model.safetensors.SafetensorsDirectory;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -23,6 +24,6 @@ public final class Checkpoints {
     if (Files.isDirectory(directoryOrGguf)) {
       return SafetensorsDirectory.open(directoryOrGguf);
     }
-    throw new UnsupportedModelException(directoryOrGguf + ": GGUF cannot be opened yet.");
+    return GgufCheckpoint.open(directoryOrGguf);
   }
 }
