@@ -2,7 +2,12 @@ package dev.kvshare.runtime;
 
 import ai.djl.ndarray.NDArray;
 import ai.djl.ndarray.NDManager;
+import ai.djl.ndarray.types.Shape;
+import ai.djl.pytorch.engine.PtNDArray;
+import ai.djl.pytorch.engine.PtNDManager;
+import ai.djl.pytorch.jni.IValue;
 import dev.kvshare.model.Checkpoint;
+import dev.kvshare.model.family.ModelFamilies;
 import dev.kvshare.model.family.ModelSpec;
 import dev.kvshare.policy.SharingMap;
 
@@ -10,30 +15,56 @@ import dev.kvshare.policy.SharingMap;
  * Runs a checkpoint. Letters: B batch, T tokens, E hidden size, V vocabulary. Not safe for use by
  * several threads at once.
  *
- * <p>Results belong to the manager of the tensor given ({@code ids} or {@code hidden}); those of
- * {@link #prefill} to the decoder's until closed. A caller closes each result, or makes it in a
+ * <p>A result belongs to the manager of the tensor given ({@code ids} or {@code hidden}); that of
+ * {@link #prefill} to the decoder. A caller closes each result, or makes inputs and results in a
  * sub-manager of {@link #newManager()} that it closes.
  */
 public final class Decoder implements AutoCloseable {
+  private final ModelSpec spec;
+  private final DecoderOptions options;
+  private final PtNDManager manager;
+  private final ScriptModule script;
+  private final ScriptArguments arguments;
+  private final RotaryTables rotary;
+  private long layerPositions;
 
-  private Decoder() {}
+  private Decoder(ModelSpec spec, Checkpoint checkpoint, DecoderOptions options) {
+    this.spec = spec;
+    this.options = options;
+    this.manager = PyTorchRuntime.newManager(options.device());
+    PyTorchRuntime.setThreads(options.threads());
+    this.script = new ScriptModule(manager);
+    WeightLoader loader = new WeightLoader(checkpoint, script, manager, options.computeType());
+    this.arguments = new ScriptArguments(spec, loader, manager, options.computeType());
+    this.rotary = new RotaryTables(manager, options.computeType(), arguments.rotaryKinds());
+  }
 
   /**
-   * Reads the weights. The checkpoint must stay open as long as the decoder, because weights may be
-   * mapped from it.
+   * Reads the weights. Those that are mapped from the file stay valid after the checkpoint is
+   * closed.
+   *
+   * @throws dev.kvshare.model.UnsupportedModelException when the configuration asks for something
+   *     that the decoder does not compute
+   * @throws dev.kvshare.model.CheckpointMismatchException when the tensors do not fit the
+   *     configuration
    */
   public static Decoder load(Checkpoint checkpoint, DecoderOptions options) {
-    return pending();
+    return new Decoder(ModelFamilies.spec(checkpoint), checkpoint, options);
   }
 
   /** What the checkpoint computes. */
   public ModelSpec spec() {
-    return pending();
+    return spec;
   }
 
   /** A manager on the decoder's device, for inputs and results; the caller closes it. */
   public NDManager newManager() {
-    return pending();
+    return manager.newSubManager();
+  }
+
+  /** Positions times layers that were run so far: what {@link #prefill} saves is seen here. */
+  public long layerPositions() {
+    return layerPositions;
   }
 
   /**
@@ -42,9 +73,11 @@ public final class Decoder implements AutoCloseable {
    * @param map which layer reads whose keys and values
    * @param batch B
    * @param initialCapacity positions allocated at once; more are added in blocks when needed
+   * @throws dev.kvshare.policy.PolicyException when the model cannot be run under the map
    */
   public KvCache newCache(SharingMap map, int batch, int initialCapacity) {
-    return pending();
+    SharingRules.check(spec, map);
+    return new KvCache(spec, script, options.computeType(), manager, map, batch, initialCapacity);
   }
 
   /**
@@ -54,7 +87,8 @@ public final class Decoder implements AutoCloseable {
    * @return [B, T, E] in the compute type
    */
   public NDArray embed(NDArray ids, KvCache cache) {
-    return pending();
+    checkPositions(cache.length() + (int) ids.getShape().get(1));
+    return embed((PtNDArray) ids, cache, cache.length());
   }
 
   /**
@@ -66,7 +100,14 @@ public final class Decoder implements AutoCloseable {
    * @return [B, T, E] in the compute type
    */
   public NDArray layers(NDArray hidden, KvCache cache, int from, int to) {
-    return pending();
+    if (from < cache.fromLayer() || from > to || to > spec.layers()) {
+      throw new IllegalArgumentException(
+          "layers %d to %d of %d cannot be run with a cache that begins at layer %d."
+              .formatted(from, to, spec.layers(), cache.fromLayer()));
+    }
+    int end = cache.length() + (int) hidden.getShape().get(1);
+    prepare(cache, cache.length(), end, end);
+    return layers((PtNDArray) hidden, cache, cache.length(), from, to);
   }
 
   /**
@@ -76,7 +117,7 @@ public final class Decoder implements AutoCloseable {
    * @return [B, T, E] in the compute type
    */
   public NDArray finalNorm(NDArray hidden) {
-    return pending();
+    return onHidden("final_norm", hidden);
   }
 
   /**
@@ -86,7 +127,7 @@ public final class Decoder implements AutoCloseable {
    * @return logits float32 [B, T, V]
    */
   public NDArray head(NDArray hidden) {
-    return pending();
+    return onHidden("head", hidden);
   }
 
   /**
@@ -96,20 +137,7 @@ public final class Decoder implements AutoCloseable {
    * @return logits float32 [B, T, V] of every new position
    */
   public NDArray forward(NDArray ids, KvCache cache) {
-    return pending();
-  }
-
-  /**
-   * Prompts into an empty cache; advances it by the longest. Layers above the highest layer that
-   * keeps its own keys and values are run for the last position only.
-   *
-   * @param prompts B prompts, of different lengths if wanted
-   * @param cache an empty cache of the same batch
-   * @param chunkTokens positions processed at once; less memory, same output
-   * @return logits float32 [B, V] of each row's last token
-   */
-  public NDArray prefill(PromptBatch prompts, KvCache cache, int chunkTokens) {
-    return pending();
+    return whole("forward", (PtNDArray) ids, cache, (int) ids.getShape().get(1));
   }
 
   /**
@@ -119,16 +147,184 @@ public final class Decoder implements AutoCloseable {
    * @return logits float32 [B, V]
    */
   public NDArray decode(NDArray ids, KvCache cache) {
-    return pending();
+    return whole("decode", (PtNDArray) ids, cache, 1);
+  }
+
+  /**
+   * Prompts into an empty cache; advances it by the longest. Above the highest layer that keeps its
+   * own keys and values only the last position is run, and that layer itself computes nothing but
+   * keys and values for the others.
+   *
+   * @param prompts B prompts, of different lengths if wanted
+   * @param cache an empty cache of the same batch
+   * @param chunkTokens positions processed at once; less memory, same output
+   * @return logits float32 [B, V] of each row's last token
+   */
+  public NDArray prefill(PromptBatch prompts, KvCache cache, int chunkTokens) {
+    if (cache.length() != 0 || cache.batch() != prompts.size() || chunkTokens < 1) {
+      throw new IllegalArgumentException(
+          "prefill of %d prompts in chunks of %d needs an empty cache of that batch, but has one of batch %d with %d positions."
+              .formatted(prompts.size(), chunkTokens, cache.batch(), cache.length()));
+    }
+    int longest = prompts.longest();
+    int highest = cache.map().highestOwner();
+    cache.setFirst(prompts.firstPositions());
+    try (PtNDManager scratch = (PtNDManager) manager.newSubManager()) {
+      PtNDArray last = null;
+      for (int start = 0; start < longest; start += chunkTokens) {
+        int end = Math.min(longest, start + chunkTokens);
+        prepare(cache, start, end, longest);
+        PtNDArray ids =
+            (PtNDArray)
+                scratch.create(prompts.column(start, end), new Shape(prompts.size(), end - start));
+        PtNDArray hidden = embed(ids, cache, start);
+        PtNDArray lower = layers(hidden, cache, start, 0, highest);
+        hidden.close();
+        if (last != null) {
+          last.close();
+        }
+        last = fill(lower, cache, start, highest);
+        lower.close();
+        cache.advance(end - start);
+      }
+      PtNDArray top = layers(last, cache, longest - 1, highest, spec.layers());
+      NDArray logits = head(top);
+      NDArray result = logits.reshape(prompts.size(), spec.vocabularySize());
+      result.attach(manager);
+      return result;
+    }
   }
 
   @Override
   public void close() {
-    pending();
+    arguments.close();
+    rotary.close();
+    script.close();
+    manager.close();
   }
 
-  @SuppressWarnings("TypeParameterUnusedInFormals")
-  private static <T> T pending() {
-    throw new UnsupportedOperationException();
+  private void prepare(KvCache cache, int start, int end, int length) {
+    checkPositions(end);
+    cache.reserve(end);
+    rotary.prepare(cache.isPadded() ? 0 : start, end, length);
+  }
+
+  private void checkPositions(int end) {
+    if (spec.learnedPositions() > 0 && end > spec.learnedPositions()) {
+      throw new IllegalArgumentException(
+          "position %d is beyond the %d learned positions of this %s model. Shorten the text."
+              .formatted(end, spec.learnedPositions(), spec.modelType()));
+    }
+  }
+
+  private PtNDArray whole(String method, PtNDArray ids, KvCache cache, int tokens) {
+    if (cache.fromLayer() > 0) {
+      throw new IllegalArgumentException(
+          "a cache forked at layer %d runs no layer below it.".formatted(cache.fromLayer()));
+    }
+    int start = cache.length();
+    prepare(cache, start, start + tokens, start + tokens);
+    PtNDArray logits;
+    try (IValue input = IValue.from(ids);
+        IValue position = IValue.from((long) start)) {
+      logits =
+          script.run(
+              ids.getManager(),
+              method,
+              input,
+              position,
+              cache.firstArgument(),
+              arguments.model(),
+              arguments.modelInts(),
+              arguments.modelFloats(),
+              arguments.weights(),
+              arguments.ints(),
+              arguments.floats(),
+              arguments.kinds(),
+              cache.keyArguments(),
+              cache.valueArguments(),
+              cache.ownsArgument(),
+              rotary.cosines(),
+              rotary.sines());
+    }
+    cache.advance(tokens);
+    layerPositions += (long) tokens * spec.layers();
+    return logits;
+  }
+
+  private PtNDArray embed(PtNDArray ids, KvCache cache, int start) {
+    try (IValue input = IValue.from(ids);
+        IValue position = IValue.from((long) start)) {
+      return script.run(
+          ids.getManager(),
+          "embed",
+          input,
+          position,
+          cache.firstArgument(),
+          arguments.model(),
+          arguments.modelInts(),
+          arguments.modelFloats());
+    }
+  }
+
+  private PtNDArray layers(PtNDArray hidden, KvCache cache, int start, int from, int to) {
+    layerPositions += hidden.getShape().get(1) * (to - from);
+    try (IValue input = IValue.from(hidden);
+        IValue low = IValue.from((long) from);
+        IValue high = IValue.from((long) to);
+        IValue position = IValue.from((long) start)) {
+      return script.run(
+          hidden.getManager(),
+          "layers",
+          input,
+          low,
+          high,
+          position,
+          cache.firstArgument(),
+          arguments.weights(),
+          arguments.ints(),
+          arguments.floats(),
+          arguments.kinds(),
+          cache.keyArguments(),
+          cache.valueArguments(),
+          cache.ownsArgument(),
+          rotary.cosines(),
+          rotary.sines());
+    }
+  }
+
+  /** Writes the keys and values of one layer and gives the last position of {@code hidden}. */
+  private PtNDArray fill(PtNDArray hidden, KvCache cache, int start, int layer) {
+    try (IValue input = IValue.from(hidden);
+        IValue number = IValue.from((long) layer);
+        IValue position = IValue.from((long) start)) {
+      return script.run(
+          hidden.getManager(),
+          "fill",
+          input,
+          number,
+          position,
+          cache.firstArgument(),
+          arguments.weights(),
+          arguments.ints(),
+          arguments.floats(),
+          cache.keyArguments(),
+          cache.valueArguments(),
+          rotary.cosines(),
+          rotary.sines());
+    }
+  }
+
+  private PtNDArray onHidden(String method, NDArray hidden) {
+    PtNDArray tensor = (PtNDArray) hidden;
+    try (IValue input = IValue.from(tensor)) {
+      return script.run(
+          tensor.getManager(),
+          method,
+          input,
+          arguments.model(),
+          arguments.modelInts(),
+          arguments.modelFloats());
+    }
   }
 }

@@ -1,6 +1,12 @@
 package dev.kvshare.runtime;
 
 import ai.djl.ndarray.NDArray;
+import ai.djl.ndarray.types.Shape;
+import ai.djl.pytorch.engine.PtNDArray;
+import ai.djl.pytorch.engine.PtNDManager;
+import ai.djl.pytorch.jni.IValue;
+import dev.kvshare.model.family.AttentionSpec;
+import dev.kvshare.model.family.ModelSpec;
 import dev.kvshare.policy.SharingMap;
 
 /**
@@ -8,12 +14,64 @@ import dev.kvshare.policy.SharingMap;
  * Decoder#newCache}; closing it frees its tensors.
  */
 public final class KvCache implements AutoCloseable {
+  private static final int BLOCK = 256;
+
+  private final ModelSpec spec;
+  private final ScriptModule script;
+  private final ComputeType type;
+  private final PtNDManager manager;
   private final SharingMap map;
   private final int batch;
+  private final KvCache lower;
+  private final int fromLayer;
+  private final PtNDArray[] keys;
+  private final PtNDArray[] values;
+  private final IValue owns;
+  private IValue keyArguments;
+  private IValue valueArguments;
+  private PtNDArray first;
+  private IValue firstArgument;
+  private int length;
+  private int capacity;
 
-  KvCache(SharingMap map, int batch) {
+  /** An empty cache whose tensors belong to a sub-manager of {@code parent}. */
+  KvCache(
+      ModelSpec spec,
+      ScriptModule script,
+      ComputeType type,
+      PtNDManager parent,
+      SharingMap map,
+      int batch,
+      int capacity) {
+    this(spec, script, type, (PtNDManager) parent.newSubManager(), map, batch, null, 0);
+    allocate(Math.max(1, capacity));
+    setFirst(new long[0]);
+  }
+
+  private KvCache(
+      ModelSpec spec,
+      ScriptModule script,
+      ComputeType type,
+      PtNDManager manager,
+      SharingMap map,
+      int batch,
+      KvCache lower,
+      int fromLayer) {
+    this.spec = spec;
+    this.script = script;
+    this.type = type;
+    this.manager = manager;
     this.map = map;
     this.batch = batch;
+    this.lower = lower;
+    this.fromLayer = fromLayer;
+    this.keys = new PtNDArray[map.layers()];
+    this.values = new PtNDArray[map.layers()];
+    long[] flags = new long[map.layers()];
+    for (int layer : map.owners()) {
+      flags[layer] = 1;
+    }
+    this.owns = IValue.listFrom(flags);
   }
 
   /** Which layer reads whose keys and values. */
@@ -28,27 +86,47 @@ public final class KvCache implements AutoCloseable {
 
   /** Positions that hold keys and values. */
   public int length() {
-    return pending();
+    return length;
   }
 
   /** Positions for which memory is allocated. */
   public int capacity() {
-    return pending();
+    return capacity;
+  }
+
+  /** The lowest layer that may be run with this cache: 0, or where a fork begins. */
+  public int fromLayer() {
+    return fromLayer;
   }
 
   /** Bytes of the tensors that this cache owns (not those read through a fork), as allocated. */
   public long bytes() {
-    return pending();
+    long bytes = 0;
+    for (int layer : map.owners()) {
+      if (layer >= fromLayer) {
+        bytes += (keys[layer].size() + values[layer].size()) * type.bytes();
+      }
+    }
+    return bytes;
   }
 
   /** Counts {@code tokens} positions behind the end as filled. */
   public void advance(int tokens) {
-    pending();
+    if (tokens < 0 || length + tokens > capacity) {
+      throw new IllegalArgumentException(
+          "a cache of %d positions, %d of them filled, cannot advance by %d."
+              .formatted(capacity, length, tokens));
+    }
+    length += tokens;
   }
 
   /** Forgets the positions from {@code length} on. */
   public void truncate(int length) {
-    pending();
+    if (length < 0 || length > this.length) {
+      throw new IllegalArgumentException(
+          "a cache of length %d cannot be truncated to %d.".formatted(this.length, length));
+    }
+    this.length = length;
   }
 
   /**
@@ -59,33 +137,147 @@ public final class KvCache implements AutoCloseable {
    *     closes it
    */
   public NDArray keys(int layer) {
-    return pending();
+    return filled(keys, layer);
   }
 
   /** Values, otherwise as {@link #keys}. */
   public NDArray values(int layer) {
-    return pending();
+    return filled(values, layer);
   }
 
   /**
    * A cache for another map that reads this one's tensors for the owners below {@code fromLayer}
-   * and has its own for the owners from there on. Same batch, length and positions; this cache must
-   * outlive it and keep its length meanwhile. Resumes a candidate map at its first changed layer.
+   * and has its own for the owners from there on: to run the layers from {@code fromLayer} again on
+   * stored hidden states. It starts at length 0 with room for this cache's length, and cannot grow
+   * beyond. This cache must outlive it and keep its length meanwhile.
    *
-   * @param map equal to this one's map below {@code fromLayer}
+   * @param forkMap equal to this one's map below {@code fromLayer}
    * @param fromLayer the first layer that is run anew
    */
-  public KvCache fork(SharingMap map, int fromLayer) {
-    return pending();
+  public KvCache fork(SharingMap forkMap, int fromLayer) {
+    for (int layer = 0; layer < fromLayer; layer++) {
+      if (forkMap.source(layer) != map.source(layer)) {
+        throw new IllegalArgumentException(
+            "a cache forked at layer %d must keep the map below it, but layer %d reads layer %d instead of %d."
+                .formatted(fromLayer, layer, forkMap.source(layer), map.source(layer)));
+      }
+    }
+    SharingRules.check(spec, forkMap);
+    PtNDManager own = (PtNDManager) manager.getParentManager().newSubManager();
+    KvCache fork = new KvCache(spec, script, type, own, forkMap, batch, this, fromLayer);
+    fork.allocate(Math.max(1, length));
+    fork.setFirst(first.toLongArray());
+    return fork;
   }
 
   @Override
   public void close() {
-    pending();
+    keyArguments.close();
+    valueArguments.close();
+    firstArgument.close();
+    owns.close();
+    manager.close();
   }
 
-  @SuppressWarnings("TypeParameterUnusedInFormals")
-  private static <T> T pending() {
-    throw new UnsupportedOperationException();
+  /** Makes room for {@code positions} in all. */
+  void reserve(int positions) {
+    if (positions <= capacity) {
+      return;
+    }
+    if (lower != null) {
+      throw new IllegalStateException(
+          "a cache forked from %d positions has no room for %d.".formatted(capacity, positions));
+    }
+    int wanted = Math.max(positions, capacity + capacity / 2);
+    allocate((wanted + BLOCK - 1) / BLOCK * BLOCK);
+  }
+
+  /**
+   * Where the rows of a padded batch begin.
+   *
+   * @param positions the first real position of each row; empty when nothing is padded
+   */
+  void setFirst(long[] positions) {
+    if (first != null) {
+      firstArgument.close();
+      first.close();
+    }
+    first = (PtNDArray) manager.create(positions, new Shape(positions.length));
+    firstArgument = IValue.from(first);
+  }
+
+  /** Whether rows begin at different positions. */
+  boolean isPadded() {
+    return first.size() > 0;
+  }
+
+  /** int64 [B] or [0]. */
+  IValue firstArgument() {
+    return firstArgument;
+  }
+
+  /** For each layer the keys that it reads. */
+  IValue keyArguments() {
+    return keyArguments;
+  }
+
+  /** For each layer the values that it reads. */
+  IValue valueArguments() {
+    return valueArguments;
+  }
+
+  /** For each layer 1 if it writes keys and values, else 0. */
+  IValue ownsArgument() {
+    return owns;
+  }
+
+  private NDArray filled(PtNDArray[] tensors, int layer) {
+    if (!map.ownsCache(layer)) {
+      throw new IllegalArgumentException(
+          "layer %d has no keys and values of its own: it reads those of layer %d."
+              .formatted(layer, map.source(layer)));
+    }
+    return tensors[layer].get(":, :, 0:" + length);
+  }
+
+  private void allocate(int positions) {
+    for (int layer : map.owners()) {
+      if (layer < fromLayer) {
+        keys[layer] = lower.keys[layer];
+        values[layer] = lower.values[layer];
+      } else {
+        keys[layer] = grow(keys[layer], layer, positions);
+        values[layer] = grow(values[layer], layer, positions);
+      }
+    }
+    if (keyArguments != null) {
+      keyArguments.close();
+      valueArguments.close();
+    }
+    keyArguments = bySource(keys);
+    valueArguments = bySource(values);
+    capacity = positions;
+  }
+
+  private PtNDArray grow(PtNDArray old, int layer, int positions) {
+    AttentionSpec attention = spec.blocks().get(layer).attention();
+    Shape shape = new Shape(batch, attention.keyValueHeads(), positions, attention.headSize());
+    PtNDArray grown = (PtNDArray) manager.zeros(shape, type.engineType());
+    if (old != null) {
+      try (PtNDArray source = (PtNDArray) old.get(":, :, 0:" + length);
+          PtNDArray target = (PtNDArray) grown.get(":, :, 0:" + length)) {
+        script.assign(target, source);
+      }
+      old.close();
+    }
+    return grown;
+  }
+
+  private IValue bySource(PtNDArray[] tensors) {
+    PtNDArray[] read = new PtNDArray[map.layers()];
+    for (int layer = 0; layer < read.length; layer++) {
+      read[layer] = tensors[map.source(layer)];
+    }
+    return IValue.listFrom(read);
   }
 }

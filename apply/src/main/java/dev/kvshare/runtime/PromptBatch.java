@@ -64,4 +64,25 @@ public record PromptBatch(List<int[]> rows) {
   public int longest() {
     return rows.stream().mapToInt(row -> row.length).max().orElseThrow();
   }
+
+  /** The first position of each row when all end together; empty when all are equally long. */
+  long[] firstPositions() {
+    int longest = longest();
+    long[] first = rows.stream().mapToLong(row -> longest - row.length).toArray();
+    return Arrays.stream(first).allMatch(position -> position == 0) ? new long[0] : first;
+  }
+
+  /** Ids of the positions {@code start} to {@code end - 1}, row-major; 0 for padding. */
+  long[] column(int start, int end) {
+    int longest = longest();
+    long[] ids = new long[rows.size() * (end - start)];
+    for (int row = 0; row < rows.size(); row++) {
+      int[] tokens = rows.get(row);
+      int padding = longest - tokens.length;
+      for (int position = Math.max(start, padding); position < end; position++) {
+        ids[row * (end - start) + position - start] = tokens[position - padding];
+      }
+    }
+    return ids;
+  }
 }

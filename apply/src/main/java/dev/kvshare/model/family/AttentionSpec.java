@@ -33,4 +33,9 @@ public record AttentionSpec(
     /** Over the whole projection (OLMo 2). */
     WHOLE
   }
+
+  /** Whether the cached keys and values of {@code other} have the same shape. */
+  public boolean sameCacheShape(AttentionSpec other) {
+    return keyValueHeads == other.keyValueHeads && headSize == other.headSize;
+  }
 }

@@ -13,8 +13,9 @@ public interface ModelFamily {
    * Describes the model.
    *
    * @param config its {@code config.json}
+   * @param tensors the names of its tensors, where a family has several ways to name them
    * @throws dev.kvshare.model.UnsupportedModelException when a key asks for something that the
    *     decoder does not compute
    */
-  ModelSpec spec(ModelConfig config);
+  ModelSpec spec(ModelConfig config, Set<String> tensors);
 }

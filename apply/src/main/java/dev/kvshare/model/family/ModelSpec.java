@@ -60,6 +60,12 @@ public record ModelSpec(
     return blocks.get(0).attention().headSize();
   }
 
+  /** P of a model with learned positions, else 0. */
+  public int learnedPositions() {
+    WeightSpec positions = weights.get(WeightRole.POSITIONS);
+    return positions == null ? 0 : Math.toIntExact(positions.shape().get(0)) - positionOffset;
+  }
+
   /** Whether the output head is the embedding. */
   public boolean tiedHead() {
     return !weights.containsKey(WeightRole.HEAD);
@@ -96,10 +102,8 @@ public record ModelSpec(
   public boolean mayShare(int layer, int source, boolean acrossKinds) {
     AttentionSpec reader = blocks.get(layer).attention();
     AttentionSpec owner = blocks.get(source).attention();
-    boolean sameShape =
-        reader.keyValueHeads() == owner.keyValueHeads() && reader.headSize() == owner.headSize();
     boolean sameKind =
         reader.window() == owner.window() && Objects.equals(reader.rotary(), owner.rotary());
-    return sameShape && (sameKind || acrossKinds);
+    return reader.sameCacheShape(owner) && (sameKind || acrossKinds);
   }
 }

@@ -58,5 +58,25 @@ public enum WeightRole {
   /** Gate, then up of every expert [X*2*F, E]. */
   EXPERTS_GATE_UP,
   /** Down projections of every expert [X*E, F]. */
-  EXPERTS_DOWN
+  EXPERTS_DOWN;
+
+  /** The role of the bias that belongs to this weight. */
+  WeightRole bias() {
+    return valueOf(name() + "_BIAS");
+  }
+
+  /** Whether it is the scale of a norm. */
+  public boolean scalesNorm() {
+    return switch (this) {
+      case FINAL_NORM,
+          ATTENTION_NORM,
+          ATTENTION_POST_NORM,
+          QUERY_NORM,
+          KEY_NORM,
+          FEED_FORWARD_NORM,
+          FEED_FORWARD_POST_NORM ->
+          true;
+      default -> false;
+    };
+  }
 }

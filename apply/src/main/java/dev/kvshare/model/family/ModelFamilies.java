@@ -1,0 +1,49 @@
+package dev.kvshare.model.family;
+
+import dev.kvshare.model.Checkpoint;
+import dev.kvshare.model.ModelConfig;
+import dev.kvshare.model.UnsupportedModelException;
+import java.util.List;
+import java.util.Set;
+import java.util.TreeSet;
+
+/** The families that kvshare knows. */
+public final class ModelFamilies {
+  private static final List<ModelFamily> FAMILIES = List.of(new LlamaFamily());
+
+  private ModelFamilies() {}
+
+  /** The values of {@code model_type} that are understood, sorted. */
+  public static Set<String> modelTypes() {
+    Set<String> types = new TreeSet<>();
+    FAMILIES.forEach(family -> types.addAll(family.modelTypes()));
+    return types;
+  }
+
+  /**
+   * Describes what a checkpoint computes, and checks that its tensors fit.
+   *
+   * @throws UnsupportedModelException when the family is unknown or the configuration asks for
+   *     something that the decoder does not compute
+   * @throws dev.kvshare.model.CheckpointMismatchException when tensors are missing, too many or of
+   *     another shape
+   */
+  public static ModelSpec spec(Checkpoint checkpoint) {
+    ModelConfig config = checkpoint.config();
+    ModelFamily family = of(config);
+    ModelSpec spec = family.spec(config, checkpoint.tensors().keySet());
+    ConfigKeys.refuseUnknown(config);
+    WeightCheck.check(spec, checkpoint);
+    return spec;
+  }
+
+  private static ModelFamily of(ModelConfig config) {
+    String type = config.string("model_type", null);
+    for (ModelFamily family : FAMILIES) {
+      if (type != null && family.modelTypes().contains(type)) {
+        return family;
+      }
+    }
+    throw config.invalid("model_type", "one of " + modelTypes() + " is expected");
+  }
+}

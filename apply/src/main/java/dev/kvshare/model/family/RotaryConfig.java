@@ -1,0 +1,155 @@
+package dev.kvshare.model.family;
+
+import dev.kvshare.model.ModelConfig;
+import java.util.List;
+
+/**
+ * Reads rotary embeddings in both generations of {@code config.json}: {@code rope_theta}, {@code
+ * rope_scaling} and {@code partial_rotary_factor} at the top, or all of them in {@code
+ * rope_parameters}, there also once for each layer type.
+ */
+final class RotaryConfig {
+  private final ModelConfig config;
+  private final int headSize;
+  private final int maxPositions;
+  private double base;
+  private double partialFactor = 1;
+
+  /**
+   * @param base theta of this family where the file has none
+   */
+  RotaryConfig(ModelConfig config, Dimensions sizes, double base) {
+    this.config = config;
+    this.headSize = sizes.headSize();
+    this.maxPositions = sizes.maxPositions();
+    this.base = config.number("rope_theta", base);
+    this.partialFactor = config.number("partial_rotary_factor", 1);
+  }
+
+  /** Sets the rotated fraction of a head that this family has where the file has none. */
+  RotaryConfig withPartialFactor(double factor) {
+    partialFactor = config.number("partial_rotary_factor", factor);
+    return this;
+  }
+
+  /** Sets theta where the rotary section has none. */
+  RotaryConfig withBase(double theta) {
+    base = theta;
+    return this;
+  }
+
+  /** The rotary embedding of all layers. */
+  RotarySpec read() {
+    return read(null);
+  }
+
+  /**
+   * The rotary embedding of the layers of one type.
+   *
+   * @param layerType {@code full_attention} or {@code sliding_attention}; null where all are alike
+   */
+  RotarySpec read(String layerType) {
+    ModelConfig section = config.child("rope_parameters");
+    if (section == null) {
+      section = config.child("rope_scaling");
+    } else if (layerType != null && section.isObject(layerType)) {
+      section = section.child(layerType);
+    }
+    if (section == null) {
+      return new RotarySpec(base, dimensions(partialFactor), new RotarySpec.Unscaled());
+    }
+    return readSection(section);
+  }
+
+  /** The rotary embedding that one section describes. */
+  private RotarySpec readSection(ModelConfig section) {
+    String kind = section.string("type", "default");
+    kind = section.string("rope_type", kind);
+    double theta = section.number("rope_theta", base);
+    int dimensions = dimensions(section.number("partial_rotary_factor", partialFactor));
+    RotarySpec.Scaling scaling =
+        switch (kind) {
+          case "default" -> new RotarySpec.Unscaled();
+          case "linear" -> new RotarySpec.Linear(section.number("factor"));
+          case "dynamic" -> new RotarySpec.Dynamic(section.number("factor"), maxPositions);
+          case "llama3" -> llama3(section);
+          case "yarn" -> yarn(section);
+          case "longrope", "su" -> longRope(section, dimensions);
+          default ->
+              throw section.invalid(
+                  section.contains("rope_type") ? "rope_type" : "type",
+                  "one of default, linear, dynamic, llama3, yarn, longrope is expected");
+        };
+    ConfigKeys.refuseUnknown(section);
+    return new RotarySpec(theta, dimensions, scaling);
+  }
+
+  private RotarySpec.Llama3 llama3(ModelConfig section) {
+    return new RotarySpec.Llama3(
+        section.number("factor"),
+        section.number("low_freq_factor"),
+        section.number("high_freq_factor"),
+        trainedPositions(section));
+  }
+
+  private RotarySpec.Yarn yarn(ModelConfig section) {
+    int trained = trainedPositions(section);
+    double factor = section.number("factor", (double) maxPositions / trained);
+    double scale = section.number("mscale", 0);
+    double scaleAllDimensions = section.number("mscale_all_dim", 0);
+    double usual =
+        scale != 0 && scaleAllDimensions != 0
+            ? yarnScale(factor, scale) / yarnScale(factor, scaleAllDimensions)
+            : yarnScale(factor, 1);
+    return new RotarySpec.Yarn(
+        factor,
+        section.number("attention_factor", usual),
+        section.number("beta_fast", 32),
+        section.number("beta_slow", 1),
+        trained,
+        section.bool("truncate", true));
+  }
+
+  private static double yarnScale(double factor, double scale) {
+    return factor <= 1 ? 1 : 0.1 * scale * Math.log(factor) + 1;
+  }
+
+  private RotarySpec.LongRope longRope(ModelConfig section, int dimensions) {
+    int trained = trainedPositions(section);
+    double factor = section.number("factor", (double) maxPositions / trained);
+    double usual = factor <= 1 ? 1 : Math.sqrt(1 + Math.log(factor) / Math.log(trained));
+    return new RotarySpec.LongRope(
+        factors(section, "short_factor", dimensions),
+        factors(section, "long_factor", dimensions),
+        section.number("attention_factor", usual),
+        trained);
+  }
+
+  private static List<Double> factors(ModelConfig section, String key, int dimensions) {
+    List<Double> factors = section.numbers(key);
+    if (factors.size() != dimensions / 2) {
+      throw section.invalid(
+          key,
+          "%d numbers are expected, one for each rotated pair of a head, but there are %d"
+              .formatted(dimensions / 2, factors.size()));
+    }
+    return factors;
+  }
+
+  /** Phi 3 states it at the top, where it goes before the one in the section. */
+  private int trainedPositions(ModelConfig section) {
+    int inSection = section.positiveOr("original_max_position_embeddings", maxPositions);
+    return config.positiveOr("original_max_position_embeddings", inSection);
+  }
+
+  private int dimensions(double factor) {
+    int dimensions = (int) (headSize * factor);
+    if (dimensions < 2 || dimensions > headSize || dimensions % 2 != 0) {
+      throw config.invalid(
+          "partial_rotary_factor",
+          "an even number of rotated dimensions between 2 and the head size %d is expected, not %d"
+              .formatted(headSize, dimensions));
+    }
+    return dimensions;
+  }
+}

@@ -1,0 +1,113 @@
+package dev.kvshare.runtime;
+
+import ai.djl.ndarray.NDArray;
+import ai.djl.ndarray.types.Shape;
+import ai.djl.pytorch.engine.PtNDArray;
+import ai.djl.pytorch.engine.PtNDManager;
+import ai.djl.pytorch.jni.IValue;
+import dev.kvshare.model.family.RotarySpec;
+import java.util.List;
+
+/**
+ * Cosines and sines of every kind of rotary embedding of a model, for the positions in use. Angles
+ * are computed as transformers does, in float32, and rounded to the compute type.
+ */
+final class RotaryTables implements AutoCloseable {
+  private static final int BLOCK = 1024;
+
+  private final PtNDManager parent;
+  private final ComputeType type;
+  private final List<RotarySpec> kinds;
+  private final boolean dependsOnLength;
+  private List<Integer> regimes = List.of();
+  private int filledFrom;
+  private int filledTo;
+  private PtNDManager manager;
+  private IValue cosines;
+  private IValue sines;
+
+  /**
+   * @param kinds the distinct rotary embeddings, in the order of their tables; at least one
+   */
+  RotaryTables(PtNDManager parent, ComputeType type, List<RotarySpec> kinds) {
+    this.parent = parent;
+    this.type = type;
+    this.kinds = List.copyOf(kinds);
+    this.dependsOnLength = kinds.stream().anyMatch(RotarySpec::dependsOnLength);
+  }
+
+  /**
+   * Makes the tables right for the positions from {@code from} to {@code to - 1}.
+   *
+   * @param length tokens of the whole sequence at hand, on which the frequencies may depend
+   */
+  void prepare(int from, int to, int length) {
+    if (dependsOnLength) {
+      List<Integer> wanted =
+          kinds.stream().map(kind -> RotaryFrequencies.regime(kind, length)).toList();
+      if (!wanted.equals(regimes) || from < filledFrom || to > filledTo) {
+        regimes = wanted;
+        fill(from, Math.max(to, length));
+      }
+    } else if (to > filledTo) {
+      fill(0, (to + BLOCK - 1) / BLOCK * BLOCK);
+    }
+  }
+
+  /** For each kind [positions, R]. */
+  IValue cosines() {
+    return cosines;
+  }
+
+  /** For each kind [positions, R], the first half of each row negated. */
+  IValue sines() {
+    return sines;
+  }
+
+  @Override
+  public void close() {
+    if (manager != null) {
+      cosines.close();
+      sines.close();
+      manager.close();
+    }
+  }
+
+  private void fill(int from, int to) {
+    close();
+    manager = (PtNDManager) parent.newSubManager();
+    PtNDArray[] cosineTables = new PtNDArray[kinds.size()];
+    PtNDArray[] sineTables = new PtNDArray[kinds.size()];
+    for (int kind = 0; kind < kinds.size(); kind++) {
+      RotarySpec rotary = kinds.get(kind);
+      int rotated = rotary.dimensions();
+      float[] inverse = RotaryFrequencies.inverse(rotary, dependsOnLength ? regimes.get(kind) : 0);
+      float factor = (float) RotaryFrequencies.attentionFactor(rotary);
+      float[] cosine = new float[to * rotated];
+      float[] sine = new float[to * rotated];
+      for (int position = from; position < to; position++) {
+        for (int pair = 0; pair < inverse.length; pair++) {
+          float angle = position * inverse[pair];
+          int left = position * rotated + pair;
+          int right = left + inverse.length;
+          cosine[left] = (float) Math.cos(angle) * factor;
+          sine[right] = (float) Math.sin(angle) * factor;
+          cosine[right] = cosine[left];
+          sine[left] = -sine[right];
+        }
+      }
+      cosineTables[kind] = table(cosine, to, rotated);
+      sineTables[kind] = table(sine, to, rotated);
+    }
+    cosines = IValue.listFrom(cosineTables);
+    sines = IValue.listFrom(sineTables);
+    filledFrom = from;
+    filledTo = to;
+  }
+
+  private PtNDArray table(float[] numbers, int positions, int rotated) {
+    try (NDArray exact = manager.create(numbers, new Shape(positions, rotated))) {
+      return (PtNDArray) exact.toType(type.engineType(), true);
+    }
+  }
+}

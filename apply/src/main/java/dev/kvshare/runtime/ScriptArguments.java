@@ -1,0 +1,255 @@
+package dev.kvshare.runtime;
+
+import ai.djl.ndarray.types.Shape;
+import ai.djl.pytorch.engine.PtNDArray;
+import ai.djl.pytorch.engine.PtNDManager;
+import ai.djl.pytorch.jni.IValue;
+import dev.kvshare.model.family.AttentionSpec;
+import dev.kvshare.model.family.BlockSpec;
+import dev.kvshare.model.family.FeedForwardSpec;
+import dev.kvshare.model.family.ModelSpec;
+import dev.kvshare.model.family.NormSpec;
+import dev.kvshare.model.family.RotarySpec;
+import dev.kvshare.model.family.WeightRole;
+import dev.kvshare.model.family.WeightSpec;
+import java.util.ArrayList;
+import java.util.EnumMap;
+import java.util.List;
+import java.util.Map;
+
+/**
+ * A model as {@code decoder.py} takes it: for each layer a list of tensors, of ints and of floats
+ * in the order in which the script unpacks them, and the same for what stands outside the layers.
+ * Made once, passed to every call.
+ */
+final class ScriptArguments implements AutoCloseable {
+  private static final List<WeightRole> LAYER_ROLES =
+      List.of(
+          WeightRole.ATTENTION_NORM,
+          WeightRole.ATTENTION_NORM_BIAS,
+          WeightRole.QUERY_KEY_VALUE,
+          WeightRole.QUERY_KEY_VALUE_BIAS,
+          WeightRole.QUERY_NORM,
+          WeightRole.KEY_NORM,
+          WeightRole.OUTPUT,
+          WeightRole.OUTPUT_BIAS,
+          WeightRole.ATTENTION_POST_NORM,
+          WeightRole.ATTENTION_POST_NORM_BIAS,
+          WeightRole.FEED_FORWARD_NORM,
+          WeightRole.FEED_FORWARD_NORM_BIAS,
+          WeightRole.GATE_UP,
+          WeightRole.GATE_UP_BIAS,
+          WeightRole.DOWN,
+          WeightRole.DOWN_BIAS,
+          WeightRole.FEED_FORWARD_POST_NORM,
+          WeightRole.FEED_FORWARD_POST_NORM_BIAS,
+          WeightRole.ROUTER);
+  private static final List<WeightRole> MODEL_ROLES =
+      List.of(
+          WeightRole.EMBEDDING,
+          WeightRole.POSITIONS,
+          WeightRole.FINAL_NORM,
+          WeightRole.FINAL_NORM_BIAS,
+          WeightRole.HEAD,
+          WeightRole.HEAD_BIAS);
+
+  /** A kind of attention that needs a mask of its own. */
+  private record AttentionKind(long window, long capped, long keyValueHeads) {
+    static AttentionKind of(AttentionSpec attention) {
+      return new AttentionKind(
+          attention.window(), attention.softCap() > 0 ? 1 : 0, attention.keyValueHeads());
+    }
+  }
+
+  private final WeightLoader loader;
+  private final PtNDArray absent;
+  private final List<RotarySpec> rotaryKinds;
+  private final List<AttentionKind> attentionKinds;
+  private final IValue model;
+  private final IValue modelInts;
+  private final IValue modelFloats;
+  private final IValue weights;
+  private final IValue ints;
+  private final IValue floats;
+  private final IValue kinds;
+
+  /** Loads all weights of a model. */
+  ScriptArguments(ModelSpec spec, WeightLoader loader, PtNDManager manager, ComputeType type) {
+    this.loader = loader;
+    this.absent = manager.create(new Shape(0), type.engineType());
+    this.rotaryKinds =
+        spec.blocks().stream()
+            .map(block -> block.attention().rotary())
+            .filter(rotary -> rotary != null)
+            .distinct()
+            .toList();
+    this.attentionKinds =
+        spec.blocks().stream()
+            .map(block -> AttentionKind.of(block.attention()))
+            .distinct()
+            .toList();
+
+    List<PtNDArray> outer = tensors(MODEL_ROLES, spec.weights(), spec.finalNorm());
+    if (spec.tiedHead()) {
+      outer.set(MODEL_ROLES.indexOf(WeightRole.HEAD), outer.get(0));
+    }
+    this.model = list(outer);
+    this.modelInts =
+        IValue.listFrom(
+            flag(spec.finalNorm() != null),
+            ScriptCodes.of(
+                spec.finalNorm(), spec.weights().containsKey(WeightRole.FINAL_NORM_BIAS)),
+            flag(spec.weights().containsKey(WeightRole.HEAD_BIAS)),
+            spec.positionOffset());
+    this.modelFloats =
+        IValue.listFrom(
+            spec.finalNorm() == null ? 0 : spec.finalNorm().epsilon(),
+            spec.embeddingScale(),
+            spec.logitScale(),
+            spec.logitSoftCap());
+
+    IValue[] tensorLists = new IValue[spec.layers()];
+    IValue[] intLists = new IValue[spec.layers()];
+    IValue[] floatLists = new IValue[spec.layers()];
+    for (int layer = 0; layer < spec.layers(); layer++) {
+      BlockSpec block = spec.blocks().get(layer);
+      tensorLists[layer] = list(tensors(LAYER_ROLES, withExperts(block), block.norm()));
+      intLists[layer] = ints(block);
+      floatLists[layer] = floats(block);
+    }
+    this.weights = nested(tensorLists);
+    this.ints = nested(intLists);
+    this.floats = nested(floatLists);
+    this.kinds =
+        nested(
+            attentionKinds.stream()
+                .map(kind -> IValue.listFrom(kind.window, kind.capped, kind.keyValueHeads))
+                .toArray(IValue[]::new));
+  }
+
+  /** The distinct rotary embeddings, in the order of their numbers; empty when there is none. */
+  List<RotarySpec> rotaryKinds() {
+    return rotaryKinds;
+  }
+
+  /** Tensors outside the layers. */
+  IValue model() {
+    return model;
+  }
+
+  /** Ints outside the layers. */
+  IValue modelInts() {
+    return modelInts;
+  }
+
+  /** Floats outside the layers. */
+  IValue modelFloats() {
+    return modelFloats;
+  }
+
+  /** Tensors of each layer. */
+  IValue weights() {
+    return weights;
+  }
+
+  /** Ints of each layer. */
+  IValue ints() {
+    return ints;
+  }
+
+  /** Floats of each layer. */
+  IValue floats() {
+    return floats;
+  }
+
+  /** The distinct kinds of attention. */
+  IValue kinds() {
+    return kinds;
+  }
+
+  @Override
+  public void close() {
+    for (IValue value : List.of(model, modelInts, modelFloats, weights, ints, floats, kinds)) {
+      value.close();
+    }
+  }
+
+  private IValue ints(BlockSpec block) {
+    AttentionSpec attention = block.attention();
+    FeedForwardSpec feedForward = block.feedForward();
+    FeedForwardSpec.Experts experts = feedForward.experts();
+    return IValue.listFrom(
+        ScriptCodes.of(block.placement()),
+        ScriptCodes.of(
+            block.norm(),
+            block.weights().containsKey(WeightRole.ATTENTION_NORM_BIAS)
+                || block.weights().containsKey(WeightRole.ATTENTION_POST_NORM_BIAS)),
+        attention.queryHeads(),
+        attention.keyValueHeads(),
+        attention.headSize(),
+        attentionKinds.indexOf(AttentionKind.of(attention)),
+        attention.window(),
+        rotaryKinds.indexOf(attention.rotary()),
+        ScriptCodes.of(attention.queryKeyNorm()),
+        flag(block.weights().containsKey(WeightRole.QUERY_KEY_VALUE_BIAS)),
+        flag(block.weights().containsKey(WeightRole.OUTPUT_BIAS)),
+        flag(block.weights().containsKey(WeightRole.GATE_UP_BIAS)),
+        flag(block.weights().containsKey(WeightRole.DOWN_BIAS)),
+        flag(feedForward.gated()),
+        ScriptCodes.of(feedForward.activation()),
+        experts == null ? 0 : experts.count(),
+        experts == null ? 0 : experts.perToken(),
+        flag(experts != null && experts.normalised()));
+  }
+
+  private static IValue floats(BlockSpec block) {
+    return IValue.listFrom(
+        block.norm().epsilon(),
+        block.attention().scale(),
+        block.attention().softCap(),
+        block.residualScale());
+  }
+
+  /** Experts stand where a dense layer's projections do. */
+  private static Map<WeightRole, WeightSpec> withExperts(BlockSpec block) {
+    if (block.feedForward().experts() == null) {
+      return block.weights();
+    }
+    Map<WeightRole, WeightSpec> weights = new EnumMap<>(block.weights());
+    weights.put(WeightRole.GATE_UP, weights.remove(WeightRole.EXPERTS_GATE_UP));
+    weights.put(WeightRole.DOWN, weights.remove(WeightRole.EXPERTS_DOWN));
+    return weights;
+  }
+
+  private List<PtNDArray> tensors(
+      List<WeightRole> roles, Map<WeightRole, WeightSpec> specs, NormSpec norm) {
+    List<PtNDArray> tensors = new ArrayList<>();
+    for (WeightRole role : roles) {
+      WeightSpec spec = specs.get(role);
+      PtNDArray tensor = spec == null ? absent : loader.load(spec);
+      if (spec != null && role.scalesNorm() && norm.kind() == NormSpec.Kind.RMS_ONE_PLUS) {
+        try (PtNDArray stored = tensor) {
+          tensor = stored.add(1);
+        }
+      }
+      tensors.add(tensor);
+    }
+    return tensors;
+  }
+
+  private static IValue list(List<PtNDArray> tensors) {
+    return IValue.listFrom(tensors.toArray(PtNDArray[]::new));
+  }
+
+  private static IValue nested(IValue[] lists) {
+    IValue nested = IValue.listFrom(lists);
+    for (IValue list : lists) {
+      list.close();
+    }
+    return nested;
+  }
+
+  private static long flag(boolean value) {
+    return value ? 1 : 0;
+  }
+}

@@ -1,0 +1,48 @@
+package dev.kvshare.runtime;
+
+import dev.kvshare.model.family.AttentionSpec.QueryKeyNorm;
+import dev.kvshare.model.family.BlockSpec.Placement;
+import dev.kvshare.model.family.FeedForwardSpec.Activation;
+import dev.kvshare.model.family.NormSpec;
+
+/** The numbers by which {@code decoder.py} knows what a layer is made of. */
+final class ScriptCodes {
+
+  private ScriptCodes() {}
+
+  static long of(Placement placement) {
+    return switch (placement) {
+      case PRE -> 0;
+      case POST -> 1;
+      case BOTH -> 2;
+      case PARALLEL -> 3;
+      case AFTER_RESIDUAL -> 4;
+    };
+  }
+
+  static long of(Activation activation) {
+    return switch (activation) {
+      case SILU -> 0;
+      case GELU -> 1;
+      case GELU_TANH -> 2;
+      case RELU -> 3;
+    };
+  }
+
+  static long of(QueryKeyNorm norm) {
+    return switch (norm) {
+      case NONE -> 0;
+      case PER_HEAD -> 1;
+      case EACH_HEAD -> 2;
+      case WHOLE -> 3;
+    };
+  }
+
+  /** The code of a norm, which may be null. */
+  static long of(NormSpec norm, boolean biased) {
+    if (norm == null || norm.kind() != NormSpec.Kind.LAYER) {
+      return 0;
+    }
+    return biased ? 1 : 2;
+  }
+}

@@ -1,0 +1,114 @@
+package dev.kvshare.runtime;
+
+import ai.djl.pytorch.engine.PtNDArray;
+import ai.djl.pytorch.engine.PtNDManager;
+import ai.djl.pytorch.engine.PtSymbolBlock;
+import ai.djl.pytorch.jni.IValue;
+import ai.djl.pytorch.jni.IValueUtils;
+import ai.djl.pytorch.jni.JniUtils;
+import java.io.ByteArrayInputStream;
+import java.io.ByteArrayOutputStream;
+import java.io.IOException;
+import java.io.InputStream;
+import java.io.UncheckedIOException;
+import java.nio.charset.StandardCharsets;
+import java.util.zip.ZipEntry;
+import java.util.zip.ZipOutputStream;
+
+/**
+ * The decoder's TorchScript source, packed in memory into an archive that the engine loads. The
+ * archive holds a module {@code Ops} without attributes:
+ *
+ * <pre>
+ * archive/data.pkl              protocol 2: an object of class __torch__.Ops with {training: False}
+ * archive/code/__torch__.py     the source text
+ * archive/constants.pkl         protocol 2: the empty tuple
+ * archive/version               format version; decides which operator signatures the source means
+ * </pre>
+ */
+final class ScriptModule implements AutoCloseable {
+  private static final String SOURCE = "decoder.py";
+  private static final String FORMAT_VERSION = "10\n";
+  private static final byte[] OBJECT =
+      bytes("\u0080\u0002c__torch__\nOps\n)\u0081}(X\u0008\u0000\u0000\u0000training\u0089ub.");
+  private static final byte[] EMPTY_TUPLE = bytes("\u0080\u0002).");
+
+  private final PtSymbolBlock block;
+
+  /** Loads the decoder's source onto the device of {@code manager}. */
+  ScriptModule(PtNDManager manager) {
+    try (InputStream archive = new ByteArrayInputStream(archive())) {
+      block = JniUtils.loadModule(manager, archive, false, false);
+    } catch (IOException e) {
+      throw new UncheckedIOException(e);
+    }
+  }
+
+  /**
+   * Runs a method that returns one tensor.
+   *
+   * @param manager owns the result
+   */
+  PtNDArray run(PtNDManager manager, String method, IValue... arguments) {
+    try (IValue result = IValueUtils.runMethod(block, method, arguments)) {
+      return result.toTensor(manager);
+    }
+  }
+
+  /** Copies {@code source} over {@code target}, both of the same shape. */
+  void assign(PtNDArray target, PtNDArray source) {
+    runForEffect("assign", IValue.from(target), IValue.from(source));
+  }
+
+  /** Copies the transposed {@code source} [in, out] over {@code target} [out, in]. */
+  void assignTransposed(PtNDArray target, PtNDArray source) {
+    runForEffect("assign_transposed", IValue.from(target), IValue.from(source));
+  }
+
+  /**
+   * Copies {@code source}, stored group by group as {@code queries} query heads, a key head and a
+   * value head, over {@code target}, which has all queries, then all keys, then all values.
+   */
+  void assignUngrouped(PtNDArray target, PtNDArray source, long groups, long queries) {
+    runForEffect(
+        "assign_ungrouped",
+        IValue.from(target),
+        IValue.from(source),
+        IValue.from(groups),
+        IValue.from(queries));
+  }
+
+  @Override
+  public void close() {
+    block.close();
+  }
+
+  private void runForEffect(String method, IValue... arguments) {
+    IValueUtils.runMethod(block, method, arguments).close();
+    for (IValue argument : arguments) {
+      argument.close();
+    }
+  }
+
+  private static byte[] archive() throws IOException {
+    ByteArrayOutputStream bytes = new ByteArrayOutputStream();
+    try (ZipOutputStream zip = new ZipOutputStream(bytes);
+        InputStream source = ScriptModule.class.getResourceAsStream(SOURCE)) {
+      put(zip, "archive/data.pkl", OBJECT);
+      put(zip, "archive/code/__torch__.py", source.readAllBytes());
+      put(zip, "archive/constants.pkl", EMPTY_TUPLE);
+      put(zip, "archive/version", bytes(FORMAT_VERSION));
+    }
+    return bytes.toByteArray();
+  }
+
+  private static void put(ZipOutputStream zip, String name, byte[] content) throws IOException {
+    zip.putNextEntry(new ZipEntry(name));
+    zip.write(content);
+    zip.closeEntry();
+  }
+
+  private static byte[] bytes(String latin1) {
+    return latin1.getBytes(StandardCharsets.ISO_8859_1);
+  }
+}

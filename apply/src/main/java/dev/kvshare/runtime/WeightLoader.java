@@ -1,0 +1,120 @@
+package dev.kvshare.runtime;
+
+import ai.djl.Device;
+import ai.djl.ndarray.types.Shape;
+import ai.djl.ndarray.types.SparseFormat;
+import ai.djl.pytorch.engine.PtNDArray;
+import ai.djl.pytorch.engine.PtNDManager;
+import ai.djl.pytorch.jni.JniUtils;
+import dev.kvshare.model.Checkpoint;
+import dev.kvshare.model.family.WeightSpec;
+import java.nio.ByteBuffer;
+import java.util.List;
+
+/**
+ * Puts the weights of a decoder together. A tensor that the checkpoint stores in the compute type
+ * stays in the mapped file; all others are decoded straight into the engine's memory.
+ */
+final class WeightLoader {
+  private static final long MAX_BYTES_AT_ONCE = 1L << 30;
+  private static final int ALIGNMENT = 8;
+
+  private final Checkpoint checkpoint;
+  private final ScriptModule script;
+  private final PtNDManager manager;
+  private final ComputeType type;
+
+  /**
+   * @param manager owns the weights; its device is where they end up
+   */
+  WeightLoader(Checkpoint checkpoint, ScriptModule script, PtNDManager manager, ComputeType type) {
+    this.checkpoint = checkpoint;
+    this.script = script;
+    this.manager = manager;
+    this.type = type;
+  }
+
+  /** One weight in the compute type, with the shape that its description asks for. */
+  PtNDArray load(WeightSpec weight) {
+    Shape shape = new Shape(weight.shape());
+    List<WeightSpec.Part> parts = weight.parts();
+    PtNDArray onCpu =
+        parts.size() == 1 && parts.get(0).layout() instanceof WeightSpec.AsStored
+            ? mappedOrRead(parts.get(0), shape)
+            : assemble(parts, shape);
+    if (manager.getDevice().equals(Device.cpu())) {
+      return onCpu;
+    }
+    PtNDArray onDevice = onCpu.toDevice(manager.getDevice(), true);
+    onCpu.close();
+    return onDevice;
+  }
+
+  private PtNDArray mappedOrRead(WeightSpec.Part part, Shape shape) {
+    ByteBuffer mapped = checkpoint.mapped(part.tensor(), type.checkpointType());
+    if (mapped != null && mapped.alignmentOffset(0, ALIGNMENT) == 0) {
+      return JniUtils.createNdFromByteBuffer(
+          manager, mapped, shape, type.engineType(), SparseFormat.DENSE, Device.cpu());
+    }
+    PtNDArray whole = empty(shape);
+    read(part, whole);
+    return whole;
+  }
+
+  private PtNDArray assemble(List<WeightSpec.Part> parts, Shape shape) {
+    PtNDArray whole = empty(shape);
+    long row = 0;
+    for (WeightSpec.Part part : parts) {
+      long rows = elements(part.shape()) / (shape.size() / shape.get(0));
+      try (PtNDArray target = rows(whole, row, rows)) {
+        if (part.layout() instanceof WeightSpec.AsStored) {
+          read(part, target);
+        } else {
+          rearrange(part, target);
+        }
+      }
+      row += rows;
+    }
+    return whole;
+  }
+
+  private void rearrange(WeightSpec.Part part, PtNDArray target) {
+    try (PtNDArray stored = empty(new Shape(part.shape()))) {
+      read(part, stored);
+      if (part.layout() instanceof WeightSpec.Grouped grouped) {
+        script.assignUngrouped(target, stored, grouped.groups(), grouped.queries());
+      } else {
+        script.assignTransposed(target, stored);
+      }
+    }
+  }
+
+  /** Decodes a whole tensor into {@code target}, which is contiguous. */
+  private void read(WeightSpec.Part part, PtNDArray target) {
+    long rows = part.shape().get(0);
+    long bytesPerRow = target.size() / rows * type.bytes();
+    long rowsAtOnce = Math.max(1, Math.min(rows, MAX_BYTES_AT_ONCE / bytesPerRow));
+    try (PtNDArray byRow = (PtNDArray) target.reshape(rows, target.size() / rows)) {
+      for (long row = 0; row < rows; row += rowsAtOnce) {
+        long count = Math.min(rowsAtOnce, rows - row);
+        try (PtNDArray slice = rows(byRow, row, count)) {
+          ByteBuffer memory = slice.toByteBuffer(true);
+          checkpoint.readRows(part.tensor(), type.checkpointType(), row, count, memory);
+        }
+      }
+    }
+  }
+
+  private PtNDArray empty(Shape shape) {
+    return JniUtils.createEmptyNdArray(
+        manager, shape, type.engineType(), Device.cpu(), SparseFormat.DENSE);
+  }
+
+  private static PtNDArray rows(PtNDArray array, long first, long count) {
+    return JniUtils.slice(array, 0, first, first + count, 1);
+  }
+
+  private static long elements(List<Long> shape) {
+    return shape.stream().mapToLong(Long::longValue).reduce(1, Math::multiplyExact);
+  }
+}

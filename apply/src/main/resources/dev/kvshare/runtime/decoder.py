@@ -1,0 +1,369 @@
+# The decoder: TorchScript source, packed into an archive by ScriptArchive.java and called by Decoder.java.
+#
+# Letters: B batch, T new tokens, S positions visible to attention, E hidden size, V vocabulary, Hq query heads,
+# Hkv key/value heads, G = Hq / Hkv, D head size, R rotated dimensions, F intermediate size, X experts, L layers.
+#
+# A layer is a list of tensors, one of ints and one of floats, unpacked at the head of the methods; Java fills them in
+# ScriptArguments.java. A tensor that a layer does not have is an empty one. Arguments that several methods share:
+#   start         positions that the cache holds already
+#   first         [B] int64, the first real position of each row of a padded batch; empty when nothing is padded
+#   kinds         the distinct kinds of attention: [window (0: all), soft cap or not, Hkv]
+#   keys, values  for each layer the cache that it reads, [B, Hkv, capacity, D]: that of its source where it shares
+#   owns          for each layer 1 if it writes that cache, else 0
+#   cosines, sines  for each kind of rotary embedding a table [P, R]; the first half of each row of sines is negated
+class Ops(Module):
+  __parameters__ = []
+  __buffers__ = []
+  training : bool
+
+  # [..., E] -> [..., E]; kind 0 root mean square, 1 layer norm, 2 layer norm without bias
+  def norm(self: __torch__.Ops, x: Tensor, weight: Tensor, bias: Tensor, kind: int, epsilon: float) -> Tensor:
+    if kind == 0:
+      y = torch.rms_norm(x, torch.size(weight), weight, epsilon)
+    elif kind == 1:
+      y = torch.layer_norm(x, torch.size(weight), weight, bias, epsilon)
+    else:
+      y = torch.layer_norm(x, torch.size(weight), weight, None, epsilon)
+    return y
+
+  # [..., in] -> [..., out]
+  def linear(self: __torch__.Ops, x: Tensor, weight: Tensor, bias: Tensor, biased: int) -> Tensor:
+    if biased != 0:
+      y = torch.linear(x, weight, bias)
+    else:
+      y = torch.linear(x, weight)
+    return y
+
+  # 0 silu, 1 gelu, 2 gelu by tanh, 3 relu
+  def activate(self: __torch__.Ops, x: Tensor, activation: int) -> Tensor:
+    if activation == 0:
+      y = torch.silu(x)
+    elif activation == 1:
+      y = torch.gelu(x)
+    elif activation == 2:
+      y = torch.gelu(x, approximate="tanh")
+    else:
+      y = torch.relu(x)
+    return y
+
+  # Norm of queries or keys: x [B, T, H, D]; weight [D] (kind 1), [H, D] (2) or [H * D] (3).
+  def head_norm(self: __torch__.Ops, x: Tensor, weight: Tensor, kind: int, epsilon: float) -> Tensor:
+    if kind == 1:
+      y = torch.rms_norm(x, torch.size(weight), weight, epsilon)
+    elif kind == 2:
+      y = torch.mul(torch.layer_norm(x, [torch.size(x, 3)], None, None, epsilon), weight)
+    else:
+      y = torch.reshape(torch.rms_norm(torch.flatten(x, 2, 3), torch.size(weight), weight, epsilon), torch.size(x))
+    return y
+
+  # Rotates the leading R of D dimensions, halves against each other: x [B, T, H, D], tables [1 or B, T, 1, R].
+  def rotate(self: __torch__.Ops, x: Tensor, cosine: Tensor, sine: Tensor) -> Tensor:
+    rotated = torch.size(cosine, 3)
+    rest = torch.size(x, 3) - rotated
+    if rest == 0:
+      y = torch.addcmul(torch.mul(x, cosine), torch.roll(x, [rotated // 2], [3]), sine)
+    else:
+      head = torch.narrow(x, 3, 0, rotated)
+      turned = torch.addcmul(torch.mul(head, cosine), torch.roll(head, [rotated // 2], [3]), sine)
+      y = torch.cat([turned, torch.narrow(x, 3, rotated, rest)], 3)
+    return y
+
+  # The rows of a rotary table at the new positions: [1 or B, T, 1, R].
+  def rows(self: __torch__.Ops, table: Tensor, start: int, tokens: int, first: Tensor) -> Tensor:
+    if torch.numel(first) == 0:
+      y = torch.unsqueeze(torch.unsqueeze(torch.narrow(table, 0, start, tokens), 1), 0)
+    else:
+      y = torch.unsqueeze(torch.embedding(table, self.positions(start, tokens, first)), 2)
+    return y
+
+  # The position of each new token in its own row; padding counts as position 0: [B, T].
+  def positions(self: __torch__.Ops, start: int, tokens: int, first: Tensor) -> Tensor:
+    columns = torch.arange(start, start + tokens, dtype=4, device=first.device)
+    return torch.clamp_min(torch.sub(torch.unsqueeze(columns, 0), torch.unsqueeze(first, 1)), 0)
+
+  # The first cached position that any of the new tokens sees.
+  def lowest(self: __torch__.Ops, start: int, window: int) -> int:
+    low = 0
+    if window > 0:
+      low = max(0, start + 1 - window)
+    return low
+
+  # What is added to the scores of one kind of attention, [1 or B*Hkv, 1, T, S] ([1 or B, 1, 1, S] for T = 1); empty
+  # where a plain causal mask or none does. A padding position sees itself, so that no row is without any key.
+  def mask(self: __torch__.Ops, x: Tensor, start: int, kind: List[int], first: Tensor) -> Tensor:
+    window, capped, kv_heads, = kind
+    tokens = torch.size(x, 1)
+    low = self.lowest(start, window)
+    end = start + tokens
+    padded = torch.numel(first) > 0
+    plain = start == 0 and capped == 0 and (window == 0 or end <= window)
+    if not padded and (tokens == 1 or plain):
+      y = torch.empty([0], dtype=x.dtype, device=x.device)
+    else:
+      queries = torch.unsqueeze(torch.arange(start, end, dtype=4, device=x.device), 1)
+      columns = torch.unsqueeze(torch.arange(low, end, dtype=4, device=x.device), 0)
+      hidden = torch.gt(columns, queries)
+      if window > 0:
+        hidden = torch.logical_or(hidden, torch.le(columns, torch.sub(queries, window)))
+      hidden = torch.unsqueeze(hidden, 0)
+      if padded:
+        padding = torch.lt(columns, torch.unsqueeze(torch.unsqueeze(first, 1), 2))
+        hidden = torch.logical_or(hidden, torch.logical_and(padding, torch.ne(columns, queries)))
+        if tokens > 1:
+          hidden = torch.repeat_interleave(hidden, kv_heads, 0)
+      zeros = torch.zeros(torch.size(hidden), dtype=x.dtype, device=x.device)
+      y = torch.unsqueeze(torch.masked_fill(zeros, hidden, float("-inf")), 1)
+    return y
+
+  # query [B, T, Hq, D]; key and value caches [B, Hkv, capacity, D] -> [B, T, Hq * D]
+  # The G query heads of a key/value head are put beside each other, so that no key or value is copied.
+  def attend(self: __torch__.Ops, query: Tensor, keys: Tensor, values: Tensor, start: int, window: int, mask: Tensor, scale: float, soft_cap: float) -> Tensor:
+    batch, tokens, heads, size, = torch.size(query)
+    kv_heads = torch.size(keys, 1)
+    group = heads // kv_heads
+    low = self.lowest(start, window)
+    key = torch.narrow(keys, 2, low, start + tokens - low)
+    value = torch.narrow(values, 2, low, start + tokens - low)
+    if tokens == 1:
+      q = torch.reshape(query, [batch, kv_heads, group, size])
+    else:
+      q = torch.reshape(torch.permute(torch.reshape(query, [batch, tokens, kv_heads, group, size]), [0, 2, 3, 1, 4]), [batch * kv_heads, group, tokens, size])
+      key = torch.expand(torch.unsqueeze(torch.flatten(key, 0, 1), 1), [-1, group, -1, -1])
+      value = torch.expand(torch.unsqueeze(torch.flatten(value, 0, 1), 1), [-1, group, -1, -1])
+    masked = torch.numel(mask) > 0
+    if soft_cap > 0.0:
+      scores = torch.mul(torch.tanh(torch.mul(torch.matmul(q, torch.transpose(key, 2, 3)), scale / soft_cap)), soft_cap)
+      if masked:
+        scores = torch.add(scores, mask)
+      y = torch.matmul(torch.softmax(scores, -1), value)
+    elif masked:
+      y = torch.scaled_dot_product_attention(q, key, value, mask, 0.0, False, scale=scale)
+    else:
+      y = torch.scaled_dot_product_attention(q, key, value, None, 0.0, tokens > 1, scale=scale)
+    if tokens > 1:
+      y = torch.transpose(torch.reshape(y, [batch, heads, tokens, size]), 1, 2)
+    return torch.reshape(y, [batch, tokens, heads * size])
+
+  # Keys and values of normed x [B, T, E] into the cache, without queries.
+  def store(self: __torch__.Ops, x: Tensor, weights: List[Tensor], ints: List[int], floats: List[float], keys: Tensor, values: Tensor, start: int, cosine: Tensor, sine: Tensor) -> None:
+    norm1, norm1_b, qkv, qkv_b, q_norm, k_norm, o, o_b, post1, post1_b, norm2, norm2_b, up, up_b, down, down_b, post2, post2_b, router, = weights
+    placement, norm_kind, heads, kv_heads, size, kind, window, rotary, qk_norm, qkv_biased, o_biased, up_biased, down_biased, gated, activation, experts, experts_per_token, normalised, = ints
+    epsilon, scale, soft_cap, residual_scale, = floats
+    rows = 2 * kv_heads * size
+    weight = torch.narrow(qkv, 0, heads * size, rows)
+    bias = qkv_b
+    if qkv_biased != 0:
+      bias = torch.narrow(qkv_b, 0, heads * size, rows)
+    kv = torch.reshape(self.linear(x, weight, bias, qkv_biased), [torch.size(x, 0), torch.size(x, 1), 2 * kv_heads, size])
+    key = torch.narrow(kv, 2, 0, kv_heads)
+    if qk_norm != 0:
+      key = self.head_norm(key, k_norm, qk_norm, epsilon)
+    if rotary >= 0:
+      key = self.rotate(key, cosine, sine)
+    _0 = torch.copy_(torch.narrow(keys, 2, start, torch.size(x, 1)), torch.transpose(key, 1, 2))
+    _1 = torch.copy_(torch.narrow(values, 2, start, torch.size(x, 1)), torch.transpose(torch.narrow(kv, 2, kv_heads, kv_heads), 1, 2))
+
+  # normed x [B, T, E] -> [B, T, E]; writes keys and values at start where the layer owns a cache
+  def attention(self: __torch__.Ops, x: Tensor, weights: List[Tensor], ints: List[int], floats: List[float], keys: Tensor, values: Tensor, owns: int, start: int, cosine: Tensor, sine: Tensor, mask: Tensor) -> Tensor:
+    norm1, norm1_b, qkv, qkv_b, q_norm, k_norm, o, o_b, post1, post1_b, norm2, norm2_b, up, up_b, down, down_b, post2, post2_b, router, = weights
+    placement, norm_kind, heads, kv_heads, size, kind, window, rotary, qk_norm, qkv_biased, o_biased, up_biased, down_biased, gated, activation, experts, experts_per_token, normalised, = ints
+    epsilon, scale, soft_cap, residual_scale, = floats
+    batch = torch.size(x, 0)
+    tokens = torch.size(x, 1)
+    if owns != 0:
+      qkv_heads = torch.reshape(self.linear(x, qkv, qkv_b, qkv_biased), [batch, tokens, heads + 2 * kv_heads, size])
+      if qk_norm != 0:
+        query = self.head_norm(torch.narrow(qkv_heads, 2, 0, heads), q_norm, qk_norm, epsilon)
+        key = self.head_norm(torch.narrow(qkv_heads, 2, heads, kv_heads), k_norm, qk_norm, epsilon)
+        if rotary >= 0:
+          query = self.rotate(query, cosine, sine)
+          key = self.rotate(key, cosine, sine)
+      else:
+        both = torch.narrow(qkv_heads, 2, 0, heads + kv_heads)
+        if rotary >= 0:
+          both = self.rotate(both, cosine, sine)
+        query = torch.narrow(both, 2, 0, heads)
+        key = torch.narrow(both, 2, heads, kv_heads)
+      _0 = torch.copy_(torch.narrow(keys, 2, start, tokens), torch.transpose(key, 1, 2))
+      _1 = torch.copy_(torch.narrow(values, 2, start, tokens), torch.transpose(torch.narrow(qkv_heads, 2, heads + kv_heads, kv_heads), 1, 2))
+    else:
+      bias = qkv_b
+      if qkv_biased != 0:
+        bias = torch.narrow(qkv_b, 0, 0, heads * size)
+      query = torch.reshape(self.linear(x, torch.narrow(qkv, 0, 0, heads * size), bias, qkv_biased), [batch, tokens, heads, size])
+      if qk_norm != 0:
+        query = self.head_norm(query, q_norm, qk_norm, epsilon)
+      if rotary >= 0:
+        query = self.rotate(query, cosine, sine)
+    y = self.attend(query, keys, values, start, window, mask, scale, soft_cap)
+    return self.linear(y, o, o_b, o_biased)
+
+  # [..., E] -> [..., E] by up [F or 2F, E] (gate first) and down [E, F]
+  def mlp(self: __torch__.Ops, x: Tensor, up: Tensor, up_b: Tensor, up_biased: int, down: Tensor, down_b: Tensor, down_biased: int, gated: int, activation: int) -> Tensor:
+    y = self.linear(x, up, up_b, up_biased)
+    if gated != 0:
+      inner = torch.size(y, -1) // 2
+      y = torch.mul(self.activate(torch.narrow(y, -1, 0, inner), activation), torch.narrow(y, -1, inner, inner))
+    else:
+      y = self.activate(y, activation)
+    return self.linear(y, down, down_b, down_biased)
+
+  # Routed experts; only those that some token chose are computed. up [X * 2F, E], down [X * E, F], router [X, E].
+  def routed(self: __torch__.Ops, x: Tensor, router: Tensor, up: Tensor, down: Tensor, experts: int, experts_per_token: int, normalised: int, activation: int) -> Tensor:
+    hidden = torch.size(x, -1)
+    tokens = torch.reshape(x, [-1, hidden])
+    probability = torch.softmax(torch.linear(tokens, router), -1, dtype=6)
+    share, choice, = torch.topk(probability, experts_per_token, -1)
+    if normalised != 0:
+      share = torch.div(share, torch.sum(share, [-1], True))
+    share = torch.to(share, x.dtype)
+    chosen, _0, _1, = torch._unique2(choice)
+    rows = torch.size(up, 0) // experts
+    y = torch.zeros_like(tokens)
+    for i in range(torch.numel(chosen)):
+      expert = int(torch.select(chosen, 0, i))
+      where = torch.nonzero(torch.eq(choice, expert))
+      token = torch.select(where, 1, 0)
+      part = self.mlp(torch.index_select(tokens, 0, token), torch.narrow(up, 0, expert * rows, rows), router, 0, torch.narrow(down, 0, expert * hidden, hidden), router, 0, 1, activation)
+      weight = torch.index(share, [token, torch.select(where, 1, 1)])
+      y = torch.index_add(y, 0, token, torch.mul(part, torch.unsqueeze(weight, 1)))
+    return torch.reshape(y, torch.size(x))
+
+  def feed_forward(self: __torch__.Ops, x: Tensor, weights: List[Tensor], ints: List[int]) -> Tensor:
+    norm1, norm1_b, qkv, qkv_b, q_norm, k_norm, o, o_b, post1, post1_b, norm2, norm2_b, up, up_b, down, down_b, post2, post2_b, router, = weights
+    placement, norm_kind, heads, kv_heads, size, kind, window, rotary, qk_norm, qkv_biased, o_biased, up_biased, down_biased, gated, activation, experts, experts_per_token, normalised, = ints
+    if experts > 0:
+      y = self.routed(x, router, up, down, experts, experts_per_token, normalised, activation)
+    else:
+      y = self.mlp(x, up, up_b, up_biased, down, down_b, down_biased, gated, activation)
+    return y
+
+  # One layer by the placement of its norms: 0 before each part, 1 behind it, 2 both, 3 parallel parts, 4 behind the sum.
+  def block(self: __torch__.Ops, x: Tensor, weights: List[Tensor], ints: List[int], floats: List[float], keys: Tensor, values: Tensor, owns: int, start: int, cosine: Tensor, sine: Tensor, mask: Tensor) -> Tensor:
+    norm1, norm1_b, qkv, qkv_b, q_norm, k_norm, o, o_b, post1, post1_b, norm2, norm2_b, up, up_b, down, down_b, post2, post2_b, router, = weights
+    placement, norm_kind, heads, kv_heads, size, kind, window, rotary, qk_norm, qkv_biased, o_biased, up_biased, down_biased, gated, activation, experts, experts_per_token, normalised, = ints
+    epsilon, scale, soft_cap, residual_scale, = floats
+    y = x
+    if placement == 0 or placement == 2 or placement == 3:
+      y = self.norm(x, norm1, norm1_b, norm_kind, epsilon)
+    if placement == 3:
+      y2 = y
+      if torch.numel(norm2) > 0:
+        y2 = self.norm(x, norm2, norm2_b, norm_kind, epsilon)
+      attended = self.attention(y, weights, ints, floats, keys, values, owns, start, cosine, sine, mask)
+      x = torch.add(torch.add(x, attended), self.feed_forward(y2, weights, ints))
+    else:
+      y = self.attention(y, weights, ints, floats, keys, values, owns, start, cosine, sine, mask)
+      if placement == 1 or placement == 2:
+        y = self.norm(y, post1, post1_b, norm_kind, epsilon)
+      x = torch.add(x, y, alpha=residual_scale)
+      if placement == 4:
+        x = self.norm(x, post1, post1_b, norm_kind, epsilon)
+      y = x
+      if placement == 0 or placement == 2:
+        y = self.norm(x, norm2, norm2_b, norm_kind, epsilon)
+      y = self.feed_forward(y, weights, ints)
+      if placement == 1 or placement == 2:
+        y = self.norm(y, post2, post2_b, norm_kind, epsilon)
+      x = torch.add(x, y, alpha=residual_scale)
+      if placement == 4:
+        x = self.norm(x, post2, post2_b, norm_kind, epsilon)
+    return x
+
+  # ids int64 [B, T] -> [B, T, E]
+  def embed(self: __torch__.Ops, ids: Tensor, start: int, first: Tensor, model: List[Tensor], model_ints: List[int], model_floats: List[float]) -> Tensor:
+    embedding, learned, norm, norm_b, head, head_b, = model
+    normed, norm_kind, head_biased, position_offset, = model_ints
+    epsilon, embedding_scale, logit_scale, soft_cap, = model_floats
+    x = torch.embedding(embedding, ids)
+    if embedding_scale != 1.0:
+      x = torch.mul(x, embedding_scale)
+    if torch.numel(learned) > 0:
+      if torch.numel(first) > 0:
+        x = torch.add(x, torch.embedding(learned, torch.add(self.positions(start, torch.size(ids, 1), first), position_offset)))
+      else:
+        x = torch.add(x, torch.narrow(learned, 0, start + position_offset, torch.size(ids, 1)))
+    return x
+
+  # Layers low to high - 1: x [B, T, E] -> [B, T, E].
+  def layers(self: __torch__.Ops, x: Tensor, low: int, high: int, start: int, first: Tensor, weights: List[List[Tensor]], ints: List[List[int]], floats: List[List[float]], kinds: List[List[int]], keys: List[Tensor], values: List[Tensor], owns: List[int], cosines: List[Tensor], sines: List[Tensor]) -> Tensor:
+    masks = annotate(List[Tensor], [])
+    for i in range(torch.len(kinds)):
+      _0 = torch.append(masks, self.mask(x, start, kinds[i], first))
+    cosine = annotate(List[Tensor], [])
+    sine = annotate(List[Tensor], [])
+    for i in range(torch.len(cosines)):
+      _1 = torch.append(cosine, self.rows(cosines[i], start, torch.size(x, 1), first))
+      _2 = torch.append(sine, self.rows(sines[i], start, torch.size(x, 1), first))
+    _3 = torch.append(cosine, x)  # number -1: layers without rotary embedding, which do not look at it
+    _4 = torch.append(sine, x)
+    for i in range(low, high):
+      kind = ints[i][5]
+      rotary = ints[i][7]
+      x = self.block(x, weights[i], ints[i], floats[i], keys[i], values[i], owns[i], start, cosine[rotary], sine[rotary], masks[kind])
+    return x
+
+  # The keys and values of one layer for x [B, T, E], nothing else; gives the last position of x [B, 1, E].
+  def fill(self: __torch__.Ops, x: Tensor, layer: int, start: int, first: Tensor, weights: List[List[Tensor]], ints: List[List[int]], floats: List[List[float]], keys: List[Tensor], values: List[Tensor], cosines: List[Tensor], sines: List[Tensor]) -> Tensor:
+    placement = ints[layer][0]
+    y = x
+    if placement == 0 or placement == 2 or placement == 3:
+      y = self.norm(x, weights[layer][0], weights[layer][1], ints[layer][1], floats[layer][0])
+    rotary = ints[layer][7]
+    cosine = x
+    sine = x
+    if rotary >= 0:
+      cosine = self.rows(cosines[rotary], start, torch.size(x, 1), first)
+      sine = self.rows(sines[rotary], start, torch.size(x, 1), first)
+    self.store(y, weights[layer], ints[layer], floats[layer], keys[layer], values[layer], start, cosine, sine)
+    return torch.contiguous(torch.narrow(x, 1, torch.size(x, 1) - 1, 1))
+
+  # [B, T, E] -> [B, T, E]
+  def final_norm(self: __torch__.Ops, x: Tensor, model: List[Tensor], model_ints: List[int], model_floats: List[float]) -> Tensor:
+    embedding, learned, norm, norm_b, head, head_b, = model
+    normed, norm_kind, head_biased, position_offset, = model_ints
+    epsilon, embedding_scale, logit_scale, soft_cap, = model_floats
+    if normed != 0:
+      x = self.norm(x, norm, norm_b, norm_kind, epsilon)
+    return x
+
+  # [B, T, E] before the final norm -> float32 [B, T, V]
+  def head(self: __torch__.Ops, x: Tensor, model: List[Tensor], model_ints: List[int], model_floats: List[float]) -> Tensor:
+    embedding, learned, norm, norm_b, head, head_b, = model
+    normed, norm_kind, head_biased, position_offset, = model_ints
+    epsilon, embedding_scale, logit_scale, soft_cap, = model_floats
+    y = self.linear(self.final_norm(x, model, model_ints, model_floats), head, head_b, head_biased)
+    y = torch.to(y, 6)
+    if logit_scale != 1.0:
+      y = torch.mul(y, logit_scale)
+    if soft_cap > 0.0:
+      y = torch.mul(torch.tanh(torch.div(y, soft_cap)), soft_cap)
+    return y
+
+  # The whole model: ids int64 [B, T] -> logits float32 [B, T, V].
+  def forward(self: __torch__.Ops, ids: Tensor, start: int, first: Tensor, model: List[Tensor], model_ints: List[int], model_floats: List[float], weights: List[List[Tensor]], ints: List[List[int]], floats: List[List[float]], kinds: List[List[int]], keys: List[Tensor], values: List[Tensor], owns: List[int], cosines: List[Tensor], sines: List[Tensor]) -> Tensor:
+    x = self.embed(ids, start, first, model, model_ints, model_floats)
+    x = self.layers(x, 0, torch.len(weights), start, first, weights, ints, floats, kinds, keys, values, owns, cosines, sines)
+    return self.head(x, model, model_ints, model_floats)
+
+  # One step: ids int64 [B] -> logits float32 [B, V].
+  def decode(self: __torch__.Ops, ids: Tensor, start: int, first: Tensor, model: List[Tensor], model_ints: List[int], model_floats: List[float], weights: List[List[Tensor]], ints: List[List[int]], floats: List[List[float]], kinds: List[List[int]], keys: List[Tensor], values: List[Tensor], owns: List[int], cosines: List[Tensor], sines: List[Tensor]) -> Tensor:
+    logits = self.forward(torch.unsqueeze(ids, 1), start, first, model, model_ints, model_floats, weights, ints, floats, kinds, keys, values, owns, cosines, sines)
+    return torch.select(logits, 1, 0)
+
+  # Used while weights are loaded and when a cache grows.
+  def assign(self: __torch__.Ops, target: Tensor, source: Tensor) -> Tensor:
+    return torch.copy_(target, source)
+
+  # source [in, out] -> target [out, in]
+  def assign_transposed(self: __torch__.Ops, target: Tensor, source: Tensor) -> Tensor:
+    return torch.copy_(target, torch.transpose(source, 0, 1))
+
+  # source [groups * (queries + 2) * D, ...]: query heads, key head and value head of each group -> target: all queries,
+  # all keys, all values
+  def assign_ungrouped(self: __torch__.Ops, target: Tensor, source: Tensor, groups: int, queries: int) -> Tensor:
+    grouped = torch.reshape(source, [groups, queries + 2, -1])
+    query = torch.flatten(torch.narrow(grouped, 1, 0, queries))
+    key = torch.flatten(torch.narrow(grouped, 1, queries, 1))
+    value = torch.flatten(torch.narrow(grouped, 1, queries + 1, 1))
+    return torch.copy_(target, torch.reshape(torch.cat([query, key, value]), torch.size(target)))

@@ -1,0 +1,70 @@
+package dev.kvshare.runtime;
+
+import ai.djl.ndarray.NDArray;
+import dev.kvshare.model.DataType;
+import dev.kvshare.model.safetensors.SafetensorsFile;
+import java.io.IOException;
+import java.io.UncheckedIOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.List;
+import java.util.stream.Stream;
+
+/** Tiny checkpoints with reference outputs, under {@code src/test/resources/goldens}. */
+final class Goldens {
+  static final Path ROOT =
+      Path.of(System.getProperty("kvshare.root"), "apply/src/test/resources/goldens");
+  static final Path TINY_LLAMA = ROOT.resolve("reference/tiny_llama");
+
+  private Goldens() {}
+
+  /** Directories of the checkpoints of the supported families, written by transformers. */
+  static List<Path> architectures() {
+    try (Stream<Path> entries = Files.list(ROOT.resolve("architectures"))) {
+      return entries
+          .filter(entry -> entry.getFileName().toString().startsWith("llama"))
+          .sorted()
+          .toList();
+    } catch (IOException e) {
+      throw new UncheckedIOException(e);
+    }
+  }
+
+  static float[] floats(Path file, String tensor) {
+    try (SafetensorsFile opened = SafetensorsFile.open(file)) {
+      var buffer = opened.bytes(tensor, DataType.F32).asFloatBuffer();
+      float[] numbers = new float[buffer.remaining()];
+      buffer.get(numbers);
+      return numbers;
+    }
+  }
+
+  static long[] longs(Path file, String tensor) {
+    try (SafetensorsFile opened = SafetensorsFile.open(file)) {
+      var buffer = opened.bytes(tensor, DataType.I64).asLongBuffer();
+      long[] numbers = new long[buffer.remaining()];
+      buffer.get(numbers);
+      return numbers;
+    }
+  }
+
+  /** The largest absolute difference; NaN counts as infinite. */
+  static double difference(float[] expected, float[] actual) {
+    if (expected.length != actual.length) {
+      throw new AssertionError(actual.length + " numbers, expected " + expected.length);
+    }
+    double largest = 0;
+    for (int index = 0; index < expected.length; index++) {
+      double difference = Math.abs(expected[index] - actual[index]);
+      largest = Math.max(largest, Double.isNaN(difference) ? Double.POSITIVE_INFINITY : difference);
+    }
+    return largest;
+  }
+
+  /** The numbers of a tensor, which is closed. */
+  static float[] take(NDArray tensor) {
+    try (tensor) {
+      return tensor.toFloatArray();
+    }
+  }
+}
