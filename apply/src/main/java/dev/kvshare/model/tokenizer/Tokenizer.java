@@ -39,8 +39,7 @@ public final class Tokenizer implements AutoCloseable {
       return new Tokenizer(TokenizerFiles.read(file.directory(), config));
     }
     if (source instanceof TokenizerSource.GgufTokenizer gguf) {
-      throw new TokenizerException(
-          gguf.file() + ": tokenizers of GGUF files cannot be loaded yet.");
+      return new Tokenizer(GgufTokenizers.read(gguf, config));
     }
     throw new TokenizerException(
         config.origin()
