@@ -66,6 +66,10 @@ final class StrictJson {
       throw new PolicyFormatException(
           "%s is not valid JSON%s: %s. Correct the file, or write a new one with `kvshare calibrate`."
               .formatted(origin, place, e.getOriginalMessage()));
+    } catch (NumberFormatException e) {
+      throw new PolicyFormatException(
+          "%s has a number out of range: %s. Correct the file, or write a new one with `kvshare calibrate`."
+              .formatted(origin, e.getMessage()));
     }
   }
 

@@ -42,6 +42,7 @@ class PolicyReaderTest {
         raw("{\"schema\": 1, \"kv_source\": [0]}", "$.schema: found 1"),
         raw("{\"schema\": \"other/1\", \"kv_source\": [0]}", "$.schema: found \"other/1\""),
         body("\"x\": 1e999999999, \"kv_source\": [0]", "$.x", "exponent"),
+        body("\"x\": 1e99999999999999, \"kv_source\": [0]", "a number out of range"),
         body("\"x\": NaN, \"kv_source\": [0]", "not valid JSON"),
         body("\"model\": {\"num_hidden_layers\": 1}", "kv_source"),
         body("\"kv_source\": []", "$.kv_source"),
@@ -71,7 +72,10 @@ class PolicyReaderTest {
             "$.windowed_layers names layer 2: the layers are 0 to 1"),
         body("\"kv_source\": [0], \"sliding_window\": 0", "$.sliding_window"),
         body("\"kv_source\": [1, 1], \"upper\": {}", "$.upper"),
-        body("\"kv_source\": [1, 1], \"upper\": {\"sequential\": false}", "$.upper"),
+        body("\"kv_source\": [1, 1], \"upper\": {\"sequential\": false}", "$.upper.sequential"),
+        body(
+            "\"kv_source\": [1, 1], \"upper\": {\"sequential\": true, \"forward_passes\": 2}",
+            "$.upper.forward_passes"),
         body(
             "\"kv_source\": [0], \"repair\": {\"file\": \"../x\", \"sha256\": \"%s\", \"tensors\": []}"
                 .formatted("0".repeat(64)),

@@ -1,0 +1,112 @@
+package dev.kvshare.datasets;
+
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.List;
+
+/**
+ * Chooses calibration samples as KVSharer does (arXiv 2410.18517, section 4): the beginnings of
+ * paragraphs.
+ *
+ * <ol>
+ *   <li>Each paragraph is tokenised by itself; the first {@code samples} that have at least {@code
+ *       tokens} tokens are taken in their order and truncated to {@code tokens}.
+ *   <li>If there are fewer such paragraphs, the running text is cut into consecutive windows of
+ *       {@code tokens} tokens instead, as many as there are up to {@code samples}; a note says so.
+ *   <li>Token ids are taken as they are: the first {@code samples} sequences, truncated to {@code
+ *       tokens}, shorter ones kept.
+ * </ol>
+ *
+ * @param samples how many samples to take
+ * @param tokens tokens of a sample
+ */
+public record CalibrationSampler(int samples, int tokens) {
+  /** Refuses counts below one. */
+  public CalibrationSampler {
+    if (samples < 1 || tokens < 1) {
+      throw new IllegalArgumentException(
+          "samples and tokens must be at least 1, found %d and %d".formatted(samples, tokens));
+    }
+  }
+
+  /**
+   * Returns the samples of {@code corpus}.
+   *
+   * @param encoder tokenises text; not used, and may be null, if the corpus holds token ids
+   * @throws DatasetException if the text has fewer tokens than one sample
+   */
+  public TokenWindows sample(Corpus corpus, TextEncoder encoder) {
+    return corpus instanceof Corpus.Text text
+        ? sampleText(text, encoder)
+        : sampleTokens((Corpus.Tokens) corpus);
+  }
+
+  private TokenWindows sampleText(Corpus.Text text, TextEncoder encoder) {
+    List<int[]> windows = new ArrayList<>();
+    int read = 0;
+    for (String paragraph : text.paragraphs()) {
+      if (windows.size() == samples) {
+        break;
+      }
+      read++;
+      int[] ids = encoder.encode(paragraph);
+      if (ids.length >= tokens) {
+        windows.add(Arrays.copyOf(ids, tokens));
+      }
+    }
+    if (windows.size() == samples) {
+      return new TokenWindows(
+          text.name(),
+          text.sha256(),
+          windows,
+          new TokenWindows.Counts("paragraphs", read, samples, read - samples),
+          List.of());
+    }
+    return sampleRunningText(text, encoder, windows.size());
+  }
+
+  private TokenWindows sampleRunningText(Corpus.Text text, TextEncoder encoder, int longEnough) {
+    int[] ids = RunningTokens.first(text, encoder, (long) samples * tokens);
+    List<int[]> windows = RunningTokens.windows(ids, tokens);
+    if (windows.isEmpty()) {
+      throw new DatasetException(
+          "The text %s has %d tokens in %d paragraphs; one sample needs %d, and %d samples were asked for. Give a longer text or fewer --tokens."
+              .formatted(text.name(), ids.length, text.paragraphs().size(), tokens, samples));
+    }
+    List<String> notes = new ArrayList<>();
+    notes.add(
+        "Only %d of the %d paragraphs of %s have %d tokens or more, fewer than the %d samples asked for: the running text was cut into windows instead."
+            .formatted(longEnough, text.paragraphs().size(), text.name(), tokens, samples));
+    addNoteIfFewer(notes, text.name(), windows.size());
+    return new TokenWindows(
+        text.name(),
+        text.sha256(),
+        windows,
+        new TokenWindows.Counts("windows", windows.size(), windows.size(), 0),
+        notes);
+  }
+
+  private TokenWindows sampleTokens(Corpus.Tokens corpus) {
+    List<int[]> windows =
+        corpus.sequences().stream()
+            .limit(samples)
+            .map(ids -> Arrays.copyOf(ids, Math.min(tokens, ids.length)))
+            .toList();
+    List<String> notes = new ArrayList<>();
+    addNoteIfFewer(notes, corpus.name(), windows.size());
+    return new TokenWindows(
+        corpus.name(),
+        corpus.sha256(),
+        windows,
+        new TokenWindows.Counts("sequences", windows.size(), windows.size(), 0),
+        notes);
+  }
+
+  private void addNoteIfFewer(List<String> notes, String name, int found) {
+    if (found < samples) {
+      notes.add(
+          "%s gives %d samples of %d tokens; %d were asked for."
+              .formatted(name, found, tokens, samples));
+    }
+  }
+}

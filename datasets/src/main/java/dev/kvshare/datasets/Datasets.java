@@ -1,0 +1,162 @@
+package dev.kvshare.datasets;
+
+import java.io.InputStream;
+import java.nio.file.Files;
+import java.nio.file.InvalidPathException;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Map;
+import java.util.stream.Collectors;
+
+/** The named data sets, and the way from what a user wrote to a {@link TextSource}. */
+public final class Datasets {
+  /** The data set that calibration uses where none is named. */
+  public static final String DEFAULT_CALIBRATION = "parlour-calibration";
+
+  /** The data set that evaluation uses where none is named. */
+  public static final String DEFAULT_EVALUATION = "parlour-evaluation";
+
+  private static final String STANDARD_INPUT = "-";
+
+  private final ImportedDatasets imported;
+  private final Path folder;
+
+  /** Creates a registry of the built-in data sets and those imported into {@code folder}. */
+  public Datasets(Path folder) {
+    this.folder = folder;
+    this.imported = new ImportedDatasets(folder);
+  }
+
+  /**
+   * Returns the registry of this user: imported data sets lie in {@code $KVSHARE_HOME/datasets} or,
+   * without that variable, in {@code ~/.cache/kvshare/datasets}.
+   *
+   * @param environment the environment variables
+   */
+  public static Datasets ofUser(Map<String, String> environment) {
+    String home = environment.getOrDefault("KVSHARE_HOME", "");
+    Path base =
+        home.isBlank()
+            ? Path.of(System.getProperty("user.home"), ".cache", "kvshare")
+            : Path.of(home);
+    return new Datasets(base.resolve("datasets"));
+  }
+
+  /** Returns the folder of the imported data sets, which need not exist. */
+  public Path folder() {
+    return folder;
+  }
+
+  /** Returns all data sets, the built-in ones first. */
+  public List<Dataset> list() {
+    return sources().stream().map(TextSource.Named::dataset).toList();
+  }
+
+  private List<TextSource.Named> sources() {
+    List<TextSource.Named> sources = new ArrayList<>(BuiltInDatasets.list());
+    sources.addAll(imported.list());
+    return sources;
+  }
+
+  /**
+   * Returns the data set {@code name}.
+   *
+   * @throws DatasetException if there is none
+   */
+  public TextSource.Named find(String name) {
+    return sources().stream()
+        .filter(source -> source.name().equals(name))
+        .findFirst()
+        .orElseThrow(
+            () ->
+                new DatasetException(
+                    "There is no data set \"%s\". There are: %s. Import one with `kvshare datasets import NAME --file FILE`."
+                        .formatted(name, names())));
+  }
+
+  /**
+   * Returns the text that a user means.
+   *
+   * @param text {@code -} for {@code standardInput}, a file, or the name of a data set; files
+   *     ending in {@code .jsonl} are JSON lines
+   * @param field the field of JSON lines, or null for plain text and for the usual fields
+   * @param standardInput read only for {@code -}
+   * @throws DatasetException if there is neither such a file nor such a data set
+   */
+  public TextSource resolve(String text, String field, InputStream standardInput) {
+    if (text.equals(STANDARD_INPUT)) {
+      return source(ByteSource.ofStream("standard input", standardInput), field);
+    }
+    if (isFile(text)) {
+      ByteSource bytes = ByteSource.ofFile(Path.of(text));
+      return isJsonLines(text) ? new TextSource.JsonLines(bytes, field) : source(bytes, field);
+    }
+    if (list().stream().anyMatch(dataset -> dataset.name().equals(text))) {
+      return find(text);
+    }
+    throw new DatasetException(
+        "There is no text file and no data set \"%s\". Give a file, - for standard input, or one of the data sets %s."
+            .formatted(text, names()));
+  }
+
+  private static TextSource source(ByteSource bytes, String field) {
+    return field == null ? new TextSource.Plain(bytes) : new TextSource.JsonLines(bytes, field);
+  }
+
+  private static boolean isJsonLines(String file) {
+    return file.endsWith(".jsonl") || file.endsWith(".ndjson");
+  }
+
+  private static boolean isFile(String text) {
+    try {
+      Path path = Path.of(text);
+      return Files.exists(path) && !Files.isDirectory(path);
+    } catch (InvalidPathException e) {
+      return false;
+    }
+  }
+
+  private String names() {
+    return list().stream().map(Dataset::name).collect(Collectors.joining(", "));
+  }
+
+  /**
+   * Copies a text into the folder of this registry, checked to be readable as what it claims to be.
+   *
+   * @return its description
+   * @throws DatasetException if the name is taken, the text is not readable or the folder cannot be
+   *     written
+   */
+  public Dataset importText(DatasetImport request) {
+    if (BuiltInDatasets.list().stream().anyMatch(s -> s.name().equals(request.name()))) {
+      throw new DatasetException(
+          "The name %s belongs to a built-in data set. Choose another one."
+              .formatted(request.name()));
+    }
+    if (isJsonLines(request.file().toString()) && request.field() == null) {
+      throw new DatasetException(
+          "The file %s holds JSON lines. Name the field of text or token ids with --text-field."
+              .formatted(request.file()));
+    }
+    byte[] content = ByteSource.ofFile(request.file()).read();
+    Corpus corpus =
+        source(ByteSource.ofBytes(request.file().toString(), content), request.field()).load();
+    CorpusSummary.of(corpus);
+    imported.add(request, content, corpus.sha256());
+    return find(request.name()).dataset();
+  }
+
+  /**
+   * Removes an imported data set.
+   *
+   * @throws DatasetException if there is none of that name or it is built in
+   */
+  public void remove(String name) {
+    if (find(name).dataset().builtIn()) {
+      throw new DatasetException(
+          "The data set %s comes with kvshare and cannot be removed.".formatted(name));
+    }
+    imported.remove(name);
+  }
+}

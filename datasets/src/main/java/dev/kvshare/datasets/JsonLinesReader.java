@@ -1,0 +1,147 @@
+package dev.kvshare.datasets;
+
+import com.fasterxml.jackson.core.JsonProcessingException;
+import com.fasterxml.jackson.core.StreamReadFeature;
+import com.fasterxml.jackson.databind.DeserializationFeature;
+import com.fasterxml.jackson.databind.JsonNode;
+import com.fasterxml.jackson.databind.ObjectReader;
+import com.fasterxml.jackson.databind.json.JsonMapper;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.stream.Collectors;
+import java.util.stream.Stream;
+
+/** Reads one field of JSON lines: strings as paragraphs, or arrays of integers as token ids. */
+final class JsonLinesReader {
+  private static final List<String> USUAL_FIELDS = List.of("text", "input_ids", "token_ids");
+
+  private static final ObjectReader READER =
+      JsonMapper.builder()
+          .enable(StreamReadFeature.STRICT_DUPLICATE_DETECTION)
+          .enable(DeserializationFeature.FAIL_ON_TRAILING_TOKENS)
+          .build()
+          .reader();
+
+  private final String name;
+  private final List<String> texts = new ArrayList<>();
+  private final List<int[]> sequences = new ArrayList<>();
+  private String field;
+
+  private JsonLinesReader(String name, String field) {
+    this.name = name;
+    this.field = field;
+  }
+
+  static Corpus read(String name, byte[] content, String field) {
+    JsonLinesReader reader = new JsonLinesReader(name, field);
+    List<String> lines = Utf8.decode(content, name).lines().toList();
+    for (int i = 0; i < lines.size(); i++) {
+      if (!lines.get(i).isBlank()) {
+        reader.add(lines.get(i), i + 1);
+      }
+    }
+    return reader.corpus(Digests.sha256(content));
+  }
+
+  private Corpus corpus(String sha256) {
+    if (texts.isEmpty() && sequences.isEmpty()) {
+      throw new DatasetException(
+          "The JSON lines %s hold nothing in the field %s: every line is blank or its value is empty."
+              .formatted(name, field));
+    }
+    return sequences.isEmpty()
+        ? new Corpus.Text(name, sha256, String.join("\n\n", texts), texts)
+        : new Corpus.Tokens(name, sha256, sequences);
+  }
+
+  private void add(String text, int line) {
+    JsonNode object = parse(text, line);
+    if (field == null) {
+      field = usualField(object, line);
+    }
+    JsonNode value = field.startsWith("/") ? object.at(field) : object.path(field);
+    if (value.isTextual() && sequences.isEmpty()) {
+      if (!value.textValue().isBlank()) {
+        texts.add(value.textValue());
+      }
+    } else if (value.isArray() && texts.isEmpty()) {
+      if (!value.isEmpty()) {
+        sequences.add(tokenIds(value, line));
+      }
+    } else {
+      throw new DatasetException(
+          "Line %d of %s has %s in the field %s, expected %s. Its fields are %s; name another one with --text-field."
+              .formatted(line, name, describe(value), field, expected(), fields(object)));
+    }
+  }
+
+  private String expected() {
+    if (!sequences.isEmpty()) {
+      return "an array of token ids like the lines before";
+    }
+    return texts.isEmpty() ? "a string or an array of token ids" : "a string like the lines before";
+  }
+
+  private JsonNode parse(String text, int line) {
+    try {
+      JsonNode node = READER.readTree(text);
+      if (!node.isObject()) {
+        throw new DatasetException(
+            "Line %d of %s is %s, expected a JSON object with a field of text."
+                .formatted(line, name, describe(node)));
+      }
+      return node;
+    } catch (JsonProcessingException e) {
+      throw new DatasetException(
+          "Line %d of %s is not valid JSON (%s). Each line must be one JSON object."
+              .formatted(line, name, e.getOriginalMessage()),
+          e);
+    }
+  }
+
+  private String usualField(JsonNode object, int line) {
+    return USUAL_FIELDS.stream()
+        .filter(object::has)
+        .findFirst()
+        .orElseThrow(
+            () ->
+                new DatasetException(
+                    "Line %d of %s has none of the fields %s. Its fields are %s; name one with --text-field."
+                        .formatted(line, name, String.join(", ", USUAL_FIELDS), fields(object))));
+  }
+
+  private int[] tokenIds(JsonNode array, int line) {
+    int[] ids = new int[array.size()];
+    for (int i = 0; i < ids.length; i++) {
+      JsonNode id = array.get(i);
+      if (!id.isInt() || id.intValue() < 0) {
+        throw new DatasetException(
+            "Line %d of %s has %s at index %d of the field %s, expected a token id (an integer from 0)."
+                .formatted(line, name, id, i, field));
+      }
+      ids[i] = id.intValue();
+    }
+    return ids;
+  }
+
+  private static String describe(JsonNode value) {
+    return switch (value.getNodeType()) {
+      case MISSING -> "nothing";
+      case STRING -> "a string";
+      case ARRAY -> "an array";
+      case OBJECT -> "an object";
+      case NUMBER -> "a number";
+      default -> value.toString();
+    };
+  }
+
+  private static String fields(JsonNode object) {
+    return object.properties().isEmpty()
+        ? "none"
+        : Stream.of(object)
+            .flatMap(node -> node.properties().stream())
+            .map(entry -> entry.getKey())
+            .limit(20)
+            .collect(Collectors.joining(", "));
+  }
+}

@@ -1,0 +1,78 @@
+package dev.kvshare.datasets;
+
+/** Where calibration or evaluation text comes from. */
+public sealed interface TextSource {
+  /** Returns the file name or the name of the data set. */
+  String name();
+
+  /**
+   * Reads the text as a whole.
+   *
+   * @throws DatasetException if there is none or it is not what it claims to be
+   */
+  Corpus load();
+
+  /**
+   * A text in UTF-8 whose paragraphs are separated by blank lines or, where there are none between
+   * other lines, are its lines. Nothing in it is interpreted: Markdown and HTML are text as well.
+   *
+   * @param bytes the text
+   */
+  record Plain(ByteSource bytes) implements TextSource {
+    @Override
+    public String name() {
+      return bytes.name();
+    }
+
+    @Override
+    public Corpus load() {
+      byte[] content = bytes.read();
+      String text = Utf8.decode(content, name());
+      return new Corpus.Text(name(), Digests.sha256(content), text, Paragraphs.of(text));
+    }
+  }
+
+  /**
+   * JSON objects, one a line, of which one field holds a text, or token ids as integers.
+   *
+   * @param bytes the lines
+   * @param field the name of the field or a JSON pointer such as {@code /data/text}; null takes
+   *     {@code text}, {@code input_ids} or {@code token_ids}, whichever the first line has
+   */
+  record JsonLines(ByteSource bytes, String field) implements TextSource {
+    @Override
+    public String name() {
+      return bytes.name();
+    }
+
+    @Override
+    public Corpus load() {
+      byte[] content = bytes.read();
+      return JsonLinesReader.read(name(), content, field);
+    }
+  }
+
+  /**
+   * A built-in or imported data set.
+   *
+   * @param dataset its description
+   * @param source its text
+   */
+  record Named(Dataset dataset, TextSource source) implements TextSource {
+    @Override
+    public String name() {
+      return dataset.name();
+    }
+
+    @Override
+    public Corpus load() {
+      Corpus corpus = source.load();
+      if (!corpus.sha256().equals(dataset.sha256())) {
+        throw new DatasetException(
+            "The data set %s has changed since it was imported: its SHA-256 is %s, expected %s. Import it again with `kvshare datasets import %s --replace --file FILE`."
+                .formatted(name(), corpus.sha256(), dataset.sha256(), name()));
+      }
+      return corpus;
+    }
+  }
+}

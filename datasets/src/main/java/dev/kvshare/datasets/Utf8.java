@@ -1,0 +1,68 @@
+package dev.kvshare.datasets;
+
+import java.nio.ByteBuffer;
+import java.nio.CharBuffer;
+import java.nio.charset.CoderResult;
+import java.nio.charset.StandardCharsets;
+
+/** Strict decoding of UTF-8 text. */
+final class Utf8 {
+  /** Longest line, in bytes: a longer one is a sign of something that is not text. */
+  static final int MAX_LINE_BYTES = 16 << 20;
+
+  private Utf8() {}
+
+  /**
+   * Returns the text in {@code bytes}, without a byte order mark.
+   *
+   * @throws DatasetException naming line and byte offset of the first byte that is not UTF-8, or
+   *     the first line that is too long
+   */
+  static String decode(byte[] bytes, String name) {
+    checkLines(bytes, name);
+    ByteBuffer in = ByteBuffer.wrap(bytes);
+    CharBuffer out = CharBuffer.allocate(bytes.length);
+    CoderResult result = StandardCharsets.UTF_8.newDecoder().decode(in, out, true);
+    if (result.isError()) {
+      int offset = in.position();
+      throw new DatasetException(
+          "The text %s is not UTF-8: the byte 0x%02x at offset %d (line %d) cannot be decoded. %s"
+              .formatted(name, bytes[offset], offset, lineOf(bytes, offset), remedy(bytes)));
+    }
+    String text = out.flip().toString();
+    return text.startsWith("\uFEFF") ? text.substring(1) : text;
+  }
+
+  private static void checkLines(byte[] bytes, String name) {
+    int start = 0;
+    int line = 1;
+    for (int i = 0; i < bytes.length; i++) {
+      if (bytes[i] == '\n') {
+        start = i + 1;
+        line++;
+      } else if (i - start >= MAX_LINE_BYTES) {
+        throw new DatasetException(
+            "Line %d of the text %s has more than %d MiB. Break it into paragraphs."
+                .formatted(line, name, MAX_LINE_BYTES >> 20));
+      }
+    }
+  }
+
+  private static int lineOf(byte[] bytes, int offset) {
+    int line = 1;
+    for (int i = 0; i < offset; i++) {
+      line += bytes[i] == '\n' ? 1 : 0;
+    }
+    return line;
+  }
+
+  private static String remedy(byte[] bytes) {
+    int start = bytes.length < 2 ? 0 : ((bytes[0] & 0xff) << 8) | (bytes[1] & 0xff);
+    return switch (start) {
+      case 0x1f8b -> "It looks like a gzip file: unpack it first.";
+      case 0xfffe, 0xfeff ->
+          "It looks like UTF-16: convert it with `iconv -f UTF-16 -t UTF-8 FILE`.";
+      default -> "Convert it, for example with `iconv -f ISO-8859-1 -t UTF-8 FILE`.";
+    };
+  }
+}
