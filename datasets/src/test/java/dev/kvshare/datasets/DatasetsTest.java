@@ -94,7 +94,7 @@ class DatasetsTest {
   @Test
   void importsJsonLines() throws IOException {
     Path lines = file("ids.jsonl", "{\"ids\": [4, 5]}\n");
-    assertMessage("--text-field", () -> datasets().importText(request("ids", lines)));
+    assertMessage("--field", () -> datasets().importText(request("ids", lines)));
     datasets().importText(new DatasetImport("ids", lines, "ids", "", null, false));
 
     TextSource.Named named = datasets().find("ids");

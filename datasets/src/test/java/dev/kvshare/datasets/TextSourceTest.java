@@ -154,8 +154,7 @@ class TextSourceTest {
     return Stream.of(
         Arguments.of("{\"text\": \"a\"}\nnot json", "text", "Line 2 of t is not valid JSON"),
         Arguments.of("[1]", "text", "Line 1 of t is an array, expected a JSON object"),
-        Arguments.of(
-            "{\"a\": 1, \"b\": 2}", null, "Its fields are a, b; name one with --text-field"),
+        Arguments.of("{\"a\": 1, \"b\": 2}", null, "Its fields are a, b; name one with --field"),
         Arguments.of("{\"a\": 1}", "b", "has nothing in the field b"),
         Arguments.of(
             "{\"a\": 1}", "a", "has a number in the field a, expected a string or an array"),
