@@ -1,5 +1,17 @@
 package dev.kvshare.cli;
 
+import dev.kvshare.apply.GenerationRequest;
+import dev.kvshare.apply.GenerationResult;
+import dev.kvshare.apply.PolicyModel;
+import dev.kvshare.apply.PolicyModelOptions;
+import dev.kvshare.apply.Prompt;
+import dev.kvshare.apply.SamplingOptions;
+import dev.kvshare.cli.ApplyOptions.GenerationOptions;
+import dev.kvshare.cli.ApplyOptions.PromptOptions;
+import dev.kvshare.model.tokenizer.ChatMessage;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.List;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Mixin;
 
@@ -27,10 +39,92 @@ import picocli.CommandLine.Mixin;
     })
 final class ApplyCommand extends Verb {
 
+  private static final String EXAMPLE_PROMPT = "It was a fine morning";
+
   @Mixin private ApplyOptions options;
 
   @Override
   public Integer call() {
-    throw new UnsupportedOperationException(options.getClass().getName());
+    Output output = output();
+    List<Prompt> prompts = prompts(output);
+    GenerationRequest request = request(prompts);
+    Path policy = options.model.effectivePolicy();
+    if (policy == null) {
+      output.detail("no policy: the model runs unshared");
+    }
+    PolicyModelOptions modelOptions =
+        new PolicyModelOptions(
+            options.model.path(), policy, options.model.decoderOptions(), options.model.force);
+    interruption().advise("the text above is not complete.");
+    try (PolicyModel model = PolicyModel.load(modelOptions)) {
+      List<String> titles = prompts.stream().map(ApplyCommand::title).toList();
+      if (titles.size() == 1 && !options.prompts.chat) {
+        output.echo(titles.get(0));
+      }
+      GenerationResult result =
+          model.generate(request, new RowPrinter(output, titles, options.shown.printIds));
+      if (options.shown.stats) {
+        GenerationFacts.of(result).print(output.statistics());
+      }
+    }
+    return ExitCodes.DONE;
+  }
+
+  private List<Prompt> prompts(Output output) {
+    PromptOptions given = options.prompts;
+    if (given.system != null && !given.chat) {
+      throw usageError("--system is the system message of a chat: add --chat");
+    }
+    if (!given.ids.isEmpty()) {
+      if (given.chat || !given.prompts.isEmpty() || given.file != null) {
+        throw usageError("--prompt-ids cannot be combined with --prompt, --prompts or --chat");
+      }
+      return List.of(new Prompt.Ids(given.ids));
+    }
+    List<String> texts = new ArrayList<>(given.prompts);
+    if (given.file != null) {
+      texts.addAll(PromptFile.read(given.file));
+    }
+    if (texts.isEmpty()) {
+      output.note("no --prompt given: continuing \"" + EXAMPLE_PROMPT + "\"");
+      texts.add(EXAMPLE_PROMPT);
+    }
+    return texts.stream().map(given.chat ? this::chat : Prompt.Text::new).toList();
+  }
+
+  private Prompt chat(String text) {
+    List<ChatMessage> messages = new ArrayList<>();
+    if (options.prompts.system != null) {
+      messages.add(ChatMessage.system(options.prompts.system));
+    }
+    messages.add(ChatMessage.user(text));
+    return new Prompt.Chat(messages);
+  }
+
+  private GenerationRequest request(List<Prompt> prompts) {
+    GenerationOptions given = options.generation;
+    try {
+      SamplingOptions sampling =
+          new SamplingOptions(
+              given.temperature,
+              given.topK,
+              given.topP,
+              given.minP,
+              given.repetitionPenalty,
+              given.seed);
+      return new GenerationRequest(prompts, given.maxTokens, sampling, given.stop, false);
+    } catch (IllegalArgumentException e) {
+      throw usageError(e.getMessage());
+    }
+  }
+
+  private static String title(Prompt prompt) {
+    if (prompt instanceof Prompt.Text text) {
+      return text.text();
+    }
+    if (prompt instanceof Prompt.Chat chat) {
+      return chat.messages().get(chat.messages().size() - 1).content();
+    }
+    return "";
   }
 }

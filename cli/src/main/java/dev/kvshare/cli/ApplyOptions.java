@@ -38,6 +38,11 @@ final class ApplyOptions {
         description =
             "Apply a policy that was made for another model with the same layers and heads.")
     boolean force;
+
+    /** The policy to run under, null for none. */
+    Path effectivePolicy() {
+      return noPolicy ? null : policy;
+    }
   }
 
   static final class PromptOptions {

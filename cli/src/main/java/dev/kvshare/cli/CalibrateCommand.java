@@ -1,5 +1,23 @@
 package dev.kvshare.cli;
 
+import dev.kvshare.calibrate.CalibrationResult;
+import dev.kvshare.calibrate.CalibrationSettings;
+import dev.kvshare.calibrate.CalibrationUsageException;
+import dev.kvshare.calibrate.Calibrator;
+import dev.kvshare.calibrate.CandidateOrder;
+import dev.kvshare.calibrate.KvBudget;
+import dev.kvshare.calibrate.ReportFile;
+import dev.kvshare.calibrate.StatisticsFile;
+import dev.kvshare.datasets.CalibrationSampler;
+import dev.kvshare.datasets.Datasets;
+import dev.kvshare.datasets.TokenWindows;
+import dev.kvshare.policy.DatasetReference;
+import dev.kvshare.policy.PolicyFile;
+import java.io.IOException;
+import java.io.UncheckedIOException;
+import java.nio.file.Files;
+import java.util.ArrayList;
+import java.util.List;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Mixin;
 
@@ -37,6 +55,100 @@ final class CalibrateCommand extends Verb {
 
   @Override
   public Integer call() {
-    throw new UnsupportedOperationException(options.getClass().getName());
+    checkCombinations();
+    Output output = output();
+    try {
+      CalibrationFiles files = CalibrationFiles.plan(options.files, options.search.saveStats);
+      CalibrationSettings settings = settings(files);
+      interruption().advise(adviceToResume());
+      CalibrationResult result;
+      try (ProgressLine progress = new ProgressLine(output);
+          OpenModel model = OpenModel.open(options.model)) {
+        result = calibrate(model, settings, new CalibrationProgress(output, progress));
+      }
+      write(result, files);
+      new CalibrationSummary(options.model, files).print(result, output);
+      return result.outcome().reached() ? ExitCodes.DONE : ExitCodes.NOT_MET;
+    } catch (CalibrationUsageException e) {
+      throw usageError(e.getMessage());
+    }
+  }
+
+  private void checkCombinations() {
+    String problem = options.samples.problem();
+    if (problem != null) {
+      throw usageError(problem);
+    }
+    if (options.goal.shareLayers != null && options.goal.kvBudget != null) {
+      throw usageError("--share-layers and --kv-budget both say how much to share: give one");
+    }
+    if (options.files.report != null && options.files.noReport) {
+      throw usageError("--report and --no-report contradict each other");
+    }
+    boolean text = options.samples.text != null || options.samples.dataset != null;
+    if (options.search.stats != null && (text || options.search.saveStats != null)) {
+      throw usageError(
+          "--stats takes the place of the text: leave out --text, --dataset and --save-stats");
+    }
+  }
+
+  private CalibrationSettings settings(CalibrationFiles files) {
+    KvBudget budget = KvBudget.DEFAULT;
+    if (options.goal.shareLayers != null) {
+      budget = new KvBudget.SharedLayers(options.goal.shareLayers);
+    } else if (options.goal.kvBudget != null) {
+      budget = KvBudget.parse(options.goal.kvBudget);
+    }
+    return CalibrationSettings.builder()
+        .order(CandidateOrder.of(options.search.strategy, options.search.seed))
+        .budget(budget)
+        .threshold(options.goal.threshold)
+        .seed(options.search.seed)
+        .maxStateBytes(options.search.batchMemoryBytes)
+        .journal(files.journal())
+        .resume(options.search.resume)
+        .build();
+  }
+
+  private CalibrationResult calibrate(
+      OpenModel model, CalibrationSettings settings, CalibrationProgress progress) {
+    Calibrator calibrator = new Calibrator(model.decoder(), model.identity());
+    if (options.search.stats != null) {
+      return calibrator.search(StatisticsFile.read(options.search.stats), settings, progress);
+    }
+    CalibrationSampler sampler =
+        new CalibrationSampler(options.samples.samples, options.samples.tokens);
+    TokenWindows samples =
+        model.windows(options.samples.load(Datasets.DEFAULT_CALIBRATION), sampler::sample);
+    samples.notes().forEach(output()::note);
+    output().note("text " + samples.summary());
+    return calibrator.calibrate(
+        new DatasetReference(samples.name(), samples.sha256()),
+        samples.windows(),
+        settings,
+        progress);
+  }
+
+  private static void write(CalibrationResult result, CalibrationFiles files) {
+    PolicyFile.write(result.policy(), files.policy());
+    if (files.statistics() != null) {
+      StatisticsFile.write(result.statistics(), files.statistics());
+    }
+    if (files.report() != null) {
+      ReportFile.write(result, files.report());
+    }
+    try {
+      Files.deleteIfExists(files.journal());
+    } catch (IOException e) {
+      throw new UncheckedIOException(e);
+    }
+  }
+
+  private String adviceToResume() {
+    List<String> words = new ArrayList<>(arguments());
+    if (!options.search.resume) {
+      words.add("--resume");
+    }
+    return "the search goes on where it stopped with:\n  " + Invocation.of(words);
   }
 }

@@ -22,28 +22,7 @@ final class CalibrateOptions {
   @ArgGroup(validate = false, order = 5, heading = "%nOutput%n")
   OutputOptions files = new OutputOptions();
 
-  static final class SampleOptions {
-    @Option(
-        names = {"-t", "--text"},
-        paramLabel = "FILE",
-        description =
-            "A text file, a .jsonl file with --field, or - for standard input. A sample is a"
-                + " paragraph: a line, or where the file has blank lines what stands between them.")
-    String text;
-
-    @Option(
-        names = "--field",
-        paramLabel = "NAME",
-        description =
-            "Read JSONL and take this field of each line: its text, or its array of token ids.")
-    String field;
-
-    @Option(
-        names = {"-d", "--dataset"},
-        paramLabel = "NAME",
-        description = "A data set of 'kvshare datasets list'. Default: a built-in text.")
-    String dataset;
-
+  static final class SampleOptions extends TextOptions {
     @Option(
         names = "--samples",
         paramLabel = "N",
@@ -64,15 +43,15 @@ final class CalibrateOptions {
         names = {"-n", "--share-layers"},
         paramLabel = "N",
         converter = PositiveInteger.class,
-        description = "Number of layers that shall share. Default: a quarter of all layers.")
+        description = "Number of layers that shall share.")
     Integer shareLayers;
 
     @Option(
         names = {"-b", "--kv-budget"},
         paramLabel = "AMOUNT",
         description =
-            "Instead of --share-layers, what the KV cache may cost: a fraction (0.7), a number of"
-                + " layers (21layers) or bytes per token (16KiB).")
+            "What may be kept of the KV cache: a fraction (0.7 or 70%), a number of layers"
+                + " (21layers) or bytes per token with 16-bit numbers (9KiB). Default: 0.7.")
     String kvBudget;
 
     @Option(
@@ -105,9 +84,9 @@ final class CalibrateOptions {
         paramLabel = "SIZE",
         converter = MemorySize.class,
         description =
-            "Memory for the states of samples that run together, such as 2GiB; less is slower and"
-                + " gives the same policy. Default: a quarter of the machine's memory.")
-    Long batchMemoryBytes;
+            "Memory for hidden states that are kept between candidates; with less, more is computed"
+                + " again, and the policy is the same. Default: 2GiB.")
+    long batchMemoryBytes = 2L << 30;
 
     @Option(
         names = "--save-stats",

@@ -35,27 +35,7 @@ final class EvalOptions {
     boolean force;
   }
 
-  static final class WindowOptions {
-    @Option(
-        names = {"-t", "--text"},
-        paramLabel = "FILE",
-        description = "A text file, a .jsonl file with --field, or - for standard input.")
-    String text;
-
-    @Option(
-        names = "--field",
-        paramLabel = "NAME",
-        description = "Read JSONL and take the text in this field of each line.")
-    String field;
-
-    @Option(
-        names = {"-d", "--dataset"},
-        paramLabel = "NAME",
-        description =
-            "A data set of 'kvshare datasets list'. Default: a built-in text other than that of"
-                + " calibrate.")
-    String dataset;
-
+  static final class WindowOptions extends TextOptions {
     @Option(
         names = "--window",
         paramLabel = "TOKENS",

@@ -1,5 +1,17 @@
 package dev.kvshare.cli;
 
+import dev.kvshare.model.Checkpoint;
+import dev.kvshare.model.Checkpoints;
+import dev.kvshare.model.family.ModelFamilies;
+import dev.kvshare.model.family.ModelSpec;
+import dev.kvshare.policy.PolicyFile;
+import dev.kvshare.policy.SharingMap;
+import java.io.IOException;
+import java.io.InputStream;
+import java.io.UncheckedIOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.List;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Mixin;
 
@@ -36,6 +48,48 @@ final class InspectCommand extends Verb {
 
   @Override
   public Integer call() {
-    throw new UnsupportedOperationException(options.getClass().getName());
+    Output output = output();
+    Path target = options.target == null ? Installation.builtInModel() : options.target;
+    if (options.check.file != null) {
+      throw new UnsupportedOperationException("check");
+    }
+    if (isPolicy(target)) {
+      PolicyDescription.of(target, PolicyFile.read(target)).print(output.results());
+      output.note("");
+      output.note(
+          "next: "
+              + Invocation.of(List.of("apply", "--policy", target.toString(), "--prompt", "...")));
+      return ExitCodes.DONE;
+    }
+    try (Checkpoint checkpoint = Checkpoints.open(target)) {
+      ModelSpec spec = ModelFamilies.spec(checkpoint);
+      new ModelDescription(checkpoint, spec, map(spec), options.general.dtype)
+          .facts(options.general.memoryBytes)
+          .print(output.results());
+    }
+    return ExitCodes.DONE;
+  }
+
+  /** The map of --policy, or the identity. */
+  private SharingMap map(ModelSpec spec) {
+    return options.general.policy == null
+        ? SharingMap.identity(spec.layers())
+        : PolicyFile.read(options.general.policy).map();
+  }
+
+  /** Policies are JSON objects; models are directories or start with GGUF's magic number. */
+  private static boolean isPolicy(Path target) {
+    if (!Files.isRegularFile(target)) {
+      return false;
+    }
+    try (InputStream in = Files.newInputStream(target)) {
+      int first = in.read();
+      while (Character.isWhitespace(first)) {
+        first = in.read();
+      }
+      return first == '{';
+    } catch (IOException e) {
+      throw new UncheckedIOException(e);
+    }
   }
 }

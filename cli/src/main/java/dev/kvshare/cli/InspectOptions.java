@@ -1,5 +1,6 @@
 package dev.kvshare.cli;
 
+import dev.kvshare.runtime.ComputeType;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
@@ -18,12 +19,12 @@ final class InspectOptions {
   Path target;
 
   @ArgGroup(validate = false, order = 1, heading = "%nOptions%n")
-  SizeOptions size = new SizeOptions();
+  GeneralOptions general = new GeneralOptions();
 
   @ArgGroup(validate = false, order = 2, heading = "%nCheck against stored outputs%n")
   CheckOptions check = new CheckOptions();
 
-  static final class SizeOptions {
+  static final class GeneralOptions {
     @Option(
         names = "--memory",
         paramLabel = "SIZE",
@@ -34,10 +35,18 @@ final class InspectOptions {
     long memoryBytes = 8L << 30;
 
     @Option(
+        names = {"-p", "--policy"},
+        paramLabel = "FILE",
+        description = "Reckon, or check, under this policy.")
+    Path policy;
+
+    @Option(
         names = "--dtype",
         paramLabel = "NAME",
-        description = "Number format to reckon and check with. Default: float32.")
-    String dtype = "float32";
+        description =
+            "Number format to reckon, or check, with: float32, bfloat16 or float16. Default:"
+                + " float32.")
+    ComputeType dtype = ComputeType.FLOAT32;
   }
 
   static final class CheckOptions {
@@ -45,13 +54,7 @@ final class InspectOptions {
         names = "--check",
         paramLabel = "FILE",
         description = "A .safetensors file with the stored outputs.")
-    Path check;
-
-    @Option(
-        names = {"-p", "--policy"},
-        paramLabel = "FILE",
-        description = "Run under this policy.")
-    Path policy;
+    Path file;
 
     @Option(
         names = "--input-ids",
@@ -64,8 +67,8 @@ final class InspectOptions {
     @Option(
         names = "--tensor",
         paramLabel = "NAME",
-        description = "The stored logits, when not named 'logits'.")
-    String tensor;
+        description = "The stored logits. Default: logits.")
+    String tensor = "logits";
 
     @Option(
         names = "--tolerance",

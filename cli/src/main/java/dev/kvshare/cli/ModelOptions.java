@@ -1,5 +1,7 @@
 package dev.kvshare.cli;
 
+import dev.kvshare.runtime.ComputeType;
+import dev.kvshare.runtime.DecoderOptions;
 import java.nio.file.Path;
 import picocli.CommandLine.Option;
 
@@ -17,6 +19,7 @@ class ModelOptions {
   @Option(
       names = "--device",
       paramLabel = "NAME",
+      converter = DeviceName.class,
       description = "cpu, or cuda:0 and so on. Default: cpu.")
   String device = "cpu";
 
@@ -25,7 +28,7 @@ class ModelOptions {
       paramLabel = "NAME",
       description =
           "Number format of weights and KV cache: float32, bfloat16 or float16. Default: float32.")
-  String dtype = "float32";
+  ComputeType dtype = ComputeType.FLOAT32;
 
   @Option(
       names = "--threads",
@@ -33,4 +36,13 @@ class ModelOptions {
       converter = PositiveInteger.class,
       description = "Threads for the computation. Default: one a core.")
   Integer threads;
+
+  /** The model's directory or file. */
+  final Path path() {
+    return model == null ? Installation.builtInModel() : model;
+  }
+
+  final DecoderOptions decoderOptions() {
+    return new DecoderOptions(device, dtype, threads == null ? 0 : threads);
+  }
 }

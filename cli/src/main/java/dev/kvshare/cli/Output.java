@@ -24,6 +24,22 @@ final class Output {
     return terminal.out();
   }
 
+  /** The stream of figures about the run, which must not mix with the results. */
+  PrintWriter statistics() {
+    return terminal.err();
+  }
+
+  /**
+   * Shows a person what the text that follows continues. Where no person watches, the results hold
+   * the continuation alone.
+   */
+  void echo(String prompt) {
+    if (terminal.outIsTerminal() && terminal.errIsTerminal() && !quiet) {
+      terminal.err().print(prompt);
+      terminal.err().flush();
+    }
+  }
+
   /** Whether results may be colored. */
   boolean color() {
     return color;
@@ -34,13 +50,19 @@ final class Output {
     return terminal.readerIsGone();
   }
 
+  /** The stream of the progress bar. */
+  PrintWriter progress() {
+    return terminal.err();
+  }
+
+  /** The width of the terminal in characters. */
+  int columns() {
+    return terminal.columns();
+  }
+
   /** Whether a progress bar may be drawn. */
   boolean showsProgress() {
     return terminal.errIsTerminal() && !quiet;
-  }
-
-  boolean verbose() {
-    return verbose;
   }
 
   /** A line about what is going on; not with --quiet. */

@@ -13,19 +13,24 @@ import java.nio.charset.StandardCharsets;
  * @param err progress, log lines, warnings and errors
  * @param outIsTerminal whether a person reads {@code out} as it is written
  * @param errIsTerminal whether a person reads {@code err} as it is written
+ * @param columns characters a line
  */
-record Terminal(PrintWriter out, PrintWriter err, boolean outIsTerminal, boolean errIsTerminal) {
+record Terminal(
+    PrintWriter out, PrintWriter err, boolean outIsTerminal, boolean errIsTerminal, int columns) {
+  private static final int DEFAULT_COLUMNS = 80;
+  private static final int MIN_COLUMNS = 40;
 
   /**
    * The streams of this process, always UTF-8. Java cannot tell which of its streams is a terminal,
-   * so the launcher says so in two system properties.
+   * so the launcher says so in system properties.
    */
   static Terminal ofProcess() {
     return new Terminal(
         writer(FileDescriptor.out),
         writer(FileDescriptor.err),
         Boolean.getBoolean("kvshare.terminal.out"),
-        Boolean.getBoolean("kvshare.terminal.err"));
+        Boolean.getBoolean("kvshare.terminal.err"),
+        Math.max(MIN_COLUMNS, Integer.getInteger("kvshare.terminal.columns", DEFAULT_COLUMNS)));
   }
 
   private static PrintWriter writer(FileDescriptor descriptor) {

@@ -1,5 +1,6 @@
 package dev.kvshare.cli;
 
+import java.util.List;
 import java.util.concurrent.Callable;
 import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Model.CommandSpec;
@@ -25,6 +26,11 @@ abstract class Verb implements Callable<Integer> {
 
   final Interruption interruption() {
     return root().interruption();
+  }
+
+  /** The words of the command line, as they were given. */
+  final List<String> arguments() {
+    return spec.root().commandLine().getParseResult().originalArgs();
   }
 
   /** An error of the command line itself: exit code 2 and a pointer to the help. */

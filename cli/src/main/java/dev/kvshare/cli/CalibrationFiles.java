@@ -1,0 +1,96 @@
+package dev.kvshare.cli;
+
+import dev.kvshare.policy.AtomicFile;
+import dev.kvshare.policy.PolicyException;
+import dev.kvshare.policy.PolicyFile;
+import dev.kvshare.policy.PolicyVersionException;
+import java.io.IOException;
+import java.io.UncheckedIOException;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
+import java.nio.file.Path;
+
+/**
+ * The files that a calibration writes. A file that the user named is never replaced without {@code
+ * --force}; the files with default names are, if an earlier calibration wrote them.
+ *
+ * @param policy the policy
+ * @param report the report, or null for none
+ * @param statistics where to keep the statistics, or null for nowhere
+ */
+record CalibrationFiles(Path policy, Path report, Path statistics) {
+  private static final Path DEFAULT_POLICY = Path.of("policy.json");
+  private static final String JSON = ".json";
+  private static final int REPORT_HEAD_BYTES = 4096;
+
+  /** Chooses the files and checks, before anything is computed, that they may be written. */
+  static CalibrationFiles plan(CalibrateOptions.OutputOptions options, Path statistics) {
+    Path policy = options.out == null ? DEFAULT_POLICY : options.out;
+    Path report = null;
+    if (!options.noReport) {
+      report = options.report == null ? reportBeside(policy) : options.report;
+    }
+    if (!options.force) {
+      requireReplaceable(policy, options.out == null && isPolicy(policy), "--out");
+      requireReplaceable(report, options.report == null && isReport(report), "--report");
+      requireReplaceable(statistics, false, "--save-stats");
+    }
+    for (Path file : new Path[] {policy, report, statistics}) {
+      if (file != null) {
+        AtomicFile.checkWritable(file);
+      }
+    }
+    return new CalibrationFiles(policy, report, statistics);
+  }
+
+  /** Keeps the progress of the search until the policy is written. */
+  Path journal() {
+    return policy.resolveSibling(policy.getFileName() + ".journal");
+  }
+
+  private static Path reportBeside(Path policy) {
+    if (policy.getFileName().equals(DEFAULT_POLICY)) {
+      return policy.resolveSibling("report.html");
+    }
+    String name = policy.getFileName().toString();
+    String stem = name.endsWith(JSON) ? name.substring(0, name.length() - JSON.length()) : name;
+    return policy.resolveSibling(stem + ".report.html");
+  }
+
+  private static void requireReplaceable(Path file, boolean ours, String option) {
+    if (file != null && Files.exists(file) && !ours) {
+      throw new ExistingFileException(
+          file
+              + " exists already and would be replaced. Add --force to replace it, or choose"
+              + " another name with "
+              + option
+              + ".");
+    }
+  }
+
+  private static boolean isPolicy(Path file) {
+    if (!Files.isRegularFile(file)) {
+      return false;
+    }
+    try {
+      PolicyFile.read(file);
+      return true;
+    } catch (PolicyVersionException e) {
+      return true;
+    } catch (PolicyException e) {
+      return false;
+    }
+  }
+
+  private static boolean isReport(Path file) {
+    if (file == null || !Files.isRegularFile(file)) {
+      return false;
+    }
+    try (var in = Files.newInputStream(file)) {
+      return new String(in.readNBytes(REPORT_HEAD_BYTES), StandardCharsets.UTF_8)
+          .contains("kvshare");
+    } catch (IOException e) {
+      throw new UncheckedIOException(e);
+    }
+  }
+}

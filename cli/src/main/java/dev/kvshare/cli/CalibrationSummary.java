@@ -1,0 +1,52 @@
+package dev.kvshare.cli;
+
+import dev.kvshare.calibrate.CalibrationResult;
+import dev.kvshare.calibrate.DistanceMatrix;
+import java.io.PrintWriter;
+import java.nio.file.Path;
+import java.util.List;
+
+/** What {@code calibrate} says at its end: the map, the files and what to do next. */
+final class CalibrationSummary {
+  private final ModelOptions model;
+  private final CalibrationFiles files;
+
+  CalibrationSummary(ModelOptions model, CalibrationFiles files) {
+    this.model = model;
+    this.files = files;
+  }
+
+  void print(CalibrationResult result, Output output) {
+    PrintWriter out = output.results();
+    out.println(result.summary());
+    out.println();
+    MapPicture.lines(result.policy().map()).forEach(out::println);
+    DistanceMatrix distances = result.statistics().distances();
+    if (distances.layers() <= HeatMap.MAX_LAYERS) {
+      out.println();
+      out.println("Distance of the keys and values of each two layers:");
+      HeatMap.lines(distances).forEach(out::println);
+    }
+    out.println();
+    wrote(out, "policy", files.policy());
+    wrote(out, "report", files.report());
+    wrote(out, "statistics", files.statistics());
+    output.note("");
+    output.note("next:");
+    String policy = files.policy().toString();
+    output.note(
+        "  "
+            + Invocation.of(
+                "apply", model, List.of("--policy", policy, "--prompt", "It was a fine morning")));
+    output.note("  " + Invocation.of("eval", model, List.of("--policy", policy)));
+    if (files.report() != null) {
+      output.note("  open " + Invocation.quote(files.report()) + " in a browser");
+    }
+  }
+
+  private static void wrote(PrintWriter out, String what, Path file) {
+    if (file != null) {
+      out.println("wrote the " + what + " " + file);
+    }
+  }
+}

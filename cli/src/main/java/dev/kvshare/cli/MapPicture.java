@@ -1,0 +1,39 @@
+package dev.kvshare.cli;
+
+import dev.kvshare.policy.SharingMap;
+import java.util.ArrayList;
+import java.util.List;
+
+/** Draws a sharing map with characters: one mark a layer, and below who reads whom. */
+final class MapPicture {
+  private static final int LAYERS_A_LINE = 32;
+  private static final int READERS_A_LINE = 6;
+
+  private MapPicture() {}
+
+  static List<String> lines(SharingMap map) {
+    List<String> lines = new ArrayList<>();
+    for (int start = 0; start < map.layers(); start += LAYERS_A_LINE) {
+      StringBuilder line = new StringBuilder(String.format("%3d ", start));
+      for (int layer = start; layer < Math.min(map.layers(), start + LAYERS_A_LINE); layer++) {
+        line.append(map.ownsCache(layer) ? '●' : '○').append(' ');
+      }
+      lines.add(line.toString().stripTrailing());
+    }
+    lines.add("    ● keeps its own keys and values   ○ reads those of another layer");
+    List<String> readers = new ArrayList<>();
+    for (int layer = 0; layer < map.layers(); layer++) {
+      if (!map.ownsCache(layer)) {
+        readers.add(layer + " reads " + map.source(layer));
+      }
+    }
+    for (int start = 0; start < readers.size(); start += READERS_A_LINE) {
+      int end = Math.min(readers.size(), start + READERS_A_LINE);
+      lines.add(
+          "    "
+              + String.join(", ", readers.subList(start, end))
+              + (end < readers.size() ? "," : ""));
+    }
+    return lines;
+  }
+}

@@ -1,0 +1,114 @@
+package dev.kvshare.cli;
+
+import dev.kvshare.policy.Calibration;
+import dev.kvshare.policy.DatasetReference;
+import dev.kvshare.policy.ModelIdentity;
+import dev.kvshare.policy.Policy;
+import dev.kvshare.policy.Savings;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Locale;
+import java.util.Objects;
+
+/** Explains a policy: its map, where it came from and what it saves. */
+final class PolicyDescription {
+  private PolicyDescription() {}
+
+  static Facts of(Path file, Policy policy) {
+    Facts facts = new Facts().add("policy", file.toString()).add("made for", model(policy.model()));
+    if (policy.model().fingerprint() != null) {
+      facts.add("fingerprint", policy.model().fingerprint());
+    }
+    facts.add("map", MapPicture.lines(policy.map())).add("KV cache", savings(policy));
+    if (policy.slidingWindow() != null) {
+      facts.add(
+          "window",
+          "layers " + policy.windowedLayers() + " see " + policy.slidingWindow() + " tokens");
+    }
+    if (policy.upward() != null) {
+      facts.add("upward", "sources lie above their readers: " + policy.upward());
+    }
+    if (policy.repair() != null) {
+      facts.add(
+          "repair",
+          policy.repair().tensors().size() + " refitted tensors in " + policy.repair().file());
+    }
+    if (policy.calibration() != null) {
+      addOrigin(facts, policy.calibration());
+    }
+    if (policy.tool() != null) {
+      facts.add("written by", policy.tool().name() + " " + policy.tool().version());
+    }
+    return facts;
+  }
+
+  private static String model(ModelIdentity model) {
+    List<String> parts = new ArrayList<>();
+    if (model.modelType() != null) {
+      parts.add(model.modelType());
+    }
+    parts.add(model.layers() + " layers");
+    if (model.queryHeads() != null) {
+      parts.add(model.queryHeads() + " query heads");
+    }
+    if (model.keyValueHeads() != null) {
+      parts.add(model.keyValueHeads() + " key/value heads");
+    }
+    if (model.headSize() != null) {
+      parts.add("head size " + model.headSize());
+    }
+    return String.join(", ", parts);
+  }
+
+  private static String savings(Policy policy) {
+    Savings savings = policy.savings();
+    int layers = policy.map().layers();
+    String text =
+        String.format(
+            Locale.ROOT,
+            "%d of %d layers keep one (%.1f %%)",
+            savings.keyValueLayers(),
+            layers,
+            100 * savings.keyValueFraction());
+    long bytes = savings.keyValueBytesPerToken();
+    return bytes == 0
+        ? text
+        : text
+            + ": "
+            + MemorySize.text(bytes)
+            + " a token instead of "
+            + MemorySize.text(bytes / savings.keyValueLayers() * layers)
+            + " (16-bit numbers)";
+  }
+
+  private static void addOrigin(Facts facts, Calibration calibration) {
+    if (calibration.strategy() != null) {
+      facts.add("strategy", calibration.strategy() + seed(calibration));
+    }
+    if (calibration.similarity() != null) {
+      facts.add(
+          "similarity", calibration.similarity() + " (threshold " + calibration.threshold() + ")");
+    }
+    DatasetReference dataset = calibration.dataset();
+    if (dataset != null) {
+      facts.add(
+          "text",
+          dataset.name() + (dataset.sha256() == null ? "" : ", sha256 " + dataset.sha256()));
+    }
+    if (calibration.samples() != null) {
+      facts.add(
+          "samples", calibration.samples() + " of " + calibration.tokensPerSample() + " tokens");
+    }
+    facts.add(
+        "search",
+        calibration.accepted().size()
+            + " pairs of layers accepted, "
+            + calibration.rejected().size()
+            + " refused");
+  }
+
+  private static String seed(Calibration calibration) {
+    return Objects.equals(calibration.strategy(), "random") ? ", seed " + calibration.seed() : "";
+  }
+}

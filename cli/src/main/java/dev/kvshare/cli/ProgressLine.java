@@ -1,0 +1,72 @@
+package dev.kvshare.cli;
+
+import java.io.PrintWriter;
+import me.tongfei.progressbar.DelegatingProgressBarConsumer;
+import me.tongfei.progressbar.ProgressBar;
+import me.tongfei.progressbar.ProgressBarBuilder;
+import me.tongfei.progressbar.ProgressBarStyle;
+
+/**
+ * A progress bar on the last line of a terminal: done, rate, remaining time and a remark. It leaves
+ * nothing behind. Where nobody watches, it draws nothing.
+ */
+final class ProgressLine implements AutoCloseable {
+  private static final int UPDATE_MILLIS = 200;
+
+  private final Output output;
+  private ProgressBar bar;
+  private String task;
+
+  ProgressLine(Output output) {
+    this.output = output;
+  }
+
+  /**
+   * Shows how far a task is; another task than before begins a new bar.
+   *
+   * @param remark shown behind the bar, such as the best result so far
+   */
+  void show(String name, long done, long total, String remark) {
+    if (!output.showsProgress()) {
+      return;
+    }
+    if (!name.equals(task)) {
+      close();
+      bar = begin(name, total);
+      task = name;
+    }
+    bar.setExtraMessage(" " + remark);
+    bar.stepTo(done);
+  }
+
+  private ProgressBar begin(String name, long total) {
+    PrintWriter err = output.progress();
+    int columns = output.columns() - 1;
+    return new ProgressBarBuilder()
+        .setTaskName(name)
+        .setInitialMax(total)
+        .setStyle(ProgressBarStyle.ASCII)
+        .setUpdateIntervalMillis(UPDATE_MILLIS)
+        .showSpeed()
+        .setConsumer(
+            new DelegatingProgressBarConsumer(
+                line -> {
+                  err.print("\r" + line);
+                  err.flush();
+                },
+                columns))
+        .build();
+  }
+
+  /** Ends the bar and clears its line. */
+  @Override
+  public void close() {
+    if (bar != null) {
+      bar.close();
+      bar = null;
+      task = null;
+      output.progress().print("\r" + " ".repeat(output.columns() - 1) + "\r");
+      output.progress().flush();
+    }
+  }
+}

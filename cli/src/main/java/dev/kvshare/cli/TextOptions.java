@@ -1,0 +1,53 @@
+package dev.kvshare.cli;
+
+import dev.kvshare.datasets.Corpus;
+import dev.kvshare.datasets.Datasets;
+import picocli.CommandLine.Option;
+
+/** Which text is read. */
+class TextOptions {
+
+  @Option(
+      names = {"-t", "--text"},
+      paramLabel = "FILE",
+      description =
+          "A text file, a .jsonl file, or - for standard input. Paragraphs are lines, or where"
+              + " there are blank lines what stands between them.")
+  String text;
+
+  @Option(
+      names = "--field",
+      paramLabel = "NAME",
+      description =
+          "Read JSONL and take this field of each line: its text, or its array of token ids.")
+  String field;
+
+  @Option(
+      names = {"-d", "--dataset"},
+      paramLabel = "NAME",
+      description = "A data set of 'kvshare datasets list'. Default: a built-in text.")
+  String dataset;
+
+  /** What is wrong with the combination of options, or null. */
+  final String problem() {
+    if (text != null && dataset != null) {
+      return "--text and --dataset both name a text: give one of them";
+    }
+    return field != null && text == null
+        ? "--field is a field of the JSONL file of --text, which is missing"
+        : null;
+  }
+
+  /**
+   * Reads the text.
+   *
+   * @param defaultDataset the data set to use when none was asked for
+   */
+  final Corpus load(String defaultDataset) {
+    Datasets datasets = Datasets.ofUser(System.getenv());
+    if (text != null) {
+      return datasets.resolve(text, field, System.in).load();
+    }
+    return datasets.find(dataset == null ? defaultDataset : dataset).load();
+  }
+}
