@@ -43,7 +43,7 @@ final class DatasetsImportCommand extends Verb {
   private String licence;
 
   @Option(
-      names = {"-f", "--replace"},
+      names = {"-f", "--force"},
       description = "Replace an imported data set of this name.")
   private boolean replace;
 

@@ -71,7 +71,7 @@ public final class Datasets {
         .orElseThrow(
             () ->
                 new DatasetException(
-                    "There is no data set \"%s\". There are: %s. Import one with `kvshare datasets import NAME --file FILE`."
+                    "There is no data set \"%s\". There are: %s. Import one with `kvshare datasets import NAME FILE`."
                         .formatted(name, names())));
   }
 
@@ -136,7 +136,7 @@ public final class Datasets {
     }
     if (isJsonLines(request.file().toString()) && request.field() == null) {
       throw new DatasetException(
-          "The file %s holds JSON lines. Name the field of text or token ids with --text-field."
+          "The file %s holds JSON lines. Name the field of text or token ids with --field."
               .formatted(request.file()));
     }
     byte[] content = ByteSource.ofFile(request.file()).read();

@@ -88,7 +88,7 @@ final class ImportedDatasets {
     Path target = folder.resolve(request.name());
     if (Files.exists(target) && !request.replace()) {
       throw new DatasetException(
-          "There is already a data set %s in %s. Choose another name, or replace it with --replace."
+          "There is already a data set %s in %s. Choose another name, or replace it with --force."
               .formatted(request.name(), folder));
     }
     try {

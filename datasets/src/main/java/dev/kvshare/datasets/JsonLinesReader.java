@@ -70,7 +70,7 @@ final class JsonLinesReader {
       }
     } else {
       throw new DatasetException(
-          "Line %d of %s has %s in the field %s, expected %s. Its fields are %s; name another one with --text-field."
+          "Line %d of %s has %s in the field %s, expected %s. Its fields are %s; name another one with --field."
               .formatted(line, name, describe(value), field, expected(), fields(object)));
     }
   }
@@ -106,7 +106,7 @@ final class JsonLinesReader {
         .orElseThrow(
             () ->
                 new DatasetException(
-                    "Line %d of %s has none of the fields %s. Its fields are %s; name one with --text-field."
+                    "Line %d of %s has none of the fields %s. Its fields are %s; name one with --field."
                         .formatted(line, name, String.join(", ", USUAL_FIELDS), fields(object))));
   }
 

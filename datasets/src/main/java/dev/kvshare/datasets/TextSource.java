@@ -69,7 +69,7 @@ public sealed interface TextSource {
       Corpus corpus = source.load();
       if (!corpus.sha256().equals(dataset.sha256())) {
         throw new DatasetException(
-            "The data set %s has changed since it was imported: its SHA-256 is %s, expected %s. Import it again with `kvshare datasets import %s --replace --file FILE`."
+            "The data set %s has changed since it was imported: its SHA-256 is %s, expected %s. Import it again with `kvshare datasets import %s FILE --force`."
                 .formatted(name(), corpus.sha256(), dataset.sha256(), name()));
       }
       return corpus;

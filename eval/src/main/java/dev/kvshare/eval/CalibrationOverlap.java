@@ -1,0 +1,58 @@
+package dev.kvshare.eval;
+
+import dev.kvshare.datasets.Corpus;
+import dev.kvshare.datasets.Dataset;
+import dev.kvshare.datasets.Datasets;
+import dev.kvshare.datasets.TextOverlap;
+import dev.kvshare.policy.DatasetReference;
+import dev.kvshare.policy.Policy;
+import java.util.Optional;
+
+/**
+ * Warns if a policy is measured on text that it was calibrated on. A policy names its calibration
+ * text by SHA-256: the same bytes overlap whole; if they belong to a known data set, its text is
+ * compared by shared runs of words; other texts are not at hand and cannot be compared.
+ */
+final class CalibrationOverlap {
+  /** Below this share, common phrases explain the overlap. */
+  private static final double TOLERATED = 0.02;
+
+  private final Datasets datasets;
+  private final Corpus evaluation;
+
+  CalibrationOverlap(Datasets datasets, Corpus evaluation) {
+    this.datasets = datasets;
+    this.evaluation = evaluation;
+  }
+
+  /** Returns a warning, or nothing if there is no known overlap. */
+  Optional<String> warning(EvaluatedPolicy evaluated) {
+    DatasetReference calibration = reference(evaluated.policy());
+    if (calibration == null || calibration.sha256() == null) {
+      return Optional.empty();
+    }
+    double overlap = overlap(calibration.sha256());
+    if (overlap <= TOLERATED) {
+      return Optional.empty();
+    }
+    return Optional.of(
+        "%.0f %% of the evaluation text %s occurs in %s, on which %s was calibrated: its quality looks better than it is. Evaluate on another text."
+            .formatted(100 * overlap, evaluation.name(), calibration.name(), evaluated.name()));
+  }
+
+  private static DatasetReference reference(Policy policy) {
+    return policy.calibration() == null ? null : policy.calibration().dataset();
+  }
+
+  private double overlap(String sha256) {
+    if (sha256.equals(evaluation.sha256())) {
+      return 1;
+    }
+    return datasets.list().stream()
+        .filter(dataset -> dataset.sha256().equals(sha256))
+        .map(Dataset::name)
+        .findFirst()
+        .map(name -> TextOverlap.fraction(datasets.find(name).load(), evaluation))
+        .orElse(0.0);
+  }
+}

@@ -1,0 +1,29 @@
+package dev.kvshare.eval;
+
+import dev.kvshare.policy.ModelIdentity;
+import dev.kvshare.policy.Policy;
+import dev.kvshare.policy.PolicyFile;
+import java.nio.file.Path;
+
+/**
+ * A policy to measure.
+ *
+ * @param name the name of its row, usually the path as the user wrote it
+ * @param policy the policy
+ */
+public record EvaluatedPolicy(String name, Policy policy) {
+  /**
+   * Reads a policy file and checks that it belongs to {@code model}.
+   *
+   * @param force whether a policy of another model is measured as well
+   * @throws dev.kvshare.policy.PolicyException if the file is not usable or belongs to another
+   *     model
+   */
+  public static EvaluatedPolicy read(Path file, ModelIdentity model, boolean force) {
+    Policy policy = PolicyFile.read(file);
+    if (!force) {
+      policy.check(model);
+    }
+    return new EvaluatedPolicy(file.toString(), policy);
+  }
+}

@@ -1,0 +1,25 @@
+package dev.kvshare.eval;
+
+/**
+ * What was measured of one sharing map.
+ *
+ * @param policy the name of the policy, or null for the unshared model
+ * @param perplexity on the windows, with its standard error over them
+ * @param ratio of this perplexity to the unshared model's on the same windows, with its standard
+ *     error; 1 and 0 for the unshared model
+ * @param divergence mean Kullback-Leibler divergence of the next-token distributions from the
+ *     unshared model's, in nats a token
+ * @param agreement share of positions at which the most likely next token is the unshared model's
+ * @param kvFraction bytes of the KV cache as a fraction of the unshared model's
+ * @param kvBytesPerToken bytes that a token adds to the KV cache of one sequence
+ * @param speed the speed, or null if it was not measured
+ */
+public record EvaluationRow(
+    String policy,
+    Estimate perplexity,
+    Estimate ratio,
+    double divergence,
+    double agreement,
+    double kvFraction,
+    long kvBytesPerToken,
+    Speed speed) {}

@@ -1,0 +1,9 @@
+package dev.kvshare.eval;
+
+/**
+ * Medians over the rounds, batch 1.
+ *
+ * @param prefillTokensPerSecond tokens of the prompt a second
+ * @param decodeTokensPerSecond new tokens a second
+ */
+public record Speed(double prefillTokensPerSecond, double decodeTokensPerSecond) {}
