@@ -30,7 +30,7 @@ class ArchitectureGoldenTest {
   void prefillGivesTheReferenceLogitsAndHiddenStates(Path directory) {
     Path golden = directory.resolve("golden.safetensors");
     try (Checkpoint checkpoint = Checkpoints.open(directory);
-        Decoder decoder = Decoder.load(checkpoint, DecoderOptions.DEFAULT);
+        Decoder decoder = Decoder.load(checkpoint, Goldens.OPTIONS);
         NDManager manager = decoder.newManager();
         KvCache cache = identityCache(decoder, BATCH)) {
       NDArray ids = manager.create(Goldens.longs(golden, "input_ids"), new Shape(BATCH, TOKENS));
@@ -46,7 +46,7 @@ class ArchitectureGoldenTest {
   void oneTokenAtATimeGivesTheReferenceLogits(Path directory) {
     Path golden = directory.resolve("golden.safetensors");
     try (Checkpoint checkpoint = Checkpoints.open(directory);
-        Decoder decoder = Decoder.load(checkpoint, DecoderOptions.DEFAULT);
+        Decoder decoder = Decoder.load(checkpoint, Goldens.OPTIONS);
         NDManager manager = decoder.newManager();
         KvCache cache = identityCache(decoder, BATCH)) {
       NDArray ids = manager.create(Goldens.longs(golden, "input_ids"), new Shape(BATCH, TOKENS));
@@ -74,7 +74,7 @@ class ArchitectureGoldenTest {
             .mapToInt(Math::toIntExact)
             .toArray();
     try (Checkpoint checkpoint = Checkpoints.open(directory);
-        Decoder decoder = Decoder.load(checkpoint, DecoderOptions.DEFAULT);
+        Decoder decoder = Decoder.load(checkpoint, Goldens.OPTIONS);
         NDManager manager = decoder.newManager();
         KvCache cache = identityCache(decoder, 1)) {
       int suppressed = checkpoint.config().integer("eos_token_id");

@@ -16,6 +16,9 @@ final class Goldens {
       Path.of(System.getProperty("kvshare.root"), "apply/src/test/resources/goldens");
   static final Path TINY_LLAMA = ROOT.resolve("reference/tiny_llama");
 
+  /** One thread: the models are so small that more would only wait for each other. */
+  static final DecoderOptions OPTIONS = new DecoderOptions("cpu", ComputeType.FLOAT32, 1);
+
   private Goldens() {}
 
   /** Directories of the checkpoints of the supported families, written by transformers. */
