@@ -2,17 +2,54 @@ package dev.kvshare.apply;
 
 import dev.kvshare.model.Checkpoint;
 import dev.kvshare.model.Checkpoints;
+import dev.kvshare.model.Fingerprint;
+import dev.kvshare.model.TokenizerSource;
+import dev.kvshare.model.family.ModelSpec;
+import dev.kvshare.model.tokenizer.EndTokens;
+import dev.kvshare.model.tokenizer.StreamingDecoder;
 import dev.kvshare.model.tokenizer.Tokenizer;
+import dev.kvshare.policy.ModelIdentity;
+import dev.kvshare.policy.Policy;
+import dev.kvshare.policy.PolicyFile;
+import dev.kvshare.policy.PolicyMismatchException;
+import dev.kvshare.policy.SharingMap;
+import dev.kvshare.runtime.Decoder;
 import dev.kvshare.runtime.DecoderOptions;
 import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.BitSet;
+import java.util.List;
 import java.util.Optional;
+import java.util.Set;
+import java.util.SplittableRandom;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
 
 /** A pretrained model that runs under a sharing policy. Not for use by several threads at once. */
 public final class PolicyModel implements AutoCloseable {
-  private final Tokenizer tokenizer;
+  private static final Logger LOGGER = LoggerFactory.getLogger(PolicyModel.class);
 
-  private PolicyModel(Tokenizer tokenizer) {
+  private final Checkpoint checkpoint;
+  private final Decoder decoder;
+  private final SharingMap map;
+  private final Tokenizer tokenizer;
+  private final Set<Integer> endTokens;
+  private final int bytesPerElement;
+
+  private PolicyModel(
+      Checkpoint checkpoint, Decoder decoder, Tokenizer tokenizer, PolicyModelOptions options) {
+    this.checkpoint = checkpoint;
+    this.decoder = decoder;
     this.tokenizer = tokenizer;
+    this.map = map(options, checkpoint, decoder.spec());
+    this.endTokens =
+        tokenizer == null
+            ? EndTokens.of(checkpoint.location(), checkpoint.config())
+            : tokenizer.eosIds();
+    this.bytesPerElement = options.decoder().computeType().bytes();
+    // A map that the decoder cannot run is refused now, not at the first generation.
+    decoder.newCache(map, 1, 1).close();
   }
 
   /**
@@ -25,10 +62,40 @@ public final class PolicyModel implements AutoCloseable {
     return load(new PolicyModelOptions(model, policyOrNull, DecoderOptions.DEFAULT, false));
   }
 
-  /** Loads a model with options. */
+  /**
+   * Loads a model with options.
+   *
+   * @throws dev.kvshare.model.CheckpointException when the model cannot be used
+   * @throws dev.kvshare.policy.PolicyException when the policy cannot be used or was made for
+   *     another model
+   * @throws dev.kvshare.model.tokenizer.TokenizerException when the tokenizer cannot be used
+   */
   public static PolicyModel load(PolicyModelOptions options) {
-    Checkpoint checkpoint = Checkpoints.open(options.model());
-    return new PolicyModel(Tokenizer.load(checkpoint.tokenizerSource(), checkpoint.config()));
+    Checkpoint checkpoint = null;
+    Tokenizer tokenizer = null;
+    Decoder decoder = null;
+    try {
+      checkpoint = Checkpoints.open(options.model());
+      TokenizerSource source = checkpoint.tokenizerSource();
+      if (!(source instanceof TokenizerSource.None)) {
+        tokenizer = Tokenizer.load(source, checkpoint.config());
+      }
+      decoder = Decoder.load(checkpoint, options.decoder());
+      return new PolicyModel(checkpoint, decoder, tokenizer, options);
+    } catch (RuntimeException | Error e) {
+      closeAll(decoder, tokenizer, checkpoint);
+      throw e;
+    }
+  }
+
+  /** The decoder that runs the model. */
+  public Decoder decoder() {
+    return decoder;
+  }
+
+  /** Which layer reads whose keys and values. */
+  public SharingMap map() {
+    return map;
   }
 
   /** The model's tokenizer, if its files have one. */
@@ -36,14 +103,108 @@ public final class PolicyModel implements AutoCloseable {
     return Optional.ofNullable(tokenizer);
   }
 
-  /** Continues the request's prompts, telling the listener each token on the way. */
+  /**
+   * Continues the request's prompts, telling the listener each token on the way. Interrupting the
+   * thread ends the generation with what there is.
+   *
+   * @throws GenerationException when a prompt does not fit the model
+   */
   public GenerationResult generate(GenerationRequest request, TokenListener listener) {
-    if (listener.onToken(0, 0, "")) {
-      return null;
+    ModelSpec spec = decoder.spec();
+    PromptEncoder encoder = new PromptEncoder(spec, tokenizer);
+    if (tokenizer == null && !request.stopStrings().isEmpty()) {
+      throw new GenerationException(
+          "Stop strings are given, but the model has no tokenizer and so gives no text.");
     }
-    throw new UnsupportedOperationException(request.toString());
+    BitSet excluded = new BitSet();
+    if (request.ignoreEos()) {
+      endTokens.forEach(excluded::set);
+    }
+    SplittableRandom streams = new SplittableRandom(request.sampling().seed());
+    List<GenerationRow> rows = new ArrayList<>();
+    for (Prompt prompt : request.prompts()) {
+      int[] ids = encoder.encode(rows.size(), prompt);
+      BitSet occurred = new BitSet();
+      Arrays.stream(ids).forEach(occurred::set);
+      rows.add(
+          new GenerationRow(
+              rows.size(),
+              ids,
+              new Sampler(request.sampling(), streams.split(), occurred, excluded),
+              streamingDecoder(prompt, ids),
+              new StopMatcher(request.stopStrings())));
+    }
+    boolean asComputed =
+        request.sampling().isGreedy()
+            && request.sampling().repetitionPenalty() == 1
+            && excluded.isEmpty();
+    GenerationRow.Limits limits =
+        new GenerationRow.Limits(request.maxNewTokens(), spec.maxPositions());
+    return new Generation(decoder, map, rows, endTokens, limits, asComputed, listener)
+        .run(bytesPerElement);
   }
 
   @Override
-  public void close() {}
+  public void close() {
+    closeAll(decoder, tokenizer, checkpoint);
+  }
+
+  /** A text goes on where its prompt ends; an answer in a chat begins anew. */
+  private StreamingDecoder streamingDecoder(Prompt prompt, int[] ids) {
+    if (tokenizer == null) {
+      return null;
+    }
+    return prompt instanceof Prompt.Text ? tokenizer.streaming(ids) : tokenizer.streaming();
+  }
+
+  private static SharingMap map(PolicyModelOptions options, Checkpoint checkpoint, ModelSpec spec) {
+    if (options.policy() == null) {
+      return SharingMap.identity(spec.layers());
+    }
+    Policy policy = PolicyFile.read(options.policy());
+    if (policy.map().layers() != spec.layers()) {
+      throw new PolicyMismatchException(
+          "%s is for a model of %d layers, but %s has %d. Use the model it was made for, or calibrate this one: kvshare calibrate --model %s"
+              .formatted(
+                  options.policy(),
+                  policy.map().layers(),
+                  options.model(),
+                  spec.layers(),
+                  options.model()));
+    }
+    if (!options.force()) {
+      policy.check(
+          new ModelIdentity(
+              spec.modelType(),
+              spec.layers(),
+              spec.queryHeads(),
+              spec.keyValueHeads(),
+              spec.headSize(),
+              Fingerprint.of(checkpoint)));
+    }
+    if (policy.slidingWindow() != null && !policy.windowedLayers().isEmpty()) {
+      throw new PolicyMismatchException(
+          "%s restricts the layers %s to a window of %d tokens, which this release does not run. Use a policy without 'sliding_window'."
+              .formatted(options.policy(), policy.windowedLayers(), policy.slidingWindow()));
+    }
+    if (policy.repair() != null) {
+      LOGGER.warn(
+          "{} was made with refitted weights in {}, which are not applied: the quality is that of plain sharing.",
+          options.policy(),
+          policy.repair().file());
+    }
+    return policy.map();
+  }
+
+  private static void closeAll(Decoder decoder, Tokenizer tokenizer, Checkpoint checkpoint) {
+    if (decoder != null) {
+      decoder.close();
+    }
+    if (tokenizer != null) {
+      tokenizer.close();
+    }
+    if (checkpoint != null) {
+      checkpoint.close();
+    }
+  }
 }
