@@ -106,8 +106,11 @@ final class RotaryTables implements AutoCloseable {
   }
 
   private PtNDArray table(float[] numbers, int positions, int rotated) {
-    try (NDArray exact = manager.create(numbers, new Shape(positions, rotated))) {
-      return (PtNDArray) exact.toType(type.engineType(), true);
+    // The engine's own memory: a created array shares that of a Java buffer, which is freed with
+    // it, and a conversion to the type that it already has would share it too.
+    try (NDArray exact = manager.create(numbers, new Shape(positions, rotated));
+        NDArray rounded = exact.toType(type.engineType(), false)) {
+      return (PtNDArray) rounded.duplicate();
     }
   }
 }
