@@ -17,8 +17,10 @@ import java.util.Arrays;
 import java.util.Comparator;
 import java.util.HashSet;
 import java.util.List;
+import java.util.Map;
 import java.util.Optional;
 import java.util.Set;
+import java.util.TreeMap;
 import java.util.stream.Collectors;
 
 /**
@@ -46,6 +48,7 @@ final class HeaderReader {
   private final ModelFile file;
   private final Problems problems;
   private final List<Entry> entries = new ArrayList<>();
+  private final Map<String, String> metadata = new TreeMap<>();
   private long dataStart;
 
   /**
@@ -97,6 +100,11 @@ final class HeaderReader {
     return entries;
   }
 
+  /** The texts of {@code __metadata__}; empty if there are none or before {@link #read}. */
+  Map<String, String> metadata() {
+    return metadata;
+  }
+
   private int headerLength() {
     if (file.size() < LENGTH_BYTES) {
       throw problems.stop(
@@ -137,7 +145,7 @@ final class HeaderReader {
       parser.nextToken();
       JsonNode value = JsonFiles.readValue(parser);
       if (name.equals(METADATA)) {
-        checkMetadata(value);
+        readMetadata(value);
       } else {
         readTensor(name, value);
       }
@@ -147,13 +155,15 @@ final class HeaderReader {
     }
   }
 
-  private void checkMetadata(JsonNode metadata) {
-    boolean texts = metadata.isObject();
-    for (JsonNode value : metadata) {
+  private void readMetadata(JsonNode node) {
+    boolean texts = node.isObject();
+    for (JsonNode value : node) {
       texts &= value.isTextual();
     }
-    if (!texts) {
-      problems.corrupt("'" + METADATA + "' is " + brief(metadata) + ", but maps texts to texts");
+    if (texts) {
+      node.properties().forEach(text -> metadata.put(text.getKey(), text.getValue().textValue()));
+    } else {
+      problems.corrupt("'" + METADATA + "' is " + brief(node) + ", but maps texts to texts");
     }
   }
 

@@ -28,16 +28,19 @@ import java.util.TreeMap;
  */
 public final class SafetensorsFile implements AutoCloseable {
   private final ModelFile file;
+  private final Map<String, String> metadata;
   private final Map<String, StoredTensor> tensors = new TreeMap<>();
 
   private SafetensorsFile(ModelFile file) {
     this.file = file;
-    for (HeaderReader.Entry entry : new HeaderReader(file).read()) {
+    HeaderReader header = new HeaderReader(file);
+    for (HeaderReader.Entry entry : header.read()) {
       TensorInfo info = entry.info();
       tensors.put(
           info.name(),
           StoredTensor.plain(info, file, entry.offset(), PlainDecoders.of(info.dataType())));
     }
+    this.metadata = Collections.unmodifiableMap(header.metadata());
   }
 
   /**
@@ -57,6 +60,11 @@ public final class SafetensorsFile implements AutoCloseable {
 
   public Path path() {
     return file.path();
+  }
+
+  /** The texts of {@code __metadata__} by name. */
+  public Map<String, String> metadata() {
+    return metadata;
   }
 
   /** The tensors by name. */
