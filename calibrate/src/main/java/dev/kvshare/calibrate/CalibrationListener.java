@@ -11,7 +11,7 @@ public interface CalibrationListener {
 
   /** What is being done. */
   enum Phase {
-    /** The unshared model runs the samples; {@code done} and {@code total} count layers. */
+    /** The unshared model runs the samples; {@code done} and {@code total} count samples. */
     CAPTURE,
     /** Distances are computed; {@code total} is 1. */
     RANK,

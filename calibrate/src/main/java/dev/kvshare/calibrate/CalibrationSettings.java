@@ -12,7 +12,8 @@ import java.nio.file.Path;
  * @param maxStateBytes most bytes of hidden states kept for resuming candidates; what does not fit
  *     is computed again
  * @param maxBatchTokens most tokens that run through the model at once
- * @param journal file of the progress of the search, or null for none
+ * @param journal file of the progress of the search, or null for none; whoever keeps the policy
+ *     deletes it then, so that a failure to write the policy loses nothing
  * @param resume whether to go on where the journal ends, if it exists
  */
 public record CalibrationSettings(

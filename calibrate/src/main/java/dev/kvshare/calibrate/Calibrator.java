@@ -1,9 +1,15 @@
 package dev.kvshare.calibrate;
 
+import com.fasterxml.jackson.databind.node.ObjectNode;
+import dev.kvshare.model.family.ModelSpec;
 import dev.kvshare.policy.DatasetReference;
 import dev.kvshare.policy.ModelIdentity;
+import dev.kvshare.policy.Policy;
+import dev.kvshare.policy.SharingMap;
 import dev.kvshare.runtime.Decoder;
+import java.nio.file.Files;
 import java.util.List;
+import java.util.stream.IntStream;
 
 /**
  * Finds a sharing map for a model: the entry point of this module.
@@ -13,6 +19,9 @@ import java.util.List;
  * use by several threads at once, as the decoder is not.
  */
 public final class Calibrator {
+  /** Bytes of an element of the caches that {@code savings} in a policy counts. */
+  private static final int BYTES_PER_ELEMENT = 2;
+
   private final Decoder decoder;
   private final ModelIdentity model;
 
@@ -31,11 +40,15 @@ public final class Calibrator {
    * Runs the unshared model on the samples.
    *
    * @param dataset the text that the samples are from, as the policy is to name it
-   * @param samples token ids, one array a sample
+   * @param samples token ids, one array a sample; the lengths may differ
    */
   public KvStatistics capture(
       DatasetReference dataset, List<int[]> samples, CalibrationListener listener) {
-    return pending(decoder.spec().modelType() + model);
+    CalibrationSettings settings = CalibrationSettings.builder().build();
+    requireTokens(samples);
+    try (CandidateRunner runner = runner(samples, settings)) {
+      return capture(runner, dataset, samples, listener);
+    }
   }
 
   /**
@@ -45,7 +58,13 @@ public final class Calibrator {
    */
   public CalibrationResult search(
       KvStatistics statistics, CalibrationSettings settings, CalibrationListener listener) {
-    return pending(decoder.spec().modelType() + model);
+    requireSameModel(statistics.model());
+    requireTokens(statistics.samples());
+    layersToShare(settings); // refuses a budget out of reach before the long part
+    try (CandidateRunner runner = runner(statistics.samples(), settings)) {
+      runner.compareWith(statistics.lastHidden());
+      return search(runner, statistics, settings, listener);
+    }
   }
 
   /** {@link #capture} and {@link #search} with the states of the unshared model kept in between. */
@@ -54,11 +73,127 @@ public final class Calibrator {
       List<int[]> samples,
       CalibrationSettings settings,
       CalibrationListener listener) {
-    return search(capture(dataset, samples, listener), settings, listener);
+    requireTokens(samples);
+    layersToShare(settings); // refuses a budget out of reach before the long part
+    try (CandidateRunner runner = runner(samples, settings)) {
+      KvStatistics statistics = capture(runner, dataset, samples, listener);
+      return search(runner, statistics, settings, listener);
+    }
   }
 
-  @SuppressWarnings("TypeParameterUnusedInFormals")
-  private static <T> T pending(String what) {
-    throw new CalibrationException(what);
+  private CandidateRunner runner(List<int[]> samples, CalibrationSettings settings) {
+    return new CandidateRunner(
+        decoder, samples, settings.maxStateBytes(), settings.maxBatchTokens());
+  }
+
+  private KvStatistics capture(
+      CandidateRunner runner,
+      DatasetReference dataset,
+      List<int[]> samples,
+      CalibrationListener listener) {
+    KvAverages averages = runner.capture(listener);
+    report(listener, 0);
+    DistanceMatrix distances = KvDistances.of(averages, decoder.spec().headSize());
+    report(listener, 1);
+    return new KvStatistics(model, dataset, samples, distances, runner.baseline());
+  }
+
+  private static void report(CalibrationListener listener, int done) {
+    listener.progressed(
+        new CalibrationListener.Progress(CalibrationListener.Phase.RANK, done, 1, 0, 0, 1));
+  }
+
+  private CalibrationResult search(
+      CandidateRunner runner,
+      KvStatistics statistics,
+      CalibrationSettings settings,
+      CalibrationListener listener) {
+    ModelSpec spec = decoder.spec();
+    List<CandidatePair> ranking =
+        settings.order().rank(statistics.distances()).stream()
+            .filter(pair -> spec.mayShare(pair.layer(), pair.source()))
+            .toList();
+    SearchOutcome outcome;
+    if (settings.journal() == null) {
+      outcome = search(ranking, runner, settings, listener);
+    } else {
+      try (SearchJournal journal = journal(statistics, ranking, settings, listener)) {
+        outcome = search(ranking, new JournalledProbe(runner, journal), settings, listener);
+      }
+    }
+    Policy policy = CalibratedPolicy.of(statistics, settings, outcome);
+    return new CalibrationResult(policy, settings, statistics, outcome);
+  }
+
+  private SearchOutcome search(
+      List<CandidatePair> ranking,
+      SimilarityProbe probe,
+      CalibrationSettings settings,
+      CalibrationListener listener) {
+    return new SharingSearch(ranking, this::mayShare, probe, listener)
+        .run(decoder.spec().layers(), layersToShare(settings), settings.threshold());
+  }
+
+  private boolean mayShare(SharingMap map) {
+    return IntStream.range(0, map.layers())
+        .allMatch(layer -> decoder.spec().mayShare(layer, map.source(layer)));
+  }
+
+  private int layersToShare(CalibrationSettings settings) {
+    ModelSpec spec = decoder.spec();
+    SharingMap unshared = SharingMap.identity(spec.layers());
+    return settings
+        .budget()
+        .layersToShare(spec.layers(), spec.kvBytesPerToken(unshared, BYTES_PER_ELEMENT));
+  }
+
+  private SearchJournal journal(
+      KvStatistics statistics,
+      List<CandidatePair> ranking,
+      CalibrationSettings settings,
+      CalibrationListener listener) {
+    ObjectNode header =
+        SearchJournal.settings(statistics, ranking, settings, layersToShare(settings));
+    boolean exists = Files.exists(settings.journal());
+    if (exists && settings.resume()) {
+      return SearchJournal.resume(settings.journal(), header);
+    }
+    if (exists) {
+      listener.warned(
+          "The journal %s of an interrupted calibration is replaced; --resume would have gone on with it."
+              .formatted(settings.journal()));
+    }
+    return SearchJournal.create(settings.journal(), header);
+  }
+
+  private void requireSameModel(ModelIdentity captured) {
+    if (!captured.equals(model)) {
+      throw new CalibrationException(
+          "The statistics are of another model: %s, but this one is %s. Capture them again from this model."
+              .formatted(captured, model));
+    }
+  }
+
+  private void requireTokens(List<int[]> samples) {
+    if (samples.isEmpty()) {
+      throw new CalibrationUsageException(
+          "There is no calibration sample: give a text with at least one sample.");
+    }
+    ModelSpec spec = decoder.spec();
+    for (int i = 0; i < samples.size(); i++) {
+      int[] sample = samples.get(i);
+      if (sample.length == 0 || sample.length > spec.maxPositions()) {
+        throw new CalibrationUsageException(
+            "Sample %d has %d tokens, but the model takes 1 to %d: change --tokens."
+                .formatted(i, sample.length, spec.maxPositions()));
+      }
+      for (int id : sample) {
+        if (id < 0 || id >= spec.vocabularySize()) {
+          throw new CalibrationUsageException(
+              "Sample %d has token %d, but the model's vocabulary ends at %d: the token ids are of another tokenizer."
+                  .formatted(i, id, spec.vocabularySize() - 1));
+        }
+      }
+    }
   }
 }

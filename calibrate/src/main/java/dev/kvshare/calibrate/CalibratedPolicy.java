@@ -1,0 +1,49 @@
+package dev.kvshare.calibrate;
+
+import dev.kvshare.policy.Calibration;
+import dev.kvshare.policy.Candidate;
+import dev.kvshare.policy.Policy;
+import dev.kvshare.policy.ToolVersion;
+import java.util.List;
+
+/** The policy of a finished search with where it came from. Equal input gives equal policies. */
+final class CalibratedPolicy {
+  private CalibratedPolicy() {}
+
+  static Policy of(KvStatistics statistics, CalibrationSettings settings, SearchOutcome outcome) {
+    Calibration calibration =
+        Calibration.builder()
+            .strategy(settings.order().strategy())
+            .threshold(settings.threshold())
+            .similarity(outcome.similarity())
+            .dataset(statistics.dataset())
+            .samples(statistics.samples().size())
+            .tokensPerSample(statistics.tokensPerSample())
+            .seed(settings.seed())
+            .accepted(candidates(outcome.accepted()))
+            .rejected(candidates(outcome.rejected()))
+            .build();
+    return Policy.builder(statistics.model(), outcome.map())
+        .calibration(calibration)
+        .tool(new ToolVersion("kvshare", version()))
+        .build();
+  }
+
+  private static List<Candidate> candidates(List<TestedCandidate> tested) {
+    return tested.stream()
+        .map(
+            candidate ->
+                new Candidate(
+                    candidate.pair().layer(),
+                    candidate.pair().source(),
+                    candidate.pair().distance(),
+                    candidate.similarity()))
+        .toList();
+  }
+
+  /** From the manifest of the jar. */
+  private static String version() {
+    String version = CalibratedPolicy.class.getPackage().getImplementationVersion();
+    return version == null ? "development" : version;
+  }
+}

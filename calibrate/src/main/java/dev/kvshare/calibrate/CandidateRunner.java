@@ -1,0 +1,170 @@
+package dev.kvshare.calibrate;
+
+import dev.kvshare.model.family.ModelSpec;
+import dev.kvshare.policy.SharingMap;
+import dev.kvshare.runtime.Decoder;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.List;
+
+/**
+ * Runs the samples through the model under candidate maps and compares the last hidden states with
+ * those of the unshared model.
+ *
+ * <p>Samples run in batches of equal lengths, and each candidate resumes at the first layer that it
+ * changes, so a similarity differs from that of samples run one by one only by the rounding of the
+ * engine's batched operators (below 1e-5).
+ */
+final class CandidateRunner implements SimilarityProbe, AutoCloseable {
+  private final Decoder decoder;
+  private final List<ResumableBatch> batches = new ArrayList<>();
+  private final int samples;
+  private final long maxStateBytes;
+  private List<float[]> baseline;
+  private long withoutResuming;
+
+  /**
+   * A runner under the identity map with nothing run.
+   *
+   * @param samples token ids, one array a sample
+   * @param maxStateBytes most bytes kept for resuming: half for hidden states, half for keys and
+   *     values of maps that were accepted
+   * @param maxBatchTokens most tokens that run at once
+   */
+  CandidateRunner(Decoder decoder, List<int[]> samples, long maxStateBytes, int maxBatchTokens) {
+    this.decoder = decoder;
+    this.samples = samples.size();
+    this.maxStateBytes = maxStateBytes;
+    int stride = stride(decoder.spec(), samples, maxStateBytes);
+    for (SampleBatch batch : SampleBatch.of(samples, maxBatchTokens)) {
+      batches.add(new ResumableBatch(decoder, batch, stride));
+    }
+  }
+
+  /** Distance of the layers whose states are kept, so that two maps' states fit. */
+  private static int stride(ModelSpec spec, List<int[]> samples, long maxStateBytes) {
+    long tokens = samples.stream().mapToLong(sample -> sample.length).sum();
+    long layerBytes = tokens * spec.hiddenSize() * Float.BYTES;
+    long fitting = Math.max(1, maxStateBytes / 4 / layerBytes);
+    return (int) Math.max(1, (spec.layers() + fitting - 1) / fitting);
+  }
+
+  /**
+   * Runs the unshared model and makes its last hidden states the baseline.
+   *
+   * @return sums of the keys and values of the samples as long as the first
+   */
+  KvAverages capture(CalibrationListener listener) {
+    int layers = decoder.spec().layers();
+    KvAverages averages = new KvAverages(layers, samples);
+    int tokens = batches.get(0).batch().tokens();
+    List<float[]> captured = new ArrayList<>(Arrays.asList(new float[samples][]));
+    int done = 0;
+    for (ResumableBatch batch : batches) {
+      report(listener, done);
+      float[] hidden = batch.runAccepted();
+      for (int row = 0; row < batch.batch().size(); row++) {
+        captured.set(batch.batch().samples().get(row), row(hidden, batch.batch(), row));
+      }
+      FiniteStates.require(decoder, batch.batch(), SharingMap.identity(layers), hidden);
+      if (batch.batch().tokens() == tokens) {
+        batch.addTo(averages);
+      }
+      done += batch.batch().size();
+    }
+    report(listener, done);
+    compareWith(captured);
+    return averages;
+  }
+
+  /**
+   * Sets the last hidden states of the unshared model, and counts its pass.
+   *
+   * @param lastHidden float32 [T, E], one array a sample
+   */
+  void compareWith(List<float[]> lastHidden) {
+    baseline = List.copyOf(lastHidden);
+    withoutResuming += (long) decoder.spec().layers() * samples;
+  }
+
+  /** Last hidden states of the unshared model, float32 [T, E], one array a sample. */
+  List<float[]> baseline() {
+    return baseline;
+  }
+
+  @Override
+  public double similarity(SharingMap candidate) {
+    double[] cosines = new double[samples];
+    for (ResumableBatch batch : batches) {
+      float[] hidden = batch.runCandidate(candidate);
+      FiniteStates.require(decoder, batch.batch(), candidate, hidden);
+      for (int row = 0; row < batch.batch().size(); row++) {
+        int sample = batch.batch().samples().get(row);
+        cosines[sample] = cosine(baseline.get(sample), hidden, row);
+      }
+    }
+    withoutResuming += (long) decoder.spec().layers() * samples;
+    double mean = Arrays.stream(cosines).average().orElseThrow();
+    if (Double.isNaN(mean)) {
+      throw new CalibrationException(
+          "The similarity under the map "
+              + candidate
+              + " cannot be computed, because all last hidden states of a sample are zero.");
+    }
+    return mean;
+  }
+
+  @Override
+  public void accepted(SharingMap map) {
+    long bytes = 0;
+    for (ResumableBatch batch : batches) {
+      if (map.equals(batch.candidate())) {
+        batch.accept();
+      } else {
+        batch.restart(map);
+      }
+      bytes += batch.cacheBytes();
+    }
+    if (bytes > maxStateBytes / 2) {
+      batches.forEach(batch -> batch.restart(map));
+    }
+  }
+
+  @Override
+  public LayerWork work() {
+    long evaluations = batches.stream().mapToLong(ResumableBatch::evaluations).sum();
+    return new LayerWork(evaluations, withoutResuming);
+  }
+
+  /** Cosine of a sample's states with those in one row of a batch, all positions as one vector. */
+  private static double cosine(float[] first, float[] batch, int row) {
+    int offset = row * first.length;
+    double dot = 0;
+    double firstSquare = 0;
+    double secondSquare = 0;
+    for (int i = 0; i < first.length; i++) {
+      double a = first[i];
+      double b = batch[offset + i];
+      dot += a * b;
+      firstSquare += a * a;
+      secondSquare += b * b;
+    }
+    return dot / Math.sqrt(firstSquare * secondSquare);
+  }
+
+  private static float[] row(float[] hidden, SampleBatch batch, int row) {
+    int size = hidden.length / batch.size();
+    return Arrays.copyOfRange(hidden, row * size, (row + 1) * size);
+  }
+
+  private void report(CalibrationListener listener, int done) {
+    listener.progressed(
+        new CalibrationListener.Progress(
+            CalibrationListener.Phase.CAPTURE, done, samples, 0, 0, 1));
+  }
+
+  @Override
+  public void close() {
+    batches.forEach(ResumableBatch::close);
+  }
+}

@@ -1,0 +1,58 @@
+package dev.kvshare.calibrate;
+
+import dev.kvshare.policy.SharingMap;
+import java.util.List;
+
+/**
+ * A probe that answers from a journal as long as it lasts and then measures and writes to it.
+ *
+ * <p>The search repeats its decisions from the journalled similarities, so nothing else needs to be
+ * kept; the probe behind is told of the accepted map only when it is first needed.
+ */
+final class JournalledProbe implements SimilarityProbe {
+  private final SimilarityProbe probe;
+  private final SearchJournal journal;
+  private final List<SearchJournal.Entry> entries;
+  private int replayed;
+  private SharingMap acceptedInJournal;
+
+  JournalledProbe(SimilarityProbe probe, SearchJournal journal) {
+    this.probe = probe;
+    this.journal = journal;
+    this.entries = journal.entries();
+  }
+
+  @Override
+  public double similarity(SharingMap candidate) {
+    if (replayed < entries.size()) {
+      SearchJournal.Entry entry = entries.get(replayed++);
+      if (!entry.map().equals(candidate)) {
+        throw journal.foreign(
+            "its test number %d is of %s, but this search tests %s there"
+                .formatted(replayed, entry.map(), candidate));
+      }
+      return entry.similarity();
+    }
+    if (acceptedInJournal != null) {
+      probe.accepted(acceptedInJournal);
+      acceptedInJournal = null;
+    }
+    double similarity = probe.similarity(candidate);
+    journal.append(new SearchJournal.Entry(candidate, similarity));
+    return similarity;
+  }
+
+  @Override
+  public void accepted(SharingMap map) {
+    if (replayed < entries.size() || acceptedInJournal != null) {
+      acceptedInJournal = map;
+    } else {
+      probe.accepted(map);
+    }
+  }
+
+  @Override
+  public LayerWork work() {
+    return probe.work();
+  }
+}

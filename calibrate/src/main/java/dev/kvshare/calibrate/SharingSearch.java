@@ -1,0 +1,95 @@
+package dev.kvshare.calibrate;
+
+import dev.kvshare.policy.SharingMap;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.function.Predicate;
+
+/**
+ * The greedy search of KVSharer (arXiv 2410.18517, algorithm 1), over any candidate order.
+ *
+ * <p>For each pair (i, j) of the order whose i does not share yet:
+ *
+ * <ol>
+ *   <li>map[i] = j; chains are resolved, which also re-points layers that read i;
+ *   <li>the candidate map is tested on the samples;
+ *   <li>it becomes the map if its similarity is greater than the threshold;
+ *   <li>the search ends when as many layers share as are wanted.
+ * </ol>
+ *
+ * <p>Deviation: a candidate is passed over when a chain leads to a source that {@code allowed}
+ * refuses (another attention window, say), which cannot happen in the models of the paper.
+ */
+final class SharingSearch {
+  private final List<CandidatePair> ranking;
+  private final Predicate<SharingMap> allowed;
+  private final SimilarityProbe probe;
+  private final CalibrationListener listener;
+
+  /**
+   * A search that has not begun.
+   *
+   * @param ranking pairs, the first to try at the front
+   * @param allowed whether a map has only pairs that may share
+   * @param probe tests the candidates
+   */
+  SharingSearch(
+      List<CandidatePair> ranking,
+      Predicate<SharingMap> allowed,
+      SimilarityProbe probe,
+      CalibrationListener listener) {
+    this.ranking = List.copyOf(ranking);
+    this.allowed = allowed;
+    this.probe = probe;
+    this.listener = listener;
+  }
+
+  /**
+   * Runs to the end.
+   *
+   * @param layers layers of the model
+   * @param wantedSharedLayers where to stop
+   * @param threshold similarity that an accepted map exceeds
+   */
+  SearchOutcome run(int layers, int wantedSharedLayers, double threshold) {
+    SharingMap map = SharingMap.identity(layers);
+    double similarity = 1;
+    int skipped = 0;
+    List<TestedCandidate> tested = new ArrayList<>();
+    for (int rank = 0; rank < ranking.size() && map.sharedLayers() < wantedSharedLayers; rank++) {
+      report(rank, map, wantedSharedLayers, similarity);
+      CandidatePair pair = ranking.get(rank);
+      if (!map.ownsCache(pair.layer())) {
+        skipped++;
+        continue;
+      }
+      SharingMap candidate = map.withShared(pair.layer(), pair.source());
+      if (!allowed.test(candidate)) {
+        skipped++;
+        continue;
+      }
+      double measured = probe.similarity(candidate);
+      boolean accepted = measured > threshold;
+      tested.add(new TestedCandidate(rank, pair, candidate, measured, accepted));
+      if (accepted) {
+        map = candidate;
+        similarity = measured;
+        probe.accepted(map);
+      }
+    }
+    report(ranking.size(), map, wantedSharedLayers, similarity);
+    return new SearchOutcome(
+        map, similarity, wantedSharedLayers, ranking, tested, skipped, probe.work());
+  }
+
+  private void report(int done, SharingMap map, int wanted, double similarity) {
+    listener.progressed(
+        new CalibrationListener.Progress(
+            CalibrationListener.Phase.SEARCH,
+            done,
+            ranking.size(),
+            map.sharedLayers(),
+            wanted,
+            similarity));
+  }
+}

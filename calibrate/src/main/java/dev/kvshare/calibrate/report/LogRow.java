@@ -1,0 +1,80 @@
+package dev.kvshare.calibrate.report;
+
+import dev.kvshare.calibrate.SearchOutcome;
+import dev.kvshare.calibrate.TestedCandidate;
+import dev.kvshare.policy.SharingMap;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Locale;
+
+/**
+ * A line of the search log.
+ *
+ * @param test number of the test, from 1
+ * @param rank place of the pair in the order of the strategy, from 1
+ * @param layer the layer that would share
+ * @param source the layer of the pair that it would read
+ * @param distance distance of the pair
+ * @param similarity what was measured
+ * @param accepted whether it was above the threshold
+ * @param reason why it was accepted or not, and what else changed
+ */
+record LogRow(
+    int test,
+    int rank,
+    int layer,
+    int source,
+    String distance,
+    String similarity,
+    boolean accepted,
+    String reason) {
+
+  static List<LogRow> of(SearchOutcome outcome, double threshold) {
+    List<LogRow> rows = new ArrayList<>();
+    SharingMap map = SharingMap.identity(outcome.map().layers());
+    for (TestedCandidate tested : outcome.tested()) {
+      rows.add(row(rows.size() + 1, tested, map, threshold));
+      if (tested.accepted()) {
+        map = tested.map();
+      }
+    }
+    return rows;
+  }
+
+  private static LogRow row(int test, TestedCandidate tested, SharingMap before, double threshold) {
+    int layer = tested.pair().layer();
+    return new LogRow(
+        test,
+        tested.rank() + 1,
+        layer,
+        tested.pair().source(),
+        String.format(Locale.ROOT, "%.4f", tested.pair().distance()),
+        String.format(Locale.ROOT, "%.6f", tested.similarity()),
+        tested.accepted(),
+        (tested.accepted()
+                ? "above %s: %d share".formatted(threshold, tested.map().sharedLayers())
+                : "not above " + threshold)
+            + resolution(tested, before));
+  }
+
+  /** What the resolution of chains changed besides the pair itself. */
+  private static String resolution(TestedCandidate tested, SharingMap before) {
+    int layer = tested.pair().layer();
+    int source = tested.map().source(layer);
+    StringBuilder text = new StringBuilder();
+    if (source != tested.pair().source()) {
+      text.append(
+          "; %d reads %d, because %d does".formatted(layer, source, tested.pair().source()));
+    }
+    List<String> repointed = new ArrayList<>();
+    for (int other = 0; other < before.layers(); other++) {
+      if (other != layer && before.source(other) != tested.map().source(other)) {
+        repointed.add(Integer.toString(other));
+      }
+    }
+    if (!repointed.isEmpty()) {
+      text.append("; %s re-pointed to %d".formatted(Words.list(repointed), source));
+    }
+    return text.toString();
+  }
+}

