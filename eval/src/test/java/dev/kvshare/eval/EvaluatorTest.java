@@ -1,0 +1,238 @@
+package dev.kvshare.eval;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertNull;
+import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import dev.kvshare.datasets.Corpus;
+import dev.kvshare.datasets.DatasetException;
+import dev.kvshare.datasets.DatasetImport;
+import dev.kvshare.datasets.Datasets;
+import dev.kvshare.datasets.EvaluationWindows;
+import dev.kvshare.policy.Calibration;
+import dev.kvshare.policy.DatasetReference;
+import dev.kvshare.policy.ModelIdentity;
+import dev.kvshare.policy.Policy;
+import dev.kvshare.policy.PolicyFile;
+import dev.kvshare.policy.PolicyMismatchException;
+import dev.kvshare.policy.SharingMap;
+import dev.kvshare.runtime.Decoder;
+import dev.kvshare.runtime.KvCache;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.stream.Collectors;
+import java.util.stream.IntStream;
+import org.junit.jupiter.api.AfterAll;
+import org.junit.jupiter.api.BeforeAll;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+
+class EvaluatorTest {
+  private static final String SHA = "ab".repeat(32);
+
+  /** Measured by transformers: see src/test/python/tiny_llama_perplexity.py. */
+  private static final double REFERENCE_PERPLEXITY = 428.6512825702722;
+
+  private static final double REFERENCE_STANDARD_ERROR = 55.28476277858715;
+
+  private static Decoder decoder;
+
+  @TempDir Path folder;
+
+  @BeforeAll
+  static void load() {
+    decoder = Goldens.decoder("architectures/llama");
+  }
+
+  @AfterAll
+  static void close() {
+    decoder.close();
+  }
+
+  private static Corpus tokens(int count) {
+    int[] ids = IntStream.range(0, count).map(i -> (i * i * 7 + i * 13 + 5) % 253 + 3).toArray();
+    return new Corpus.Tokens("t", SHA, List.of(ids));
+  }
+
+  private static EvaluatedPolicy policy(String name, int... source) {
+    return new EvaluatedPolicy(
+        name, Policy.builder(ModelIdentity.ofLayers(source.length), SharingMap.of(source)).build());
+  }
+
+  private EvaluationRequest request(
+      Corpus corpus, int window, List<EvaluatedPolicy> policies, SpeedSettings speed) {
+    return new EvaluationRequest(
+        corpus, null, new EvaluationWindows(window, 6), policies, speed, new Datasets(folder));
+  }
+
+  private EvaluationReport evaluate(EvaluationRequest request) {
+    return new Evaluator(decoder, 4).evaluate(request, EvaluationListener.SILENT);
+  }
+
+  @Test
+  void perplexityIsThatOfTransformers() {
+    EvaluationReport report = evaluate(request(tokens(101), 16, List.of(), null));
+    EvaluationRow row = report.rows().get(0);
+
+    assertEquals(1, report.rows().size());
+    assertEquals(REFERENCE_PERPLEXITY, row.perplexity().value(), 1e-3);
+    assertEquals(REFERENCE_STANDARD_ERROR, row.perplexity().standardError(), 1e-3);
+    assertNull(row.policy());
+    assertEquals(new Estimate(1, 0), row.ratio());
+    assertEquals(0, row.divergence(), 1e-9);
+    assertEquals(1, row.agreement());
+    assertEquals(1, row.kvFraction());
+    assertEquals(4 * 2 * 2 * 16 * 4, row.kvBytesPerToken());
+    assertNull(row.speed());
+    assertEquals(List.of(), report.warnings());
+  }
+
+  @Test
+  void comparesPoliciesWithTheUnsharedModel() {
+    EvaluationReport report =
+        evaluate(
+            request(
+                tokens(96),
+                16,
+                List.of(policy("same", 0, 1, 2, 3), policy("shared", 0, 0, 2, 2)),
+                null));
+    EvaluationRow unshared = report.rows().get(0);
+    EvaluationRow same = report.rows().get(1);
+    EvaluationRow shared = report.rows().get(2);
+
+    assertEquals(unshared.perplexity(), same.perplexity());
+    assertEquals(1, same.ratio().value(), 1e-12);
+    assertEquals(0, same.ratio().standardError(), 1e-12);
+    assertEquals(1, same.agreement());
+    assertEquals(
+        shared.perplexity().value() / unshared.perplexity().value(), shared.ratio().value(), 1e-9);
+    assertTrue(shared.ratio().standardError() > 0);
+    assertTrue(shared.divergence() > 0.01);
+    assertTrue(shared.agreement() < 1);
+    assertEquals(0.5, shared.kvFraction());
+  }
+
+  @Test
+  void kvBytesAreThoseOfTheCache() {
+    SharingMap map = SharingMap.of(0, 0, 2, 2);
+    try (KvCache cache = decoder.newCache(map, 3, 64)) {
+      assertEquals(cache.bytes() / 3 / cache.capacity(), decoder.spec().kvBytesPerToken(map, 4));
+    }
+  }
+
+  @Test
+  void measuresSpeedInTurnsAndReportsProgress() {
+    List<String> progress = new ArrayList<>();
+    EvaluationRequest request =
+        request(tokens(96), 16, List.of(policy("p", 0, 0, 2, 3)), new SpeedSettings(20, 3, 2));
+    EvaluationReport report =
+        new Evaluator(decoder, 4)
+            .evaluate(request, (phase, done, total) -> progress.add(phase + done + "/" + total));
+
+    for (EvaluationRow row : report.rows()) {
+      assertTrue(row.speed().prefillTokensPerSecond() > 0);
+      assertTrue(row.speed().decodeTokensPerSecond() > 0);
+    }
+    assertEquals(
+        List.of(
+            "quality0/6",
+            "quality6/6",
+            "speed0/6",
+            "speed1/6",
+            "speed2/6",
+            "speed3/6",
+            "speed4/6",
+            "speed5/6",
+            "speed6/6"),
+        progress);
+    assertEquals(List.of(), report.warnings());
+  }
+
+  @Test
+  void shortensThePromptOfTheSpeedAloud() {
+    EvaluationReport report =
+        evaluate(request(tokens(96), 16, List.of(), new SpeedSettings(500, 2, 1)));
+
+    assertTrue(
+        report.warnings().get(0).contains("a prompt of 96 tokens instead of 500"),
+        report.warnings().toString());
+  }
+
+  @Test
+  void refusesTextThatDoesNotFitTheModel() {
+    Corpus foreign = new Corpus.Tokens("t", SHA, List.of(new int[] {1, 256}));
+    EvaluationException error =
+        assertThrows(
+            EvaluationException.class, () -> evaluate(request(foreign, 2, List.of(), null)));
+    assertTrue(error.getMessage().contains("token id 256, but the vocabulary"), error.getMessage());
+
+    error =
+        assertThrows(
+            EvaluationException.class, () -> evaluate(request(tokens(300), 300, List.of(), null)));
+    assertTrue(error.getMessage().contains("Use --window 256"), error.getMessage());
+
+    assertThrows(DatasetException.class, () -> evaluate(request(tokens(3), 16, List.of(), null)));
+  }
+
+  private static EvaluatedPolicy calibratedOn(String name, String sha256) {
+    Policy policy =
+        Policy.builder(ModelIdentity.ofLayers(4), SharingMap.of(0, 0, 2, 3))
+            .calibration(Calibration.builder().dataset(new DatasetReference(name, sha256)).build())
+            .build();
+    return new EvaluatedPolicy("p.json", policy);
+  }
+
+  @Test
+  void warnsOfTheTextOfTheCalibration() {
+    EvaluationReport report =
+        evaluate(request(tokens(96), 16, List.of(calibratedOn("t", SHA)), null));
+
+    assertEquals(
+        List.of(
+            "100 % of the evaluation text t occurs in t, on which p.json was calibrated: its"
+                + " quality looks better than it is. Evaluate on another text."),
+        report.warnings());
+  }
+
+  @Test
+  void warnsOfPartOfAKnownDataSet() throws IOException {
+    String words = IntStream.range(0, 400).mapToObj(i -> "w" + i).collect(Collectors.joining(" "));
+    Path file = Files.writeString(folder.resolve("words.txt"), words);
+    Datasets datasets = new Datasets(folder.resolve("cache"));
+    String sha256 =
+        datasets.importText(new DatasetImport("words", file, null, "", null, false)).sha256();
+    String half = words.substring(0, words.indexOf("w200")) + "and then others. ".repeat(60);
+    EvaluationRequest request =
+        new EvaluationRequest(
+            new Corpus.Text("half", SHA, half, List.of(half)),
+            text -> IntStream.range(0, 40).toArray(),
+            new EvaluationWindows(16, 2),
+            List.of(calibratedOn("words", sha256), calibratedOn("gone", "cd".repeat(32))),
+            null,
+            datasets);
+    List<String> warnings = evaluate(request).warnings();
+
+    assertEquals(1, warnings.size());
+    assertTrue(
+        warnings.get(0).startsWith("51 % of the evaluation text half occurs in words"),
+        warnings.get(0));
+  }
+
+  @Test
+  void readsPoliciesOfItsModelOnly() {
+    Path file = folder.resolve("p.json");
+    PolicyFile.write(policy("p", 0, 0, 2, 2).policy(), file);
+
+    assertEquals(
+        file.toString(), EvaluatedPolicy.read(file, ModelIdentity.ofLayers(4), false).name());
+    assertThrows(
+        PolicyMismatchException.class,
+        () -> EvaluatedPolicy.read(file, ModelIdentity.ofLayers(5), false));
+    assertEquals(
+        4, EvaluatedPolicy.read(file, ModelIdentity.ofLayers(5), true).policy().map().layers());
+  }
+}
