@@ -9,6 +9,7 @@ import dev.kvshare.calibrate.KvBudget;
 import dev.kvshare.calibrate.StatisticsFile;
 import dev.kvshare.calibrate.report.ReportFile;
 import dev.kvshare.datasets.CalibrationSampler;
+import dev.kvshare.datasets.Corpus;
 import dev.kvshare.datasets.Datasets;
 import dev.kvshare.datasets.TokenWindows;
 import dev.kvshare.policy.DatasetReference;
@@ -63,7 +64,7 @@ final class CalibrateCommand extends Verb {
       interruption().advise(adviceToResume());
       CalibrationResult result;
       try (ProgressLine progress = new ProgressLine(output);
-          OpenModel model = OpenModel.open(options.model)) {
+          OpenModel model = OpenModel.open(options.model.path(), options.model.decoderOptions())) {
         result = calibrate(model, settings, new CalibrationProgress(output, progress));
       }
       write(result, files);
@@ -118,8 +119,8 @@ final class CalibrateCommand extends Verb {
     }
     CalibrationSampler sampler =
         new CalibrationSampler(options.samples.samples, options.samples.tokens);
-    TokenWindows samples =
-        model.windows(options.samples.load(Datasets.DEFAULT_CALIBRATION), sampler::sample);
+    Corpus corpus = options.samples.load(Datasets.DEFAULT_CALIBRATION);
+    TokenWindows samples = model.withEncoder(corpus, encoder -> sampler.sample(corpus, encoder));
     samples.notes().forEach(output()::note);
     output().note("text " + samples.summary());
     return calibrator.calibrate(

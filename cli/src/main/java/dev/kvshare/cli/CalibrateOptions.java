@@ -50,7 +50,7 @@ final class CalibrateOptions {
         names = {"-b", "--kv-budget"},
         paramLabel = "AMOUNT",
         description =
-            "What may be kept of the KV cache: a fraction (0.7 or 70%), a number of layers"
+            "What may be kept of the KV cache: a fraction (0.7 or 70%%), a number of layers"
                 + " (21layers) or bytes per token with 16-bit numbers (9KiB). Default: 0.7.")
     String kvBudget;
 

@@ -1,6 +1,5 @@
 package dev.kvshare.cli;
 
-import dev.kvshare.policy.AtomicFile;
 import dev.kvshare.policy.PolicyException;
 import dev.kvshare.policy.PolicyFile;
 import dev.kvshare.policy.PolicyVersionException;
@@ -31,15 +30,15 @@ record CalibrationFiles(Path policy, Path report, Path statistics) {
       report = options.report == null ? reportBeside(policy) : options.report;
     }
     if (!options.force) {
-      requireReplaceable(policy, options.out == null && isPolicy(policy), "--out");
-      requireReplaceable(report, options.report == null && isReport(report), "--report");
-      requireReplaceable(statistics, false, "--save-stats");
-    }
-    for (Path file : new Path[] {policy, report, statistics}) {
-      if (file != null) {
-        AtomicFile.checkWritable(file);
+      if (options.out != null || !isPolicy(policy)) {
+        OutputFiles.requireNew(policy, "--out");
       }
+      if (options.report != null || !isReport(report)) {
+        OutputFiles.requireNew(report, "--report");
+      }
+      OutputFiles.requireNew(statistics, "--save-stats");
     }
+    OutputFiles.checkWritable(policy, report, statistics);
     return new CalibrationFiles(policy, report, statistics);
   }
 
@@ -55,17 +54,6 @@ record CalibrationFiles(Path policy, Path report, Path statistics) {
     String name = policy.getFileName().toString();
     String stem = name.endsWith(JSON) ? name.substring(0, name.length() - JSON.length()) : name;
     return policy.resolveSibling(stem + ".report.html");
-  }
-
-  private static void requireReplaceable(Path file, boolean ours, String option) {
-    if (file != null && Files.exists(file) && !ours) {
-      throw new ExistingFileException(
-          file
-              + " exists already and would be replaced. Add --force to replace it, or choose"
-              + " another name with "
-              + option
-              + ".");
-    }
   }
 
   private static boolean isPolicy(Path file) {

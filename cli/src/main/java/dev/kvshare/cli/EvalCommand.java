@@ -1,5 +1,18 @@
 package dev.kvshare.cli;
 
+import dev.kvshare.datasets.Corpus;
+import dev.kvshare.datasets.Datasets;
+import dev.kvshare.datasets.EvaluationWindows;
+import dev.kvshare.eval.EvaluatedPolicy;
+import dev.kvshare.eval.EvaluationReport;
+import dev.kvshare.eval.EvaluationRequest;
+import dev.kvshare.eval.Evaluator;
+import dev.kvshare.eval.ReportFormat;
+import dev.kvshare.policy.AtomicFile;
+import dev.kvshare.policy.ModelIdentity;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.Path;
+import java.util.List;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Mixin;
 
@@ -30,6 +43,81 @@ final class EvalCommand extends Verb {
 
   @Override
   public Integer call() {
-    throw new UnsupportedOperationException(options.getClass().getName());
+    EvalOptions.OutputOptions files = options.files;
+    checkCombinations();
+    if (!options.model.force) {
+      OutputFiles.requireNew(files.output, "--output");
+      OutputFiles.requireNew(files.jsonFile(), "--json");
+    }
+    OutputFiles.checkWritable(files.output, files.jsonFile());
+    Output output = output();
+    EvaluationReport report;
+    try (ProgressLine progress = new ProgressLine(output);
+        OpenModel model = OpenModel.open(options.model.path(), options.model.decoderOptions())) {
+      report = evaluate(model, progress);
+    }
+    report.warnings().forEach(output::warn);
+    print(report, output);
+    if (options.model.policies.isEmpty()) {
+      output.note("");
+      output.note(
+          "next: compare policies with the unshared model by --policy FILE, which may be given"
+              + " several times");
+    }
+    return ExitCodes.DONE;
+  }
+
+  private void checkCombinations() {
+    String problem = options.windows.problem();
+    if (problem != null) {
+      throw usageError(problem);
+    }
+    if (options.windows.window < 2) {
+      throw usageError("--window must be at least 2: the first token of a window is not predicted");
+    }
+    if (options.files.jsonAlone() && options.files.format != ReportFormat.TEXT) {
+      throw usageError("--json and --format both choose the format: give one of them");
+    }
+  }
+
+  private EvaluationReport evaluate(OpenModel model, ProgressLine progress) {
+    ModelIdentity identity = model.identity();
+    List<EvaluatedPolicy> policies =
+        options.model.policies.stream()
+            .map(file -> EvaluatedPolicy.read(file, identity, options.model.force))
+            .toList();
+    Corpus corpus = options.windows.load(Datasets.DEFAULT_EVALUATION);
+    return model.withEncoder(
+        corpus,
+        encoder ->
+            new Evaluator(model.decoder(), options.model.dtype.bytes())
+                .evaluate(
+                    new EvaluationRequest(
+                        corpus,
+                        encoder,
+                        new EvaluationWindows(options.windows.window, options.windows.windows),
+                        policies,
+                        options.speed.settings(),
+                        Datasets.ofUser(System.getenv())),
+                    (phase, done, total) -> progress.show(phase, done, total, "")));
+  }
+
+  private void print(EvaluationReport report, Output output) {
+    EvalOptions.OutputOptions files = options.files;
+    String text = (files.jsonAlone() ? ReportFormat.JSON : files.format).write(report);
+    if (files.output == null) {
+      output.results().print(text);
+      output.results().flush();
+    } else {
+      write(files.output, text, output);
+    }
+    if (files.jsonFile() != null) {
+      write(files.jsonFile(), ReportFormat.JSON.write(report), output);
+    }
+  }
+
+  private static void write(Path file, String text, Output output) {
+    AtomicFile.write(file, out -> out.write(text.getBytes(StandardCharsets.UTF_8)));
+    output.note("wrote " + file);
   }
 }

@@ -1,5 +1,7 @@
 package dev.kvshare.cli;
 
+import dev.kvshare.eval.ReportFormat;
+import dev.kvshare.eval.SpeedSettings;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
@@ -31,7 +33,8 @@ final class EvalOptions {
     @Option(
         names = {"-f", "--force"},
         description =
-            "Measure a policy that was made for another model with the same layers and heads.")
+            "Go on where kvshare would refuse: replace existing output files, and measure a policy"
+                + " that was made for another model with the same layers and heads.")
     boolean force;
   }
 
@@ -76,14 +79,21 @@ final class EvalOptions {
         converter = PositiveInteger.class,
         description = "Repetitions, of which the median counts. Default: 3.")
     int rounds = 3;
+
+    /** Null when speed is not measured. */
+    SpeedSettings settings() {
+      return noSpeed ? null : new SpeedSettings(promptTokens, newTokens, rounds);
+    }
   }
 
   static final class OutputOptions {
+    private static final String STANDARD_OUTPUT = "-";
+
     @Option(
         names = "--format",
         paramLabel = "NAME",
         description = "text, markdown, csv or json. Default: text.")
-    String format = "text";
+    ReportFormat format = ReportFormat.TEXT;
 
     @Option(
         names = {"-o", "--output"},
@@ -95,9 +105,19 @@ final class EvalOptions {
         names = "--json",
         paramLabel = "FILE",
         arity = "0..1",
-        fallbackValue = "-",
+        fallbackValue = STANDARD_OUTPUT,
         description =
             "Write the rows as JSON: to FILE, beside the table, or alone to standard output.")
     String json;
+
+    /** Whether the rows go to standard output, or to --output, as JSON alone. */
+    boolean jsonAlone() {
+      return STANDARD_OUTPUT.equals(json);
+    }
+
+    /** The file of --json, or null. */
+    Path jsonFile() {
+      return json == null || jsonAlone() ? null : Path.of(json);
+    }
   }
 }

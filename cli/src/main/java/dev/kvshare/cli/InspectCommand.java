@@ -1,11 +1,16 @@
 package dev.kvshare.cli;
 
+import dev.kvshare.cli.InspectOptions.CheckOptions;
+import dev.kvshare.eval.CheckRequest;
+import dev.kvshare.eval.CheckResult;
+import dev.kvshare.eval.CheckpointCheck;
 import dev.kvshare.model.Checkpoint;
 import dev.kvshare.model.Checkpoints;
 import dev.kvshare.model.family.ModelFamilies;
 import dev.kvshare.model.family.ModelSpec;
 import dev.kvshare.policy.PolicyFile;
 import dev.kvshare.policy.SharingMap;
+import dev.kvshare.runtime.DecoderOptions;
 import java.io.IOException;
 import java.io.InputStream;
 import java.io.UncheckedIOException;
@@ -48,10 +53,13 @@ final class InspectCommand extends Verb {
 
   @Override
   public Integer call() {
+    if (!(options.check.tolerance >= 0)) {
+      throw usageError("--tolerance must be a number of at least 0");
+    }
     Output output = output();
     Path target = options.target == null ? Installation.builtInModel() : options.target;
     if (options.check.file != null) {
-      throw new UnsupportedOperationException("check");
+      return check(target, output);
     }
     if (isPolicy(target)) {
       PolicyDescription.of(target, PolicyFile.read(target)).print(output.results());
@@ -63,18 +71,35 @@ final class InspectCommand extends Verb {
     }
     try (Checkpoint checkpoint = Checkpoints.open(target)) {
       ModelSpec spec = ModelFamilies.spec(checkpoint);
-      new ModelDescription(checkpoint, spec, map(spec), options.general.dtype)
+      new ModelDescription(checkpoint, spec, map(spec.layers()), options.general.dtype)
           .facts(options.general.memoryBytes)
           .print(output.results());
     }
     return ExitCodes.DONE;
   }
 
+  private int check(Path target, Output output) {
+    CheckOptions given = options.check;
+    DecoderOptions decoderOptions = new DecoderOptions("cpu", options.general.dtype, 0);
+    try (OpenModel model = OpenModel.open(target, decoderOptions)) {
+      CheckRequest request =
+          new CheckRequest(
+              given.file,
+              map(model.decoder().spec().layers()),
+              given.inputIds,
+              given.tensor,
+              given.prefillTokens == null ? 0 : given.prefillTokens,
+              given.tolerance);
+      CheckResult result = new CheckpointCheck(model.decoder(), model.endTokens()).run(request);
+      CheckDescription.of(result, given.tolerance).print(output.results());
+      return result.passed() ? ExitCodes.DONE : ExitCodes.NOT_MET;
+    }
+  }
+
   /** The map of --policy, or the identity. */
-  private SharingMap map(ModelSpec spec) {
-    return options.general.policy == null
-        ? SharingMap.identity(spec.layers())
-        : PolicyFile.read(options.general.policy).map();
+  private SharingMap map(int layers) {
+    Path policy = options.general.policy;
+    return policy == null ? SharingMap.identity(layers) : PolicyFile.read(policy).map();
   }
 
   /** Policies are JSON objects; models are directories or start with GGUF's magic number. */

@@ -1,5 +1,6 @@
 package dev.kvshare.cli;
 
+import dev.kvshare.eval.CheckRequest;
 import dev.kvshare.runtime.ComputeType;
 import java.nio.file.Path;
 import java.util.ArrayList;
@@ -68,12 +69,19 @@ final class InspectOptions {
         names = "--tensor",
         paramLabel = "NAME",
         description = "The stored logits. Default: logits.")
-    String tensor = "logits";
+    String tensor = CheckRequest.LOGITS;
+
+    @Option(
+        names = "--prefill-tokens",
+        paramLabel = "N",
+        converter = PositiveInteger.class,
+        description = "Run N tokens at once and the rest one by one. Default: all at once.")
+    Integer prefillTokens;
 
     @Option(
         names = "--tolerance",
         paramLabel = "X",
         description = "Largest absolute difference that passes. Default: 2e-4.")
-    double tolerance = 2e-4;
+    double tolerance = CheckRequest.DEFAULT_TOLERANCE;
   }
 }

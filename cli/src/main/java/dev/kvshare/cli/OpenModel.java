@@ -1,16 +1,18 @@
 package dev.kvshare.cli;
 
+import dev.kvshare.apply.ModelIdentities;
 import dev.kvshare.datasets.Corpus;
 import dev.kvshare.datasets.TextEncoder;
-import dev.kvshare.datasets.TokenWindows;
 import dev.kvshare.model.Checkpoint;
 import dev.kvshare.model.Checkpoints;
-import dev.kvshare.model.Fingerprint;
-import dev.kvshare.model.family.ModelSpec;
+import dev.kvshare.model.TokenizerSource;
 import dev.kvshare.model.tokenizer.Tokenizer;
 import dev.kvshare.policy.ModelIdentity;
 import dev.kvshare.runtime.Decoder;
-import java.util.function.BiFunction;
+import dev.kvshare.runtime.DecoderOptions;
+import java.nio.file.Path;
+import java.util.Set;
+import java.util.function.Function;
 
 /** A model ready to run, with what a command needs to know of it. */
 final class OpenModel implements AutoCloseable {
@@ -22,10 +24,10 @@ final class OpenModel implements AutoCloseable {
     this.decoder = decoder;
   }
 
-  static OpenModel open(ModelOptions options) {
-    Checkpoint checkpoint = Checkpoints.open(options.path());
+  static OpenModel open(Path model, DecoderOptions options) {
+    Checkpoint checkpoint = Checkpoints.open(model);
     try {
-      return new OpenModel(checkpoint, Decoder.load(checkpoint, options.decoderOptions()));
+      return new OpenModel(checkpoint, Decoder.load(checkpoint, options));
     } catch (RuntimeException | Error e) {
       checkpoint.close();
       throw e;
@@ -38,26 +40,31 @@ final class OpenModel implements AutoCloseable {
 
   /** What a policy says about the model it was made for. */
   ModelIdentity identity() {
-    ModelSpec spec = decoder.spec();
-    return new ModelIdentity(
-        spec.modelType(),
-        spec.layers(),
-        spec.queryHeads(),
-        spec.keyValueHeads(),
-        spec.headSize(),
-        Fingerprint.of(checkpoint));
+    return ModelIdentities.of(checkpoint, decoder.spec());
   }
 
   /**
-   * Cuts a corpus into token windows. The tokenizer is loaded only for text: a corpus of token ids
-   * serves models without one.
+   * Runs a step that turns a corpus into token ids. The tokenizer is loaded only for text: a corpus
+   * of token ids serves models without one.
+   *
+   * @param step given the encoder, null for token ids
    */
-  TokenWindows windows(Corpus corpus, BiFunction<Corpus, TextEncoder, TokenWindows> cut) {
+  <T> T withEncoder(Corpus corpus, Function<TextEncoder, T> step) {
     if (corpus instanceof Corpus.Tokens) {
-      return cut.apply(corpus, null);
+      return step.apply(null);
     }
     try (Tokenizer tokenizer = Tokenizer.load(checkpoint.tokenizerSource(), checkpoint.config())) {
-      return cut.apply(corpus, text -> tokenizer.encode(text, false));
+      return step.apply(text -> tokenizer.encode(text, false));
+    }
+  }
+
+  /** The tokens that end a generated text; none if the model has no tokenizer. */
+  Set<Integer> endTokens() {
+    if (checkpoint.tokenizerSource() instanceof TokenizerSource.None) {
+      return Set.of();
+    }
+    try (Tokenizer tokenizer = Tokenizer.load(checkpoint.tokenizerSource(), checkpoint.config())) {
+      return tokenizer.eosIds();
     }
   }
 

@@ -1,0 +1,61 @@
+package dev.kvshare.cli;
+
+import dev.kvshare.eval.CheckResult;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Locale;
+
+/** Says how computed outputs differ from stored ones. */
+final class CheckDescription {
+  private CheckDescription() {}
+
+  static Facts of(CheckResult result, double tolerance) {
+    Facts facts = new Facts();
+    for (CheckResult.TensorDifference tensor : result.tensors()) {
+      facts.add(tensor.tensor() + shape(tensor.shape()), lines(tensor));
+    }
+    if (result.greedy() != null) {
+      facts.add("greedy", line(result.greedy()));
+    }
+    return facts.add(
+        "result",
+        result.passed()
+            ? "passed: nothing differs by more than " + tolerance
+            : "NOT passed: a difference is above the tolerance of " + tolerance);
+  }
+
+  private static String shape(List<Long> shape) {
+    return shape.toString().replace(" ", "");
+  }
+
+  private static List<String> lines(CheckResult.TensorDifference tensor) {
+    List<String> lines = new ArrayList<>();
+    lines.add(
+        format(
+            "largest difference %.3g, mean %.3g", tensor.maxDifference(), tensor.meanDifference()));
+    for (CheckResult.Element element : tensor.largest()) {
+      lines.add(
+          format(
+              "  at %s: %.6g instead of %.6g",
+              element.index(), element.found(), element.expected()));
+    }
+    return lines;
+  }
+
+  private static String line(CheckResult.GreedyDifference greedy) {
+    if (greedy.equal() == greedy.tokens()) {
+      return "all " + greedy.tokens() + " tokens equal";
+    }
+    return format(
+        "%d of %d tokens equal, then %d instead of %d, whose logit is lower by %.3g",
+        greedy.equal(),
+        greedy.tokens(),
+        greedy.foundToken(),
+        greedy.expectedToken(),
+        greedy.margin());
+  }
+
+  private static String format(String pattern, Object... values) {
+    return String.format(Locale.ROOT, pattern, values);
+  }
+}

@@ -1,0 +1,63 @@
+package dev.kvshare.cli;
+
+import java.util.List;
+import java.util.stream.Stream;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.MethodSource;
+
+class UsageErrorTest {
+
+  private record Mistake(String commandLine, List<String> fragments) {
+    @Override
+    public String toString() {
+      return commandLine;
+    }
+  }
+
+  private static Mistake mistake(String commandLine, String... fragments) {
+    return new Mistake(commandLine, List.of(fragments));
+  }
+
+  static Stream<Mistake> mistakes() {
+    return Stream.of(
+        mistake("calibrat", "calibrat", "Did you mean calibrate?", "kvshare --help"),
+        mistake("calibrate --share-layer 4", "--share-layer", "Did you mean --share-layers?"),
+        mistake("calibrate --share-layers none", "--share-layers", "'none' is not a whole number"),
+        mistake("calibrate --share-layers 4 --kv-budget 0.7", "--share-layers and --kv-budget"),
+        mistake("calibrate --kv-budget 7", "Not a KV budget", "0.7"),
+        mistake("calibrate --strategy best", "dissimilar, similar, random, layer-order"),
+        mistake("calibrate --threshold 2", "cosine similarity", "2.0"),
+        mistake("calibrate --batch-memory much", "'much' is not an amount of memory"),
+        mistake("calibrate --report r.html --no-report", "contradict"),
+        mistake("calibrate --stats s --text t", "--stats takes the place of the text"),
+        mistake("calibrate --text a --dataset b", "--text and --dataset"),
+        mistake("calibrate --field text", "--field", "--text"),
+        mistake("apply --temperature -1 --prompt x", "temperature", "at least 0"),
+        mistake("apply --top-p 0 --prompt x", "top-p"),
+        mistake("apply --system s --prompt x", "--system", "--chat"),
+        mistake("apply --prompt x --prompt-ids 1", "--prompt-ids cannot be combined"),
+        mistake("apply --device gpu", "'gpu' is neither cpu nor cuda:0"),
+        mistake("apply --dtype int8", "--dtype", "BFLOAT16"),
+        mistake("eval --window 1", "--window must be at least 2"),
+        mistake("eval --format xml", "--format", "MARKDOWN"),
+        mistake("eval --json --format csv", "--json and --format"),
+        mistake("inspect a b", "'b'"),
+        mistake("inspect --check f --tolerance=-1", "--tolerance"),
+        mistake("datasets", "Name a command"),
+        mistake("datasets import name", "FILE"));
+  }
+
+  @ParameterizedTest
+  @MethodSource("mistakes")
+  void namesTheMistakeAndTheHelp(Mistake mistake) {
+    CommandRun.of((Object[]) mistake.commandLine().split(" "))
+        .fails(ExitCodes.USAGE, mistake.fragments().toArray(String[]::new))
+        .fails(ExitCodes.USAGE, "--help");
+  }
+
+  @Test
+  void aCommandMustBeOneOfOurs() {
+    CommandRun.of("calibrate", "apply").fails(ExitCodes.USAGE, "'apply'");
+  }
+}
