@@ -47,9 +47,11 @@ final class ScriptArguments implements AutoCloseable {
   private static final List<WeightRole> MODEL_ROLES =
       List.of(
           WeightRole.EMBEDDING,
+          WeightRole.EMBEDDING_PROJECTION,
           WeightRole.POSITIONS,
           WeightRole.FINAL_NORM,
           WeightRole.FINAL_NORM_BIAS,
+          WeightRole.HEAD_PROJECTION,
           WeightRole.HEAD,
           WeightRole.HEAD_BIAS);
 

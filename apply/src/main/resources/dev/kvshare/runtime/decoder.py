@@ -272,10 +272,12 @@ class Ops(Module):
 
   # ids int64 [B, T] -> [B, T, E]
   def embed(self: __torch__.Ops, ids: Tensor, start: int, first: Tensor, model: List[Tensor], model_ints: List[int], model_floats: List[float]) -> Tensor:
-    embedding, learned, norm, norm_b, head, head_b, = model
+    embedding, widen, learned, norm, norm_b, narrow, head, head_b, = model
     normed, norm_kind, head_biased, position_offset, = model_ints
     epsilon, embedding_scale, logit_scale, soft_cap, = model_floats
     x = torch.embedding(embedding, ids)
+    if torch.numel(widen) > 0:
+      x = torch.linear(x, widen)
     if embedding_scale != 1.0:
       x = torch.mul(x, embedding_scale)
     if torch.numel(learned) > 0:
@@ -318,18 +320,20 @@ class Ops(Module):
     self.store(y, weights[layer], ints[layer], floats[layer], keys[layer], values[layer], start, cosine, sine)
     return torch.contiguous(torch.narrow(x, 1, torch.size(x, 1) - 1, 1))
 
-  # [B, T, E] -> [B, T, E]
+  # [B, T, E] -> [B, T, E], or narrower where the head is
   def final_norm(self: __torch__.Ops, x: Tensor, model: List[Tensor], model_ints: List[int], model_floats: List[float]) -> Tensor:
-    embedding, learned, norm, norm_b, head, head_b, = model
+    embedding, widen, learned, norm, norm_b, narrow, head, head_b, = model
     normed, norm_kind, head_biased, position_offset, = model_ints
     epsilon, embedding_scale, logit_scale, soft_cap, = model_floats
     if normed != 0:
       x = self.norm(x, norm, norm_b, norm_kind, epsilon)
+    if torch.numel(narrow) > 0:
+      x = torch.linear(x, narrow)
     return x
 
   # [B, T, E] before the final norm -> float32 [B, T, V]
   def head(self: __torch__.Ops, x: Tensor, model: List[Tensor], model_ints: List[int], model_floats: List[float]) -> Tensor:
-    embedding, learned, norm, norm_b, head, head_b, = model
+    embedding, widen, learned, norm, norm_b, narrow, head, head_b, = model
     normed, norm_kind, head_biased, position_offset, = model_ints
     epsilon, embedding_scale, logit_scale, soft_cap, = model_floats
     y = self.linear(self.final_norm(x, model, model_ints, model_floats), head, head_b, head_biased)

@@ -38,4 +38,37 @@ public record AttentionSpec(
   public boolean sameCacheShape(AttentionSpec other) {
     return keyValueHeads == other.keyValueHeads && headSize == other.headSize;
   }
+
+  /** Scaled by 1 / sqrt(D), over all positions, without norms or caps. */
+  static AttentionSpec usual(Dimensions sizes, RotarySpec rotary) {
+    return new AttentionSpec(
+        sizes.queryHeads(),
+        sizes.keyValueHeads(),
+        sizes.headSize(),
+        1 / Math.sqrt(sizes.headSize()),
+        0,
+        0,
+        rotary,
+        QueryKeyNorm.NONE);
+  }
+
+  AttentionSpec withScale(double newScale) {
+    return new AttentionSpec(
+        queryHeads, keyValueHeads, headSize, newScale, softCap, window, rotary, queryKeyNorm);
+  }
+
+  AttentionSpec withSoftCap(double newSoftCap) {
+    return new AttentionSpec(
+        queryHeads, keyValueHeads, headSize, scale, newSoftCap, window, rotary, queryKeyNorm);
+  }
+
+  AttentionSpec withWindow(int newWindow) {
+    return new AttentionSpec(
+        queryHeads, keyValueHeads, headSize, scale, softCap, newWindow, rotary, queryKeyNorm);
+  }
+
+  AttentionSpec withQueryKeyNorm(QueryKeyNorm newNorm) {
+    return new AttentionSpec(
+        queryHeads, keyValueHeads, headSize, scale, softCap, window, rotary, newNorm);
+  }
 }

@@ -82,6 +82,27 @@ final class ConfigKeys {
     }
   }
 
+  /**
+   * A number that is 0 when the file says null, and {@code absent} when it does not have the key.
+   */
+  static double numberOrNull(ModelConfig config, String key, double absent) {
+    return config.number(key, config.json().has(key) ? 0 : absent);
+  }
+
+  /** Refuses any other value than the one that the family computes. */
+  static void expect(ModelConfig config, String key, String value) {
+    if (!config.string(key, value).equals(value)) {
+      throw config.invalid(key, "\"" + value + "\" is expected");
+    }
+  }
+
+  /** Marks keys that the reference implementation of a family does not look at either. */
+  static void ignore(ModelConfig config, String... keys) {
+    for (String key : keys) {
+      config.has(key);
+    }
+  }
+
   private static boolean isNeutral(JsonNode value) {
     return switch (value.getNodeType()) {
       case NULL, MISSING -> true;

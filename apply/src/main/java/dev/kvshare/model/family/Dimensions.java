@@ -22,10 +22,41 @@ record Dimensions(
     int headSize,
     int maxPositions) {
 
-  /** Reads and checks the sizes. */
+  /** Reads and checks the sizes; {@code head_dim} is E / Hq where absent. */
   static Dimensions read(ModelConfig config) {
     int hidden = config.positive("hidden_size");
     int queryHeads = config.positive("num_attention_heads");
+    int headSize =
+        config.has("head_dim") ? config.positive("head_dim") : headSize(config, hidden, queryHeads);
+    return read(config, hidden, queryHeads, headSize);
+  }
+
+  /**
+   * Reads and checks the sizes.
+   *
+   * @param headSize D of this family where {@code head_dim} is absent
+   */
+  static Dimensions read(ModelConfig config, int headSize) {
+    int hidden = config.positive("hidden_size");
+    int queryHeads = config.positive("num_attention_heads");
+    return read(config, hidden, queryHeads, config.positiveOr("head_dim", headSize));
+  }
+
+  /** Sizes of a family in which every query head has a key/value head and D = E / Hq. */
+  static Dimensions withoutGroups(ModelConfig config) {
+    int hidden = config.positive("hidden_size");
+    int heads = config.positive("num_attention_heads");
+    return new Dimensions(
+        config.positive("vocab_size"),
+        hidden,
+        config.positive("num_hidden_layers"),
+        heads,
+        heads,
+        headSize(config, hidden, heads),
+        config.positive("max_position_embeddings"));
+  }
+
+  private static Dimensions read(ModelConfig config, int hidden, int queryHeads, int headSize) {
     int keyValueHeads = config.positiveOr("num_key_value_heads", queryHeads);
     if (queryHeads % keyValueHeads != 0) {
       throw config.invalid(
@@ -38,20 +69,17 @@ record Dimensions(
         config.positive("num_hidden_layers"),
         queryHeads,
         keyValueHeads,
-        headSize(config, hidden, queryHeads),
+        headSize,
         config.positive("max_position_embeddings"));
   }
 
-  /** Whether E splits evenly: D where {@code head_dim} is absent. */
-  static int headSize(ModelConfig config, int hidden, int queryHeads) {
-    if (config.has("head_dim")) {
-      return config.positive("head_dim");
-    }
+  /** E / Hq. */
+  private static int headSize(ModelConfig config, int hidden, int queryHeads) {
     if (hidden % queryHeads != 0) {
       throw config.invalid(
-          "head_dim",
-          "it cannot be derived: hidden_size (%d) is no multiple of num_attention_heads (%d)"
-              .formatted(hidden, queryHeads));
+          "hidden_size",
+          "a multiple of num_attention_heads (%d) is expected, for there is no head_dim"
+              .formatted(queryHeads));
     }
     return hidden / queryHeads;
   }
@@ -64,10 +92,5 @@ record Dimensions(
   /** Rows of the key or the value projection, Hkv*D. */
   int keyValueRows() {
     return keyValueHeads * headSize;
-  }
-
-  /** 1 / sqrt(D), the usual scale of the scores. */
-  double usualScale() {
-    return 1 / Math.sqrt(headSize);
   }
 }

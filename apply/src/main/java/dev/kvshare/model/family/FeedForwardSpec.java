@@ -30,4 +30,19 @@ public record FeedForwardSpec(
    * @param normalised whether the chosen probabilities are divided by their sum
    */
   public record Experts(int count, int perToken, boolean normalised) {}
+
+  /** A dense layer with a gate. */
+  static FeedForwardSpec gated(int intermediateSize, Activation activation) {
+    return new FeedForwardSpec(intermediateSize, true, activation, null);
+  }
+
+  /** A dense layer without a gate. */
+  static FeedForwardSpec plain(int intermediateSize, Activation activation) {
+    return new FeedForwardSpec(intermediateSize, false, activation, null);
+  }
+
+  /** A layer of experts, each with a gate. */
+  static FeedForwardSpec routed(int intermediateSize, Activation activation, Experts experts) {
+    return new FeedForwardSpec(intermediateSize, true, activation, experts);
+  }
 }

@@ -9,7 +9,26 @@ import java.util.TreeSet;
 
 /** The families that kvshare knows. */
 public final class ModelFamilies {
-  private static final List<ModelFamily> FAMILIES = List.of(new LlamaFamily());
+  private static final List<ModelFamily> FAMILIES =
+      List.of(
+          new LlamaFamily(),
+          new MistralFamily(),
+          new Qwen2Family(),
+          new Qwen3Family(),
+          new Gemma2Family(),
+          new Gemma3Family(),
+          new Phi3Family(),
+          new Olmo2Family(),
+          new GraniteFamily(),
+          new SmolLm3Family(),
+          new Starcoder2Family(),
+          new StableLmFamily(),
+          new Gpt2Family(),
+          new GptNeoxFamily(),
+          new OptFamily(),
+          new MixtralFamily(),
+          new Qwen3MoeFamily(),
+          new InternLm2Family());
 
   private ModelFamilies() {}
 

@@ -1,5 +1,7 @@
 package dev.kvshare.model.family;
 
+import dev.kvshare.model.ModelConfig;
+
 /**
  * A normalisation.
  *
@@ -18,5 +20,20 @@ public record NormSpec(Kind kind, double epsilon) {
     RMS_ONE_PLUS,
     /** Mean and variance, with the weight and bias that the checkpoint has (GPT-2). */
     LAYER
+  }
+
+  /** Root mean square with {@code rms_norm_eps}. */
+  static NormSpec rms(ModelConfig config, double epsilonWhereAbsent) {
+    return new NormSpec(Kind.RMS, config.number("rms_norm_eps", epsilonWhereAbsent));
+  }
+
+  /** Gemma's root mean square with {@code rms_norm_eps}. */
+  static NormSpec rmsOnePlus(ModelConfig config, double epsilonWhereAbsent) {
+    return new NormSpec(Kind.RMS_ONE_PLUS, config.number("rms_norm_eps", epsilonWhereAbsent));
+  }
+
+  /** Layer norm with the epsilon under {@code key}. */
+  static NormSpec layer(ModelConfig config, String key, double epsilonWhereAbsent) {
+    return new NormSpec(Kind.LAYER, config.number(key, epsilonWhereAbsent));
   }
 }

@@ -9,11 +9,16 @@ import java.util.List;
  * rope_parameters}, there also once for each layer type.
  */
 final class RotaryConfig {
+  private static final String SLIDING = "sliding_attention";
+  private static final String TRAINED_POSITIONS = "original_max_position_embeddings";
+
   private final ModelConfig config;
   private final int headSize;
   private final int maxPositions;
   private double base;
-  private double partialFactor = 1;
+  private double partialFactor;
+  private int trainedPositions;
+  private boolean onlyLongRope;
 
   /**
    * @param base theta of this family where the file has none
@@ -24,18 +29,38 @@ final class RotaryConfig {
     this.maxPositions = sizes.maxPositions();
     this.base = config.number("rope_theta", base);
     this.partialFactor = config.number("partial_rotary_factor", 1);
+    ConfigKeys.ignore(config, TRAINED_POSITIONS);
   }
 
-  /** Sets the rotated fraction of a head that this family has where the file has none. */
+  /** Sets the rotated fraction of a head where the file has none under its usual key. */
   RotaryConfig withPartialFactor(double factor) {
     partialFactor = config.number("partial_rotary_factor", factor);
     return this;
   }
 
-  /** Sets theta where the rotary section has none. */
-  RotaryConfig withBase(double theta) {
-    base = theta;
+  /**
+   * Takes every scaling for LongRoPE, as Phi 3 does.
+   *
+   * @param trained trained positions where the file does not say
+   */
+  RotaryConfig withLongRope(int trained) {
+    onlyLongRope = true;
+    trainedPositions = trained;
     return this;
+  }
+
+  /**
+   * The rotary embedding of sliding layers that have one of their own.
+   *
+   * @param localBase theta where {@code rope_parameters} has none for sliding layers
+   */
+  RotarySpec readLocal(double localBase) {
+    ModelConfig section = config.child("rope_parameters");
+    if (section == null || !section.isObject(SLIDING)) {
+      return new RotarySpec(localBase, dimensions(partialFactor), new RotarySpec.Unscaled());
+    }
+    base = localBase;
+    return readSection(section.child(SLIDING));
   }
 
   /** The rotary embedding of all layers. */
@@ -67,6 +92,9 @@ final class RotaryConfig {
     kind = section.string("rope_type", kind);
     double theta = section.number("rope_theta", base);
     int dimensions = dimensions(section.number("partial_rotary_factor", partialFactor));
+    if (onlyLongRope && (kind.equals("su") || kind.equals("yarn"))) {
+      kind = "longrope";
+    }
     RotarySpec.Scaling scaling =
         switch (kind) {
           case "default" -> new RotarySpec.Unscaled();
@@ -74,7 +102,7 @@ final class RotaryConfig {
           case "dynamic" -> new RotarySpec.Dynamic(section.number("factor"), maxPositions);
           case "llama3" -> llama3(section);
           case "yarn" -> yarn(section);
-          case "longrope", "su" -> longRope(section, dimensions);
+          case "longrope" -> longRope(section, dimensions);
           default ->
               throw section.invalid(
                   section.contains("rope_type") ? "rope_type" : "type",
@@ -136,10 +164,11 @@ final class RotaryConfig {
     return factors;
   }
 
-  /** Phi 3 states it at the top, where it goes before the one in the section. */
+  /** Phi 3 always has one at the top, which goes before the one in the section. */
   private int trainedPositions(ModelConfig section) {
-    int inSection = section.positiveOr("original_max_position_embeddings", maxPositions);
-    return config.positiveOr("original_max_position_embeddings", inSection);
+    int whereAbsent = onlyLongRope ? trainedPositions : maxPositions;
+    int inSection = section.positiveOr(TRAINED_POSITIONS, whereAbsent);
+    return config.positiveOr(TRAINED_POSITIONS, onlyLongRope ? trainedPositions : inSection);
   }
 
   private int dimensions(double factor) {

@@ -4,12 +4,16 @@ package dev.kvshare.model.family;
 public enum WeightRole {
   /** Token embedding [V, E]. */
   EMBEDDING,
+  /** From a narrower embedding to the layers [E, N]. */
+  EMBEDDING_PROJECTION,
   /** Learned positions [P, E]. */
   POSITIONS,
   /** Final norm [E]. */
   FINAL_NORM,
   /** Its bias [E]. */
   FINAL_NORM_BIAS,
+  /** From the layers to a narrower head [N, E]. */
+  HEAD_PROJECTION,
   /** Output head [V, E]; absent where it is the embedding. */
   HEAD,
   /** Its bias [V]. */

@@ -94,6 +94,12 @@ final class Weights {
     return put(role, List.of(total, (long) columns), weights);
   }
 
+  /** What another prefix names. */
+  Weights addAll(Weights other) {
+    specs.putAll(other.specs);
+    return this;
+  }
+
   /** Any other weight. */
   Weights put(WeightRole role, List<Long> shape, List<Part> parts) {
     specs.put(role, new WeightSpec(shape, parts));
