@@ -75,7 +75,7 @@ public final class Fingerprint {
     int length = (int) Math.min(SAMPLE_BYTES, tensor.bytes());
     ByteBuffer run = ByteBuffer.allocate(length);
     for (int i = 0; i < SAMPLES; i++) {
-      long offset = (tensor.bytes() - length) / (SAMPLES - 1) * i;
+      long offset = (tensor.bytes() - length) * i / (SAMPLES - 1);
       checkpoint.readStored(tensor.name(), offset, run.clear());
       digest.update(run.flip());
     }
@@ -107,10 +107,12 @@ public final class Fingerprint {
     }
   }
 
-  /** JSON with sorted keys, without null members, each number in the shortest form of a double. */
+  /**
+   * JSON with sorted keys, without null members, each number as the hexadecimal form of a double.
+   */
   private static String canonical(JsonNode value) {
     if (value.isNumber()) {
-      return Double.toString(value.doubleValue());
+      return Double.toHexString(value.doubleValue());
     }
     if (value.isArray()) {
       StringBuilder text = new StringBuilder("[");

@@ -163,8 +163,7 @@ final class HeaderReader {
       case INT32 -> (long) cursor.int32(what);
       case UINT64 -> readUnsigned64(what);
       case INT64 -> cursor.int64(what);
-      // The decimal form of the float32 is the number that was meant.
-      case FLOAT32 -> Double.parseDouble(Float.toString(cursor.float32(what)));
+      case FLOAT32 -> (double) cursor.float32(what);
       case FLOAT64 -> cursor.float64(what);
       case BOOL -> readBool(what);
       case STRING -> cursor.text(what, MAX_TEXT_BYTES);

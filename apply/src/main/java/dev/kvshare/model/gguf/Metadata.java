@@ -1,6 +1,8 @@
 package dev.kvshare.model.gguf;
 
 import dev.kvshare.model.storage.Problems;
+import java.math.BigDecimal;
+import java.math.MathContext;
 import java.util.Collections;
 import java.util.List;
 import java.util.Map;
@@ -83,7 +85,22 @@ public final class Metadata {
   /** A number, or null when absent. */
   public Double number(String key) {
     Number number = (Number) value(key, "a number", entry -> entry.value() instanceof Number);
-    return number == null ? null : (Double) number.doubleValue();
+    if (number == null) {
+      return null;
+    }
+    boolean single = entries.get(key).type() == ValueType.FLOAT32;
+    return single ? shortest(number.floatValue()) : number.doubleValue();
+  }
+
+  /** The number with the fewest decimal digits that is stored as this float32: the one meant. */
+  private static double shortest(float stored) {
+    for (int digits = 1; digits < 9 && Float.isFinite(stored); digits++) {
+      BigDecimal rounded = new BigDecimal(stored).round(new MathContext(digits));
+      if (rounded.floatValue() == stored) {
+        return rounded.doubleValue();
+      }
+    }
+    return stored;
   }
 
   /** An array of texts; empty when absent. */
