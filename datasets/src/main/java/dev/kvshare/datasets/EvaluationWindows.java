@@ -38,7 +38,7 @@ public record EvaluationWindows(int window, int windows) {
         found.size() == windows
             ? List.of()
             : List.of(
-                "%s has %d tokens, enough for %d windows of %d; %d were asked for."
+                "%s has %d tokens: %d windows of %d instead of %d."
                     .formatted(corpus.name(), ids.length, found.size(), window, windows));
     return new TokenWindows(
         corpus.name(),

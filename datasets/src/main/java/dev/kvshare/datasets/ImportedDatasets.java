@@ -94,12 +94,18 @@ final class ImportedDatasets {
     try {
       Files.createDirectories(folder);
       Path temporary = Files.createTempDirectory(folder, ".import-");
-      Files.write(temporary.resolve(DATA), content);
-      Files.write(temporary.resolve(MANIFEST), manifest(request, sha256));
-      if (Files.exists(target)) {
-        delete(target);
+      try {
+        Files.write(temporary.resolve(DATA), content);
+        Files.write(temporary.resolve(MANIFEST), manifest(request, sha256));
+        if (Files.exists(target)) {
+          delete(target);
+        }
+        Files.move(temporary, target, StandardCopyOption.ATOMIC_MOVE);
+      } finally {
+        if (Files.exists(temporary)) {
+          delete(temporary);
+        }
       }
-      Files.move(temporary, target, StandardCopyOption.ATOMIC_MOVE);
     } catch (IOException e) {
       throw failure("write", target, e);
     }

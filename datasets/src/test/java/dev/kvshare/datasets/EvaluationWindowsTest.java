@@ -30,8 +30,7 @@ class EvaluationWindowsTest {
     TokenWindows windows = new EvaluationWindows(2, 9).cut(corpus, null);
 
     assertArrayEquals(new int[] {3, 4}, windows.windows().get(1));
-    assertEquals(
-        List.of("t has 5 tokens, enough for 2 windows of 2; 9 were asked for."), windows.notes());
+    assertEquals(List.of("t has 5 tokens: 2 windows of 2 instead of 9."), windows.notes());
   }
 
   @Test

@@ -45,7 +45,8 @@ public final class Evaluator {
                 request.policies().stream().map(evaluated -> evaluated.policy().map()))
             .toList();
     List<List<WindowScore>> scores =
-        new QualityMeter(decoder, listener).measure(windows.windows(), maps);
+        new QualityMeter(decoder, QualityMeter.Limits.DEFAULT, listener)
+            .measure(windows.windows(), maps);
     List<String> names = new ArrayList<>();
     names.add(null);
     request.policies().forEach(evaluated -> names.add(evaluated.name()));

@@ -9,6 +9,7 @@ import dev.kvshare.policy.SharingMap;
 import dev.kvshare.runtime.Decoder;
 import dev.kvshare.runtime.KvCache;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.List;
 
 /**
@@ -20,14 +21,23 @@ import java.util.List;
  * and each map's beside them.
  */
 final class QualityMeter {
-  private static final int MAX_BATCH_TOKENS = 4096;
-  private static final long MAX_LOGIT_BYTES = 64L << 20;
+  /**
+   * Bounds of memory.
+   *
+   * @param batchTokens tokens of a batch, B x T; a single window may have more
+   * @param logitBytes bytes of the logits [B, C, V] of a chunk; a single position may have more
+   */
+  record Limits(int batchTokens, long logitBytes) {
+    static final Limits DEFAULT = new Limits(1024, 64L << 20);
+  }
 
   private final Decoder decoder;
+  private final Limits limits;
   private final EvaluationListener listener;
 
-  QualityMeter(Decoder decoder, EvaluationListener listener) {
+  QualityMeter(Decoder decoder, Limits limits, EvaluationListener listener) {
     this.decoder = decoder;
+    this.limits = limits;
     this.listener = listener;
   }
 
@@ -41,7 +51,7 @@ final class QualityMeter {
   List<List<WindowScore>> measure(List<int[]> windows, List<SharingMap> maps) {
     List<List<WindowScore>> scores = new ArrayList<>();
     maps.forEach(map -> scores.add(new ArrayList<>()));
-    int batch = Math.max(1, MAX_BATCH_TOKENS / windows.get(0).length);
+    int batch = Math.max(1, limits.batchTokens() / windows.get(0).length);
     listener.onProgress("quality", 0, windows.size());
     for (int start = 0; start < windows.size(); start += batch) {
       int end = Math.min(windows.size(), start + batch);
@@ -70,11 +80,11 @@ final class QualityMeter {
 
   private int chunk(int batch) {
     long bytesPerPosition = (long) batch * decoder.spec().vocabularySize() * Float.BYTES;
-    return (int) Math.max(1, MAX_LOGIT_BYTES / bytesPerPosition);
+    return (int) Math.max(1, limits.logitBytes() / bytesPerPosition);
   }
 
   private static long[] flatten(List<int[]> windows) {
-    return windows.stream().flatMapToInt(java.util.Arrays::stream).asLongStream().toArray();
+    return windows.stream().flatMapToInt(Arrays::stream).asLongStream().toArray();
   }
 
   /**

@@ -117,6 +117,32 @@ class EvaluatorTest {
   }
 
   @Test
+  void theLimitsOfMemoryDoNotChangeTheScores() {
+    List<int[]> windows =
+        IntStream.range(0, 5).mapToObj(w -> IntStream.range(w, w + 20).toArray()).toList();
+    List<SharingMap> maps = List.of(SharingMap.identity(4), SharingMap.of(0, 1, 1, 3));
+    List<List<WindowScore>> whole =
+        new QualityMeter(decoder, QualityMeter.Limits.DEFAULT, EvaluationListener.SILENT)
+            .measure(windows, maps);
+    // Two windows a batch, the last one alone; three positions of both a chunk.
+    QualityMeter.Limits tight = new QualityMeter.Limits(40, 3 * 2 * 256 * 4);
+    List<List<WindowScore>> parts =
+        new QualityMeter(decoder, tight, EvaluationListener.SILENT).measure(windows, maps);
+
+    for (int m = 0; m < 2; m++) {
+      assertEquals(5, parts.get(m).size());
+      for (int w = 0; w < 5; w++) {
+        WindowScore expected = whole.get(m).get(w);
+        WindowScore found = parts.get(m).get(w);
+        assertEquals(19, found.tokens());
+        assertEquals(expected.loss(), found.loss(), 1e-3);
+        assertEquals(expected.divergence(), found.divergence(), 1e-3);
+        assertEquals(expected.agreements(), found.agreements());
+      }
+    }
+  }
+
+  @Test
   void kvBytesAreThoseOfTheCache() {
     SharingMap map = SharingMap.of(0, 0, 2, 2);
     try (KvCache cache = decoder.newCache(map, 3, 64)) {
