@@ -1,0 +1,227 @@
+package dev.kvshare.cli;
+
+import static dev.kvshare.cli.CommandRun.TINY_MODEL;
+import static org.junit.jupiter.api.Assertions.assertArrayEquals;
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import com.fasterxml.jackson.databind.JsonNode;
+import com.fasterxml.jackson.databind.ObjectMapper;
+import dev.kvshare.policy.PolicyFile;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.Arrays;
+import java.util.Random;
+import java.util.StringJoiner;
+import java.util.stream.Stream;
+import org.junit.jupiter.api.BeforeAll;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+
+/** The whole way from token ids to a policy and back, on a model of random weights. */
+class TinyModelTest {
+  private static final int VOCABULARY = 256;
+
+  @TempDir static Path folder;
+  private static Path ids;
+
+  /** A policy under which 2 of the 8 layers share. */
+  private static Path policy;
+
+  @BeforeAll
+  static void calibrateOnce() throws IOException {
+    Random random = new Random(1);
+    StringBuilder lines = new StringBuilder();
+    for (int line = 0; line < 4; line++) {
+      StringJoiner numbers = new StringJoiner(",", "{\"ids\":[", "]}\n");
+      for (int token = 0; token < 32; token++) {
+        numbers.add(String.valueOf(random.nextInt(VOCABULARY)));
+      }
+      lines.append(numbers);
+    }
+    ids = Files.writeString(folder.resolve("ids.jsonl"), lines);
+    policy = folder.resolve("two layers.json");
+    calibrate("--share-layers", 2, "--threshold", -1, "--out", policy).succeeds();
+  }
+
+  private static CommandRun calibrate(Object... more) {
+    return CommandRun.of(
+        with(more, "calibrate", "--model", TINY_MODEL, "--text", ids, "--field", "ids"));
+  }
+
+  private static Object[] with(Object[] more, Object... first) {
+    return Stream.concat(Arrays.stream(first), Arrays.stream(more)).toArray();
+  }
+
+  @Test
+  void calibrateWritesPolicyAndReportAndSaysWhatIsNext() throws IOException {
+    Path again = folder.resolve("the same.json");
+    CommandRun run =
+        calibrate("--share-layers", 2, "--threshold", -1, "--out", again)
+            .succeeds()
+            .prints("2 of 8 layers")
+            .prints("○")
+            .prints("wrote the policy " + again)
+            .prints("wrote the report " + folder.resolve("the same.report.html"));
+    assertEquals(2, PolicyFile.read(again).map().sharedLayers());
+    assertTrue(Files.exists(folder.resolve("the same.report.html")));
+    assertFalse(Files.exists(folder.resolve("the same.json.journal")));
+    assertTrue(run.err().contains("kvshare eval --model " + TINY_MODEL), run.err());
+    assertTrue(run.err().contains("--policy '" + again + "'"), run.err());
+    assertArrayEquals(Files.readAllBytes(policy), Files.readAllBytes(again));
+  }
+
+  @Test
+  void aSizeOutOfReachEndsWithCode3AndThePolicyThatWasFound() {
+    Path found = folder.resolve("high.json");
+    CommandRun run =
+        calibrate("--share-layers", 6, "--threshold", 0.999999, "--out", found, "--quiet");
+    assertEquals(ExitCodes.NOT_MET, run.exitCode());
+    run.prints("less than asked for (6)");
+    assertEquals("", run.err());
+    assertTrue(PolicyFile.read(found).map().sharedLayers() < 6);
+  }
+
+  @Test
+  void keptStatisticsSolveAnotherBudget() throws IOException {
+    Path statistics = folder.resolve("statistics");
+    Path one = folder.resolve("1.json");
+    calibrate("-n", 1, "--threshold", -1, "--out", one, "--save-stats", statistics).succeeds();
+    Path two = folder.resolve("2.json");
+    CommandRun.of(
+            "calibrate",
+            "--model",
+            TINY_MODEL,
+            "--stats",
+            statistics,
+            "--kv-budget",
+            "6layers",
+            "--threshold",
+            "-1",
+            "--out",
+            two,
+            "--no-report")
+        .succeeds();
+    assertArrayEquals(Files.readAllBytes(policy), Files.readAllBytes(two));
+    assertFalse(Files.exists(folder.resolve("2.report.html")));
+  }
+
+  @Test
+  void anExistingOutputIsKeptUnlessForced() throws IOException {
+    Path existing = Files.writeString(folder.resolve("existing.json"), "mine");
+    calibrate("--out", existing)
+        .fails(ExitCodes.FAILED, existing.toString(), "exists already", "--force", "--out");
+    assertEquals("mine", Files.readString(existing));
+    calibrate("--out", existing, "-n", 1, "--threshold", -1, "--force").succeeds();
+    assertEquals(1, PolicyFile.read(existing).map().sharedLayers());
+  }
+
+  @Test
+  void applyContinuesTokenIds() {
+    Object[] apply = {"apply", "-m", TINY_MODEL, "--prompt-ids", "5,7,9", "--print-ids", "-n", 4};
+    String unshared = CommandRun.of(apply).succeeds().out();
+    assertEquals(4, unshared.strip().split(",").length, unshared);
+    String statistics =
+        CommandRun.of(with(new Object[] {"--policy", policy, "--stats"}, apply)).succeeds().err();
+    // 6 of 8 layers keep 2 x 2 heads x 16 elements x 4 bytes.
+    assertTrue(statistics.contains("1536 bytes a token"), statistics);
+    Object[] without = with(new Object[] {"--policy", policy, "--no-policy"}, apply);
+    assertEquals(unshared, CommandRun.of(without).succeeds().out());
+  }
+
+  @Test
+  void evalComparesPoliciesInEveryFormat() throws IOException {
+    Path json = folder.resolve("rows.json");
+    Object[] eval = {
+      "eval",
+      "-m",
+      TINY_MODEL,
+      "-p",
+      policy,
+      "--text",
+      ids,
+      "--field",
+      "ids",
+      "--window",
+      64,
+      "--windows",
+      2,
+      "--no-speed",
+      "--format",
+      "markdown",
+      "--json",
+      json
+    };
+    CommandRun.of(eval).succeeds().prints("| (unshared) |").prints("| " + policy + " |");
+    JsonNode rows = new ObjectMapper().readTree(json.toFile()).get("rows");
+    assertEquals(2, rows.size());
+    assertTrue(rows.get(0).get("policy").isNull());
+    assertEquals(policy.toString(), rows.get(1).get("policy").asText());
+    assertEquals(0.75, rows.get(1).get("kv_fraction").asDouble());
+    assertEquals(1536, rows.get(1).get("kv_bytes_per_token").asInt());
+    CommandRun.of(eval).fails(ExitCodes.FAILED, json.toString(), "exists already", "--json");
+  }
+
+  @Test
+  void jsonAloneIsAllOfStandardOutput() throws IOException {
+    String out =
+        CommandRun.of(
+                "eval",
+                "-m",
+                TINY_MODEL,
+                "--text",
+                ids,
+                "--field",
+                "ids",
+                "--window",
+                32,
+                "--json",
+                "--no-speed")
+            .succeeds()
+            .out();
+    assertEquals(1, new ObjectMapper().readTree(out).get("rows").size());
+  }
+
+  @Test
+  void inspectExplainsModelAndPolicy() {
+    CommandRun.of("inspect", TINY_MODEL, "--memory", "1MiB")
+        .succeeds()
+        .prints("family       llama")
+        .prints("4 query, 2 key/value, head size 16")
+        .prints("none: token ids only")
+        .prints("the weights do not fit");
+    CommandRun.of("inspect", policy)
+        .succeeds()
+        .prints("6 of 8 layers keep one (75.0 %): 768 bytes a token instead of 1.0 KiB")
+        .prints("strategy     dissimilar");
+  }
+
+  @Test
+  void checkTellsPassFromFailure() {
+    Path golden = TINY_MODEL.resolve("../../architectures/llama/golden.safetensors").normalize();
+    Path model = golden.getParent();
+    CommandRun.of("inspect", model, "--check", golden)
+        .succeeds()
+        .prints("all 16 tokens equal")
+        .prints("passed: nothing differs by more than 2.0E-4");
+    CommandRun step = CommandRun.of("inspect", model, "--check", golden, "--prefill-tokens", 7);
+    step.succeeds().prints("logits[2,20,256]");
+    CommandRun strict = CommandRun.of("inspect", model, "--check", golden, "--tolerance", 0);
+    assertEquals(ExitCodes.NOT_MET, strict.exitCode(), strict.err());
+    strict.prints("NOT passed");
+  }
+
+  @Test
+  void aPolicyOfAnotherModelIsRefusedUnlessForced() throws IOException {
+    Path other = folder.resolve("other.json");
+    String text = Files.readString(policy);
+    Files.writeString(other, text.replaceFirst("sha256:\\p{XDigit}{8}", "sha256:00000000"));
+    Object[] apply = {
+      "apply", "-m", TINY_MODEL, "--policy", other, "--prompt-ids", "1,2", "--print-ids", "-n", 2
+    };
+    CommandRun.of(apply).fails(ExitCodes.FAILED, "fingerprint");
+    CommandRun.of(with(new Object[] {"--force"}, apply)).succeeds();
+  }
+}
