@@ -18,6 +18,7 @@ import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.List;
 import java.util.Set;
 import org.junit.jupiter.api.AfterAll;
@@ -153,7 +154,7 @@ class CheckpointCheckTest {
     float[] logits;
     try (StoredOutputs stored = StoredOutputs.open(LLAMA)) {
       float[] all = stored.floats("logits");
-      logits = java.util.Arrays.copyOfRange(all, 19 * 256, 20 * 256);
+      logits = Arrays.copyOfRange(all, 19 * 256, 20 * 256);
       logits[7] = Float.isNaN(replaced) ? Float.NaN : logits[7] + replaced;
       ByteBuffer data = ByteBuffer.allocate(20 * 4 + 256 * 4).order(ByteOrder.LITTLE_ENDIAN);
       for (int i = 0; i < 20; i++) {
