@@ -1,6 +1,5 @@
 package dev.kvshare.model.gguf.architecture;
 
-import com.fasterxml.jackson.databind.node.ArrayNode;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import dev.kvshare.model.gguf.GgufContents;
 import dev.kvshare.model.gguf.Metadata;
@@ -17,6 +16,8 @@ import java.util.Map;
  */
 final class RotaryKeys {
   private static final String FACTORS = "rope_freqs.weight";
+  private static final String SHORT_FACTORS = "rope_factors_short.weight";
+  private static final String LONG_FACTORS = "rope_factors_long.weight";
   private static final double DEFAULT_BASE = 10000;
 
   /** YaRN's keys in the file and in the configuration. */
@@ -36,25 +37,44 @@ final class RotaryKeys {
     config.put("rope_theta", base == null ? DEFAULT_BASE : base);
     partial(metadata.natural(prefix + "dimension_count"), config);
     scaling(contents, prefix + "scaling.", config);
-    List<Double> factors = contents.floats(FACTORS);
-    if (!factors.isEmpty()) {
-      ObjectNode scaling = config.putObject("rope_scaling").put("rope_type", "longrope");
-      addAll(scaling.putArray("short_factor"), factors);
-      addAll(scaling.putArray("long_factor"), factors);
-      scaling.put("attention_factor", 1.0);
-      scaling.put(
-          "original_max_position_embeddings", config.path("max_position_embeddings").asInt());
+    longRope(contents, prefix + "scaling.", config);
+  }
+
+  /** The size of a head, as given or implied; 0 when the file does not say. */
+  static int headSize(ObjectNode config) {
+    int heads = config.path("num_attention_heads").asInt();
+    int implied = heads == 0 ? 0 : config.path("hidden_size").asInt() / heads;
+    return config.path("head_dim").asInt(implied);
+  }
+
+  private static void longRope(GgufContents contents, String prefix, ObjectNode config) {
+    List<Double> common = contents.floats(FACTORS);
+    List<Double> shortFactors = common.isEmpty() ? contents.floats(SHORT_FACTORS) : common;
+    List<Double> longFactors = common.isEmpty() ? contents.floats(LONG_FACTORS) : common;
+    if (shortFactors.isEmpty() && longFactors.isEmpty()) {
+      return;
     }
+    ObjectNode scaling = config.putObject("rope_scaling").put("rope_type", "longrope");
+    shortFactors.forEach(scaling.putArray("short_factor")::add);
+    longFactors.forEach(scaling.putArray("long_factor")::add);
+    Double attention = contents.metadata().number(prefix + "attn_factor");
+    if (attention != null || !common.isEmpty()) {
+      scaling.put("attention_factor", attention == null ? 1.0 : attention);
+    }
+    Long trained = contents.metadata().natural(prefix + "original_context_length");
+    scaling.put(
+        "original_max_position_embeddings",
+        trained == null ? config.path("max_position_embeddings").asLong() : trained);
   }
 
   private static void partial(Long rotated, ObjectNode config) {
-    int heads = config.path("num_attention_heads").asInt();
-    int headSize =
-        config.has("head_dim")
-            ? config.get("head_dim").asInt()
-            : heads == 0 ? 0 : config.path("hidden_size").asInt() / heads;
+    int headSize = headSize(config);
     if (rotated != null && headSize > 0 && rotated != headSize) {
-      config.put("partial_rotary_factor", (double) rotated / headSize);
+      double factor = (double) rotated / headSize;
+      // The reader multiplies and truncates.
+      config.put(
+          "partial_rotary_factor",
+          (long) (headSize * factor) < rotated ? Math.nextUp(factor) : factor);
     }
   }
 
@@ -63,7 +83,7 @@ final class RotaryKeys {
     String type = metadata.text(prefix + "type");
     Double factor = metadata.number(prefix + "factor");
     Long trained = metadata.natural(prefix + "original_context_length");
-    if (type == null || type.equals("none")) {
+    if (type == null || type.equals("none") || type.equals("longrope")) {
       return;
     }
     switch (type) {
@@ -91,11 +111,7 @@ final class RotaryKeys {
                       + prefix
                       + "type' is '"
                       + type
-                      + "', but none, linear or yarn is computed");
+                      + "', but none, linear, yarn or longrope is computed");
     }
-  }
-
-  private static void addAll(ArrayNode array, List<Double> values) {
-    values.forEach(array::add);
   }
 }

@@ -2,11 +2,11 @@ package dev.kvshare.model.gguf.architecture;
 
 import com.fasterxml.jackson.databind.node.JsonNodeFactory;
 import com.fasterxml.jackson.databind.node.ObjectNode;
-import dev.kvshare.model.DataType;
 import dev.kvshare.model.TensorInfo;
 import dev.kvshare.model.gguf.GgufContents;
 import dev.kvshare.model.gguf.GgufTensor;
 import dev.kvshare.model.gguf.quantisation.BlockDecoders;
+import dev.kvshare.model.storage.BlockDecoder;
 import dev.kvshare.model.storage.RowOrder;
 import dev.kvshare.model.storage.StoredTensor;
 import java.util.ArrayList;
@@ -25,14 +25,26 @@ import java.util.stream.Stream;
  */
 public final class Translation {
   private static final Map<String, Architecture> ARCHITECTURES =
-      Stream.of(LlamaArchitecture.table())
+      Stream.of(
+              GemmaArchitecture.second(),
+              GemmaArchitecture.third(),
+              Gpt2Architecture.table(),
+              GraniteArchitecture.table(),
+              LlamaArchitecture.table(),
+              Olmo2Architecture.table(),
+              Phi3Architecture.table(),
+              Qwen2Architecture.table(),
+              Qwen3Architecture.table(),
+              StableLmArchitecture.table(),
+              Starcoder2Architecture.table())
           .collect(Collectors.toMap(Architecture::name, Function.identity()));
 
   private static final Pattern TENSOR =
       Pattern.compile("(?:blk\\.(?<layer>\\d{1,6})\\.)?(?<stem>.+?)(?<kind>\\.weight|\\.bias)");
 
   /** Tensors that become part of the configuration. */
-  private static final Set<String> CONFIGURATION_TENSORS = Set.of("rope_freqs.weight");
+  private static final Set<String> CONFIGURATION_TENSORS =
+      Set.of("rope_freqs.weight", "rope_factors_short.weight", "rope_factors_long.weight");
 
   private final GgufContents contents;
   private final Architecture architecture;
@@ -160,40 +172,82 @@ public final class Translation {
                   + architecture.name());
       return;
     }
-    String huggingFace =
-        (layer == null ? name.huggingFace() : name.huggingFace().replace("{}", layer))
-            + matcher.group("kind");
-    tensors.add(store(tensor, huggingFace, name.transform()));
+    String stem = layer == null ? name.huggingFace() : fill(name.huggingFace(), layer);
+    String kind = matcher.group("kind");
+    switch (name.transform()) {
+      case NONE -> add(tensor, stem + kind, new RowOrder.AsIs(), 0);
+      case INTERLEAVED_QUERY_HEADS ->
+          add(tensor, stem + kind, interleaved(tensor, "num_attention_heads"), 0);
+      case INTERLEAVED_KEY_HEADS ->
+          add(tensor, stem + kind, interleaved(tensor, "num_key_value_heads"), 0);
+      case ONE_ADDED -> add(tensor, stem + kind, new RowOrder.AsIs(), -1);
+      case TRANSPOSED -> addTransposed(tensor, stem + kind);
+      case STACKED_HEADS -> addHeads(tensor, stem, kind);
+    }
   }
 
-  private StoredTensor store(GgufTensor tensor, String name, TensorTransform transform) {
-    DataType type = tensor.dataType();
-    TensorInfo info = new TensorInfo(name, type, tensor.shape(), tensor.bytes());
-    RowOrder order =
-        switch (transform) {
-          case NONE -> new RowOrder.AsIs();
-          case INTERLEAVED_QUERY_HEADS -> interleaved(info, tensor, "num_attention_heads");
-          case INTERLEAVED_KEY_HEADS -> interleaved(info, tensor, "num_key_value_heads");
-        };
-    return new StoredTensor(
-        info, contents.file(), tensor.offset(), BlockDecoders.of(type), order, 0);
+  private static String fill(String name, String value) {
+    int at = name.indexOf("{}");
+    return name.substring(0, at) + value + name.substring(at + 2);
   }
 
-  private RowOrder interleaved(TensorInfo info, GgufTensor tensor, String headsKey) {
+  private void add(GgufTensor tensor, String name, RowOrder order, float shift) {
+    add(
+        tensor,
+        new TensorInfo(name, tensor.dataType(), tensor.shape(), tensor.bytes()),
+        order,
+        shift);
+  }
+
+  private void add(GgufTensor tensor, TensorInfo info, RowOrder order, float shift) {
+    BlockDecoder decoder = BlockDecoders.of(tensor.dataType());
+    tensors.add(new StoredTensor(info, contents.file(), tensor.offset(), decoder, order, shift));
+  }
+
+  private void addTransposed(GgufTensor tensor, String name) {
+    boolean matrix = tensor.sizes().size() == 2;
+    TensorInfo info =
+        new TensorInfo(
+            name, tensor.dataType(), matrix ? tensor.sizes() : tensor.shape(), tensor.bytes());
+    add(tensor, info, matrix ? new RowOrder.Transposed() : new RowOrder.AsIs(), 0);
+  }
+
+  /** One tensor a row. */
+  private void addHeads(GgufTensor tensor, String stem, String kind) {
+    if (tensor.sizes().size() != 2) {
+      contents
+          .problems()
+          .corrupt(
+              "tensor '" + tensor.name() + "' has the sizes " + tensor.sizes() + " instead of two");
+      return;
+    }
+    long size = tensor.sizes().get(0);
+    long bytes = tensor.dataType().bytes(size);
+    for (int head = 0; head < tensor.sizes().get(1); head++) {
+      String name = fill(stem, Integer.toString(head)) + kind;
+      TensorInfo info = new TensorInfo(name, tensor.dataType(), List.of(size), bytes);
+      BlockDecoder decoder = BlockDecoders.of(tensor.dataType());
+      tensors.add(
+          StoredTensor.plain(info, contents.file(), tensor.offset() + head * bytes, decoder));
+    }
+  }
+
+  private RowOrder interleaved(GgufTensor tensor, String headsKey) {
+    long rows = tensor.shape().isEmpty() ? 1 : tensor.shape().get(0);
     long heads = config.path(headsKey).asLong(config.path("num_attention_heads").asLong());
-    if (heads < 1 || info.rows() % (2 * heads) != 0) {
+    if (heads < 1 || rows % (2 * heads) != 0) {
       contents
           .problems()
           .corrupt(
               "tensor '"
                   + tensor.name()
                   + "' has "
-                  + info.rows()
+                  + rows
                   + " rows, which do not divide into "
                   + heads
                   + " heads of even size");
       return new RowOrder.AsIs();
     }
-    return new RowOrder.InterleavedHeads(Math.toIntExact(info.rows() / heads));
+    return new RowOrder.InterleavedHeads(Math.toIntExact(rows / heads));
   }
 }

@@ -11,8 +11,6 @@ import java.nio.ByteOrder;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
-import java.util.List;
-import java.util.Map;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
@@ -21,7 +19,7 @@ import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.EnumSource;
 import org.junit.jupiter.params.provider.ValueSource;
 
-class LoadedWeightChecksTest {
+class FiniteCheckTest {
   @TempDir Path folder;
   private Checkpoint checkpoint;
 
@@ -66,34 +64,6 @@ class LoadedWeightChecksTest {
     String message = refusedValues(DataType.F16, read(DataType.F16));
     assertTrue(message.contains("index [1, 2] as F16 (stored as F32)"), message);
     assertTrue(message.contains("bfloat16 or float32"), message);
-  }
-
-  @Test
-  void theTensorsOfTheConfigurationMustBeThere() {
-    assertDoesNotThrow(
-        () -> ExpectedTensors.require(checkpoint, Map.of("w", List.of(2L, 3L)), name -> false));
-    assertDoesNotThrow(
-        () -> ExpectedTensors.require(checkpoint, Map.of(), name -> name.equals("w")));
-  }
-
-  @Test
-  void allMismatchesAreListed() {
-    String message =
-        assertThrows(
-                CheckpointMismatchException.class,
-                () -> ExpectedTensors.require(checkpoint, Map.of("v", List.of(5L)), name -> false))
-            .getMessage();
-    assertTrue(message.contains("config.json, 2 tensors"), message);
-    assertTrue(message.contains("'v' [5] is missing"), message);
-    assertTrue(message.contains("'w' [2, 3] is not expected"), message);
-    String shape =
-        assertThrows(
-                CheckpointMismatchException.class,
-                () ->
-                    ExpectedTensors.require(
-                        checkpoint, Map.of("w", List.of(3L, 2L)), name -> false))
-            .getMessage();
-    assertTrue(shape.contains("'w' has the shape [2, 3] instead of [3, 2]"), shape);
   }
 
   @Test
