@@ -110,7 +110,9 @@ public final class Tokenizer implements AutoCloseable {
   /** The model's chat template, if its files have one. */
   public Optional<ChatTemplate> chatTemplate() {
     return Optional.ofNullable(definition.chatTemplates().get(TokenizerDefinition.DEFAULT_TEMPLATE))
-        .map(ChatTemplate::new);
+        .map(
+            source ->
+                new ChatTemplate(definition.json().origin(), source, definition.specialTokens()));
   }
 
   @Override
