@@ -74,11 +74,11 @@ final class PolicyRules {
         differences, "num_key_value_heads", expected.keyValueHeads(), found.keyValueHeads());
     addDifference(differences, "head_dim", expected.headSize(), found.headSize());
     if (!differences.isEmpty()) {
+      String force =
+          expected.layers() == found.layers() ? "; or apply it all the same with --force" : "";
       throw new PolicyMismatchException(
-          "The policy was made for another model (policy against model: %s). Use the model it was"
-                  .formatted(String.join(", ", differences))
-              + " made for, run `kvshare calibrate` on this model, or apply it all the same with"
-              + " --force, which needs the same number of layers.");
+          "The policy was made for another model (policy against model: %s). Use the model it was made for or calibrate this model with `kvshare calibrate`%s."
+              .formatted(String.join(", ", differences), force));
     }
   }
 

@@ -2,6 +2,7 @@ package dev.kvshare.policy;
 
 import static org.junit.jupiter.api.Assertions.assertDoesNotThrow;
 import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
@@ -57,6 +58,7 @@ class PolicyTest {
             .contains(
                 "3 layers against 4, model_type llama against qwen2, num_key_value_heads 2 against 1"),
         error.getMessage());
+    assertFalse(error.getMessage().contains("--force"), error.getMessage());
   }
 
   @Test

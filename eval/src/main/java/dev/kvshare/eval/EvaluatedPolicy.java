@@ -3,6 +3,7 @@ package dev.kvshare.eval;
 import dev.kvshare.policy.ModelIdentity;
 import dev.kvshare.policy.Policy;
 import dev.kvshare.policy.PolicyFile;
+import dev.kvshare.policy.PolicyMismatchException;
 import java.nio.file.Path;
 
 /**
@@ -21,8 +22,12 @@ public record EvaluatedPolicy(String name, Policy policy) {
    */
   public static EvaluatedPolicy read(Path file, ModelIdentity model, boolean force) {
     Policy policy = PolicyFile.read(file);
-    if (!force) {
-      policy.check(model);
+    try {
+      if (!force) {
+        policy.check(model);
+      }
+    } catch (PolicyMismatchException e) {
+      throw new PolicyMismatchException(file + ": " + e.getMessage());
     }
     return new EvaluatedPolicy(file.toString(), policy);
   }

@@ -255,9 +255,11 @@ class EvaluatorTest {
 
     assertEquals(
         file.toString(), EvaluatedPolicy.read(file, ModelIdentity.ofLayers(4), false).name());
-    assertThrows(
-        PolicyMismatchException.class,
-        () -> EvaluatedPolicy.read(file, ModelIdentity.ofLayers(5), false));
+    PolicyMismatchException error =
+        assertThrows(
+            PolicyMismatchException.class,
+            () -> EvaluatedPolicy.read(file, ModelIdentity.ofLayers(5), false));
+    assertTrue(error.getMessage().startsWith(file + ": "), error.getMessage());
     assertEquals(
         4, EvaluatedPolicy.read(file, ModelIdentity.ofLayers(5), true).policy().map().layers());
   }
