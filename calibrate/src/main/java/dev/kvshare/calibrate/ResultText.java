@@ -27,17 +27,16 @@ final class ResultText {
     String missed =
         "That is less than asked for (%d): no further pair of layers stays above the threshold."
             .formatted(outcome.wantedSharedLayers());
-    double sufficient = outcome.sufficientSimilarity();
-    if (sufficient > -1) {
-      // Rounded down, because the threshold has to be exceeded.
-      double threshold = Math.floor(sufficient * 1e4) / 1e4;
-      return missed
-          + String.format(
-              Locale.ROOT,
-              " A map of that size was refused with similarity %.4f: try --threshold %.4f.",
-              sufficient,
-              threshold);
+    double sufficient = outcome.sufficientThreshold();
+    if (!Double.isNaN(sufficient)) {
+      return missed + " With --threshold " + sufficient + " it would have been reached.";
     }
-    return missed + " Lower --threshold, share fewer layers, or try another --strategy.";
+    double closest = outcome.closestSimilarity();
+    return missed
+        + (Double.isNaN(closest)
+            ? ""
+            : String.format(
+                Locale.ROOT, " The closest map of that size had similarity %.4f.", closest))
+        + " Lower --threshold, share fewer layers, or try another --strategy.";
   }
 }

@@ -43,16 +43,47 @@ public record SearchOutcome(
     return tested.stream().filter(candidate -> !candidate.accepted()).toList();
   }
 
-  /**
-   * The highest similarity among refused maps that had the wanted size, NaN if there was none: a
-   * threshold below it can reach the size.
-   */
-  public double sufficientSimilarity() {
+  /** The highest similarity among refused maps of the wanted size, NaN if none was tested. */
+  public double closestSimilarity() {
     return tested.stream()
-        .filter(candidate -> !candidate.accepted())
-        .filter(candidate -> candidate.map().sharedLayers() >= wantedSharedLayers)
+        .filter(this::isRefusedGoal)
         .mapToDouble(TestedCandidate::similarity)
         .max()
         .orElse(Double.NaN);
+  }
+
+  /**
+   * A threshold with which the same search would have reached the size, NaN if none is known.
+   *
+   * <p>A lower threshold changes the way of the search at the first refused candidate above it. It
+   * is known to suffice only if that candidate already had the wanted size.
+   */
+  public double sufficientThreshold() {
+    double refusedBefore = -1;
+    double sufficient = Double.NaN;
+    for (TestedCandidate candidate : rejected()) {
+      if (candidate.similarity() > refusedBefore) {
+        if (isRefusedGoal(candidate)) {
+          sufficient = roundDown(candidate.similarity(), refusedBefore);
+        }
+        refusedBefore = candidate.similarity();
+      }
+    }
+    return sufficient;
+  }
+
+  private boolean isRefusedGoal(TestedCandidate candidate) {
+    return !candidate.accepted() && candidate.map().sharedLayers() >= wantedSharedLayers;
+  }
+
+  /** The shortest decimal fraction below {@code number} that is not below {@code least}. */
+  private static double roundDown(double number, double least) {
+    for (double scale = 100; scale <= 1e12; scale *= 10) {
+      double rounded = Math.floor(number * scale) / scale;
+      if (rounded >= least && rounded < number) {
+        return rounded;
+      }
+    }
+    return least;
   }
 }

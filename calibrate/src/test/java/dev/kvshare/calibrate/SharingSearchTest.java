@@ -57,7 +57,27 @@ class SharingSearchTest {
     assertFalse(outcome.reached());
     assertEquals(SharingMap.of(0, 1, 2, 1), outcome.map());
     assertEquals(0.8, outcome.similarity());
-    assertEquals(0.41, outcome.sufficientSimilarity(), 1e-12);
+    assertEquals(0.41, outcome.closestSimilarity(), 1e-12);
+  }
+
+  @Test
+  void knowsAThresholdThatWouldHaveSufficedOnlyIfTheWayWouldHaveBeenTheSame() {
+    // 3 reads 1 is accepted; then two maps of the wanted size are refused, the second is closer.
+    List<CandidatePair> pairs = pairs(3, 1, 2, 0, 2, 1);
+    ToDoubleFunction<SharingMap> similarity =
+        map -> map.sharedLayers() == 1 ? 0.8 : 0.4123 + 0.01 * map.source(2);
+    double sufficient = search(pairs, 2, similarity).sufficientThreshold();
+    assertEquals(0.42, sufficient);
+    assertTrue(search(pairs, 2, sufficient, similarity).reached());
+
+    // A smaller map that was refused earlier would be accepted first and lead elsewhere.
+    SearchOutcome unknown =
+        search(
+            pairs(1, 0, 3, 1, 2, 0),
+            2,
+            map -> map.source(1) == 0 ? 0.49 : map.sharedLayers() == 1 ? 0.8 : 0.45);
+    assertTrue(Double.isNaN(unknown.sufficientThreshold()));
+    assertEquals(0.45, unknown.closestSimilarity());
   }
 
   @Test
@@ -82,8 +102,16 @@ class SharingSearchTest {
 
   private SearchOutcome search(
       List<CandidatePair> ranking, int wanted, ToDoubleFunction<SharingMap> similarity) {
+    return search(ranking, wanted, 0.5, similarity);
+  }
+
+  private SearchOutcome search(
+      List<CandidatePair> ranking,
+      int wanted,
+      double threshold,
+      ToDoubleFunction<SharingMap> similarity) {
     return new SharingSearch(ranking, map -> true, probe(similarity), CalibrationListener.NONE)
-        .run(4, wanted, 0.5);
+        .run(4, wanted, threshold);
   }
 
   private SimilarityProbe probe(ToDoubleFunction<SharingMap> similarity) {
