@@ -37,7 +37,15 @@ final class CalibrationSummary {
     output.note(
         "  "
             + Invocation.of(
-                "apply", model, List.of("--policy", policy, "--prompt", "It was a fine morning")));
+                "apply",
+                model,
+                List.of(
+                    "--policy",
+                    policy,
+                    "--temperature",
+                    "0.8",
+                    "--prompt",
+                    "It was a fine morning")));
     output.note("  " + Invocation.of("eval", model, List.of("--policy", policy)));
     if (files.report() != null) {
       output.note("  open " + Invocation.quote(files.report()) + " in a browser");

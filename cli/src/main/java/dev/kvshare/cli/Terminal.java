@@ -30,7 +30,13 @@ record Terminal(
         writer(FileDescriptor.err),
         Boolean.getBoolean("kvshare.terminal.out"),
         Boolean.getBoolean("kvshare.terminal.err"),
-        Math.max(MIN_COLUMNS, Integer.getInteger("kvshare.terminal.columns", DEFAULT_COLUMNS)));
+        processColumns());
+  }
+
+  /** A terminal of width 0 does not know it. */
+  private static int processColumns() {
+    int columns = Integer.getInteger("kvshare.terminal.columns", 0);
+    return columns == 0 ? DEFAULT_COLUMNS : Math.max(MIN_COLUMNS, columns);
   }
 
   private static PrintWriter writer(FileDescriptor descriptor) {
