@@ -1,36 +1,43 @@
 package dev.kvshare.runtime;
 
-import ai.djl.ndarray.types.DataType;
+import dev.kvshare.model.DataType;
 
 /** The number type in which weights are kept and a decoder computes. */
 public enum ComputeType {
   /** 4 bytes. */
-  FLOAT32(DataType.FLOAT32, dev.kvshare.model.DataType.F32),
+  FLOAT32(ai.djl.ndarray.types.DataType.FLOAT32, DataType.F32, 6),
   /** 2 bytes, 8 bits of exponent. */
-  BFLOAT16(DataType.BFLOAT16, dev.kvshare.model.DataType.BF16),
+  BFLOAT16(ai.djl.ndarray.types.DataType.BFLOAT16, DataType.BF16, 15),
   /** 2 bytes, 5 bits of exponent. */
-  FLOAT16(DataType.FLOAT16, dev.kvshare.model.DataType.F16);
+  FLOAT16(ai.djl.ndarray.types.DataType.FLOAT16, DataType.F16, 5);
 
-  private final DataType engineType;
-  private final dev.kvshare.model.DataType checkpointType;
+  private final ai.djl.ndarray.types.DataType engineType;
+  private final DataType checkpointType;
+  private final long scriptCode;
 
-  ComputeType(DataType engineType, dev.kvshare.model.DataType checkpointType) {
+  ComputeType(ai.djl.ndarray.types.DataType engineType, DataType checkpointType, long scriptCode) {
     this.engineType = engineType;
     this.checkpointType = checkpointType;
-  }
-
-  /** The engine's name for it. */
-  public DataType engineType() {
-    return engineType;
+    this.scriptCode = scriptCode;
   }
 
   /** The checkpoint format's name for it. */
-  public dev.kvshare.model.DataType checkpointType() {
+  public DataType checkpointType() {
     return checkpointType;
   }
 
   /** Bytes of one number. */
   public int bytes() {
     return engineType.getNumOfBytes();
+  }
+
+  /** The engine's name for it. */
+  ai.djl.ndarray.types.DataType engineType() {
+    return engineType;
+  }
+
+  /** PyTorch's number for the type. */
+  long scriptCode() {
+    return scriptCode;
   }
 }

@@ -35,8 +35,8 @@ public final class Decoder implements AutoCloseable {
     PyTorchRuntime.setThreads(options.threads());
     this.script = new ScriptModule(manager);
     WeightLoader loader = new WeightLoader(checkpoint, script, manager, options.computeType());
-    this.arguments = new ScriptArguments(spec, loader, manager, options.computeType());
-    this.rotary = new RotaryTables(manager, options.computeType(), arguments.rotaryKinds());
+    this.arguments = new ScriptArguments(spec, loader, manager);
+    this.rotary = new RotaryTables(script, manager, options.computeType(), arguments.rotaryKinds());
   }
 
   /**
@@ -114,7 +114,7 @@ public final class Decoder implements AutoCloseable {
    * The final norm; what transformers gives as the last of {@code hidden_states}.
    *
    * @param hidden [B, T, E] in the compute type
-   * @return [B, T, E] in the compute type
+   * @return float32 [B, T, E]
    */
   public NDArray finalNorm(NDArray hidden) {
     return onHidden("final_norm", hidden);

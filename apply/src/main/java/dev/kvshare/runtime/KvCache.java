@@ -133,8 +133,8 @@ public final class KvCache implements AutoCloseable {
    * Keys after rotary embedding.
    *
    * @param layer a layer that keeps its own
-   * @return view [B, Hkv, length, D] in the compute type, valid until the cache grows; the caller
-   *     closes it
+   * @return float32 [B, Hkv, length, D]; where the compute type is float32 a view, valid until the
+   *     cache grows; the caller closes it
    */
   public NDArray keys(int layer) {
     return filled(keys, layer);
@@ -237,7 +237,13 @@ public final class KvCache implements AutoCloseable {
           "layer %d has no keys and values of its own: it reads those of layer %d."
               .formatted(layer, map.source(layer)));
     }
-    return tensors[layer].get(":, :, 0:" + length);
+    NDArray view = tensors[layer].get(":, :, 0:" + length);
+    if (type == ComputeType.FLOAT32) {
+      return view;
+    }
+    try (view) {
+      return script.convert(manager, (PtNDArray) view, ComputeType.FLOAT32);
+    }
   }
 
   private void allocate(int positions) {
@@ -262,7 +268,7 @@ public final class KvCache implements AutoCloseable {
   private PtNDArray grow(PtNDArray old, int layer, int positions) {
     AttentionSpec attention = spec.blocks().get(layer).attention();
     Shape shape = new Shape(batch, attention.keyValueHeads(), positions, attention.headSize());
-    PtNDArray grown = (PtNDArray) manager.zeros(shape, type.engineType());
+    PtNDArray grown = script.zeros(manager, shape, type);
     if (old != null) {
       try (PtNDArray source = (PtNDArray) old.get(":, :, 0:" + length);
           PtNDArray target = (PtNDArray) grown.get(":, :, 0:" + length)) {

@@ -1,6 +1,5 @@
 package dev.kvshare.runtime;
 
-import ai.djl.ndarray.NDArray;
 import ai.djl.ndarray.types.Shape;
 import ai.djl.pytorch.engine.PtNDArray;
 import ai.djl.pytorch.engine.PtNDManager;
@@ -15,6 +14,7 @@ import java.util.List;
 final class RotaryTables implements AutoCloseable {
   private static final int BLOCK = 1024;
 
+  private final ScriptModule script;
   private final PtNDManager parent;
   private final ComputeType type;
   private final List<RotarySpec> kinds;
@@ -29,7 +29,8 @@ final class RotaryTables implements AutoCloseable {
   /**
    * @param kinds the distinct rotary embeddings, in the order of their tables; at least one
    */
-  RotaryTables(PtNDManager parent, ComputeType type, List<RotarySpec> kinds) {
+  RotaryTables(ScriptModule script, PtNDManager parent, ComputeType type, List<RotarySpec> kinds) {
+    this.script = script;
     this.parent = parent;
     this.type = type;
     this.kinds = List.copyOf(kinds);
@@ -106,11 +107,10 @@ final class RotaryTables implements AutoCloseable {
   }
 
   private PtNDArray table(float[] numbers, int positions, int rotated) {
-    // The engine's own memory: a created array shares that of a Java buffer, which is freed with
-    // it, and a conversion to the type that it already has would share it too.
-    try (NDArray exact = manager.create(numbers, new Shape(positions, rotated));
-        NDArray rounded = exact.toType(type.engineType(), false)) {
-      return (PtNDArray) rounded.duplicate();
+    // A created array shares the memory of a Java buffer, which is freed with it: the copy does
+    // not.
+    try (PtNDArray exact = (PtNDArray) manager.create(numbers, new Shape(positions, rotated))) {
+      return script.convert(manager, exact, type);
     }
   }
 }

@@ -1,5 +1,6 @@
 package dev.kvshare.runtime;
 
+import ai.djl.ndarray.types.DataType;
 import ai.djl.ndarray.types.Shape;
 import ai.djl.pytorch.engine.PtNDArray;
 import ai.djl.pytorch.engine.PtNDManager;
@@ -76,9 +77,9 @@ final class ScriptArguments implements AutoCloseable {
   private final IValue kinds;
 
   /** Loads all weights of a model. */
-  ScriptArguments(ModelSpec spec, WeightLoader loader, PtNDManager manager, ComputeType type) {
+  ScriptArguments(ModelSpec spec, WeightLoader loader, PtNDManager manager) {
     this.loader = loader;
-    this.absent = manager.create(new Shape(0), type.engineType());
+    this.absent = manager.create(new Shape(0), DataType.FLOAT32);
     this.rotaryKinds =
         spec.blocks().stream()
             .map(block -> block.attention().rotary())

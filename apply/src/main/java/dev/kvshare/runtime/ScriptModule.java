@@ -1,5 +1,7 @@
 package dev.kvshare.runtime;
 
+import ai.djl.ndarray.types.DataType;
+import ai.djl.ndarray.types.Shape;
 import ai.djl.pytorch.engine.PtNDArray;
 import ai.djl.pytorch.engine.PtNDManager;
 import ai.djl.pytorch.engine.PtSymbolBlock;
@@ -34,6 +36,7 @@ final class ScriptModule implements AutoCloseable {
   private static final byte[] EMPTY_TUPLE = bytes("\u0080\u0002).");
 
   private final PtSymbolBlock block;
+  private final PtNDArray onDevice;
 
   /** Loads the decoder's source onto the device of {@code manager}. */
   ScriptModule(PtNDManager manager) {
@@ -42,6 +45,7 @@ final class ScriptModule implements AutoCloseable {
     } catch (IOException e) {
       throw new UncheckedIOException(e);
     }
+    onDevice = manager.create(new Shape(0), DataType.FLOAT32);
   }
 
   /**
@@ -52,6 +56,39 @@ final class ScriptModule implements AutoCloseable {
   PtNDArray run(PtNDManager manager, String method, IValue... arguments) {
     try (IValue result = IValueUtils.runMethod(block, method, arguments)) {
       return result.toTensor(manager);
+    }
+  }
+
+  /** {@code tensor} in another type, a copy that belongs to {@code manager}. */
+  PtNDArray convert(PtNDManager manager, PtNDArray tensor, ComputeType type) {
+    try (IValue input = IValue.from(tensor);
+        IValue code = IValue.from(type.scriptCode())) {
+      return run(manager, "convert", input, code);
+    }
+  }
+
+  /** Zeros on the device of the module. The engine's Java side has no bfloat16, the script has. */
+  PtNDArray zeros(PtNDManager manager, Shape shape, ComputeType type) {
+    try (IValue sizes = IValue.listFrom(shape.getShape());
+        IValue code = IValue.from(type.scriptCode());
+        IValue like = IValue.from(onDevice)) {
+      return run(manager, "zeros", sizes, code, like);
+    }
+  }
+
+  /** Memory on the CPU, not initialised. */
+  PtNDArray emptyOnCpu(PtNDManager manager, Shape shape, ComputeType type) {
+    try (IValue sizes = IValue.listFrom(shape.getShape());
+        IValue code = IValue.from(type.scriptCode())) {
+      return run(manager, "empty_on_cpu", sizes, code);
+    }
+  }
+
+  /** A copy of {@code tensor} on the device of the module. */
+  PtNDArray toDevice(PtNDManager manager, PtNDArray tensor) {
+    try (IValue input = IValue.from(tensor);
+        IValue like = IValue.from(onDevice)) {
+      return run(manager, "to_device", input, like);
     }
   }
 
@@ -80,6 +117,7 @@ final class ScriptModule implements AutoCloseable {
 
   @Override
   public void close() {
+    onDevice.close();
     block.close();
   }
 

@@ -45,13 +45,16 @@ final class WeightLoader {
     if (manager.getDevice().equals(Device.cpu())) {
       return onCpu;
     }
-    PtNDArray onDevice = onCpu.toDevice(manager.getDevice(), true);
-    onCpu.close();
-    return onDevice;
+    try (onCpu) {
+      return script.toDevice(manager, onCpu);
+    }
   }
 
   private PtNDArray mappedOrRead(WeightSpec.Part part, Shape shape) {
-    ByteBuffer mapped = checkpoint.mapped(part.tensor(), type.checkpointType());
+    ByteBuffer mapped =
+        type == ComputeType.BFLOAT16 // which the engine cannot take from a buffer
+            ? null
+            : checkpoint.mapped(part.tensor(), type.checkpointType());
     if (mapped != null && mapped.alignmentOffset(0, ALIGNMENT) == 0) {
       return JniUtils.createNdFromByteBuffer(
           manager, mapped, shape, type.engineType(), SparseFormat.DENSE, Device.cpu());
@@ -106,8 +109,7 @@ final class WeightLoader {
   }
 
   private PtNDArray empty(Shape shape) {
-    return JniUtils.createEmptyNdArray(
-        manager, shape, type.engineType(), Device.cpu(), SparseFormat.DENSE);
+    return script.emptyOnCpu(manager, shape, type);
   }
 
   private static PtNDArray rows(PtNDArray array, long first, long count) {

@@ -1,28 +1,34 @@
 package dev.kvshare.runtime;
 
 import ai.djl.ndarray.NDArray;
+import com.fasterxml.jackson.databind.ObjectMapper;
+import com.fasterxml.jackson.databind.node.ObjectNode;
 import dev.kvshare.model.DataType;
 import dev.kvshare.model.safetensors.SafetensorsFile;
 import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.nio.file.StandardCopyOption;
 import java.util.List;
+import java.util.function.Consumer;
 import java.util.stream.Stream;
 
 /** Tiny checkpoints with reference outputs, under {@code src/test/resources/goldens}. */
-final class Goldens {
-  static final Path ROOT =
+public final class Goldens {
+  public static final Path ROOT =
       Path.of(System.getProperty("kvshare.root"), "apply/src/test/resources/goldens");
-  static final Path TINY_LLAMA = ROOT.resolve("reference/tiny_llama");
+  public static final Path TINY_LLAMA = ROOT.resolve("reference/tiny_llama");
 
   /** One thread: the models are so small that more would only wait for each other. */
-  static final DecoderOptions OPTIONS = new DecoderOptions("cpu", ComputeType.FLOAT32, 1);
+  public static final DecoderOptions OPTIONS = new DecoderOptions("cpu", ComputeType.FLOAT32, 1);
+
+  private static final ObjectMapper JSON = new ObjectMapper();
 
   private Goldens() {}
 
   /** Directories of the checkpoints written by transformers, one a kind of model. */
-  static List<Path> architectures() {
+  public static List<Path> architectures() {
     try (Stream<Path> entries = Files.list(ROOT.resolve("architectures"))) {
       return entries.filter(Files::isDirectory).sorted().toList();
     } catch (IOException e) {
@@ -30,7 +36,7 @@ final class Goldens {
     }
   }
 
-  static float[] floats(Path file, String tensor) {
+  public static float[] floats(Path file, String tensor) {
     try (SafetensorsFile opened = SafetensorsFile.open(file)) {
       var buffer = opened.bytes(tensor, DataType.F32).asFloatBuffer();
       float[] numbers = new float[buffer.remaining()];
@@ -39,7 +45,7 @@ final class Goldens {
     }
   }
 
-  static long[] longs(Path file, String tensor) {
+  public static long[] longs(Path file, String tensor) {
     try (SafetensorsFile opened = SafetensorsFile.open(file)) {
       var buffer = opened.bytes(tensor, DataType.I64).asLongBuffer();
       long[] numbers = new long[buffer.remaining()];
@@ -48,8 +54,31 @@ final class Goldens {
     }
   }
 
+  /** The directory of one checkpoint. */
+  public static Path architecture(String name) {
+    return ROOT.resolve("architectures").resolve(name);
+  }
+
+  /** Copies a checkpoint with another configuration. */
+  public static Path copy(Path checkpoint, Path target, Consumer<ObjectNode> change) {
+    try {
+      Files.createDirectories(target);
+      String weights = "model.safetensors";
+      Files.copy(
+          checkpoint.resolve(weights),
+          target.resolve(weights),
+          StandardCopyOption.REPLACE_EXISTING);
+      ObjectNode config = (ObjectNode) JSON.readTree(checkpoint.resolve("config.json").toFile());
+      change.accept(config);
+      JSON.writeValue(target.resolve("config.json").toFile(), config);
+      return target;
+    } catch (IOException e) {
+      throw new UncheckedIOException(e);
+    }
+  }
+
   /** The largest absolute difference; NaN counts as infinite. */
-  static double difference(float[] expected, float[] actual) {
+  public static double difference(float[] expected, float[] actual) {
     if (expected.length != actual.length) {
       throw new AssertionError(actual.length + " numbers, expected " + expected.length);
     }
@@ -62,7 +91,7 @@ final class Goldens {
   }
 
   /** The numbers of a tensor, which is closed. */
-  static float[] take(NDArray tensor) {
+  public static float[] take(NDArray tensor) {
     try (tensor) {
       return tensor.toFloatArray();
     }

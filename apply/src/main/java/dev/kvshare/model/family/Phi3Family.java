@@ -20,7 +20,10 @@ final class Phi3Family implements ModelFamily {
     int inner = config.positive("intermediate_size");
     NormSpec norm = NormSpec.rms(config, 1e-5);
     RotarySpec rotary =
-        new RotaryConfig(config, sizes, 10_000).withLongRope(TRAINED_POSITIONS).read();
+        new RotaryConfig(config, sizes, 10_000)
+            .withPartialFactor(1)
+            .withLongRope(TRAINED_POSITIONS)
+            .read();
     AttentionSpec attention =
         AttentionSpec.usual(sizes, rotary).withWindow(Windows.size(config, 0, true));
     FeedForwardSpec feedForward =

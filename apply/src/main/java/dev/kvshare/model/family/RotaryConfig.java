@@ -10,6 +10,7 @@ import java.util.List;
  */
 final class RotaryConfig {
   private static final String SLIDING = "sliding_attention";
+  private static final String PARTIAL_FACTOR = "partial_rotary_factor";
   private static final String TRAINED_POSITIONS = "original_max_position_embeddings";
 
   private final ModelConfig config;
@@ -19,6 +20,7 @@ final class RotaryConfig {
   private double partialFactor;
   private int trainedPositions;
   private boolean onlyLongRope;
+  private boolean mayBePartial;
 
   /**
    * @param base theta of this family where the file has none
@@ -28,13 +30,18 @@ final class RotaryConfig {
     this.headSize = sizes.headSize();
     this.maxPositions = sizes.maxPositions();
     this.base = config.number("rope_theta", base);
-    this.partialFactor = config.number("partial_rotary_factor", 1);
+    this.partialFactor = config.number(PARTIAL_FACTOR, 1);
     ConfigKeys.ignore(config, TRAINED_POSITIONS);
   }
 
-  /** Sets the rotated fraction of a head where the file has none under its usual key. */
+  /**
+   * Lets a part of each head be rotated; families without this have no such thing.
+   *
+   * @param factor the rotated fraction where the file has none under its usual key
+   */
   RotaryConfig withPartialFactor(double factor) {
-    partialFactor = config.number("partial_rotary_factor", factor);
+    mayBePartial = true;
+    partialFactor = config.number(PARTIAL_FACTOR, factor);
     return this;
   }
 
@@ -57,7 +64,8 @@ final class RotaryConfig {
   RotarySpec readLocal(double localBase) {
     ModelConfig section = config.child("rope_parameters");
     if (section == null || !section.isObject(SLIDING)) {
-      return new RotarySpec(localBase, dimensions(partialFactor), new RotarySpec.Unscaled());
+      return new RotarySpec(
+          localBase, dimensions(config, partialFactor), new RotarySpec.Unscaled());
     }
     base = localBase;
     return readSection(section.child(SLIDING));
@@ -81,7 +89,7 @@ final class RotaryConfig {
       section = section.child(layerType);
     }
     if (section == null) {
-      return new RotarySpec(base, dimensions(partialFactor), new RotarySpec.Unscaled());
+      return new RotarySpec(base, dimensions(config, partialFactor), new RotarySpec.Unscaled());
     }
     return readSection(section);
   }
@@ -91,7 +99,7 @@ final class RotaryConfig {
     String kind = section.string("type", "default");
     kind = section.string("rope_type", kind);
     double theta = section.number("rope_theta", base);
-    int dimensions = dimensions(section.number("partial_rotary_factor", partialFactor));
+    int dimensions = dimensions(section, section.number(PARTIAL_FACTOR, partialFactor));
     if (onlyLongRope && (kind.equals("su") || kind.equals("yarn"))) {
       kind = "longrope";
     }
@@ -171,11 +179,15 @@ final class RotaryConfig {
     return config.positiveOr(TRAINED_POSITIONS, onlyLongRope ? trainedPositions : inSection);
   }
 
-  private int dimensions(double factor) {
+  private int dimensions(ModelConfig section, double factor) {
+    ModelConfig where = section.contains(PARTIAL_FACTOR) ? section : config;
+    if (factor != 1 && !mayBePartial) {
+      throw where.invalid(PARTIAL_FACTOR, "this family rotates whole heads: 1 is expected");
+    }
     int dimensions = (int) (headSize * factor);
     if (dimensions < 2 || dimensions > headSize || dimensions % 2 != 0) {
-      throw config.invalid(
-          "partial_rotary_factor",
+      throw where.invalid(
+          PARTIAL_FACTOR,
           "an even number of rotated dimensions between 2 and the head size %d is expected, not %d"
               .formatted(headSize, dimensions));
     }
