@@ -21,9 +21,10 @@ final class NativeTokenizer implements AutoCloseable {
   static {
     // DJL asks for these before each load; its callHome looks for a cloud metadata host otherwise.
     System.setProperty("OPT_OUT_TRACKING", "true");
-    // Without these DJL downloads a CUDA build of the tokenizer library where it sees a GPU.
-    setDefault("ai.djl.offline", "true");
-    setDefault("RUST_FLAVOR", "cpu");
+    // Without this DJL downloads a CUDA build of the tokenizer library where it sees a GPU.
+    if (System.getProperty("ai.djl.offline") == null) {
+      System.setProperty("ai.djl.offline", "true");
+    }
   }
 
   private final HuggingFaceTokenizer tokenizer;
@@ -69,11 +70,5 @@ final class NativeTokenizer implements AutoCloseable {
   @Override
   public void close() {
     tokenizer.close();
-  }
-
-  private static void setDefault(String key, String value) {
-    if (System.getProperty(key) == null) {
-      System.setProperty(key, value);
-    }
   }
 }

@@ -123,13 +123,6 @@ class TokenizerTest {
   }
 
   @Test
-  void reportsNoUsage() throws IOException {
-    load(TokenizerCases.FOLDER.resolve("gpt-2")).close();
-    assertEquals("true", System.getProperty("OPT_OUT_TRACKING"));
-    assertEquals("true", System.getProperty("ai.djl.offline"));
-  }
-
-  @Test
   void readsSpecialTokensFromTheCompanionFiles() throws IOException {
     Files.copy(
         TokenizerCases.FOLDER.resolve("gpt-2/tokenizer.json"), folder.resolve("tokenizer.json"));
