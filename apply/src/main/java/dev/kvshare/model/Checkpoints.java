@@ -24,6 +24,12 @@ public final class Checkpoints {
     if (Files.isDirectory(directoryOrGguf)) {
       return SafetensorsDirectory.open(directoryOrGguf);
     }
+    if (directoryOrGguf.toString().endsWith(".safetensors")) {
+      throw new CheckpointException(
+          directoryOrGguf
+              + ": these are weights without the configuration that they need. Give the directory"
+              + " that holds them together with config.json.");
+    }
     return GgufCheckpoint.open(directoryOrGguf);
   }
 }

@@ -68,12 +68,6 @@ public final class ModelConfig {
     return node != null && node.isObject();
   }
 
-  /** Whether the value is a JSON array. */
-  public boolean isArray(String key) {
-    JsonNode node = node(key);
-    return node != null && node.isArray();
-  }
-
   /** A whole number. */
   public int integer(String key) {
     return integer(key, require(key, "a whole number"));

@@ -3,7 +3,6 @@ package dev.kvshare.model.gguf;
 import dev.kvshare.model.storage.Problems;
 import java.math.BigDecimal;
 import java.math.MathContext;
-import java.util.Collections;
 import java.util.List;
 import java.util.Map;
 import java.util.Set;
@@ -44,11 +43,6 @@ public final class Metadata {
   Metadata(Map<String, Entry> entries, Problems problems) {
     this.entries = entries;
     this.problems = problems;
-  }
-
-  /** All keys. */
-  public Set<String> keys() {
-    return Collections.unmodifiableSet(entries.keySet());
   }
 
   /** Whether the key is there. Does not count as reading it. */

@@ -47,10 +47,11 @@ public final class SafetensorsDirectory {
     }
     Path configFile = directory.file(CONFIG);
     ModelConfig config = new ModelConfig(configFile, JsonFiles.readObject(configFile));
+    TokenizerSource tokenizer = tokenizer(directory);
     List<SafetensorsFile> files = weights(directory);
     List<StoredTensor> tensors =
         files.stream().flatMap(file -> file.tensors().values().stream()).toList();
-    return new MappedCheckpoint(path, config, tokenizer(directory), tensors);
+    return new MappedCheckpoint(path, config, tokenizer, tensors);
   }
 
   private static List<SafetensorsFile> weights(ModelDirectory directory) {

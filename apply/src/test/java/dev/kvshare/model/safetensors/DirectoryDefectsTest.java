@@ -36,6 +36,12 @@ class DirectoryDefectsTest {
   }
 
   @Test
+  void weightsAlone() throws IOException {
+    Path weights = Files.write(model.resolve("model.safetensors"), ONE);
+    refused(weights, CheckpointException.class, "Give the directory", "config.json");
+  }
+
+  @Test
   void noConfiguration() throws IOException {
     Files.write(model.resolve("model.safetensors"), ONE);
     refused(model, CheckpointException.class, "no config.json", ".gguf");
