@@ -211,12 +211,12 @@ class CalibratorTest {
   void manyCandidatesDoNotGrowTheProcess() throws IOException {
     KvStatistics statistics = model.calibrate(settings(0, 1).build()).statistics();
     CalibrationSettings rejecting = settings(7, 1).build();
-    for (int search = 0; search < 4; search++) {
+    for (int search = 0; search < 2; search++) {
       model.calibrator().search(statistics, rejecting, CalibrationListener.NONE);
     }
     long before = residentBytes();
     int candidates = 0;
-    for (int search = 0; search < 16; search++) {
+    for (int search = 0; search < 8; search++) {
       candidates +=
           model
               .calibrator()
@@ -225,10 +225,10 @@ class CalibratorTest {
               .tested()
               .size();
     }
-    assertEquals(16 * 28, candidates);
-    // A leak of the hidden states alone would be 300 MB.
+    assertEquals(8 * 28, candidates);
+    // A leak of the hidden states alone would be 170 MB.
     long growth = residentBytes() - before;
-    assertTrue(growth < 100_000_000, "grew by " + growth + " bytes");
+    assertTrue(growth < 80_000_000, "grew by " + growth + " bytes");
   }
 
   private static long residentBytes() throws IOException {
