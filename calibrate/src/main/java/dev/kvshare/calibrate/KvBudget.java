@@ -1,5 +1,6 @@
 package dev.kvshare.calibrate;
 
+import java.math.BigDecimal;
 import java.util.Locale;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
@@ -84,7 +85,8 @@ public sealed interface KvBudget {
 
     @Override
     public String toString() {
-      return String.format(Locale.ROOT, "keep %s %%", Math.round(fraction * 10000) / 100.0);
+      BigDecimal percent = BigDecimal.valueOf(fraction).movePointRight(2).stripTrailingZeros();
+      return "keep " + percent.toPlainString() + " %";
     }
   }
 

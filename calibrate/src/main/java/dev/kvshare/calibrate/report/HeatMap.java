@@ -63,7 +63,7 @@ record HeatMap(
 
   static HeatMap of(DistanceMatrix distances, SearchOutcome outcome) {
     int layers = distances.layers();
-    int cell = Math.max(8, Math.min(30, 680 / Math.max(1, layers - 1)));
+    int cell = Math.max(8, Math.min(44, 680 / Math.max(1, layers - 1)));
     List<CandidatePair> pairs = distances.pairs();
     double least = pairs.stream().mapToDouble(CandidatePair::distance).min().orElse(0);
     double most = pairs.stream().mapToDouble(CandidatePair::distance).max().orElse(1);

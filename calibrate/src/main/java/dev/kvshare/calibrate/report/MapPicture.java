@@ -15,9 +15,15 @@ import java.util.Locale;
  * @param arcs who reads whom, the widest first
  */
 record MapPicture(int width, int height, List<Node> nodes, List<Arc> arcs) {
-  private static final int STEP = 30;
+  private static final int MIN_STEP = 30;
+  private static final int MAX_STEP = 64;
   private static final int MARGIN = 24;
+  private static final int WIDTH = 960;
   private static final int MAX_ARC_HEIGHT = 190;
+
+  /** Half the height of a node. */
+  private static final int HALF = 12;
+
   private static final int BELOW = 44;
 
   /** How many colours the page has for sources. */
@@ -45,23 +51,24 @@ record MapPicture(int width, int height, List<Node> nodes, List<Arc> arcs) {
   record Arc(String path, int colour, String title) {}
 
   static MapPicture of(SharingMap map) {
+    int step = Math.max(MIN_STEP, Math.min(MAX_STEP, (WIDTH - 2 * MARGIN) / map.layers()));
     int widest = 0;
     for (int layer = 0; layer < map.layers(); layer++) {
       widest = Math.max(widest, Math.abs(layer - map.source(layer)));
     }
-    int arcHeight = Math.min(MAX_ARC_HEIGHT, widest * STEP / 2);
-    int y = MARGIN + arcHeight + STEP / 2;
+    int arcHeight = Math.min(MAX_ARC_HEIGHT, widest * step / 2);
+    int y = MARGIN + arcHeight + HALF;
     int[] colours = colours(map);
     List<Node> nodes = new ArrayList<>();
     List<Arc> arcs = new ArrayList<>();
     for (int layer = 0; layer < map.layers(); layer++) {
-      nodes.add(node(map, layer, y, colours[map.source(layer)]));
+      nodes.add(node(map, layer, x(layer, step), y, colours[map.source(layer)]));
       if (!map.ownsCache(layer)) {
-        double share = Math.abs(layer - map.source(layer)) / (double) widest;
-        arcs.add(arc(layer, map.source(layer), y, share * arcHeight, colours[map.source(layer)]));
+        double height = arcHeight * Math.abs(layer - map.source(layer)) / (double) widest;
+        arcs.add(arc(nodes.get(layer), x(map.source(layer), step), height));
       }
     }
-    int width = 2 * MARGIN + map.layers() * STEP;
+    int width = 2 * MARGIN + map.layers() * step;
     return new MapPicture(width, y + BELOW, nodes, arcs);
   }
 
@@ -84,34 +91,32 @@ record MapPicture(int width, int height, List<Node> nodes, List<Arc> arcs) {
     return false;
   }
 
-  private static Node node(SharingMap map, int layer, int y, int colour) {
+  private static Node node(SharingMap map, int layer, int x, int y, int colour) {
     boolean owner = map.ownsCache(layer);
     String title =
         owner
             ? "Layer %d keeps its own keys and values".formatted(layer)
             : "Layer %d reads layer %d".formatted(layer, map.source(layer));
-    return new Node(layer, x(layer), y, owner, colour, title);
+    return new Node(layer, x, y, owner, colour, title);
   }
 
-  private static Arc arc(int layer, int source, int y, double height, int colour) {
-    int from = x(layer);
-    int to = x(source);
-    int top = y - STEP / 2;
+  private static Arc arc(Node reader, int sourceX, double height) {
+    int top = reader.y() - HALF;
     String path =
         String.format(
             Locale.ROOT,
             "M%d %d A%.1f %.1f 0 0 %d %d %d",
-            from,
+            reader.x(),
             top,
-            Math.abs(from - to) / 2.0,
+            Math.abs(reader.x() - sourceX) / 2.0,
             height,
-            to < from ? 0 : 1,
-            to,
+            sourceX < reader.x() ? 0 : 1,
+            sourceX,
             top);
-    return new Arc(path, colour, "Layer %d reads layer %d".formatted(layer, source));
+    return new Arc(path, reader.colour(), reader.title());
   }
 
-  private static int x(int layer) {
-    return MARGIN + layer * STEP + STEP / 2;
+  private static int x(int layer, int step) {
+    return MARGIN + layer * step + step / 2;
   }
 }

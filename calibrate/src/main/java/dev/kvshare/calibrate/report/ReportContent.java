@@ -15,6 +15,7 @@ import java.util.Locale;
  * Everything that the page shows, formatted.
  *
  * @param title the headline
+ * @param subject model and data
  * @param summary the result in sentences
  * @param reached whether the wanted size was reached
  * @param figures the numbers to see first
@@ -28,6 +29,7 @@ import java.util.Locale;
  */
 record ReportContent(
     String title,
+    String subject,
     String summary,
     boolean reached,
     List<Figure> figures,
@@ -50,6 +52,7 @@ record ReportContent(
     SharingMap map = outcome.map();
     return new ReportContent(
         "%d of %d layers share".formatted(map.sharedLayers(), map.layers()),
+        model(result.policy().model()) + ", calibrated on " + result.statistics().dataset().name(),
         result.summary(),
         outcome.reached(),
         figures(result),

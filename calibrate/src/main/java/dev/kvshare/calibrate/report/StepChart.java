@@ -38,7 +38,7 @@ record StepChart(
   private static final int WIDTH = 960;
   private static final int HEIGHT = 330;
   private static final int LEFT = 64;
-  private static final int RIGHT = WIDTH - 24;
+  private static final int RIGHT = WIDTH - 110;
   private static final int TOP = 18;
   private static final int BOTTOM = HEIGHT - 50;
 
