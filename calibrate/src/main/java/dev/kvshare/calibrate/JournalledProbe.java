@@ -14,6 +14,7 @@ final class JournalledProbe implements SimilarityProbe {
   private final SearchJournal journal;
   private final List<SearchJournal.Entry> entries;
   private int replayed;
+  private boolean measuring;
   private SharingMap acceptedInJournal;
 
   JournalledProbe(SimilarityProbe probe, SearchJournal journal) {
@@ -33,10 +34,10 @@ final class JournalledProbe implements SimilarityProbe {
       }
       return entry.similarity();
     }
-    if (acceptedInJournal != null) {
+    if (!measuring && acceptedInJournal != null) {
       probe.accepted(acceptedInJournal);
-      acceptedInJournal = null;
     }
+    measuring = true;
     double similarity = probe.similarity(candidate);
     journal.append(new SearchJournal.Entry(candidate, similarity));
     return similarity;
@@ -44,10 +45,10 @@ final class JournalledProbe implements SimilarityProbe {
 
   @Override
   public void accepted(SharingMap map) {
-    if (replayed < entries.size() || acceptedInJournal != null) {
-      acceptedInJournal = map;
-    } else {
+    if (measuring) {
       probe.accepted(map);
+    } else {
+      acceptedInJournal = map;
     }
   }
 

@@ -15,7 +15,8 @@ public sealed interface KvBudget {
    * The smallest number of layers that must share to stay within this budget.
    *
    * @param layers layers of the model
-   * @param bytesPerToken bytes of keys and values a token while no layer shares
+   * @param bytesPerToken bytes of keys and values a token while no layer shares, with two-byte
+   *     elements as in the savings of a policy
    */
   int layersToShare(int layers, long bytesPerToken);
 
@@ -90,7 +91,7 @@ public sealed interface KvBudget {
     }
   }
 
-  /** At most this many bytes of keys and values a token, in the cache's element type. */
+  /** At most this many bytes of keys and values a token, counted as the policy's savings are. */
   record BytesPerToken(long bytes) implements KvBudget {
     public BytesPerToken {
       requirePositive(bytes >= 1, "the bytes per token", bytes);
