@@ -3,11 +3,11 @@ package dev.kvshare.apply;
 import dev.kvshare.model.Checkpoint;
 import dev.kvshare.model.Checkpoints;
 import dev.kvshare.model.Fingerprint;
-import dev.kvshare.model.TokenizerSource;
 import dev.kvshare.model.family.ModelSpec;
 import dev.kvshare.model.tokenizer.EndTokens;
 import dev.kvshare.model.tokenizer.StreamingDecoder;
 import dev.kvshare.model.tokenizer.Tokenizer;
+import dev.kvshare.model.tokenizer.TokenizerException;
 import dev.kvshare.policy.ModelIdentity;
 import dev.kvshare.policy.Policy;
 import dev.kvshare.policy.PolicyFile;
@@ -34,14 +34,20 @@ public final class PolicyModel implements AutoCloseable {
   private final Decoder decoder;
   private final SharingMap map;
   private final Tokenizer tokenizer;
+  private final TokenizerException tokenizerFailure;
   private final Set<Integer> endTokens;
   private final int bytesPerElement;
 
   private PolicyModel(
-      Checkpoint checkpoint, Decoder decoder, Tokenizer tokenizer, PolicyModelOptions options) {
+      Checkpoint checkpoint,
+      Decoder decoder,
+      Tokenizer tokenizer,
+      TokenizerException tokenizerFailure,
+      PolicyModelOptions options) {
     this.checkpoint = checkpoint;
     this.decoder = decoder;
     this.tokenizer = tokenizer;
+    this.tokenizerFailure = tokenizerFailure;
     this.map = map(options, checkpoint, decoder.spec());
     this.endTokens =
         tokenizer == null
@@ -68,20 +74,22 @@ public final class PolicyModel implements AutoCloseable {
    * @throws dev.kvshare.model.CheckpointException when the model cannot be used
    * @throws dev.kvshare.policy.PolicyException when the policy cannot be used or was made for
    *     another model
-   * @throws dev.kvshare.model.tokenizer.TokenizerException when the tokenizer cannot be used
    */
   public static PolicyModel load(PolicyModelOptions options) {
     Checkpoint checkpoint = null;
     Tokenizer tokenizer = null;
+    TokenizerException tokenizerFailure = null;
     Decoder decoder = null;
     try {
       checkpoint = Checkpoints.open(options.model());
-      TokenizerSource source = checkpoint.tokenizerSource();
-      if (!(source instanceof TokenizerSource.None)) {
-        tokenizer = Tokenizer.load(source, checkpoint.config());
+      try {
+        tokenizer = Tokenizer.load(checkpoint.tokenizerSource(), checkpoint.config());
+      } catch (TokenizerException e) {
+        // Token ids need no tokenizer: said when a prompt is a text.
+        tokenizerFailure = e;
       }
       decoder = Decoder.load(checkpoint, options.decoder());
-      return new PolicyModel(checkpoint, decoder, tokenizer, options);
+      return new PolicyModel(checkpoint, decoder, tokenizer, tokenizerFailure, options);
     } catch (RuntimeException | Error e) {
       closeAll(decoder, tokenizer, checkpoint);
       throw e;
@@ -98,7 +106,10 @@ public final class PolicyModel implements AutoCloseable {
     return map;
   }
 
-  /** The model's tokenizer, if its files have one. */
+  /**
+   * The model's tokenizer, if its files have one that can be used; otherwise {@link #generate} says
+   * why not when a prompt is a text.
+   */
   public Optional<Tokenizer> tokenizer() {
     return Optional.ofNullable(tokenizer);
   }
@@ -108,17 +119,19 @@ public final class PolicyModel implements AutoCloseable {
    * thread ends the generation with what there is.
    *
    * @throws GenerationException when a prompt does not fit the model
+   * @throws TokenizerException when a prompt is a text and the tokenizer cannot be used, or a chat
+   *     and its template cannot be rendered
    */
   public GenerationResult generate(GenerationRequest request, TokenListener listener) {
     ModelSpec spec = decoder.spec();
-    PromptEncoder encoder = new PromptEncoder(spec, tokenizer);
+    PromptEncoder encoder = new PromptEncoder(spec, tokenizer, tokenizerFailure);
     if (tokenizer == null && !request.stopStrings().isEmpty()) {
       throw new GenerationException(
           "Stop strings are given, but the model has no tokenizer and so gives no text.");
     }
     BitSet excluded = new BitSet();
     if (request.ignoreEos()) {
-      endTokens.forEach(excluded::set);
+      endTokens.stream().filter(id -> id < spec.vocabularySize()).forEach(excluded::set);
     }
     SplittableRandom streams = new SplittableRandom(request.sampling().seed());
     List<GenerationRow> rows = new ArrayList<>();

@@ -3,28 +3,32 @@ package dev.kvshare.apply;
 import dev.kvshare.model.family.ModelSpec;
 import dev.kvshare.model.tokenizer.ChatTemplate;
 import dev.kvshare.model.tokenizer.Tokenizer;
+import dev.kvshare.model.tokenizer.TokenizerException;
 
 /** Turns prompts into token ids that the model can take, or says why not. */
 final class PromptEncoder {
   private final ModelSpec spec;
   private final Tokenizer tokenizer;
+  private final TokenizerException failure;
 
   /**
-   * @param tokenizer null when the model has none
+   * @param tokenizer null when the model has none that can be used
+   * @param failure why not; null when there is one
    */
-  PromptEncoder(ModelSpec spec, Tokenizer tokenizer) {
+  PromptEncoder(ModelSpec spec, Tokenizer tokenizer, TokenizerException failure) {
     this.spec = spec;
     this.tokenizer = tokenizer;
+    this.failure = failure;
   }
 
   /** The ids of a prompt, with the special tokens that the model's files ask for. */
   int[] encode(int index, Prompt prompt) {
     int[] ids;
     if (prompt instanceof Prompt.Text text) {
-      ids = tokenizer(index).encode(text.text(), true);
+      ids = tokenizer().encode(text.text(), true);
     } else if (prompt instanceof Prompt.Chat chat) {
       ChatTemplate template =
-          tokenizer(index)
+          tokenizer()
               .chatTemplate()
               .orElseThrow(
                   () ->
@@ -39,11 +43,9 @@ final class PromptEncoder {
     return ids;
   }
 
-  private Tokenizer tokenizer(int index) {
+  private Tokenizer tokenizer() {
     if (tokenizer == null) {
-      throw new GenerationException(
-          "Prompt %d is text, but the model has no tokenizer. Put the model's tokenizer.json beside it, or give token ids."
-              .formatted(index));
+      throw failure;
     }
     return tokenizer;
   }

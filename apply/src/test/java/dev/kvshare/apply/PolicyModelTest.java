@@ -7,6 +7,7 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import ai.djl.ndarray.NDManager;
 import dev.kvshare.model.tokenizer.ChatMessage;
+import dev.kvshare.model.tokenizer.TokenizerException;
 import dev.kvshare.policy.ModelIdentity;
 import dev.kvshare.policy.Policy;
 import dev.kvshare.policy.PolicyException;
@@ -207,8 +208,8 @@ class PolicyModelTest {
   void refusesTextWithoutATokenizer() {
     for (Prompt prompt :
         List.of(new Prompt.Text("hello"), new Prompt.Chat(List.of(ChatMessage.user("hello"))))) {
-      GenerationException error =
-          assertThrows(GenerationException.class, () -> generate(GenerationRequest.of(prompt)));
+      TokenizerException error =
+          assertThrows(TokenizerException.class, () -> generate(GenerationRequest.of(prompt)));
       assertTrue(error.getMessage().contains("no tokenizer"), error.getMessage());
     }
     assertTrue(model.tokenizer().isEmpty());

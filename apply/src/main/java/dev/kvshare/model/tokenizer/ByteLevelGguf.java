@@ -1,6 +1,5 @@
 package dev.kvshare.model.tokenizer;
 
-import com.fasterxml.jackson.databind.node.ArrayNode;
 import com.fasterxml.jackson.databind.node.JsonNodeFactory;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import dev.kvshare.model.TokenizerSource.GgufTokenizer;
@@ -29,18 +28,7 @@ final class ByteLevelGguf {
         root.putObject("model").put("type", "BPE").put("ignore_merges", kind.ignoreMerges());
     ObjectNode vocabulary = model.putObject("vocab");
     GgufTokenizers.vocabulary(source, source.tokens()).forEach(vocabulary::put);
-    ArrayNode merges = model.putArray("merges");
-    for (String merge : source.merges()) {
-      // A token may begin with a space, so the border is the first space behind its first
-      // character.
-      int border = merge.indexOf(' ', 1);
-      if (border < 0) {
-        throw new TokenizerException(
-            "%s: the entry %d of the key 'tokenizer.ggml.merges' is '%s', expected two tokens with a space between. The file is damaged: download it again."
-                .formatted(source.file(), merges.size(), merge));
-      }
-      merges.addArray().add(merge.substring(0, border)).add(merge.substring(border + 1));
-    }
+    model.set("merges", GgufTokenizers.merges(source));
     return root;
   }
 }

@@ -95,6 +95,23 @@ final class GgufTokenizers {
     return ids;
   }
 
+  /** The rules of {@code tokenizer.ggml.merges} as pairs of tokens. */
+  static ArrayNode merges(GgufTokenizer source) {
+    ArrayNode merges = JSON.arrayNode();
+    for (String merge : source.merges()) {
+      // A token may begin with a space, so the border is the first space behind its first
+      // character.
+      int border = merge.indexOf(' ', 1);
+      if (border < 0) {
+        throw new TokenizerException(
+            "%s: the entry %d of the key 'tokenizer.ggml.merges' is '%s', expected two tokens with a space between. The file is damaged: download it again."
+                .formatted(source.file(), merges.size(), merge));
+      }
+      merges.addArray().add(merge.substring(0, border)).add(merge.substring(border + 1));
+    }
+    return merges;
+  }
+
   private static void checkSizes(GgufTokenizer source) {
     checkSize(source, "token_type", source.tokenTypes().size());
     checkSize(source, "scores", source.scores().size());

@@ -93,13 +93,8 @@ final class SentencePieceGguf {
   }
 
   private static ArrayNode merges(GgufTokenizer source, Map<String, Integer> ids, boolean gemma) {
-    ArrayNode array = JSON.arrayNode();
     if (!source.merges().isEmpty()) {
-      for (String merge : source.merges()) {
-        int border = merge.indexOf(' ', 1);
-        array.addArray().add(merge.substring(0, border)).add(merge.substring(border + 1));
-      }
-      return array;
+      return GgufTokenizers.merges(source);
     }
     Map<String, Integer> pieces = new LinkedHashMap<>();
     for (Map.Entry<String, Integer> entry : ids.entrySet()) {
@@ -108,6 +103,7 @@ final class SentencePieceGguf {
         pieces.put(entry.getKey(), entry.getValue());
       }
     }
+    ArrayNode array = JSON.arrayNode();
     for (SentencePieceMerges.Merge merge :
         SentencePieceMerges.derive(pieces, scores(source, gemma))) {
       array.addArray().add(merge.left()).add(merge.right());

@@ -13,6 +13,9 @@ import java.util.function.IntPredicate;
 final class WindowedDecoder implements StreamingDecoder {
   private static final String REPLACEMENT = "\uFFFD";
 
+  /** Tokens of a context that can matter for how the next one reads. */
+  private static final int CONTEXT_TOKENS = 16;
+
   private final Function<int[], String> decode;
   private final IntPredicate undecided;
   private final List<Integer> ids = new ArrayList<>();
@@ -34,8 +37,8 @@ final class WindowedDecoder implements StreamingDecoder {
 
   /** Takes tokens as already given out; text continues behind them. */
   WindowedDecoder behind(int[] context) {
-    for (int id : context) {
-      ids.add(id);
+    for (int i = Math.max(0, context.length - CONTEXT_TOKENS); i < context.length; i++) {
+      ids.add(context[i]);
     }
     pendingStart = ids.size();
     return this;
