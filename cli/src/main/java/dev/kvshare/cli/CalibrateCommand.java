@@ -119,7 +119,7 @@ final class CalibrateCommand extends Verb {
     }
     CalibrationSampler sampler =
         new CalibrationSampler(options.samples.samples, options.samples.tokens);
-    Corpus corpus = options.samples.load(Datasets.DEFAULT_CALIBRATION);
+    Corpus corpus = options.samples.load(datasets(), Datasets.DEFAULT_CALIBRATION);
     TokenWindows samples = model.withEncoder(corpus, encoder -> sampler.sample(corpus, encoder));
     samples.notes().forEach(output()::note);
     output().note("text " + samples.summary());

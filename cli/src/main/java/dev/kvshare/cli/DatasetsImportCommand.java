@@ -2,7 +2,6 @@ package dev.kvshare.cli;
 
 import dev.kvshare.datasets.Dataset;
 import dev.kvshare.datasets.DatasetImport;
-import dev.kvshare.datasets.Datasets;
 import java.nio.file.Path;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Option;
@@ -50,8 +49,7 @@ final class DatasetsImportCommand extends Verb {
   @Override
   public Integer call() {
     Dataset dataset =
-        Datasets.ofUser(System.getenv())
-            .importText(new DatasetImport(name, file, field, description, licence, replace));
+        datasets().importText(new DatasetImport(name, file, field, description, licence, replace));
     Output output = output();
     output.results().println("imported " + dataset.name() + ", sha256 " + dataset.sha256());
     output.note("next: kvshare calibrate --dataset " + dataset.name());

@@ -1,7 +1,6 @@
 package dev.kvshare.cli;
 
 import dev.kvshare.datasets.Dataset;
-import dev.kvshare.datasets.Datasets;
 import java.util.ArrayList;
 import java.util.List;
 import picocli.CommandLine.Command;
@@ -16,9 +15,8 @@ final class DatasetsListCommand extends Verb {
   @Override
   public Integer call() {
     Output output = output();
-    Datasets datasets = Datasets.ofUser(System.getenv());
     TextTable table = new TextTable(List.of("name", "origin", "licence", "description"));
-    for (Dataset dataset : datasets.list()) {
+    for (Dataset dataset : datasets().list()) {
       List<String> row = new ArrayList<>();
       row.add(dataset.name());
       row.add(dataset.builtIn() ? "built in" : "imported");

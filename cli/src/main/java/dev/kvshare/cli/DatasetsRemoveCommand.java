@@ -1,6 +1,5 @@
 package dev.kvshare.cli;
 
-import dev.kvshare.datasets.Datasets;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Parameters;
 
@@ -17,7 +16,7 @@ final class DatasetsRemoveCommand extends Verb {
 
   @Override
   public Integer call() {
-    Datasets.ofUser(System.getenv()).remove(name);
+    datasets().remove(name);
     output().results().println("removed " + name);
     return ExitCodes.DONE;
   }

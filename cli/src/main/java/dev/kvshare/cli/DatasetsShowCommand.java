@@ -3,7 +3,6 @@ package dev.kvshare.cli;
 import dev.kvshare.datasets.Corpus;
 import dev.kvshare.datasets.CorpusSummary;
 import dev.kvshare.datasets.Dataset;
-import dev.kvshare.datasets.Datasets;
 import dev.kvshare.datasets.TextSource;
 import java.util.Arrays;
 import java.util.List;
@@ -26,7 +25,7 @@ final class DatasetsShowCommand extends Verb {
 
   @Override
   public Integer call() {
-    TextSource.Named source = Datasets.ofUser(System.getenv()).find(name);
+    TextSource.Named source = datasets().find(name);
     Dataset dataset = source.dataset();
     Corpus corpus = source.load();
     CorpusSummary summary = CorpusSummary.of(corpus);

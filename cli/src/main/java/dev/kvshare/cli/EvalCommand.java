@@ -2,7 +2,6 @@ package dev.kvshare.cli;
 
 import dev.kvshare.datasets.Corpus;
 import dev.kvshare.datasets.Datasets;
-import dev.kvshare.datasets.EvaluationWindows;
 import dev.kvshare.eval.EvaluatedPolicy;
 import dev.kvshare.eval.EvaluationReport;
 import dev.kvshare.eval.EvaluationRequest;
@@ -56,7 +55,7 @@ final class EvalCommand extends Verb {
         OpenModel model = OpenModel.open(options.model.path(), options.model.decoderOptions())) {
       report = evaluate(model, progress);
     }
-    report.warnings().forEach(output::warn);
+    warn(report, output);
     print(report, output);
     if (options.model.policies.isEmpty()) {
       output.note("");
@@ -86,7 +85,7 @@ final class EvalCommand extends Verb {
         options.model.policies.stream()
             .map(file -> EvaluatedPolicy.read(file, identity, options.model.force))
             .toList();
-    Corpus corpus = options.windows.load(Datasets.DEFAULT_EVALUATION);
+    Corpus corpus = options.windows.load(datasets(), Datasets.DEFAULT_EVALUATION);
     return model.withEncoder(
         corpus,
         encoder ->
@@ -95,11 +94,23 @@ final class EvalCommand extends Verb {
                     new EvaluationRequest(
                         corpus,
                         encoder,
-                        new EvaluationWindows(options.windows.window, options.windows.windows),
+                        options.windows.cut(),
                         policies,
                         options.speed.settings(),
-                        Datasets.ofUser(System.getenv())),
+                        datasets()),
                     (phase, done, total) -> progress.show(phase, done, total, "")));
+  }
+
+  /** A text shorter than the default number of windows is worth a note, not a warning. */
+  private void warn(EvaluationReport report, Output output) {
+    List<String> notes = options.windows.windows == null ? report.windows().notes() : List.of();
+    for (String warning : report.warnings()) {
+      if (notes.contains(warning)) {
+        output.note(warning);
+      } else {
+        output.warn(warning);
+      }
+    }
   }
 
   private void print(EvaluationReport report, Output output) {

@@ -1,5 +1,6 @@
 package dev.kvshare.cli;
 
+import dev.kvshare.datasets.EvaluationWindows;
 import dev.kvshare.eval.ReportFormat;
 import dev.kvshare.eval.SpeedSettings;
 import java.nio.file.Path;
@@ -39,6 +40,8 @@ final class EvalOptions {
   }
 
   static final class WindowOptions extends TextOptions {
+    private static final int DEFAULT_WINDOWS = 12;
+
     @Option(
         names = "--window",
         paramLabel = "TOKENS",
@@ -52,7 +55,11 @@ final class EvalOptions {
         converter = PositiveInteger.class,
         description =
             "The most windows, one after another from the start of the text. Default: 12.")
-    int windows = 12;
+    Integer windows;
+
+    EvaluationWindows cut() {
+      return new EvaluationWindows(window, windows == null ? DEFAULT_WINDOWS : windows);
+    }
   }
 
   static final class SpeedOptions {

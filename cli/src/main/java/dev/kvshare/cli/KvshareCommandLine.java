@@ -21,7 +21,7 @@ final class KvshareCommandLine {
     boolean color =
         terminal.outIsTerminal()
             && !Arrays.asList(args).contains("--no-color")
-            && System.getenv().getOrDefault("NO_COLOR", "").isEmpty();
+            && !terminal.forbidsColor();
     return create(terminal, interruption, color).execute(args);
   }
 

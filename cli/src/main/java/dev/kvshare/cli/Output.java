@@ -13,10 +13,7 @@ final class Output {
     this.terminal = terminal;
     this.quiet = quiet;
     this.verbose = verbose;
-    this.color =
-        terminal.outIsTerminal()
-            && !noColor
-            && System.getenv().getOrDefault("NO_COLOR", "").isEmpty();
+    this.color = terminal.outIsTerminal() && !noColor && !terminal.forbidsColor();
   }
 
   /** The stream of the results. */

@@ -5,18 +5,25 @@ import java.io.FileOutputStream;
 import java.io.OutputStreamWriter;
 import java.io.PrintWriter;
 import java.nio.charset.StandardCharsets;
+import java.util.Map;
 
 /**
- * The two output streams of a command and what is known about them.
+ * What surrounds a command: its two output streams, what is known about them, and the environment.
  *
  * @param out results
  * @param err progress, log lines, warnings and errors
  * @param outIsTerminal whether a person reads {@code out} as it is written
  * @param errIsTerminal whether a person reads {@code err} as it is written
  * @param columns characters a line
+ * @param environment the environment variables
  */
 record Terminal(
-    PrintWriter out, PrintWriter err, boolean outIsTerminal, boolean errIsTerminal, int columns) {
+    PrintWriter out,
+    PrintWriter err,
+    boolean outIsTerminal,
+    boolean errIsTerminal,
+    int columns,
+    Map<String, String> environment) {
   private static final int DEFAULT_COLUMNS = 80;
   private static final int MIN_COLUMNS = 40;
 
@@ -30,7 +37,8 @@ record Terminal(
         writer(FileDescriptor.err),
         Boolean.getBoolean("kvshare.terminal.out"),
         Boolean.getBoolean("kvshare.terminal.err"),
-        processColumns());
+        processColumns(),
+        System.getenv());
   }
 
   /** A terminal of width 0 does not know it. */
@@ -42,6 +50,11 @@ record Terminal(
   private static PrintWriter writer(FileDescriptor descriptor) {
     return new PrintWriter(
         new OutputStreamWriter(new FileOutputStream(descriptor), StandardCharsets.UTF_8), true);
+  }
+
+  /** Whether the environment forbids colors (https://no-color.org). */
+  boolean forbidsColor() {
+    return !environment.getOrDefault("NO_COLOR", "").isEmpty();
   }
 
   /** Whether the reader of the results has gone away, as in {@code kvshare apply | head -n 1}. */

@@ -41,10 +41,10 @@ class TextOptions {
   /**
    * Reads the text.
    *
+   * @param datasets the named texts
    * @param defaultDataset the data set to use when none was asked for
    */
-  final Corpus load(String defaultDataset) {
-    Datasets datasets = Datasets.ofUser(System.getenv());
+  final Corpus load(Datasets datasets, String defaultDataset) {
     if (text != null) {
       return datasets.resolve(text, field, System.in).load();
     }

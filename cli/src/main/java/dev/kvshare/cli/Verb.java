@@ -1,5 +1,6 @@
 package dev.kvshare.cli;
 
+import dev.kvshare.datasets.Datasets;
 import java.util.List;
 import java.util.concurrent.Callable;
 import picocli.CommandLine.Mixin;
@@ -22,6 +23,11 @@ abstract class Verb implements Callable<Integer> {
         common.quiet() || root.common().quiet(),
         common.verbose() || root.common().verbose(),
         common.noColor() || root.common().noColor());
+  }
+
+  /** The named texts of this user. */
+  final Datasets datasets() {
+    return Datasets.ofUser(root().terminal().environment());
   }
 
   final Interruption interruption() {

@@ -8,6 +8,7 @@ import java.io.PrintWriter;
 import java.io.StringWriter;
 import java.nio.file.Path;
 import java.util.Arrays;
+import java.util.Map;
 
 /**
  * One run of the command line inside the test, with what it wrote.
@@ -28,9 +29,15 @@ record CommandRun(int exitCode, String out, String err) {
 
   /** Runs a command; arguments may be of any type. */
   static CommandRun of(Object... arguments) {
+    return inEnvironment(Map.of(), arguments);
+  }
+
+  /** Runs a command with these environment variables. */
+  static CommandRun inEnvironment(Map<String, String> environment, Object... arguments) {
     StringWriter out = new StringWriter();
     StringWriter err = new StringWriter();
-    Terminal terminal = new Terminal(new PrintWriter(out), new PrintWriter(err), false, false, 80);
+    Terminal terminal =
+        new Terminal(new PrintWriter(out), new PrintWriter(err), false, false, 80, environment);
     String[] words = Arrays.stream(arguments).map(String::valueOf).toArray(String[]::new);
     int exitCode = KvshareCommandLine.run(words, terminal, Interruption.none());
     return new CommandRun(exitCode, out.toString(), err.toString());
