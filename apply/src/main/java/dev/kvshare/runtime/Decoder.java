@@ -5,7 +5,6 @@ import ai.djl.ndarray.NDManager;
 import ai.djl.ndarray.types.Shape;
 import ai.djl.pytorch.engine.PtNDArray;
 import ai.djl.pytorch.engine.PtNDManager;
-import ai.djl.pytorch.jni.IValue;
 import dev.kvshare.model.Checkpoint;
 import dev.kvshare.model.family.ModelFamilies;
 import dev.kvshare.model.family.ModelSpec;
@@ -20,12 +19,16 @@ import dev.kvshare.policy.SharingMap;
  * sub-manager of {@link #newManager()} that it closes.
  */
 public final class Decoder implements AutoCloseable {
+  private static final int RESTART_CHUNK = 512;
+
   private final ModelSpec spec;
   private final DecoderOptions options;
   private final PtNDManager manager;
   private final ScriptModule script;
   private final ScriptArguments arguments;
   private final RotaryTables rotary;
+  private final ScriptCalls calls;
+  private final boolean longRope;
   private long layerPositions;
 
   private Decoder(ModelSpec spec, Checkpoint checkpoint, DecoderOptions options) {
@@ -37,6 +40,8 @@ public final class Decoder implements AutoCloseable {
     WeightLoader loader = new WeightLoader(checkpoint, script, manager, options.computeType());
     this.arguments = new ScriptArguments(spec, loader, manager);
     this.rotary = new RotaryTables(script, manager, options.computeType(), arguments.rotaryKinds());
+    this.calls = new ScriptCalls(script, arguments, rotary);
+    this.longRope = rotary.hasLongRope();
   }
 
   /**
@@ -88,7 +93,7 @@ public final class Decoder implements AutoCloseable {
    */
   public NDArray embed(NDArray ids, KvCache cache) {
     checkPositions(cache.length() + (int) ids.getShape().get(1));
-    return embed((PtNDArray) ids, cache, cache.length());
+    return calls.embed((PtNDArray) ids, cache, cache.length());
   }
 
   /**
@@ -117,7 +122,7 @@ public final class Decoder implements AutoCloseable {
    * @return float32 [B, T, E]
    */
   public NDArray finalNorm(NDArray hidden) {
-    return onHidden("final_norm", hidden);
+    return calls.onHidden("final_norm", (PtNDArray) hidden);
   }
 
   /**
@@ -127,7 +132,7 @@ public final class Decoder implements AutoCloseable {
    * @return logits float32 [B, T, V]
    */
   public NDArray head(NDArray hidden) {
-    return onHidden("head", hidden);
+    return calls.onHidden("head", (PtNDArray) hidden);
   }
 
   /**
@@ -137,7 +142,7 @@ public final class Decoder implements AutoCloseable {
    * @return logits float32 [B, T, V] of every new position
    */
   public NDArray forward(NDArray ids, KvCache cache) {
-    return whole("forward", (PtNDArray) ids, cache, (int) ids.getShape().get(1));
+    return whole("forward", ids, cache, (int) ids.getShape().get(1));
   }
 
   /**
@@ -147,7 +152,10 @@ public final class Decoder implements AutoCloseable {
    * @return logits float32 [B, V]
    */
   public NDArray decode(NDArray ids, KvCache cache) {
-    return whole("decode", (PtNDArray) ids, cache, 1);
+    if (longRope && rotary.switches(cache.length(), cache.length() + 1)) {
+      return restart(ids, cache);
+    }
+    return whole("decode", ids, cache, 1);
   }
 
   /**
@@ -169,6 +177,9 @@ public final class Decoder implements AutoCloseable {
     int longest = prompts.longest();
     int highest = cache.map().highestOwner();
     cache.setFirst(prompts.firstPositions());
+    if (longRope) {
+      cache.history().set(prompts);
+    }
     try (PtNDManager scratch = (PtNDManager) manager.newSubManager()) {
       PtNDArray last = null;
       for (int start = 0; start < longest; start += chunkTokens) {
@@ -177,13 +188,13 @@ public final class Decoder implements AutoCloseable {
         PtNDArray ids =
             (PtNDArray)
                 scratch.create(prompts.column(start, end), new Shape(prompts.size(), end - start));
-        PtNDArray hidden = embed(ids, cache, start);
+        PtNDArray hidden = calls.embed(ids, cache, start);
         PtNDArray lower = layers(hidden, cache, start, 0, highest);
         hidden.close();
         if (last != null) {
           last.close();
         }
-        last = fill(lower, cache, start, highest);
+        last = calls.fill(lower, cache, start, highest);
         lower.close();
         cache.advance(end - start);
       }
@@ -217,114 +228,35 @@ public final class Decoder implements AutoCloseable {
     }
   }
 
-  private PtNDArray whole(String method, PtNDArray ids, KvCache cache, int tokens) {
+  private NDArray whole(String method, NDArray ids, KvCache cache, int tokens) {
     if (cache.fromLayer() > 0) {
       throw new IllegalArgumentException(
           "a cache forked at layer %d runs no layer below it.".formatted(cache.fromLayer()));
     }
     int start = cache.length();
-    prepare(cache, start, start + tokens, start + tokens);
-    PtNDArray logits;
-    try (IValue input = IValue.from(ids);
-        IValue position = IValue.from((long) start)) {
-      logits =
-          script.run(
-              ids.getManager(),
-              method,
-              input,
-              position,
-              cache.firstArgument(),
-              arguments.model(),
-              arguments.modelInts(),
-              arguments.modelFloats(),
-              arguments.weights(),
-              arguments.ints(),
-              arguments.floats(),
-              arguments.kinds(),
-              cache.keyArguments(),
-              cache.valueArguments(),
-              cache.ownsArgument(),
-              rotary.cosines(),
-              rotary.sines());
+    if (longRope) {
+      cache.history().append(ids, start);
     }
+    prepare(cache, start, start + tokens, start + tokens);
+    PtNDArray logits = calls.whole(method, (PtNDArray) ids, cache, start);
     cache.advance(tokens);
     layerPositions += (long) tokens * spec.layers();
     return logits;
   }
 
-  private PtNDArray embed(PtNDArray ids, KvCache cache, int start) {
-    try (IValue input = IValue.from(ids);
-        IValue position = IValue.from((long) start)) {
-      return script.run(
-          ids.getManager(),
-          "embed",
-          input,
-          position,
-          cache.firstArgument(),
-          arguments.model(),
-          arguments.modelInts(),
-          arguments.modelFloats());
-    }
+  /**
+   * The keys of another regime of the rotary embedding are of no use: computes all of them anew.
+   */
+  private NDArray restart(NDArray ids, KvCache cache) {
+    cache.history().append(ids, cache.length());
+    cache.truncate(0);
+    NDArray logits = prefill(cache.history().prompts(), cache, RESTART_CHUNK);
+    logits.attach(ids.getManager());
+    return logits;
   }
 
   private PtNDArray layers(PtNDArray hidden, KvCache cache, int start, int from, int to) {
     layerPositions += hidden.getShape().get(1) * (to - from);
-    try (IValue input = IValue.from(hidden);
-        IValue low = IValue.from((long) from);
-        IValue high = IValue.from((long) to);
-        IValue position = IValue.from((long) start)) {
-      return script.run(
-          hidden.getManager(),
-          "layers",
-          input,
-          low,
-          high,
-          position,
-          cache.firstArgument(),
-          arguments.weights(),
-          arguments.ints(),
-          arguments.floats(),
-          arguments.kinds(),
-          cache.keyArguments(),
-          cache.valueArguments(),
-          cache.ownsArgument(),
-          rotary.cosines(),
-          rotary.sines());
-    }
-  }
-
-  /** Writes the keys and values of one layer and gives the last position of {@code hidden}. */
-  private PtNDArray fill(PtNDArray hidden, KvCache cache, int start, int layer) {
-    try (IValue input = IValue.from(hidden);
-        IValue number = IValue.from((long) layer);
-        IValue position = IValue.from((long) start)) {
-      return script.run(
-          hidden.getManager(),
-          "fill",
-          input,
-          number,
-          position,
-          cache.firstArgument(),
-          arguments.weights(),
-          arguments.ints(),
-          arguments.floats(),
-          cache.keyArguments(),
-          cache.valueArguments(),
-          rotary.cosines(),
-          rotary.sines());
-    }
-  }
-
-  private PtNDArray onHidden(String method, NDArray hidden) {
-    PtNDArray tensor = (PtNDArray) hidden;
-    try (IValue input = IValue.from(tensor)) {
-      return script.run(
-          tensor.getManager(),
-          method,
-          input,
-          arguments.model(),
-          arguments.modelInts(),
-          arguments.modelFloats());
-    }
+    return calls.layers(hidden, cache, start, from, to);
   }
 }

@@ -27,6 +27,7 @@ public final class KvCache implements AutoCloseable {
   private final PtNDArray[] keys;
   private final PtNDArray[] values;
   private final IValue owns;
+  private final TokenHistory history;
   private IValue keyArguments;
   private IValue valueArguments;
   private PtNDArray first;
@@ -72,6 +73,7 @@ public final class KvCache implements AutoCloseable {
       flags[layer] = 1;
     }
     this.owns = IValue.listFrom(flags);
+    this.history = new TokenHistory(batch);
   }
 
   /** Which layer reads whose keys and values. */
@@ -204,6 +206,11 @@ public final class KvCache implements AutoCloseable {
     }
     first = (PtNDArray) manager.create(positions, new Shape(positions.length));
     firstArgument = IValue.from(first);
+  }
+
+  /** The tokens behind the positions, for models that need them. */
+  TokenHistory history() {
+    return history;
   }
 
   /** Whether rows begin at different positions. */

@@ -55,6 +55,24 @@ final class RotaryTables implements AutoCloseable {
     }
   }
 
+  /** Whether some kind has frequencies of its own beyond the trained positions. */
+  boolean hasLongRope() {
+    return kinds.stream().anyMatch(kind -> kind.scaling() instanceof RotarySpec.LongRope);
+  }
+
+  /**
+   * Whether keys of a sequence of {@code before} tokens are of no use when it has {@code after}.
+   */
+  boolean switches(int before, int after) {
+    return before > 0
+        && kinds.stream()
+            .filter(kind -> kind.scaling() instanceof RotarySpec.LongRope)
+            .anyMatch(
+                kind ->
+                    RotaryFrequencies.regime(kind, before)
+                        != RotaryFrequencies.regime(kind, after));
+  }
+
   /** For each kind [positions, R]. */
   IValue cosines() {
     return cosines;

@@ -29,7 +29,16 @@ public final class Goldens {
 
   /** Directories of the checkpoints written by transformers, one a kind of model. */
   public static List<Path> architectures() {
-    try (Stream<Path> entries = Files.list(ROOT.resolve("architectures"))) {
+    return directories("architectures");
+  }
+
+  /** The same with other settings, written by {@code src/test/python/write_variants.py}. */
+  public static List<Path> variants() {
+    return directories("variants");
+  }
+
+  private static List<Path> directories(String folder) {
+    try (Stream<Path> entries = Files.list(ROOT.resolve(folder))) {
       return entries.filter(Files::isDirectory).sorted().toList();
     } catch (IOException e) {
       throw new UncheckedIOException(e);
