@@ -170,8 +170,13 @@ public final class Calibrator {
     if (!captured.equals(model)) {
       throw new CalibrationException(
           "The statistics are of another model: %s, but this one is %s. Capture them again from this model."
-              .formatted(captured, model));
+              .formatted(describe(captured), describe(model)));
     }
+  }
+
+  private static String describe(ModelIdentity identity) {
+    return "%s with %d layers, fingerprint %s"
+        .formatted(identity.modelType(), identity.layers(), identity.fingerprint());
   }
 
   private void requireTokens(List<int[]> samples) {
