@@ -33,7 +33,7 @@ final class Gemma2Family implements ModelFamily {
     FeedForwardSpec feedForward =
         FeedForwardSpec.gated(
             inner, Activations.read(config, "hidden_activation", Activation.GELU_TANH));
-    ConfigKeys.ignore(config, "hidden_act");
+    ConfigKeys.ignore(config, "hidden_act", "sliding_window_size");
     SpecBuilder spec =
         new SpecBuilder(config, sizes)
             .embeddingScale(Math.sqrt(sizes.hidden()))

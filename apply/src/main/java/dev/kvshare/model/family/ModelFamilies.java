@@ -48,11 +48,15 @@ public final class ModelFamilies {
    *     another shape
    */
   public static ModelSpec spec(Checkpoint checkpoint) {
-    ModelConfig config = checkpoint.config();
-    ModelFamily family = of(config);
-    ModelSpec spec = family.spec(config, checkpoint.tensors().keySet());
-    ConfigKeys.refuseUnknown(config);
+    ModelSpec spec = spec(checkpoint.config(), checkpoint.tensors().keySet());
     WeightCheck.check(spec, checkpoint);
+    return spec;
+  }
+
+  /** Describes what a configuration asks for; every key must be understood. */
+  static ModelSpec spec(ModelConfig config, Set<String> tensors) {
+    ModelSpec spec = of(config).spec(config, tensors);
+    ConfigKeys.refuseUnknown(config);
     return spec;
   }
 

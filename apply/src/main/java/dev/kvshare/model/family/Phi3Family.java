@@ -18,6 +18,8 @@ final class Phi3Family implements ModelFamily {
   public ModelSpec spec(ModelConfig config, Set<String> tensors) {
     Dimensions sizes = Dimensions.read(config);
     int inner = config.positive("intermediate_size");
+    ConfigKeys.expectOne(config, "full_attn_mod");
+    ConfigKeys.expectOne(config, "interpolate_factor");
     NormSpec norm = NormSpec.rms(config, 1e-5);
     RotarySpec rotary =
         new RotaryConfig(config, sizes, 10_000)

@@ -29,6 +29,7 @@ final class SmolLm3Family implements ModelFamily {
             config, sizes, Windows.size(config, 0, false), layer -> rotated.get(layer) == 0);
     FeedForwardSpec feedForward =
         FeedForwardSpec.gated(inner, Activations.read(config, "hidden_act", Activation.SILU));
+    ConfigKeys.ignore(config, "max_window_layers");
     SpecBuilder spec =
         new SpecBuilder(config, sizes)
             .finalNorm(norm)

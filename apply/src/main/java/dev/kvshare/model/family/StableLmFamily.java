@@ -23,6 +23,7 @@ final class StableLmFamily implements ModelFamily {
     boolean biased = config.bool("use_qkv_bias", false);
     boolean parallel = config.bool("use_parallel_residual", false);
     boolean normed = config.bool("qk_layernorm", false);
+    ConfigKeys.expectOne(config, "rotary_scaling_factor");
     NormSpec norm = NormSpec.layer(config, "layer_norm_eps", 1e-5);
     RotarySpec rotary = new RotaryConfig(config, sizes, 10_000).withPartialFactor(0.25).read();
     AttentionSpec attention =

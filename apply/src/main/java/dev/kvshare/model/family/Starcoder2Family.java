@@ -20,6 +20,13 @@ final class Starcoder2Family implements ModelFamily {
     boolean biased = config.bool("use_bias", true);
     ConfigKeys.expect(config, "mlp_type", "default");
     ConfigKeys.expect(config, "norm_type", "layer_norm");
+    ConfigKeys.ignore(
+        config,
+        "activation_function",
+        "attention_softmax_in_fp32",
+        "layer_norm_epsilon",
+        "scale_attention_softmax_in_fp32",
+        "scale_attn_weights");
     NormSpec norm = NormSpec.layer(config, "norm_epsilon", 1e-5);
     AttentionSpec attention =
         AttentionSpec.usual(sizes, new RotaryConfig(config, sizes, 10_000).read())
