@@ -14,14 +14,15 @@ public final class FiniteCheck {
   private FiniteCheck() {}
 
   /**
-   * Checks a tensor that was read or mapped.
+   * Checks a tensor, or some rows of one, that was read or mapped.
    *
+   * @param firstElement index of the first of {@code values} in the row-major tensor
    * @param values elements of {@code type} from position to limit, little-endian; left as it is
    * @param type F32, F16 or BF16
    * @throws CorruptCheckpointException naming tensor and first index of NaN or infinity
    */
   public static void require(
-      Checkpoint checkpoint, String tensor, DataType type, ByteBuffer values) {
+      Checkpoint checkpoint, String tensor, DataType type, long firstElement, ByteBuffer values) {
     ByteBuffer bytes = values.slice().order(ByteOrder.LITTLE_ENDIAN);
     int elements = bytes.remaining() / type.blockBytes();
     int chunks = (elements + CHUNK_ELEMENTS - 1) / CHUNK_ELEMENTS;
@@ -38,7 +39,7 @@ public final class FiniteCheck {
             .filter(index -> index >= 0)
             .min();
     if (first.isPresent()) {
-      throw notFinite(checkpoint, tensor, type, first.getAsInt());
+      throw notFinite(checkpoint, tensor, type, firstElement + first.getAsInt());
     }
   }
 
@@ -61,7 +62,7 @@ public final class FiniteCheck {
   }
 
   private static CorruptCheckpointException notFinite(
-      Checkpoint checkpoint, String tensor, DataType type, int element) {
+      Checkpoint checkpoint, String tensor, DataType type, long element) {
     TensorInfo info = checkpoint.info(tensor);
     boolean narrowed = type == DataType.F16 && info.dataType() != DataType.F16;
     return new CorruptCheckpointException(

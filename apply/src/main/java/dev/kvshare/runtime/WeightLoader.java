@@ -7,6 +7,7 @@ import ai.djl.pytorch.engine.PtNDArray;
 import ai.djl.pytorch.engine.PtNDManager;
 import ai.djl.pytorch.jni.JniUtils;
 import dev.kvshare.model.Checkpoint;
+import dev.kvshare.model.FiniteCheck;
 import dev.kvshare.model.family.WeightSpec;
 import java.nio.ByteBuffer;
 import java.util.List;
@@ -56,6 +57,7 @@ final class WeightLoader {
             ? null
             : checkpoint.mapped(part.tensor(), type.checkpointType());
     if (mapped != null && mapped.alignmentOffset(0, ALIGNMENT) == 0) {
+      FiniteCheck.require(checkpoint, part.tensor(), type.checkpointType(), 0, mapped);
       return JniUtils.createNdFromByteBuffer(
           manager, mapped, shape, type.engineType(), SparseFormat.DENSE, Device.cpu());
     }
@@ -103,6 +105,12 @@ final class WeightLoader {
         try (PtNDArray slice = rows(byRow, row, count)) {
           ByteBuffer memory = slice.toByteBuffer(true);
           checkpoint.readRows(part.tensor(), type.checkpointType(), row, count, memory);
+          FiniteCheck.require(
+              checkpoint,
+              part.tensor(),
+              type.checkpointType(),
+              row * (target.size() / rows),
+              memory.rewind());
         }
       }
     }

@@ -47,7 +47,7 @@ class FiniteCheckTest {
   @ParameterizedTest
   @EnumSource(names = {"F32", "BF16"})
   void finiteWeightsPass(DataType type) {
-    assertDoesNotThrow(() -> FiniteCheck.require(checkpoint, "w", type, read(type)));
+    assertDoesNotThrow(() -> FiniteCheck.require(checkpoint, "w", type, 0, read(type)));
   }
 
   @ParameterizedTest
@@ -76,7 +76,7 @@ class FiniteCheckTest {
   private String refusedValues(DataType type, ByteBuffer values) {
     return assertThrows(
             CorruptCheckpointException.class,
-            () -> FiniteCheck.require(checkpoint, "w", type, values))
+            () -> FiniteCheck.require(checkpoint, "w", type, 0, values))
         .getMessage();
   }
 
