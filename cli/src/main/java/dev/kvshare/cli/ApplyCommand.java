@@ -54,7 +54,10 @@ final class ApplyCommand extends Verb {
     }
     PolicyModelOptions modelOptions =
         new PolicyModelOptions(
-            options.model.path(), policy, options.model.decoderOptions(), options.model.force);
+            locate(options.model.model),
+            policy,
+            options.model.decoderOptions(),
+            options.model.force);
     interruption().advise("the text above is not complete.");
     try (PolicyModel model = PolicyModel.load(modelOptions)) {
       List<String> titles = prompts.stream().map(ApplyCommand::title).toList();

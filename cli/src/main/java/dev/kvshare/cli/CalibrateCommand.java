@@ -43,8 +43,8 @@ import picocli.CommandLine.Mixin;
       "  kvshare calibrate",
       "  kvshare calibrate --model models/SmolLM2 --share-layers 8 --out smol8.json",
       "  kvshare calibrate --model model.gguf --kv-budget 0.7 --text notes.txt",
-      "  kvshare calibrate --save-stats stats.bin --share-layers 4 --out four.json",
-      "  kvshare calibrate --stats stats.bin --share-layers 8 --out eight.json",
+      "  kvshare calibrate --save-stats --share-layers 4 --out four.json",
+      "  kvshare calibrate --stats four.stats.safetensors --share-layers 6 --out six.json",
       "  zcat corpus.jsonl.gz | kvshare calibrate --text - --field text",
       "",
       "Exit codes: 0 the policy has the wanted size; 3 the size was not reached above the",
@@ -59,12 +59,13 @@ final class CalibrateCommand extends Verb {
     checkCombinations();
     Output output = output();
     try {
-      CalibrationFiles files = CalibrationFiles.plan(options.files, options.search.saveStats);
+      CalibrationFiles files = CalibrationFiles.plan(options.files, options.search);
       CalibrationSettings settings = settings(files);
       interruption().advise(adviceToResume());
       CalibrationResult result;
       try (ProgressLine progress = new ProgressLine(output);
-          OpenModel model = OpenModel.open(options.model.path(), options.model.decoderOptions())) {
+          OpenModel model =
+              OpenModel.open(locate(options.model.model), options.model.decoderOptions())) {
         result = calibrate(model, settings, new CalibrationProgress(output, progress));
       }
       write(result, files);

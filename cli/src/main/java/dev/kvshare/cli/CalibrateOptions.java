@@ -64,6 +64,8 @@ final class CalibrateOptions {
   }
 
   static final class SearchOptions {
+    private static final String BESIDE_POLICY = "";
+
     @Option(
         names = {"-s", "--strategy"},
         paramLabel = "NAME",
@@ -91,9 +93,11 @@ final class CalibrateOptions {
     @Option(
         names = "--save-stats",
         paramLabel = "FILE",
+        arity = "0..1",
+        fallbackValue = BESIDE_POLICY,
         description =
-            "Keep the averaged keys and values in FILE, so that --stats solves another budget,"
-                + " threshold or strategy without reading the text again.")
+            "Keep what was read from the text, so that --stats solves another budget, threshold or"
+                + " strategy without reading it again. Default for FILE: beside the policy.")
     Path saveStats;
 
     @Option(
@@ -106,6 +110,11 @@ final class CalibrateOptions {
         names = "--resume",
         description = "Continue a search that was interrupted, with the same options.")
     boolean resume;
+
+    /** Whether the statistics are wanted at their default place. */
+    boolean savesStatsBesidePolicy() {
+      return saveStats != null && saveStats.toString().equals(BESIDE_POLICY);
+    }
   }
 
   static final class OutputOptions {

@@ -23,11 +23,16 @@ record CalibrationFiles(Path policy, Path report, Path statistics) {
   private static final int REPORT_HEAD_BYTES = 4096;
 
   /** Chooses the files and checks, before anything is computed, that they may be written. */
-  static CalibrationFiles plan(CalibrateOptions.OutputOptions options, Path statistics) {
+  static CalibrationFiles plan(
+      CalibrateOptions.OutputOptions options, CalibrateOptions.SearchOptions search) {
     Path policy = options.out == null ? DEFAULT_POLICY : options.out;
     Path report = null;
     if (!options.noReport) {
       report = options.report == null ? reportBeside(policy) : options.report;
+    }
+    Path statistics = search.saveStats;
+    if (search.savesStatsBesidePolicy()) {
+      statistics = policy.resolveSibling(stem(policy) + ".stats.safetensors");
     }
     if (!options.force) {
       if (options.out != null || !isPolicy(policy)) {
@@ -51,9 +56,12 @@ record CalibrationFiles(Path policy, Path report, Path statistics) {
     if (policy.getFileName().equals(DEFAULT_POLICY)) {
       return policy.resolveSibling("report.html");
     }
+    return policy.resolveSibling(stem(policy) + ".report.html");
+  }
+
+  private static String stem(Path policy) {
     String name = policy.getFileName().toString();
-    String stem = name.endsWith(JSON) ? name.substring(0, name.length() - JSON.length()) : name;
-    return policy.resolveSibling(stem + ".report.html");
+    return name.endsWith(JSON) ? name.substring(0, name.length() - JSON.length()) : name;
   }
 
   private static boolean isPolicy(Path file) {

@@ -48,7 +48,7 @@ final class CalibrationSummary {
                     "It was a fine morning")));
     output.note("  " + Invocation.of("eval", model, List.of("--policy", policy)));
     if (files.report() != null) {
-      output.note("  open " + Invocation.quote(files.report()) + " in a browser");
+      output.note("  open " + Invocation.quote(files.report().toString()) + " in a browser");
     }
   }
 

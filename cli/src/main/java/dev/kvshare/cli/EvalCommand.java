@@ -52,7 +52,8 @@ final class EvalCommand extends Verb {
     Output output = output();
     EvaluationReport report;
     try (ProgressLine progress = new ProgressLine(output);
-        OpenModel model = OpenModel.open(options.model.path(), options.model.decoderOptions())) {
+        OpenModel model =
+            OpenModel.open(locate(options.model.model), options.model.decoderOptions())) {
       report = evaluate(model, progress);
     }
     warn(report, output);

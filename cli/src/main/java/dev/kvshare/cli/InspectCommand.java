@@ -57,7 +57,7 @@ final class InspectCommand extends Verb {
       throw usageError("--tolerance must be a number of at least 0");
     }
     Output output = output();
-    Path target = options.target == null ? Installation.builtInModel() : options.target;
+    Path target = locate(options.target);
     if (options.check.file != null) {
       return check(target, output);
     }

@@ -16,8 +16,9 @@ final class InspectOptions {
       arity = "0..1",
       paramLabel = "TARGET",
       description =
-          "A model directory, a .gguf file or a policy file. Default: the built-in model.")
-  Path target;
+          "A model directory, a .gguf file, a hub id org/name[@revision] or a policy file. Default:"
+              + " the built-in model.")
+  String target;
 
   @ArgGroup(validate = false, order = 1, heading = "%nOptions%n")
   GeneralOptions general = new GeneralOptions();

@@ -1,6 +1,5 @@
 package dev.kvshare.cli;
 
-import java.nio.file.Path;
 import java.util.List;
 import java.util.regex.Pattern;
 import java.util.stream.Collectors;
@@ -26,11 +25,7 @@ final class Invocation {
         + words.stream().map(word -> " " + quote(word)).collect(Collectors.joining());
   }
 
-  static String quote(Path path) {
-    return quote(path.toString());
-  }
-
-  private static String quote(String word) {
+  static String quote(String word) {
     return PLAIN.matcher(word).matches() ? word : "'" + word.replace("'", "'\\''") + "'";
   }
 }

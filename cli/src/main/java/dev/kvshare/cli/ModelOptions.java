@@ -2,7 +2,6 @@ package dev.kvshare.cli;
 
 import dev.kvshare.runtime.ComputeType;
 import dev.kvshare.runtime.DecoderOptions;
-import java.nio.file.Path;
 import picocli.CommandLine.Option;
 
 /** Which model, and where it runs. */
@@ -10,11 +9,12 @@ class ModelOptions {
 
   @Option(
       names = {"-m", "--model"},
-      paramLabel = "PATH",
+      paramLabel = "MODEL",
       description =
-          "A Hugging Face directory (config.json, *.safetensors, tokenizer.json) or a .gguf file."
+          "A Hugging Face directory (config.json, *.safetensors, tokenizer.json), a .gguf file, or a"
+              + " hub id org/name[@revision], whose files are fetched into the Hugging Face cache."
               + " Default: the built-in model.")
-  Path model;
+  String model;
 
   @Option(
       names = "--device",
@@ -36,11 +36,6 @@ class ModelOptions {
       converter = PositiveInteger.class,
       description = "Threads for the computation. Default: one a core.")
   Integer threads;
-
-  /** The model's directory or file. */
-  final Path path() {
-    return model == null ? Installation.builtInModel() : model;
-  }
 
   final DecoderOptions decoderOptions() {
     return new DecoderOptions(device, dtype, threads == null ? 0 : threads);

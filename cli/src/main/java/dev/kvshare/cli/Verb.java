@@ -1,6 +1,9 @@
 package dev.kvshare.cli;
 
 import dev.kvshare.datasets.Datasets;
+import dev.kvshare.model.hub.HubSettings;
+import dev.kvshare.model.hub.ModelLocator;
+import java.nio.file.Path;
 import java.util.List;
 import java.util.concurrent.Callable;
 import picocli.CommandLine.Mixin;
@@ -28,6 +31,23 @@ abstract class Verb implements Callable<Integer> {
   /** The named texts of this user. */
   final Datasets datasets() {
     return Datasets.ofUser(root().terminal().environment());
+  }
+
+  /**
+   * The directory or file of a model.
+   *
+   * @param model a path or a hub id, which is fetched if it is not in the cache; null for the
+   *     built-in model
+   */
+  final Path locate(String model) {
+    if (model == null) {
+      return Installation.builtInModel();
+    }
+    HubSettings settings =
+        HubSettings.of(root().terminal().environment(), Path.of(System.getProperty("user.home")));
+    try (DownloadProgress progress = new DownloadProgress(output())) {
+      return ModelLocator.locate(model, settings, progress);
+    }
   }
 
   final Interruption interruption() {
