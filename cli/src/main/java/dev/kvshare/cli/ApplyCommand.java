@@ -59,7 +59,9 @@ final class ApplyCommand extends Verb {
             options.model.decoderOptions(),
             options.model.force);
     interruption().advise("the text above is not complete.");
-    try (PolicyModel model = PolicyModel.load(modelOptions)) {
+    try (PolicyModel model =
+        ProgressLine.whileLoading(
+            modelOptions.model(), output, () -> PolicyModel.load(modelOptions))) {
       List<String> titles = prompts.stream().map(ApplyCommand::title).toList();
       if (titles.size() == 1 && !options.prompts.chat) {
         output.echo(titles.get(0));

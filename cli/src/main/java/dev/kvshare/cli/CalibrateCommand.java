@@ -65,7 +65,7 @@ final class CalibrateCommand extends Verb {
       CalibrationResult result;
       try (ProgressLine progress = new ProgressLine(output);
           OpenModel model =
-              OpenModel.open(locate(options.model.model), options.model.decoderOptions())) {
+              OpenModel.open(locate(options.model.model), options.model.decoderOptions(), output)) {
         result = calibrate(model, settings, new CalibrationProgress(output, progress));
       }
       write(result, files);

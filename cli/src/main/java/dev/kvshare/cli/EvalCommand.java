@@ -53,7 +53,7 @@ final class EvalCommand extends Verb {
     EvaluationReport report;
     try (ProgressLine progress = new ProgressLine(output);
         OpenModel model =
-            OpenModel.open(locate(options.model.model), options.model.decoderOptions())) {
+            OpenModel.open(locate(options.model.model), options.model.decoderOptions(), output)) {
       report = evaluate(model, progress);
     }
     warn(report, output);

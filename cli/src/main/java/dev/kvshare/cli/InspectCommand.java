@@ -81,7 +81,7 @@ final class InspectCommand extends Verb {
   private int check(Path target, Output output) {
     CheckOptions given = options.check;
     DecoderOptions decoderOptions = new DecoderOptions("cpu", options.general.dtype, 0);
-    try (OpenModel model = OpenModel.open(target, decoderOptions)) {
+    try (OpenModel model = OpenModel.open(target, decoderOptions, output)) {
       CheckRequest request =
           new CheckRequest(
               given.file,

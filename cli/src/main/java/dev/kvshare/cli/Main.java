@@ -7,10 +7,16 @@ public final class Main {
 
   /** Runs one command and ends the process with its exit code. */
   public static void main(String[] args) {
-    Terminal terminal = Terminal.ofProcess();
+    ResultStream results = new ResultStream();
+    Terminal terminal = Terminal.ofProcess(results);
     Interruption interruption = Interruption.watch(terminal);
     int exitCode = KvshareCommandLine.run(args, terminal, interruption);
     terminal.out().flush();
+    if (results.lost() != null) {
+      exitCode =
+          new ErrorReport(terminal.err(), false)
+              .print(new LostResultsException(results.lost().getMessage()));
+    }
     terminal.err().flush();
     interruption.commandEnded();
     System.exit(exitCode);

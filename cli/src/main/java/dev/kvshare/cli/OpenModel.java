@@ -24,7 +24,11 @@ final class OpenModel implements AutoCloseable {
     this.decoder = decoder;
   }
 
-  static OpenModel open(Path model, DecoderOptions options) {
+  static OpenModel open(Path model, DecoderOptions options, Output output) {
+    return ProgressLine.whileLoading(model, output, () -> open(model, options));
+  }
+
+  private static OpenModel open(Path model, DecoderOptions options) {
     Checkpoint checkpoint = Checkpoints.open(model);
     try {
       return new OpenModel(checkpoint, Decoder.load(checkpoint, options));

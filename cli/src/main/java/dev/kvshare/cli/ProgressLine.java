@@ -1,9 +1,11 @@
 package dev.kvshare.cli;
 
 import java.io.PrintWriter;
+import java.nio.file.Path;
 import java.text.DecimalFormat;
 import java.text.DecimalFormatSymbols;
 import java.util.Locale;
+import java.util.function.Supplier;
 import me.tongfei.progressbar.DelegatingProgressBarConsumer;
 import me.tongfei.progressbar.ProgressBar;
 import me.tongfei.progressbar.ProgressBarBuilder;
@@ -42,6 +44,20 @@ final class ProgressLine implements AutoCloseable {
     bar.stepTo(done);
   }
 
+  /** Says that a model is loading for as long as it is. */
+  static <T> T whileLoading(Path model, Output output, Supplier<T> load) {
+    if (!output.showsProgress()) {
+      return load.get();
+    }
+    output.progress().print("loading " + model.toAbsolutePath().normalize().getFileName());
+    output.progress().flush();
+    try {
+      return load.get();
+    } finally {
+      clear(output);
+    }
+  }
+
   private ProgressBar begin(String name, long total) {
     PrintWriter err = output.progress();
     int columns = output.columns() - 1;
@@ -68,8 +84,12 @@ final class ProgressLine implements AutoCloseable {
       bar.close();
       bar = null;
       task = null;
-      output.progress().print("\r" + " ".repeat(output.columns() - 1) + "\r");
-      output.progress().flush();
+      clear(output);
     }
+  }
+
+  private static void clear(Output output) {
+    output.progress().print("\r" + " ".repeat(output.columns() - 1) + "\r");
+    output.progress().flush();
   }
 }

@@ -2,6 +2,7 @@ package dev.kvshare.cli;
 
 import java.io.FileDescriptor;
 import java.io.FileOutputStream;
+import java.io.OutputStream;
 import java.io.OutputStreamWriter;
 import java.io.PrintWriter;
 import java.nio.charset.StandardCharsets;
@@ -30,11 +31,13 @@ record Terminal(
   /**
    * The streams of this process, always UTF-8. Java cannot tell which of its streams is a terminal,
    * so the launcher says so in system properties.
+   *
+   * @param results standard output
    */
-  static Terminal ofProcess() {
+  static Terminal ofProcess(OutputStream results) {
     return new Terminal(
-        writer(FileDescriptor.out),
-        writer(FileDescriptor.err),
+        writer(results),
+        writer(new FileOutputStream(FileDescriptor.err)),
         Boolean.getBoolean("kvshare.terminal.out"),
         Boolean.getBoolean("kvshare.terminal.err"),
         processColumns(),
@@ -47,9 +50,8 @@ record Terminal(
     return columns == 0 ? DEFAULT_COLUMNS : Math.max(MIN_COLUMNS, columns);
   }
 
-  private static PrintWriter writer(FileDescriptor descriptor) {
-    return new PrintWriter(
-        new OutputStreamWriter(new FileOutputStream(descriptor), StandardCharsets.UTF_8), true);
+  private static PrintWriter writer(OutputStream stream) {
+    return new PrintWriter(new OutputStreamWriter(stream, StandardCharsets.UTF_8), true);
   }
 
   /** Whether the environment forbids colors (https://no-color.org). */
