@@ -5,6 +5,7 @@ import dev.kvshare.calibrate.DistanceMatrix;
 import java.util.ArrayList;
 import java.util.DoubleSummaryStatistics;
 import java.util.List;
+import java.util.Locale;
 
 /** Draws the lower triangle of a distance matrix with characters: the darker, the farther apart. */
 final class HeatMap {
@@ -20,7 +21,7 @@ final class HeatMap {
         distances.pairs().stream().mapToDouble(CandidatePair::distance).summaryStatistics();
     List<String> lines = new ArrayList<>();
     for (int layer = 1; layer < distances.layers(); layer++) {
-      StringBuilder line = new StringBuilder(String.format("%3d ", layer));
+      StringBuilder line = new StringBuilder(String.format(Locale.ROOT, "%3d ", layer));
       for (int source = 0; source < layer; source++) {
         line.append(shade(distances.distance(layer, source), range).repeat(2));
       }
@@ -28,16 +29,17 @@ final class HeatMap {
     }
     StringBuilder axis = new StringBuilder("    ");
     for (int source = 0; source < distances.layers() - 1; source++) {
-      axis.append(source % 5 == 0 ? String.format("%-2d", source) : "  ");
+      axis.append(source % 5 == 0 ? String.format(Locale.ROOT, "%-2d", source) : "  ");
     }
     lines.add(axis.toString().stripTrailing());
     lines.add(
-        "    %s alike (%.2f) to %s different (%.2f); blank: must not share"
-            .formatted(
-                SHADES.charAt(0),
-                range.getMin(),
-                SHADES.charAt(SHADES.length() - 1),
-                range.getMax()));
+        String.format(
+            Locale.ROOT,
+            "    %s alike (%.2f) to %s different (%.2f); blank: must not share",
+            SHADES.charAt(0),
+            range.getMin(),
+            SHADES.charAt(SHADES.length() - 1),
+            range.getMax()));
     return lines;
   }
 

@@ -3,6 +3,7 @@ package dev.kvshare.cli;
 import dev.kvshare.policy.SharingMap;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Locale;
 
 /** Draws a sharing map with characters: one mark a layer, and below who reads whom. */
 final class MapPicture {
@@ -14,7 +15,7 @@ final class MapPicture {
   static List<String> lines(SharingMap map) {
     List<String> lines = new ArrayList<>();
     for (int start = 0; start < map.layers(); start += LAYERS_A_LINE) {
-      StringBuilder line = new StringBuilder(String.format("%3d ", start));
+      StringBuilder line = new StringBuilder(String.format(Locale.ROOT, "%3d ", start));
       for (int layer = start; layer < Math.min(map.layers(), start + LAYERS_A_LINE); layer++) {
         line.append(map.ownsCache(layer) ? '●' : '○').append(' ');
       }
