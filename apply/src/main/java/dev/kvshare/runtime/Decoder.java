@@ -22,24 +22,23 @@ public final class Decoder implements AutoCloseable {
   private static final int RESTART_CHUNK = 512;
 
   private final ModelSpec spec;
-  private final DecoderOptions options;
   private final PtNDManager manager;
   private final ScriptModule script;
+  private final KvCache.Storage storage;
   private final ScriptArguments arguments;
   private final RotaryTables rotary;
   private final ScriptCalls calls;
   private final boolean longRope;
   private long layerPositions;
 
-  private Decoder(ModelSpec spec, Checkpoint checkpoint, DecoderOptions options) {
+  private Decoder(ModelSpec spec, Checkpoint checkpoint, PtNDManager manager, ComputeType type) {
     this.spec = spec;
-    this.options = options;
-    this.manager = PyTorchRuntime.newManager(options.device());
-    PyTorchRuntime.setThreads(options.threads());
+    this.manager = manager;
     this.script = new ScriptModule(manager);
-    WeightLoader loader = new WeightLoader(checkpoint, script, manager, options.computeType());
+    this.storage = new KvCache.Storage(spec, script, type, manager);
+    WeightLoader loader = new WeightLoader(checkpoint, script, manager, type);
     this.arguments = new ScriptArguments(spec, loader, manager);
-    this.rotary = new RotaryTables(script, manager, options.computeType(), arguments.rotaryKinds());
+    this.rotary = new RotaryTables(script, manager, type, arguments.rotaryKinds());
     this.calls = new ScriptCalls(script, arguments, rotary);
     this.longRope = rotary.hasLongRope();
   }
@@ -54,7 +53,15 @@ public final class Decoder implements AutoCloseable {
    *     configuration
    */
   public static Decoder load(Checkpoint checkpoint, DecoderOptions options) {
-    return new Decoder(ModelFamilies.spec(checkpoint), checkpoint, options);
+    ModelSpec spec = ModelFamilies.spec(checkpoint);
+    PtNDManager manager = PyTorchRuntime.newManager(options.device());
+    try {
+      PyTorchRuntime.setThreads(options.threads());
+      return new Decoder(spec, checkpoint, manager, options.computeType());
+    } catch (RuntimeException e) {
+      manager.close();
+      throw e;
+    }
   }
 
   /** What the checkpoint computes. */
@@ -82,7 +89,7 @@ public final class Decoder implements AutoCloseable {
    */
   public KvCache newCache(SharingMap map, int batch, int initialCapacity) {
     SharingRules.check(spec, map);
-    return new KvCache(spec, script, options.computeType(), manager, map, batch, initialCapacity);
+    return new KvCache(storage, map, batch, initialCapacity);
   }
 
   /**
@@ -110,6 +117,7 @@ public final class Decoder implements AutoCloseable {
           "layers %d to %d of %d cannot be run with a cache that begins at layer %d."
               .formatted(from, to, spec.layers(), cache.fromLayer()));
     }
+    checkBatch(hidden, cache);
     int end = cache.length() + (int) hidden.getShape().get(1);
     prepare(cache, cache.length(), end, end);
     return layers((PtNDArray) hidden, cache, cache.length(), from, to);
@@ -174,6 +182,7 @@ public final class Decoder implements AutoCloseable {
           "prefill of %d prompts in chunks of %d needs an empty cache of that batch, but has one of batch %d with %d positions."
               .formatted(prompts.size(), chunkTokens, cache.batch(), cache.length()));
     }
+    checkVocabulary(prompts);
     int longest = prompts.longest();
     int highest = cache.map().highestOwner();
     cache.setFirst(prompts.firstPositions());
@@ -220,6 +229,32 @@ public final class Decoder implements AutoCloseable {
     rotary.prepare(cache.isPadded() ? 0 : start, end, length);
   }
 
+  private void checkVocabulary(PromptBatch prompts) {
+    for (int row = 0; row < prompts.size(); row++) {
+      int[] tokens = prompts.rows().get(row);
+      for (int position = 0; position < tokens.length; position++) {
+        if (tokens[position] < 0 || tokens[position] >= spec.vocabularySize()) {
+          throw new IllegalArgumentException(
+              "prompt %d has token id %d at position %d; ids of this %s model are 0 to %d. Use its own tokenizer."
+                  .formatted(
+                      row,
+                      tokens[position],
+                      position,
+                      spec.modelType(),
+                      spec.vocabularySize() - 1));
+        }
+      }
+    }
+  }
+
+  private static void checkBatch(NDArray rows, KvCache cache) {
+    if (rows.getShape().get(0) != cache.batch()) {
+      throw new IllegalArgumentException(
+          "%d rows do not fit a cache of batch %d."
+              .formatted(rows.getShape().get(0), cache.batch()));
+    }
+  }
+
   private void checkPositions(int end) {
     if (spec.learnedPositions() > 0 && end > spec.learnedPositions()) {
       throw new IllegalArgumentException(
@@ -233,6 +268,7 @@ public final class Decoder implements AutoCloseable {
       throw new IllegalArgumentException(
           "a cache forked at layer %d runs no layer below it.".formatted(cache.fromLayer()));
     }
+    checkBatch(ids, cache);
     int start = cache.length();
     if (longRope) {
       cache.history().append(ids, start);

@@ -16,9 +16,7 @@ import dev.kvshare.policy.SharingMap;
 public final class KvCache implements AutoCloseable {
   private static final int BLOCK = 256;
 
-  private final ModelSpec spec;
-  private final ScriptModule script;
-  private final ComputeType type;
+  private final Storage storage;
   private final PtNDManager manager;
   private final SharingMap map;
   private final int batch;
@@ -35,33 +33,19 @@ public final class KvCache implements AutoCloseable {
   private int length;
   private int capacity;
 
-  /** An empty cache whose tensors belong to a sub-manager of {@code parent}. */
-  KvCache(
-      ModelSpec spec,
-      ScriptModule script,
-      ComputeType type,
-      PtNDManager parent,
-      SharingMap map,
-      int batch,
-      int capacity) {
-    this(spec, script, type, (PtNDManager) parent.newSubManager(), map, batch, null, 0);
+  /** What every cache of a decoder has in common; its tensors belong to sub-managers of parent. */
+  record Storage(ModelSpec spec, ScriptModule script, ComputeType type, PtNDManager parent) {}
+
+  /** An empty cache. */
+  KvCache(Storage storage, SharingMap map, int batch, int capacity) {
+    this(storage, map, batch, null, 0);
     allocate(Math.max(1, capacity));
     setFirst(new long[0]);
   }
 
-  private KvCache(
-      ModelSpec spec,
-      ScriptModule script,
-      ComputeType type,
-      PtNDManager manager,
-      SharingMap map,
-      int batch,
-      KvCache lower,
-      int fromLayer) {
-    this.spec = spec;
-    this.script = script;
-    this.type = type;
-    this.manager = manager;
+  private KvCache(Storage storage, SharingMap map, int batch, KvCache lower, int fromLayer) {
+    this.storage = storage;
+    this.manager = (PtNDManager) storage.parent().newSubManager();
     this.map = map;
     this.batch = batch;
     this.lower = lower;
@@ -106,7 +90,7 @@ public final class KvCache implements AutoCloseable {
     long bytes = 0;
     for (int layer : map.owners()) {
       if (layer >= fromLayer) {
-        bytes += (keys[layer].size() + values[layer].size()) * type.bytes();
+        bytes += (keys[layer].size() + values[layer].size()) * storage.type().bytes();
       }
     }
     return bytes;
@@ -164,9 +148,8 @@ public final class KvCache implements AutoCloseable {
                 .formatted(fromLayer, layer, forkMap.source(layer), map.source(layer)));
       }
     }
-    SharingRules.check(spec, forkMap);
-    PtNDManager own = (PtNDManager) manager.getParentManager().newSubManager();
-    KvCache fork = new KvCache(spec, script, type, own, forkMap, batch, this, fromLayer);
+    SharingRules.check(storage.spec(), forkMap);
+    KvCache fork = new KvCache(storage, forkMap, batch, this, fromLayer);
     fork.allocate(Math.max(1, length));
     fork.setFirst(first.toLongArray());
     return fork;
@@ -245,11 +228,11 @@ public final class KvCache implements AutoCloseable {
               .formatted(layer, map.source(layer)));
     }
     NDArray view = tensors[layer].get(":, :, 0:" + length);
-    if (type == ComputeType.FLOAT32) {
+    if (storage.type() == ComputeType.FLOAT32) {
       return view;
     }
     try (view) {
-      return script.convert(manager, (PtNDArray) view, ComputeType.FLOAT32);
+      return storage.script().convert(manager, (PtNDArray) view, ComputeType.FLOAT32);
     }
   }
 
@@ -273,13 +256,13 @@ public final class KvCache implements AutoCloseable {
   }
 
   private PtNDArray grow(PtNDArray old, int layer, int positions) {
-    AttentionSpec attention = spec.blocks().get(layer).attention();
+    AttentionSpec attention = storage.spec().blocks().get(layer).attention();
     Shape shape = new Shape(batch, attention.keyValueHeads(), positions, attention.headSize());
-    PtNDArray grown = script.zeros(manager, shape, type);
+    PtNDArray grown = storage.script().zeros(manager, shape, storage.type());
     if (old != null) {
       try (PtNDArray source = (PtNDArray) old.get(":, :, 0:" + length);
           PtNDArray target = (PtNDArray) grown.get(":, :, 0:" + length)) {
-        script.assign(target, source);
+        storage.script().assign(target, source);
       }
       old.close();
     }

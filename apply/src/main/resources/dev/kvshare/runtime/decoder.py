@@ -1,4 +1,4 @@
-# The decoder: TorchScript source, packed into an archive by ScriptArchive.java and called by Decoder.java.
+# The decoder: TorchScript source, packed into an archive by ScriptModule.java and called by ScriptCalls.java.
 #
 # Letters: B batch, T new tokens, S positions visible to attention, E hidden size, V vocabulary, Hq query heads,
 # Hkv key/value heads, G = Hq / Hkv, D head size, R rotated dimensions, F intermediate size, X experts, L layers.
@@ -116,7 +116,8 @@ class Ops(Module):
     return y
 
   # query [B, T, Hq, D]; key and value caches [B, Hkv, capacity, D] -> [B, T, Hq * D]
-  # The G query heads of a key/value head are put beside each other, so that no key or value is copied.
+  # The G query heads of a key/value head are put beside each other, so that no key or value is copied: on the CPU
+  # enable_gqa falls back to a kernel that is not fused and takes three times as long.
   def attend(self: __torch__.Ops, query: Tensor, keys: Tensor, values: Tensor, start: int, window: int, mask: Tensor, scale: float, soft_cap: float) -> Tensor:
     batch, tokens, heads, size, = torch.size(query)
     kv_heads = torch.size(keys, 1)

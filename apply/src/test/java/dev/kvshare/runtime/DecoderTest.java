@@ -177,6 +177,28 @@ class DecoderTest {
     assertTrue(upward.getMessage().contains("layer 1"), upward.getMessage());
   }
 
+  @Test
+  void wrongInputIsNamed() {
+    try (NDManager manager = decoder.newManager();
+        KvCache cache = decoder.newCache(SHARED, 2, 4)) {
+      IllegalArgumentException beyond =
+          assertThrows(
+              IllegalArgumentException.class,
+              () -> decoder.prefill(PromptBatch.of(new int[] {5}, new int[] {6, 256}), cache, 4));
+      assertTrue(beyond.getMessage().contains("prompt 1 has token id 256"), beyond.getMessage());
+      NDArray oneRow = manager.create(new long[] {5});
+      assertThrows(IllegalArgumentException.class, () -> decoder.decode(oneRow, cache));
+    }
+    DecoderOptions absent = new DecoderOptions("cuda:99", ComputeType.FLOAT32, 0);
+    try (Checkpoint checkpoint = Checkpoints.open(Goldens.TINY_LLAMA)) {
+      DeviceException device =
+          assertThrows(DeviceException.class, () -> Decoder.load(checkpoint, absent));
+      assertTrue(device.getMessage().contains("cuda:99"), device.getMessage());
+    }
+    assertThrows(
+        IllegalArgumentException.class, () -> new DecoderOptions("gpu", ComputeType.FLOAT32, 0));
+  }
+
   private static void assertRowsAlone(int[][] prompts, float[] logits) {
     int vocabulary = decoder.spec().vocabularySize();
     for (int row = 0; row < prompts.length; row++) {
