@@ -1,5 +1,7 @@
 package dev.kvshare.cli;
 
+import dev.kvshare.apply.Completion;
+import dev.kvshare.apply.FinishReason;
 import dev.kvshare.apply.GenerationRequest;
 import dev.kvshare.apply.GenerationResult;
 import dev.kvshare.apply.PolicyModel;
@@ -68,6 +70,9 @@ final class ApplyCommand extends Verb {
       }
       GenerationResult result =
           model.generate(request, new RowPrinter(output, titles, options.shown.printIds));
+      if (result.completions().stream().anyMatch(ApplyCommand::reachedLastPosition)) {
+        output.note("a text ended because the model has no further position");
+      }
       if (options.shown.stats) {
         GenerationFacts.of(result).print(output.statistics());
       }
@@ -121,6 +126,10 @@ final class ApplyCommand extends Verb {
     } catch (IllegalArgumentException e) {
       throw usageError(e.getMessage());
     }
+  }
+
+  private static boolean reachedLastPosition(Completion completion) {
+    return completion.finishReason() == FinishReason.MAX_POSITIONS;
   }
 
   private static String title(Prompt prompt) {

@@ -61,12 +61,13 @@ final class CalibrateCommand extends Verb {
     try {
       CalibrationFiles files = CalibrationFiles.plan(options.files, options.search);
       CalibrationSettings settings = settings(files);
+      Corpus corpus = corpusOrNull();
       interruption().advise(adviceToResume());
       CalibrationResult result;
       try (ProgressLine progress = new ProgressLine(output);
           OpenModel model =
               OpenModel.open(locate(options.model.model), options.model.decoderOptions(), output)) {
-        result = calibrate(model, settings, new CalibrationProgress(output, progress));
+        result = calibrate(model, corpus, settings, new CalibrationProgress(output, progress));
       }
       write(result, files);
       new CalibrationSummary(options.model, files).print(result, output);
@@ -112,16 +113,26 @@ final class CalibrateCommand extends Verb {
         .build();
   }
 
+  /** The text, read before the model because it fails sooner; null with --stats. */
+  private Corpus corpusOrNull() {
+    return options.search.stats == null
+        ? options.samples.load(datasets(), Datasets.DEFAULT_CALIBRATION)
+        : null;
+  }
+
   private CalibrationResult calibrate(
-      OpenModel model, CalibrationSettings settings, CalibrationProgress progress) {
+      OpenModel model,
+      Corpus corpusOrNull,
+      CalibrationSettings settings,
+      CalibrationProgress progress) {
     Calibrator calibrator = new Calibrator(model.decoder(), model.identity());
-    if (options.search.stats != null) {
+    if (corpusOrNull == null) {
       return calibrator.search(StatisticsFile.read(options.search.stats), settings, progress);
     }
     CalibrationSampler sampler =
         new CalibrationSampler(options.samples.samples, options.samples.tokens);
-    Corpus corpus = options.samples.load(datasets(), Datasets.DEFAULT_CALIBRATION);
-    TokenWindows samples = model.withEncoder(corpus, encoder -> sampler.sample(corpus, encoder));
+    TokenWindows samples =
+        model.withEncoder(corpusOrNull, encoder -> sampler.sample(corpusOrNull, encoder));
     samples.notes().forEach(output()::note);
     output().note("text " + samples.summary());
     return calibrator.calibrate(

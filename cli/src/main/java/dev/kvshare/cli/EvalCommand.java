@@ -50,11 +50,12 @@ final class EvalCommand extends Verb {
     }
     OutputFiles.checkWritable(files.output, files.jsonFile());
     Output output = output();
+    Corpus corpus = options.windows.load(datasets(), Datasets.DEFAULT_EVALUATION);
     EvaluationReport report;
     try (ProgressLine progress = new ProgressLine(output);
         OpenModel model =
             OpenModel.open(locate(options.model.model), options.model.decoderOptions(), output)) {
-      report = evaluate(model, progress);
+      report = evaluate(model, corpus, progress);
     }
     warn(report, output);
     print(report, output);
@@ -80,13 +81,12 @@ final class EvalCommand extends Verb {
     }
   }
 
-  private EvaluationReport evaluate(OpenModel model, ProgressLine progress) {
+  private EvaluationReport evaluate(OpenModel model, Corpus corpus, ProgressLine progress) {
     ModelIdentity identity = model.identity();
     List<EvaluatedPolicy> policies =
         options.model.policies.stream()
             .map(file -> EvaluatedPolicy.read(file, identity, options.model.force))
             .toList();
-    Corpus corpus = options.windows.load(datasets(), Datasets.DEFAULT_EVALUATION);
     return model.withEncoder(
         corpus,
         encoder ->

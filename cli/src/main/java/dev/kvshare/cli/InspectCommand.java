@@ -1,13 +1,16 @@
 package dev.kvshare.cli;
 
+import dev.kvshare.apply.ModelIdentities;
 import dev.kvshare.cli.InspectOptions.CheckOptions;
 import dev.kvshare.eval.CheckRequest;
 import dev.kvshare.eval.CheckResult;
 import dev.kvshare.eval.CheckpointCheck;
+import dev.kvshare.eval.EvaluatedPolicy;
 import dev.kvshare.model.Checkpoint;
 import dev.kvshare.model.Checkpoints;
 import dev.kvshare.model.family.ModelFamilies;
 import dev.kvshare.model.family.ModelSpec;
+import dev.kvshare.policy.ModelIdentity;
 import dev.kvshare.policy.PolicyFile;
 import dev.kvshare.policy.SharingMap;
 import dev.kvshare.runtime.DecoderOptions;
@@ -71,7 +74,8 @@ final class InspectCommand extends Verb {
     }
     try (Checkpoint checkpoint = Checkpoints.open(target)) {
       ModelSpec spec = ModelFamilies.spec(checkpoint);
-      new ModelDescription(checkpoint, spec, map(spec.layers()), options.general.dtype)
+      new ModelDescription(
+              checkpoint, spec, map(ModelIdentities.of(checkpoint, spec)), options.general.dtype)
           .facts(options.general.memoryBytes)
           .print(output.results());
     }
@@ -85,7 +89,7 @@ final class InspectCommand extends Verb {
       CheckRequest request =
           new CheckRequest(
               given.file,
-              map(model.decoder().spec().layers()),
+              map(model.identity()),
               given.inputIds,
               given.tensor,
               given.prefillTokens == null ? 0 : given.prefillTokens,
@@ -97,9 +101,11 @@ final class InspectCommand extends Verb {
   }
 
   /** The map of --policy, or the identity. */
-  private SharingMap map(int layers) {
+  private SharingMap map(ModelIdentity model) {
     Path policy = options.general.policy;
-    return policy == null ? SharingMap.identity(layers) : PolicyFile.read(policy).map();
+    return policy == null
+        ? SharingMap.identity(model.layers())
+        : EvaluatedPolicy.read(policy, model, options.general.force).policy().map();
   }
 
   /** Policies are JSON objects; models are directories or start with GGUF's magic number. */

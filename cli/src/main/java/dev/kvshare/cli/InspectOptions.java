@@ -43,6 +43,12 @@ final class InspectOptions {
     Path policy;
 
     @Option(
+        names = {"-f", "--force"},
+        description =
+            "Take a policy that was made for another model with the same layers and heads.")
+    boolean force;
+
+    @Option(
         names = "--dtype",
         paramLabel = "NAME",
         description =
