@@ -39,8 +39,8 @@ final class FiniteStates {
       return (where == null ? "The final norm gave a number that is not finite." : where)
           + " The map was "
           + map
-          + ". Look for NaN or infinite weights (kvshare inspect names them), or compute in a type"
-          + " with a larger range (float32, bfloat16).";
+          + ". The weights are finite, but a product of them is not: compute in a type with a larger"
+          + " range (float32, bfloat16), or look for a damaged tensor there.";
     }
   }
 
