@@ -111,7 +111,9 @@ class BuiltInModelTest {
             "apply", "-m", CommandRun.TINY_MODEL, "-p", policy, "--prompt-ids", "1", "--print-ids")
         .fails(ExitCodes.FAILED, "policy.json", "12", "8");
     CommandRun.of("eval", "-m", CommandRun.TINY_MODEL, "-p", policy)
-        .fails(ExitCodes.FAILED, "policy.json");
+        .fails(ExitCodes.FAILED, "12 layers against 8");
+    CommandRun.of("inspect", CommandRun.TINY_MODEL, "-p", policy, "--force")
+        .fails(ExitCodes.FAILED, "12 layers against 8");
   }
 
   @Test

@@ -16,14 +16,14 @@ public record EvaluatedPolicy(String name, Policy policy) {
   /**
    * Reads a policy file and checks that it belongs to {@code model}.
    *
-   * @param force whether a policy of another model is measured as well
+   * @param force whether a policy of another model of as many layers is measured as well
    * @throws dev.kvshare.policy.PolicyException if the file is not usable or belongs to another
    *     model
    */
   public static EvaluatedPolicy read(Path file, ModelIdentity model, boolean force) {
     Policy policy = PolicyFile.read(file);
     try {
-      if (!force) {
+      if (!force || policy.map().layers() != model.layers()) {
         policy.check(model);
       }
     } catch (PolicyMismatchException e) {
