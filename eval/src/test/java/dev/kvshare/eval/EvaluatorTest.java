@@ -249,18 +249,21 @@ class EvaluatorTest {
   }
 
   @Test
-  void readsPoliciesOfItsModelOnly() {
+  void readsPoliciesOfItsModelOnlyUnlessForced() {
     Path file = folder.resolve("p.json");
-    PolicyFile.write(policy("p", 0, 0, 2, 2).policy(), file);
+    ModelIdentity model = new ModelIdentity("llama", 4, null, null, null, null);
+    ModelIdentity other = new ModelIdentity("mistral", 4, null, null, null, null);
+    PolicyFile.write(Policy.builder(model, SharingMap.of(0, 0, 2, 2)).build(), file);
 
-    assertEquals(
-        file.toString(), EvaluatedPolicy.read(file, ModelIdentity.ofLayers(4), false).name());
+    assertEquals(file.toString(), EvaluatedPolicy.read(file, model, false).name());
+    assertRefused(file, other, false);
+    assertEquals(4, EvaluatedPolicy.read(file, other, true).policy().map().layers());
+    assertRefused(file, ModelIdentity.ofLayers(5), true);
+  }
+
+  private static void assertRefused(Path file, ModelIdentity model, boolean force) {
     PolicyMismatchException error =
-        assertThrows(
-            PolicyMismatchException.class,
-            () -> EvaluatedPolicy.read(file, ModelIdentity.ofLayers(5), false));
+        assertThrows(PolicyMismatchException.class, () -> EvaluatedPolicy.read(file, model, force));
     assertTrue(error.getMessage().startsWith(file + ": "), error.getMessage());
-    assertEquals(
-        4, EvaluatedPolicy.read(file, ModelIdentity.ofLayers(5), true).policy().map().layers());
   }
 }
