@@ -9,6 +9,8 @@ import java.nio.file.Path;
  * @param budget how much of the KV cache the policy may keep
  * @param threshold mean cosine similarity, from -1 to 1, that an accepted map exceeds
  * @param seed written to the policy; the random order was made with it
+ * @param acrossKinds whether layers with a sliding window and layers with full attention may share
+ *     with each other; by default only layers of one kind do
  * @param maxStateBytes most bytes of hidden states kept for resuming candidates; what does not fit
  *     is computed again
  * @param maxBatchTokens most tokens that run through the model at once
@@ -21,6 +23,7 @@ public record CalibrationSettings(
     KvBudget budget,
     double threshold,
     long seed,
+    boolean acrossKinds,
     long maxStateBytes,
     int maxBatchTokens,
     Path journal,
@@ -59,6 +62,7 @@ public record CalibrationSettings(
     private KvBudget budget = KvBudget.DEFAULT;
     private double threshold = DEFAULT_THRESHOLD;
     private long seed;
+    private boolean acrossKinds;
     private long maxStateBytes = 2L << 30;
     private int maxBatchTokens = 4096;
     private Path journal;
@@ -90,6 +94,12 @@ public record CalibrationSettings(
       return this;
     }
 
+    /** Lets sliding-window and full-attention layers share with each other. */
+    public Builder acrossKinds(boolean value) {
+      acrossKinds = value;
+      return this;
+    }
+
     /** Sets the most bytes of hidden states kept for resuming. */
     public Builder maxStateBytes(long value) {
       maxStateBytes = value;
@@ -117,7 +127,15 @@ public record CalibrationSettings(
     /** Returns the settings. */
     public CalibrationSettings build() {
       return new CalibrationSettings(
-          order, budget, threshold, seed, maxStateBytes, maxBatchTokens, journal, resume);
+          order,
+          budget,
+          threshold,
+          seed,
+          acrossKinds,
+          maxStateBytes,
+          maxBatchTokens,
+          journal,
+          resume);
     }
   }
 }

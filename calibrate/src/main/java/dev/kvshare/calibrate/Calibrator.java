@@ -111,7 +111,7 @@ public final class Calibrator {
     ModelSpec spec = decoder.spec();
     List<CandidatePair> ranking =
         settings.order().rank(statistics.distances()).stream()
-            .filter(pair -> spec.mayShare(pair.layer(), pair.source()))
+            .filter(pair -> spec.mayShare(pair.layer(), pair.source(), settings.acrossKinds()))
             .toList();
     SearchOutcome outcome;
     if (settings.journal() == null) {
@@ -130,13 +130,13 @@ public final class Calibrator {
       SimilarityProbe probe,
       CalibrationSettings settings,
       CalibrationListener listener) {
-    return new SharingSearch(ranking, this::mayShare, probe, listener)
+    return new SharingSearch(ranking, map -> mayShare(map, settings.acrossKinds()), probe, listener)
         .run(decoder.spec().layers(), layersToShare(settings), settings.threshold());
   }
 
-  private boolean mayShare(SharingMap map) {
+  private boolean mayShare(SharingMap map, boolean acrossKinds) {
     return IntStream.range(0, map.layers())
-        .allMatch(layer -> decoder.spec().mayShare(layer, map.source(layer)));
+        .allMatch(layer -> decoder.spec().mayShare(layer, map.source(layer), acrossKinds));
   }
 
   private int layersToShare(CalibrationSettings settings) {

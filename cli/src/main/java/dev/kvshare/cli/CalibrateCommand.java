@@ -107,6 +107,7 @@ final class CalibrateCommand extends Verb {
         .budget(budget)
         .threshold(options.goal.threshold)
         .seed(options.search.seed)
+        .acrossKinds(options.goal.acrossKinds)
         .maxStateBytes(options.search.batchMemoryBytes)
         .journal(files.journal())
         .resume(options.search.resume)

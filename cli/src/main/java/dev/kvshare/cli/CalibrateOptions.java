@@ -61,6 +61,13 @@ final class CalibrateOptions {
             "A pair is kept when the mean cosine similarity of the last hidden states is above"
                 + " this. Default: 0.5.")
     double threshold = 0.5;
+
+    @Option(
+        names = "--across-kinds",
+        description =
+            "Let layers with a sliding window and layers with full attention share with each"
+                + " other. By default only layers of one kind do.")
+    boolean acrossKinds;
   }
 
   static final class SearchOptions {

@@ -73,6 +73,35 @@ class TinyModelTest {
     assertArrayEquals(Files.readAllBytes(policy), Files.readAllBytes(again));
   }
 
+  /** Layers 0 and 2 of this Gemma 2 have a window, 1 and 3 have none. */
+  @Test
+  void layersOfTwoKindsShareOnlyWhenAsked() {
+    Path model = TINY_MODEL.resolveSibling("../architectures/gemma2").normalize();
+    Path apart = folder.resolve("apart.json");
+    Path mixed = folder.resolve("mixed.json");
+    Object[] run = {
+      "calibrate",
+      "--model",
+      model,
+      "--text",
+      ids,
+      "--field",
+      "ids",
+      "--share-layers",
+      3,
+      "--threshold",
+      -1,
+      "--no-report",
+      "--out"
+    };
+
+    assertEquals(ExitCodes.NOT_MET, CommandRun.of(with(new Object[] {apart}, run)).exitCode());
+    CommandRun.of(with(new Object[] {mixed, "--across-kinds"}, run)).succeeds();
+
+    assertArrayEquals(new int[] {0, 1, 0, 1}, PolicyFile.read(apart).map().toArray());
+    assertArrayEquals(new int[] {0, 0, 0, 0}, PolicyFile.read(mixed).map().toArray());
+  }
+
   @Test
   void aSizeOutOfReachEndsWithCode3AndThePolicyThatWasFound() {
     Path found = folder.resolve("high.json");
