@@ -33,7 +33,7 @@ final class DownloadProgress implements DownloadListener, AutoCloseable {
   @Override
   public synchronized void waiting(String reason, Duration pause) {
     line.close();
-    output.warn("the hub answered " + reason + "; trying again in " + pause.toSeconds() + " s");
+    output.warn("fetching the model: " + reason + "; trying again in " + pause.toSeconds() + " s");
   }
 
   @Override

@@ -54,7 +54,7 @@ final class HubErrors {
   static HubException unreachable(HubModelId model, HubSettings settings, IOException cause) {
     return new HubException(
         model
-            + ": "
+            + ": there is no such file or directory here, and the hub "
             + settings.endpoint()
             + " cannot be reached ("
             + cause
