@@ -23,12 +23,9 @@ import java.util.List;
 import java.util.Optional;
 import java.util.Set;
 import java.util.SplittableRandom;
-import org.slf4j.Logger;
-import org.slf4j.LoggerFactory;
 
 /** A pretrained model that runs under a sharing policy. Not for use by several threads at once. */
 public final class PolicyModel implements AutoCloseable {
-  private static final Logger LOGGER = LoggerFactory.getLogger(PolicyModel.class);
 
   private final Checkpoint checkpoint;
   private final Decoder decoder;
@@ -195,17 +192,7 @@ public final class PolicyModel implements AutoCloseable {
               spec.headSize(),
               Fingerprint.of(checkpoint)));
     }
-    if (policy.slidingWindow() != null && !policy.windowedLayers().isEmpty()) {
-      throw new PolicyMismatchException(
-          "%s restricts the layers %s to a window of %d tokens, which this release does not run. Use a policy without 'sliding_window'."
-              .formatted(options.policy(), policy.windowedLayers(), policy.slidingWindow()));
-    }
-    if (policy.repair() != null) {
-      LOGGER.warn(
-          "{} was made with refitted weights in {}, which are not applied: the quality is that of plain sharing.",
-          options.policy(),
-          policy.repair().file());
-    }
+    PolicySupport.require(policy, options.policy());
     return policy.map();
   }
 

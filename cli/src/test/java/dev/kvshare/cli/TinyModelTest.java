@@ -103,6 +103,21 @@ class TinyModelTest {
   }
 
   @Test
+  void aPolicyWithAWindowIsRefusedWhereverItWouldRun() throws IOException {
+    Path windowed = folder.resolve("windowed.json");
+    Files.writeString(
+        windowed,
+        "{\"schema\": \"kvshare.policy/1\", \"kv_source\": [0, 1, 2, 3, 4, 5, 6, 6],"
+            + " \"sliding_window\": 8, \"windowed_layers\": [1, 2]}");
+    Object[] rest = {"--model", TINY_MODEL, "--policy", windowed, "--force"};
+
+    CommandRun.of(with(rest, "apply", "--prompt-ids", "5,7"))
+        .fails(ExitCodes.FAILED, windowed.toString(), "window of 8 tokens");
+    CommandRun.of(with(rest, "eval", "--text", ids, "--field", "ids", "--window", 16))
+        .fails(ExitCodes.FAILED, windowed.toString(), "window of 8 tokens");
+  }
+
+  @Test
   void aSizeOutOfReachEndsWithCode3AndThePolicyThatWasFound() {
     Path found = folder.resolve("high.json");
     CommandRun run =

@@ -1,5 +1,6 @@
 package dev.kvshare.eval;
 
+import dev.kvshare.apply.PolicySupport;
 import dev.kvshare.policy.ModelIdentity;
 import dev.kvshare.policy.Policy;
 import dev.kvshare.policy.PolicyFile;
@@ -14,7 +15,8 @@ import java.nio.file.Path;
  */
 public record EvaluatedPolicy(String name, Policy policy) {
   /**
-   * Reads a policy file and checks that it belongs to {@code model}.
+   * Reads a policy file and checks that it belongs to {@code model} and that this release runs all
+   * of it.
    *
    * @param force whether a policy of another model of as many layers is measured as well
    * @throws dev.kvshare.policy.PolicyException if the file is not usable or belongs to another
@@ -29,6 +31,7 @@ public record EvaluatedPolicy(String name, Policy policy) {
     } catch (PolicyMismatchException e) {
       throw new PolicyMismatchException(file + ": " + e.getMessage());
     }
+    PolicySupport.require(policy, file);
     return new EvaluatedPolicy(file.toString(), policy);
   }
 }
