@@ -2,13 +2,11 @@ package dev.kvshare.apply;
 
 import dev.kvshare.model.Checkpoint;
 import dev.kvshare.model.Checkpoints;
-import dev.kvshare.model.Fingerprint;
 import dev.kvshare.model.family.ModelSpec;
 import dev.kvshare.model.tokenizer.EndTokens;
 import dev.kvshare.model.tokenizer.StreamingDecoder;
 import dev.kvshare.model.tokenizer.Tokenizer;
 import dev.kvshare.model.tokenizer.TokenizerException;
-import dev.kvshare.policy.ModelIdentity;
 import dev.kvshare.policy.Policy;
 import dev.kvshare.policy.PolicyFile;
 import dev.kvshare.policy.PolicyMismatchException;
@@ -183,14 +181,7 @@ public final class PolicyModel implements AutoCloseable {
                   options.model()));
     }
     if (!options.force()) {
-      policy.check(
-          new ModelIdentity(
-              spec.modelType(),
-              spec.layers(),
-              spec.queryHeads(),
-              spec.keyValueHeads(),
-              spec.headSize(),
-              Fingerprint.of(checkpoint)));
+      policy.check(ModelIdentities.of(checkpoint, spec));
     }
     PolicySupport.require(policy, options.policy());
     return policy.map();
