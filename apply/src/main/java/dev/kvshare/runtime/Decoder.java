@@ -8,7 +8,9 @@ import ai.djl.pytorch.engine.PtNDManager;
 import dev.kvshare.model.Checkpoint;
 import dev.kvshare.model.family.ModelFamilies;
 import dev.kvshare.model.family.ModelSpec;
+import dev.kvshare.model.family.WeightRole;
 import dev.kvshare.policy.SharingMap;
+import java.util.Map;
 
 /**
  * Runs a checkpoint. Letters: B batch, T tokens, E hidden size, V vocabulary. Not safe for use by
@@ -80,7 +82,8 @@ public final class Decoder implements AutoCloseable {
   }
 
   /**
-   * An empty cache. Only layers that keep their own keys and values have tensors.
+   * An empty cache for the checkpoint's weights. Only layers that keep their own keys and values
+   * have tensors.
    *
    * @param map which layer reads whose keys and values
    * @param batch B
@@ -88,8 +91,43 @@ public final class Decoder implements AutoCloseable {
    * @throws dev.kvshare.policy.PolicyException when the model cannot be run under the map
    */
   public KvCache newCache(SharingMap map, int batch, int initialCapacity) {
-    SharingRules.check(spec, map);
-    return new KvCache(storage, map, batch, initialCapacity);
+    return newCache(CacheOptions.of(map), batch, initialCapacity);
+  }
+
+  /** As {@link #newCache(SharingMap, int, int)}; every run with the cache follows its options. */
+  public KvCache newCache(CacheOptions options, int batch, int initialCapacity) {
+    SharingRules.check(spec, options.map());
+    return new KvCache(storage, options, batch, initialCapacity);
+  }
+
+  /**
+   * Weights in place of the checkpoint's, to be named in {@link CacheOptions}. A bias that the
+   * checkpoint lacks is added. The tensors given are copied.
+   *
+   * @param tensors float32 by the checkpoint's names, in the checkpoint's shapes and layout (see
+   *     {@link ReplaceableWeights})
+   * @throws IllegalArgumentException when a name or a shape is not one that may be replaced
+   */
+  public WeightOverrides newOverrides(Map<String, ? extends NDArray> tensors) {
+    return new WeightOverrides(storage, arguments, tensors);
+  }
+
+  /**
+   * A weight of a layer as the checkpoint has it.
+   *
+   * @param role one that the layer has
+   * @param target owns the result
+   * @return float32, a copy; a projection is [out, in]
+   */
+  public NDArray weight(int layer, WeightRole role, NDManager target) {
+    PtNDArray tensor =
+        arguments
+            .layers()
+            .layers()
+            .get(layer)
+            .tensors()
+            .get(ScriptArguments.LAYER_ROLES.indexOf(role));
+    return script.convert((PtNDManager) target, tensor, ComputeType.FLOAT32);
   }
 
   /**

@@ -19,6 +19,7 @@ public final class KvCache implements AutoCloseable {
   private final Storage storage;
   private final PtNDManager manager;
   private final SharingMap map;
+  private final CacheOptions options;
   private final int batch;
   private final KvCache lower;
   private final int fromLayer;
@@ -37,16 +38,17 @@ public final class KvCache implements AutoCloseable {
   record Storage(ModelSpec spec, ScriptModule script, ComputeType type, PtNDManager parent) {}
 
   /** An empty cache. */
-  KvCache(Storage storage, SharingMap map, int batch, int capacity) {
-    this(storage, map, batch, null, 0);
+  KvCache(Storage storage, CacheOptions options, int batch, int capacity) {
+    this(storage, options, batch, null, 0);
     allocate(Math.max(1, capacity));
     setFirst(new long[0]);
   }
 
-  private KvCache(Storage storage, SharingMap map, int batch, KvCache lower, int fromLayer) {
+  private KvCache(Storage storage, CacheOptions options, int batch, KvCache lower, int fromLayer) {
     this.storage = storage;
     this.manager = (PtNDManager) storage.parent().newSubManager();
-    this.map = map;
+    this.options = options;
+    this.map = options.map();
     this.batch = batch;
     this.lower = lower;
     this.fromLayer = fromLayer;
@@ -63,6 +65,11 @@ public final class KvCache implements AutoCloseable {
   /** Which layer reads whose keys and values. */
   public SharingMap map() {
     return map;
+  }
+
+  /** Weights in place of the checkpoint's, null for none. */
+  WeightOverrides overrides() {
+    return options.overrides();
   }
 
   /** B. */
@@ -134,8 +141,8 @@ public final class KvCache implements AutoCloseable {
   /**
    * A cache for another map that reads this one's tensors for the owners below {@code fromLayer}
    * and has its own for the owners from there on: to run the layers from {@code fromLayer} again on
-   * stored hidden states. It starts at length 0 with room for this cache's length, and cannot grow
-   * beyond. This cache must outlive it and keep its length meanwhile.
+   * stored hidden states, with the same weights. It starts at length 0 with room for this cache's
+   * length, and cannot grow beyond. This cache must outlive it and keep its length meanwhile.
    *
    * @param forkMap equal to this one's map below {@code fromLayer}
    * @param fromLayer the first layer that is run anew
@@ -149,7 +156,7 @@ public final class KvCache implements AutoCloseable {
       }
     }
     SharingRules.check(storage.spec(), forkMap);
-    KvCache fork = new KvCache(storage, forkMap, batch, this, fromLayer);
+    KvCache fork = new KvCache(storage, options.withMap(forkMap), batch, this, fromLayer);
     fork.allocate(Math.max(1, length));
     fork.setFirst(first.toLongArray());
     return fork;

@@ -24,7 +24,8 @@ import java.util.Map;
  * Made once, passed to every call.
  */
 final class ScriptArguments implements AutoCloseable {
-  private static final List<WeightRole> LAYER_ROLES =
+  /** The order of a layer's tensors. */
+  static final List<WeightRole> LAYER_ROLES =
       List.of(
           WeightRole.ATTENTION_NORM,
           WeightRole.ATTENTION_NORM_BIAS,
@@ -45,6 +46,7 @@ final class ScriptArguments implements AutoCloseable {
           WeightRole.FEED_FORWARD_POST_NORM,
           WeightRole.FEED_FORWARD_POST_NORM_BIAS,
           WeightRole.ROUTER);
+
   private static final List<WeightRole> MODEL_ROLES =
       List.of(
           WeightRole.EMBEDDING,
@@ -71,8 +73,7 @@ final class ScriptArguments implements AutoCloseable {
   private final IValue model;
   private final IValue modelInts;
   private final IValue modelFloats;
-  private final IValue weights;
-  private final IValue ints;
+  private final LayerArguments layers;
   private final IValue floats;
   private final IValue kinds;
 
@@ -96,7 +97,7 @@ final class ScriptArguments implements AutoCloseable {
     if (spec.tiedHead()) {
       outer.set(MODEL_ROLES.indexOf(WeightRole.HEAD), outer.get(0));
     }
-    this.model = list(outer);
+    this.model = LayerArguments.list(outer);
     this.modelInts =
         IValue.listFrom(
             flag(spec.finalNorm() != null),
@@ -111,23 +112,16 @@ final class ScriptArguments implements AutoCloseable {
             spec.logitScale(),
             spec.logitSoftCap());
 
-    IValue[] tensorLists = new IValue[spec.layers()];
-    IValue[] intLists = new IValue[spec.layers()];
-    IValue[] floatLists = new IValue[spec.layers()];
-    for (int layer = 0; layer < spec.layers(); layer++) {
-      BlockSpec block = spec.blocks().get(layer);
-      tensorLists[layer] = list(tensors(LAYER_ROLES, withExperts(block), block.norm()));
-      intLists[layer] = ints(block);
-      floatLists[layer] = floats(block);
+    List<LayerArguments.Layer> loaded = new ArrayList<>();
+    for (BlockSpec block : spec.blocks()) {
+      loaded.add(
+          new LayerArguments.Layer(block, tensors(LAYER_ROLES, withExperts(block), block.norm())));
     }
-    this.weights = nested(tensorLists);
-    this.ints = nested(intLists);
-    this.floats = nested(floatLists);
+    this.layers = new LayerArguments(loaded, this::ints);
+    this.floats = LayerArguments.nested(spec.blocks(), ScriptArguments::floats);
     this.kinds =
-        nested(
-            attentionKinds.stream()
-                .map(kind -> IValue.listFrom(kind.window, kind.capped, kind.keyValueHeads))
-                .toArray(IValue[]::new));
+        LayerArguments.nested(
+            attentionKinds, kind -> IValue.listFrom(kind.window, kind.capped, kind.keyValueHeads));
   }
 
   /** The distinct rotary embeddings, in the order of their numbers; empty when there is none. */
@@ -150,14 +144,14 @@ final class ScriptArguments implements AutoCloseable {
     return modelFloats;
   }
 
-  /** Tensors of each layer. */
-  IValue weights() {
-    return weights;
+  /** Tensors and ints of each layer, as the checkpoint has them. */
+  LayerArguments layers() {
+    return layers;
   }
 
-  /** Ints of each layer. */
-  IValue ints() {
-    return ints;
+  /** The same with layers replaced. */
+  LayerArguments with(List<LayerArguments.Layer> replaced) {
+    return new LayerArguments(replaced, this::ints);
   }
 
   /** Floats of each layer. */
@@ -172,7 +166,8 @@ final class ScriptArguments implements AutoCloseable {
 
   @Override
   public void close() {
-    for (IValue value : List.of(model, modelInts, modelFloats, weights, ints, floats, kinds)) {
+    layers.close();
+    for (IValue value : List.of(model, modelInts, modelFloats, floats, kinds)) {
       value.close();
     }
   }
@@ -238,18 +233,6 @@ final class ScriptArguments implements AutoCloseable {
       tensors.add(tensor);
     }
     return tensors;
-  }
-
-  private static IValue list(List<PtNDArray> tensors) {
-    return IValue.listFrom(tensors.toArray(PtNDArray[]::new));
-  }
-
-  private static IValue nested(IValue[] lists) {
-    IValue nested = IValue.listFrom(lists);
-    for (IValue list : lists) {
-      list.close();
-    }
-    return nested;
   }
 
   private static long flag(boolean value) {

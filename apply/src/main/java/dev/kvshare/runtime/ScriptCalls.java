@@ -48,8 +48,8 @@ final class ScriptCalls {
           high,
           position,
           cache.firstArgument(),
-          model.weights(),
-          model.ints(),
+          layers(cache).weights(),
+          layers(cache).ints(),
           model.floats(),
           model.kinds(),
           cache.keyArguments(),
@@ -76,8 +76,8 @@ final class ScriptCalls {
           number,
           position,
           cache.firstArgument(),
-          model.weights(),
-          model.ints(),
+          layers(cache).weights(),
+          layers(cache).ints(),
           model.floats(),
           cache.keyArguments(),
           cache.valueArguments(),
@@ -112,8 +112,8 @@ final class ScriptCalls {
           model.model(),
           model.modelInts(),
           model.modelFloats(),
-          model.weights(),
-          model.ints(),
+          layers(cache).weights(),
+          layers(cache).ints(),
           model.floats(),
           model.kinds(),
           cache.keyArguments(),
@@ -122,5 +122,9 @@ final class ScriptCalls {
           rotary.cosines(),
           rotary.sines());
     }
+  }
+
+  private LayerArguments layers(KvCache cache) {
+    return cache.overrides() == null ? model.layers() : cache.overrides().layers();
   }
 }

@@ -65,7 +65,7 @@ public enum WeightRole {
   EXPERTS_DOWN;
 
   /** The role of the bias that belongs to this weight. */
-  WeightRole bias() {
+  public WeightRole bias() {
     return valueOf(name() + "_BIAS");
   }
 
