@@ -101,7 +101,10 @@ final class PolicyReader {
     }
     return node.has("sequential")
         ? new UpwardReading.Sequential()
-        : new UpwardReading.Parallel(node.path("forward_passes").intValue());
+        : new UpwardReading.Parallel(
+            node.path("forward_passes").intValue(),
+            node.path("backward_passes").asInt(0),
+            node.path("tolerance").asDouble(0));
   }
 
   private static RepairReference repair(JsonNode node) {

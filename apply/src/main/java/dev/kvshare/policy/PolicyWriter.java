@@ -56,7 +56,14 @@ final class PolicyWriter {
     }
     ObjectNode node = NODES.objectNode();
     if (upward instanceof UpwardReading.Parallel parallel) {
-      return node.put("forward_passes", parallel.forwardPasses());
+      node.put("forward_passes", parallel.forwardPasses());
+      if (parallel.backwardPasses() > 0) {
+        node.put("backward_passes", parallel.backwardPasses());
+      }
+      if (parallel.tolerance() > 0) {
+        node.put("tolerance", Digits.decimal(parallel.tolerance()));
+      }
+      return node;
     }
     return node.put("sequential", true);
   }

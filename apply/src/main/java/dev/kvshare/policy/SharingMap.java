@@ -8,16 +8,22 @@ import java.util.stream.IntStream;
 /**
  * Which layer reads whose keys and values. Immutable.
  *
- * <p>{@code source(i) == i} means that layer i keeps its own keys and values. Every source keeps
- * its own: a layer never reads from a layer that itself reads from another one (no chains). A
- * source may lie above its reader, as in the layer-condensed KV cache (arXiv 2405.10637); see
- * {@link #hasUpwardSources()}.
+ * <p>{@code source(i) == i} means that layer i keeps its own keys and values. In a map of a policy
+ * every source keeps its own: a layer never reads from a layer that itself reads from another one
+ * (no chains). Checkpoints of the LCKV code may have chains, see {@link #withChains}. A source may
+ * lie above its reader, as in the layer-condensed KV cache (arXiv 2405.10637); see {@link
+ * #hasUpwardSources()}.
  */
 public final class SharingMap {
   private final int[] source;
+  private final boolean[] owner;
 
   private SharingMap(int[] source) {
     this.source = source;
+    this.owner = new boolean[source.length];
+    for (int target : source) {
+      owner[target] = true;
+    }
   }
 
   /** Returns the map of an unshared model with {@code layers} layers. */
@@ -40,26 +46,45 @@ public final class SharingMap {
   }
 
   /**
+   * Returns a map in which a source may itself read from another layer: it then makes keys and
+   * values for its readers and does not look at them, as {@code layer_types} of the LCKV code
+   * allows.
+   *
+   * @throws IllegalArgumentException if there is no layer or a source does not exist
+   */
+  public static SharingMap withChains(int... source) {
+    List<String> problems = problems(source, true);
+    if (!problems.isEmpty()) {
+      throw new IllegalArgumentException(String.join("; ", problems));
+    }
+    return new SharingMap(source.clone());
+  }
+
+  /**
    * Returns every violation of the rules of a sharing map, in layer order; empty for a valid map.
    */
   static List<String> problems(int[] source) {
+    return problems(source, false);
+  }
+
+  private static List<String> problems(int[] source, boolean chains) {
     if (source.length == 0) {
       return List.of("a sharing map needs at least one layer, found none");
     }
     return IntStream.range(0, source.length)
-        .mapToObj(layer -> problem(source, layer))
+        .mapToObj(layer -> problem(source, layer, chains))
         .filter(problem -> !problem.isEmpty())
         .toList();
   }
 
-  private static String problem(int[] source, int layer) {
+  private static String problem(int[] source, int layer, boolean chains) {
     int target = source[layer];
     if (target < 0 || target >= source.length) {
       return "layer %d reads layer %d, which does not exist: a source must be 0 to %d"
           .formatted(layer, target, source.length - 1);
     }
     int next = source[target];
-    if (next != target) {
+    if (next != target && !chains) {
       return "layer %d reads layer %d, which itself reads layer %d: a source must keep its own keys and values"
           .formatted(layer, target, next);
     }
@@ -76,9 +101,15 @@ public final class SharingMap {
     return source[layer];
   }
 
-  /** Returns whether {@code layer} keeps its own keys and values, and so has a cache. */
+  /** Returns whether {@code layer} makes keys and values that some layer reads: it has a cache. */
   public boolean ownsCache(int layer) {
-    return source[layer] == layer;
+    return owner[layer];
+  }
+
+  /** Returns whether some source itself reads from another layer. */
+  public boolean hasChains() {
+    return IntStream.range(0, source.length)
+        .anyMatch(layer -> owner[layer] && source[layer] != layer);
   }
 
   /** Returns the layers that keep their own keys and values, ascending. */
@@ -91,7 +122,7 @@ public final class SharingMap {
     return (int) IntStream.range(0, source.length).filter(this::ownsCache).count();
   }
 
-  /** Returns how many layers read another layer's keys and values. */
+  /** Returns how many layers have no cache. */
   public int sharedLayers() {
     return source.length - ownedLayers();
   }
@@ -103,7 +134,7 @@ public final class SharingMap {
 
   /** Returns whether no layer shares. */
   public boolean isIdentity() {
-    return sharedLayers() == 0;
+    return IntStream.range(0, source.length).allMatch(layer -> source[layer] == layer);
   }
 
   /** Returns whether some layer reads from a layer above it. */
@@ -163,7 +194,7 @@ public final class SharingMap {
       return head;
     }
     return IntStream.range(0, source.length)
-        .filter(layer -> !ownsCache(layer))
+        .filter(layer -> source[layer] != layer)
         .mapToObj(layer -> layer + "<-" + source[layer])
         .collect(Collectors.joining(" ", head + ": ", ""));
   }

@@ -30,18 +30,19 @@ public final class Decoder implements AutoCloseable {
   private final ScriptArguments arguments;
   private final RotaryTables rotary;
   private final ScriptCalls calls;
+  private final UpwardPasses upward;
   private final boolean longRope;
-  private long layerPositions;
 
   private Decoder(ModelSpec spec, Checkpoint checkpoint, PtNDManager manager, ComputeType type) {
     this.spec = spec;
     this.manager = manager;
     this.script = new ScriptModule(manager);
-    this.storage = new KvCache.Storage(spec, script, type, manager);
     WeightLoader loader = new WeightLoader(checkpoint, script, manager, type);
     this.arguments = new ScriptArguments(spec, loader, manager);
+    this.storage = new KvCache.Storage(spec, script, type, manager, arguments);
     this.rotary = new RotaryTables(script, manager, type, arguments.rotaryKinds());
     this.calls = new ScriptCalls(script, arguments, rotary);
+    this.upward = new UpwardPasses(calls);
     this.longRope = rotary.hasLongRope();
   }
 
@@ -76,9 +77,12 @@ public final class Decoder implements AutoCloseable {
     return manager.newSubManager();
   }
 
-  /** Positions times layers that were run so far: what {@link #prefill} saves is seen here. */
+  /**
+   * Positions times layers that were run so far: what {@link #prefill} saves, and what passes over
+   * layers that read from above cost, is seen here.
+   */
   public long layerPositions() {
-    return layerPositions;
+    return calls.layerPositions();
   }
 
   /**
@@ -94,9 +98,15 @@ public final class Decoder implements AutoCloseable {
     return newCache(CacheOptions.of(map), batch, initialCapacity);
   }
 
-  /** As {@link #newCache(SharingMap, int, int)}; every run with the cache follows its options. */
+  /**
+   * As {@link #newCache(SharingMap, int, int)}; every run with the cache follows its options. Where
+   * a source lies above its reader, {@link #layers}, {@link #forward} and {@link #prefill} run
+   * several new tokens as the plan says: by passes over all of them, or one after another.
+   *
+   * @throws dev.kvshare.policy.PolicyException when the model cannot be run under the plan
+   */
   public KvCache newCache(CacheOptions options, int batch, int initialCapacity) {
-    SharingRules.check(spec, options.map());
+    SharingRules.check(spec, options.plan());
     return new KvCache(storage, options, batch, initialCapacity);
   }
 
@@ -158,7 +168,7 @@ public final class Decoder implements AutoCloseable {
     checkBatch(hidden, cache);
     int end = cache.length() + (int) hidden.getShape().get(1);
     prepare(cache, cache.length(), end, end);
-    return layers((PtNDArray) hidden, cache, cache.length(), from, to);
+    return upward.layers((PtNDArray) hidden, cache, cache.length(), from, to);
   }
 
   /**
@@ -188,7 +198,20 @@ public final class Decoder implements AutoCloseable {
    * @return logits float32 [B, T, V] of every new position
    */
   public NDArray forward(NDArray ids, KvCache cache) {
-    return whole("forward", ids, cache, (int) ids.getShape().get(1));
+    int tokens = (int) ids.getShape().get(1);
+    if (!cache.map().hasUpwardSources() || tokens == 1) {
+      return whole("forward", ids, cache, tokens);
+    }
+    checkBatch(ids, cache);
+    if (longRope) {
+      cache.history().append(ids, cache.length());
+    }
+    try (NDArray embedded = embed(ids, cache);
+        NDArray hidden = layers(embedded, cache, 0, spec.layers())) {
+      NDArray logits = head(hidden);
+      cache.advance(tokens);
+      return logits;
+    }
   }
 
   /**
@@ -211,7 +234,8 @@ public final class Decoder implements AutoCloseable {
    *
    * @param prompts B prompts, of different lengths if wanted
    * @param cache an empty cache of the same batch
-   * @param chunkTokens positions processed at once; less memory, same output
+   * @param chunkTokens positions processed at once; less memory, same output. Passes for sources
+   *     above their readers need the whole prompt at once
    * @return logits float32 [B, V] of each row's last token
    */
   public NDArray prefill(PromptBatch prompts, KvCache cache, int chunkTokens) {
@@ -229,14 +253,15 @@ public final class Decoder implements AutoCloseable {
     }
     try (PtNDManager scratch = (PtNDManager) manager.newSubManager()) {
       PtNDArray last = null;
-      for (int start = 0; start < longest; start += chunkTokens) {
-        int end = Math.min(longest, start + chunkTokens);
+      int chunk = upward.chunk(cache.plan(), longest, chunkTokens);
+      for (int start = 0; start < longest; start += chunk) {
+        int end = Math.min(longest, start + chunk);
         prepare(cache, start, end, longest);
         PtNDArray ids =
             (PtNDArray)
                 scratch.create(prompts.column(start, end), new Shape(prompts.size(), end - start));
         PtNDArray hidden = calls.embed(ids, cache, start);
-        PtNDArray lower = layers(hidden, cache, start, 0, highest);
+        PtNDArray lower = upward.layers(hidden, cache, start, 0, highest);
         hidden.close();
         if (last != null) {
           last.close();
@@ -245,7 +270,7 @@ public final class Decoder implements AutoCloseable {
         lower.close();
         cache.advance(end - start);
       }
-      PtNDArray top = layers(last, cache, longest - 1, highest, spec.layers());
+      PtNDArray top = calls.layers(last, cache, longest - 1, highest, spec.layers());
       NDArray logits = head(top);
       NDArray result = logits.reshape(prompts.size(), spec.vocabularySize());
       result.attach(manager);
@@ -314,7 +339,6 @@ public final class Decoder implements AutoCloseable {
     prepare(cache, start, start + tokens, start + tokens);
     PtNDArray logits = calls.whole(method, (PtNDArray) ids, cache, start);
     cache.advance(tokens);
-    layerPositions += (long) tokens * spec.layers();
     return logits;
   }
 
@@ -327,10 +351,5 @@ public final class Decoder implements AutoCloseable {
     NDArray logits = prefill(cache.history().prompts(), cache, RESTART_CHUNK);
     logits.attach(ids.getManager());
     return logits;
-  }
-
-  private PtNDArray layers(PtNDArray hidden, KvCache cache, int start, int from, int to) {
-    layerPositions += hidden.getShape().get(1) * (to - from);
-    return calls.layers(hidden, cache, start, from, to);
   }
 }

@@ -8,6 +8,7 @@ import ai.djl.pytorch.jni.IValue;
 import dev.kvshare.model.family.AttentionSpec;
 import dev.kvshare.model.family.ModelSpec;
 import dev.kvshare.policy.SharingMap;
+import dev.kvshare.policy.SharingPlan;
 
 /**
  * Keys and values of the layers that keep their own, for B sequences. Made by {@link
@@ -18,7 +19,10 @@ public final class KvCache implements AutoCloseable {
 
   private final Storage storage;
   private final PtNDManager manager;
+  private final SharingPlan plan;
   private final SharingMap map;
+  private final LayerArguments layers;
+  private final LayerNumbers numbers;
   private final CacheOptions options;
   private final int batch;
   private final KvCache lower;
@@ -35,7 +39,12 @@ public final class KvCache implements AutoCloseable {
   private int capacity;
 
   /** What every cache of a decoder has in common; its tensors belong to sub-managers of parent. */
-  record Storage(ModelSpec spec, ScriptModule script, ComputeType type, PtNDManager parent) {}
+  record Storage(
+      ModelSpec spec,
+      ScriptModule script,
+      ComputeType type,
+      PtNDManager parent,
+      ScriptArguments arguments) {}
 
   /** An empty cache. */
   KvCache(Storage storage, CacheOptions options, int batch, int capacity) {
@@ -48,7 +57,11 @@ public final class KvCache implements AutoCloseable {
     this.storage = storage;
     this.manager = (PtNDManager) storage.parent().newSubManager();
     this.options = options;
-    this.map = options.map();
+    this.plan = options.plan();
+    this.map = plan.map();
+    this.layers =
+        options.overrides() == null ? storage.arguments().layers() : options.overrides().layers();
+    this.numbers = plan.isPlain() ? layers.numbers() : storage.arguments().numbers(layers, plan);
     this.batch = batch;
     this.lower = lower;
     this.fromLayer = fromLayer;
@@ -56,20 +69,20 @@ public final class KvCache implements AutoCloseable {
     this.values = new PtNDArray[map.layers()];
     long[] flags = new long[map.layers()];
     for (int layer : map.owners()) {
-      flags[layer] = 1;
+      flags[layer] = map.source(layer) == layer ? 1 : 2 + readerOf(layer);
     }
     this.owns = IValue.listFrom(flags);
     this.history = new TokenHistory(batch);
   }
 
+  /** Which keys and values each layer sees. */
+  public SharingPlan plan() {
+    return plan;
+  }
+
   /** Which layer reads whose keys and values. */
   public SharingMap map() {
     return map;
-  }
-
-  /** Weights in place of the checkpoint's, null for none. */
-  WeightOverrides overrides() {
-    return options.overrides();
   }
 
   /** B. */
@@ -144,6 +157,9 @@ public final class KvCache implements AutoCloseable {
    * stored hidden states, with the same weights. It starts at length 0 with room for this cache's
    * length, and cannot grow beyond. This cache must outlive it and keep its length meanwhile.
    *
+   * <p>Neither this cache nor the fork may have a plan beyond its map: a layer that reads from
+   * above cannot be run without the layers up to its source.
+   *
    * @param forkMap equal to this one's map below {@code fromLayer}
    * @param fromLayer the first layer that is run anew
    */
@@ -155,8 +171,13 @@ public final class KvCache implements AutoCloseable {
                 .formatted(fromLayer, layer, forkMap.source(layer), map.source(layer)));
       }
     }
-    SharingRules.check(storage.spec(), forkMap);
-    KvCache fork = new KvCache(storage, options.withMap(forkMap), batch, this, fromLayer);
+    CacheOptions forkOptions = options.withMap(forkMap);
+    SharingRules.check(storage.spec(), forkOptions.plan());
+    if (!plan.isPlain()) {
+      throw new IllegalArgumentException(
+          "a cache with windows or sources above their readers cannot be forked: " + plan);
+    }
+    KvCache fork = new KvCache(storage, forkOptions, batch, this, fromLayer);
     fork.allocate(Math.max(1, length));
     fork.setFirst(first.toLongArray());
     return fork;
@@ -168,6 +189,9 @@ public final class KvCache implements AutoCloseable {
     valueArguments.close();
     firstArgument.close();
     owns.close();
+    if (!plan.isPlain()) {
+      numbers.close();
+    }
     manager.close();
   }
 
@@ -206,6 +230,31 @@ public final class KvCache implements AutoCloseable {
   /** Whether rows begin at different positions. */
   boolean isPadded() {
     return first.size() > 0;
+  }
+
+  /** The tensors of the layers. */
+  LayerArguments layers() {
+    return layers;
+  }
+
+  /** The ints of the layers under this plan. */
+  LayerNumbers numbers() {
+    return numbers;
+  }
+
+  /** Some layer that reads the keys and values of {@code owner}. */
+  int readerOf(int owner) {
+    int reader = 0;
+    while (map.source(reader) != owner) {
+      reader++;
+    }
+    return reader;
+  }
+
+  /** Makes the keys and values of {@code owner} zero at {@code tokens} positions from start on. */
+  void clear(int owner, int start, int tokens) {
+    storage.script().clear(keys[owner], start, tokens);
+    storage.script().clear(values[owner], start, tokens);
   }
 
   /** int64 [B] or [0]. */

@@ -3,6 +3,8 @@ package dev.kvshare.runtime;
 import ai.djl.pytorch.engine.PtNDArray;
 import ai.djl.pytorch.jni.IValue;
 import dev.kvshare.model.family.BlockSpec;
+import dev.kvshare.model.family.RotarySpec;
+import dev.kvshare.policy.SharingPlan;
 import java.util.List;
 import java.util.function.Function;
 
@@ -10,7 +12,7 @@ import java.util.function.Function;
 final class LayerArguments implements AutoCloseable {
   private final List<Layer> layers;
   private final IValue weights;
-  private final IValue ints;
+  private final LayerNumbers numbers;
 
   /**
    * One layer.
@@ -25,16 +27,21 @@ final class LayerArguments implements AutoCloseable {
   }
 
   /**
-   * @param ints the numbers of one layer
+   * @param rotaryKinds the distinct rotary embeddings in the order of their numbers
    */
-  LayerArguments(List<Layer> layers, Function<BlockSpec, IValue> ints) {
+  LayerArguments(List<Layer> layers, List<RotarySpec> rotaryKinds) {
     this.layers = List.copyOf(layers);
     this.weights = nested(layers, layer -> list(layer.tensors()));
-    this.ints = nested(layers, layer -> ints.apply(layer.block()));
+    this.numbers = new LayerNumbers(blocks(), rotaryKinds, SharingPlan.identity(layers.size()));
   }
 
   List<Layer> layers() {
     return layers;
+  }
+
+  /** What the layers compute. */
+  List<BlockSpec> blocks() {
+    return layers.stream().map(Layer::block).toList();
   }
 
   /** Tensors of each layer. */
@@ -42,15 +49,15 @@ final class LayerArguments implements AutoCloseable {
     return weights;
   }
 
-  /** Ints of each layer. */
-  IValue ints() {
-    return ints;
+  /** Ints of each layer where nothing but the model sets windows. */
+  LayerNumbers numbers() {
+    return numbers;
   }
 
   @Override
   public void close() {
     weights.close();
-    ints.close();
+    numbers.close();
   }
 
   static IValue list(List<PtNDArray> tensors) {

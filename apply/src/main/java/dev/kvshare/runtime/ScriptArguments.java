@@ -5,14 +5,13 @@ import ai.djl.ndarray.types.Shape;
 import ai.djl.pytorch.engine.PtNDArray;
 import ai.djl.pytorch.engine.PtNDManager;
 import ai.djl.pytorch.jni.IValue;
-import dev.kvshare.model.family.AttentionSpec;
 import dev.kvshare.model.family.BlockSpec;
-import dev.kvshare.model.family.FeedForwardSpec;
 import dev.kvshare.model.family.ModelSpec;
 import dev.kvshare.model.family.NormSpec;
 import dev.kvshare.model.family.RotarySpec;
 import dev.kvshare.model.family.WeightRole;
 import dev.kvshare.model.family.WeightSpec;
+import dev.kvshare.policy.SharingPlan;
 import java.util.ArrayList;
 import java.util.EnumMap;
 import java.util.List;
@@ -58,24 +57,14 @@ final class ScriptArguments implements AutoCloseable {
           WeightRole.HEAD,
           WeightRole.HEAD_BIAS);
 
-  /** A kind of attention that needs a mask of its own. */
-  private record AttentionKind(long window, long capped, long keyValueHeads) {
-    static AttentionKind of(AttentionSpec attention) {
-      return new AttentionKind(
-          attention.window(), attention.softCap() > 0 ? 1 : 0, attention.keyValueHeads());
-    }
-  }
-
   private final WeightLoader loader;
   private final PtNDArray absent;
   private final List<RotarySpec> rotaryKinds;
-  private final List<AttentionKind> attentionKinds;
   private final IValue model;
   private final IValue modelInts;
   private final IValue modelFloats;
   private final LayerArguments layers;
   private final IValue floats;
-  private final IValue kinds;
 
   /** Loads all weights of a model. */
   ScriptArguments(ModelSpec spec, WeightLoader loader, PtNDManager manager) {
@@ -85,11 +74,6 @@ final class ScriptArguments implements AutoCloseable {
         spec.blocks().stream()
             .map(block -> block.attention().rotary())
             .filter(rotary -> rotary != null)
-            .distinct()
-            .toList();
-    this.attentionKinds =
-        spec.blocks().stream()
-            .map(block -> AttentionKind.of(block.attention()))
             .distinct()
             .toList();
 
@@ -117,11 +101,8 @@ final class ScriptArguments implements AutoCloseable {
       loaded.add(
           new LayerArguments.Layer(block, tensors(LAYER_ROLES, withExperts(block), block.norm())));
     }
-    this.layers = new LayerArguments(loaded, this::ints);
+    this.layers = new LayerArguments(loaded, rotaryKinds);
     this.floats = LayerArguments.nested(spec.blocks(), ScriptArguments::floats);
-    this.kinds =
-        LayerArguments.nested(
-            attentionKinds, kind -> IValue.listFrom(kind.window, kind.capped, kind.keyValueHeads));
   }
 
   /** The distinct rotary embeddings, in the order of their numbers; empty when there is none. */
@@ -151,7 +132,12 @@ final class ScriptArguments implements AutoCloseable {
 
   /** The same with layers replaced. */
   LayerArguments with(List<LayerArguments.Layer> replaced) {
-    return new LayerArguments(replaced, this::ints);
+    return new LayerArguments(replaced, rotaryKinds);
+  }
+
+  /** The ints of layers under a plan that changes them. */
+  LayerNumbers numbers(LayerArguments of, SharingPlan plan) {
+    return new LayerNumbers(of.blocks(), rotaryKinds, plan);
   }
 
   /** Floats of each layer. */
@@ -159,45 +145,12 @@ final class ScriptArguments implements AutoCloseable {
     return floats;
   }
 
-  /** The distinct kinds of attention. */
-  IValue kinds() {
-    return kinds;
-  }
-
   @Override
   public void close() {
     layers.close();
-    for (IValue value : List.of(model, modelInts, modelFloats, floats, kinds)) {
+    for (IValue value : List.of(model, modelInts, modelFloats, floats)) {
       value.close();
     }
-  }
-
-  private IValue ints(BlockSpec block) {
-    AttentionSpec attention = block.attention();
-    FeedForwardSpec feedForward = block.feedForward();
-    FeedForwardSpec.Experts experts = feedForward.experts();
-    return IValue.listFrom(
-        ScriptCodes.of(block.placement()),
-        ScriptCodes.of(
-            block.norm(),
-            block.weights().containsKey(WeightRole.ATTENTION_NORM_BIAS)
-                || block.weights().containsKey(WeightRole.ATTENTION_POST_NORM_BIAS)),
-        attention.queryHeads(),
-        attention.keyValueHeads(),
-        attention.headSize(),
-        attentionKinds.indexOf(AttentionKind.of(attention)),
-        attention.window(),
-        rotaryKinds.indexOf(attention.rotary()),
-        ScriptCodes.of(attention.queryKeyNorm()),
-        flag(block.weights().containsKey(WeightRole.QUERY_KEY_VALUE_BIAS)),
-        flag(block.weights().containsKey(WeightRole.OUTPUT_BIAS)),
-        flag(block.weights().containsKey(WeightRole.GATE_UP_BIAS)),
-        flag(block.weights().containsKey(WeightRole.DOWN_BIAS)),
-        flag(feedForward.gated()),
-        ScriptCodes.of(feedForward.activation()),
-        experts == null ? 0 : experts.count(),
-        experts == null ? 0 : experts.perToken(),
-        flag(experts != null && experts.normalised()));
   }
 
   private static IValue floats(BlockSpec block) {
@@ -235,7 +188,7 @@ final class ScriptArguments implements AutoCloseable {
     return tensors;
   }
 
-  private static long flag(boolean value) {
+  static long flag(boolean value) {
     return value ? 1 : 0;
   }
 }

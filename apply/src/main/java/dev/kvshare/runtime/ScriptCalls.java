@@ -11,11 +11,17 @@ final class ScriptCalls {
   private final ScriptModule script;
   private final ScriptArguments model;
   private final RotaryTables rotary;
+  private long layerPositions;
 
   ScriptCalls(ScriptModule script, ScriptArguments model, RotaryTables rotary) {
     this.script = script;
     this.model = model;
     this.rotary = rotary;
+  }
+
+  /** Positions times layers that were run so far. */
+  long layerPositions() {
+    return layerPositions;
   }
 
   /** ids int64 [B, T] to [B, T, E]. */
@@ -36,6 +42,7 @@ final class ScriptCalls {
 
   /** Layers {@code from} to {@code to - 1}: [B, T, E] to [B, T, E]. */
   PtNDArray layers(PtNDArray hidden, KvCache cache, int start, int from, int to) {
+    layerPositions += hidden.getShape().get(1) * (to - from);
     try (IValue input = IValue.from(hidden);
         IValue low = IValue.from((long) from);
         IValue high = IValue.from((long) to);
@@ -48,10 +55,10 @@ final class ScriptCalls {
           high,
           position,
           cache.firstArgument(),
-          layers(cache).weights(),
-          layers(cache).ints(),
+          cache.layers().weights(),
+          cache.numbers().ints(),
           model.floats(),
-          model.kinds(),
+          cache.numbers().kinds(),
           cache.keyArguments(),
           cache.valueArguments(),
           cache.ownsArgument(),
@@ -68,21 +75,51 @@ final class ScriptCalls {
   PtNDArray fill(PtNDArray hidden, KvCache cache, int start, int layer) {
     try (IValue input = IValue.from(hidden);
         IValue number = IValue.from((long) layer);
+        IValue reader = IValue.from((long) cache.readerOf(layer));
         IValue position = IValue.from((long) start)) {
       return script.run(
           hidden.getManager(),
           "fill",
           input,
           number,
+          reader,
           position,
           cache.firstArgument(),
-          layers(cache).weights(),
-          layers(cache).ints(),
+          cache.layers().weights(),
+          cache.numbers().ints(),
           model.floats(),
           cache.keyArguments(),
           cache.valueArguments(),
           rotary.cosines(),
           rotary.sines());
+    }
+  }
+
+  /**
+   * How much the states [B, T, E] of one token at most differ from what they were, relative to
+   * their length.
+   */
+  double change(PtNDArray hidden, PtNDArray before) {
+    try (IValue now = IValue.from(hidden);
+        IValue then = IValue.from(before);
+        PtNDArray change = script.run(hidden.getManager(), "change", now, then)) {
+      return change.getFloat();
+    }
+  }
+
+  /** Zeros of the shape of hidden [B, T, E]. */
+  PtNDArray zerosLike(PtNDArray hidden) {
+    try (IValue like = IValue.from(hidden)) {
+      return script.run(hidden.getManager(), "zeros_like", like);
+    }
+  }
+
+  /** Copies one position [B, 1, E] into hidden [B, T, E]. */
+  void put(PtNDArray hidden, PtNDArray one, int position) {
+    try (IValue target = IValue.from(hidden);
+        IValue source = IValue.from(one);
+        IValue number = IValue.from((long) position)) {
+      script.run(hidden.getManager(), "put", target, source, number).close();
     }
   }
 
@@ -101,6 +138,8 @@ final class ScriptCalls {
 
   /** {@code forward} or {@code decode}: the whole model from ids to logits. */
   PtNDArray whole(String method, PtNDArray ids, KvCache cache, int start) {
+    int tokens = (int) (ids.getShape().size() / cache.batch());
+    layerPositions += (long) tokens * cache.map().layers();
     try (IValue input = IValue.from(ids);
         IValue position = IValue.from((long) start)) {
       return script.run(
@@ -112,19 +151,15 @@ final class ScriptCalls {
           model.model(),
           model.modelInts(),
           model.modelFloats(),
-          layers(cache).weights(),
-          layers(cache).ints(),
+          cache.layers().weights(),
+          cache.numbers().ints(),
           model.floats(),
-          model.kinds(),
+          cache.numbers().kinds(),
           cache.keyArguments(),
           cache.valueArguments(),
           cache.ownsArgument(),
           rotary.cosines(),
           rotary.sines());
     }
-  }
-
-  private LayerArguments layers(KvCache cache) {
-    return cache.overrides() == null ? model.layers() : cache.overrides().layers();
   }
 }

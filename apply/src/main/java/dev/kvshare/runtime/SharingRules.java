@@ -4,14 +4,19 @@ import dev.kvshare.model.family.AttentionSpec;
 import dev.kvshare.model.family.ModelSpec;
 import dev.kvshare.policy.PolicyMismatchException;
 import dev.kvshare.policy.SharingMap;
+import dev.kvshare.policy.SharingPlan;
 
-/** What a sharing map must fulfil so that a model can be run under it. */
+/** What a sharing plan must fulfil so that a model can be run under it. */
 final class SharingRules {
 
   private SharingRules() {}
 
-  /** Refuses a map of another number of layers, between unlike layers, or with sources above. */
-  static void check(ModelSpec spec, SharingMap map) {
+  /**
+   * Refuses a map of another number of layers, between unlike layers, from layers without key and
+   * value weights, or with sources above their readers and nothing said about how to read them.
+   */
+  static void check(ModelSpec spec, SharingPlan plan) {
+    SharingMap map = plan.map();
     if (map.layers() != spec.layers()) {
       throw new PolicyMismatchException(
           "the sharing map has %d layers, but the %s model has %d. Calibrate this model, or use the one that the map was made for."
@@ -19,9 +24,14 @@ final class SharingRules {
     }
     for (int layer = 0; layer < map.layers(); layer++) {
       int source = map.source(layer);
-      if (source > layer) {
+      if (source > layer && plan.upward() == null) {
         throw new UnsupportedSharingException(
-            "layer %d is to read the keys and values of layer %d above it; the decoder runs maps whose sources lie below their readers only."
+            "layer %d is to read the keys and values of layer %d above it, but nothing says how: by a number of passes over a prompt or token by token ('upper' in a policy)."
+                .formatted(layer, source));
+      }
+      if (!spec.blocks().get(source).makesKeysAndValues()) {
+        throw new PolicyMismatchException(
+            "layer %d is to read the keys and values of layer %d, but the checkpoint has no key and value weights there: it was trained to share. Run it with its own map, without --policy."
                 .formatted(layer, source));
       }
       AttentionSpec reader = spec.blocks().get(layer).attention();

@@ -1,5 +1,4 @@
-# The decoder: TorchScript source, packed into an archive by ScriptModule.java and called by ScriptCalls.java. The method
-# product stands in product_onednn.py and product_plain.py, of which one is appended.
+# The decoder: TorchScript source, packed into an archive by ScriptModule.java and called by ScriptCalls.java.
 #
 # Letters: B batch, T new tokens, S positions visible to attention, E hidden size, V vocabulary, Hq query heads,
 # Hkv key/value heads, G = Hq / Hkv, D head size, R rotated dimensions, F intermediate size, X experts, L layers.
@@ -8,9 +7,9 @@
 # ScriptArguments.java. A tensor that a layer does not have is an empty one. Arguments that several methods share:
 #   start         positions that the cache holds already
 #   first         [B] int64, the first real position of each row of a padded batch; empty when nothing is padded
-#   kinds         the distinct kinds of attention: [window (0: all), soft cap or not, Hkv]
+#   kinds         the distinct kinds of attention: [window (0: all), soft cap or not, Hkv, own token hidden or not]
 #   keys, values  for each layer the cache that it reads, [B, Hkv, capacity, D]: that of its source where it shares
-#   owns          for each layer 1 if it writes that cache, else 0
+#   owns          for each layer 1 if it writes that cache, 2 + r if it writes the cache that layer r reads, else 0
 #   cosines, sines  for each kind of rotary embedding a table [P, R]; the first half of each row of sines is negated
 class Ops(Module):
   __parameters__ = []
@@ -30,9 +29,9 @@ class Ops(Module):
   # [..., in] -> [..., out]
   def linear(self: __torch__.Ops, x: Tensor, weight: Tensor, bias: Tensor, biased: int) -> Tensor:
     if biased != 0:
-      y = self.product(x, weight, bias)
+      y = torch.linear(x, weight, bias)
     else:
-      y = self.product(x, weight, None)
+      y = torch.linear(x, weight)
     return y
 
   # 0 silu, 1 gelu, 2 gelu by tanh, 3 relu
@@ -90,28 +89,34 @@ class Ops(Module):
     return low
 
   # What is added to the scores of one kind of attention, [1 or B*Hkv, 1, T, S] ([1 or B, 1, 1, S] for T = 1); empty
-  # where a plain causal mask or none does. A padding position sees itself, so that no row is without any key.
+  # where a plain causal mask or none does. A padding position sees itself, so that no row is without any key; where a
+  # token does not see itself, so does one that sees no other, and attend() takes away what it got from there.
   def mask(self: __torch__.Ops, x: Tensor, start: int, kind: List[int], first: Tensor) -> Tensor:
-    window, capped, kv_heads, = kind
+    window, capped, kv_heads, own_hidden, = kind
     tokens = torch.size(x, 1)
     low = self.lowest(start, window)
     end = start + tokens
     padded = torch.numel(first) > 0
-    plain = start == 0 and capped == 0 and (window == 0 or end <= window)
+    plain = start == 0 and capped == 0 and own_hidden == 0 and (window == 0 or end <= window)
     if not padded and (tokens == 1 or plain):
       y = torch.empty([0], dtype=x.dtype, device=x.device)
     else:
       queries = torch.unsqueeze(torch.arange(start, end, dtype=4, device=x.device), 1)
       columns = torch.unsqueeze(torch.arange(low, end, dtype=4, device=x.device), 0)
+      own = torch.eq(columns, queries)
       hidden = torch.gt(columns, queries)
+      if own_hidden != 0:
+        hidden = torch.logical_or(hidden, own)
       if window > 0:
         hidden = torch.logical_or(hidden, torch.le(columns, torch.sub(queries, window)))
       hidden = torch.unsqueeze(hidden, 0)
       if padded:
         padding = torch.lt(columns, torch.unsqueeze(torch.unsqueeze(first, 1), 2))
-        hidden = torch.logical_or(hidden, torch.logical_and(padding, torch.ne(columns, queries)))
+        hidden = torch.logical_or(hidden, torch.logical_and(padding, torch.logical_not(own)))
         if tokens > 1:
           hidden = torch.repeat_interleave(hidden, kv_heads, 0)
+      if own_hidden != 0:
+        hidden = torch.logical_and(hidden, torch.logical_not(torch.logical_and(torch.all(hidden, 2, True), own)))
       zeros = torch.zeros(torch.size(hidden), dtype=x.dtype, device=x.device)
       y = torch.unsqueeze(torch.masked_fill(zeros, hidden, float("-inf")), 1)
     return y
@@ -119,20 +124,26 @@ class Ops(Module):
   # query [B, T, Hq, D]; key and value caches [B, Hkv, capacity, D] -> [B, T, Hq * D]
   # The G query heads of a key/value head are put beside each other, so that no key or value is copied: on the CPU
   # enable_gqa falls back to a kernel that is not fused and takes three times as long.
-  def attend(self: __torch__.Ops, query: Tensor, keys: Tensor, values: Tensor, start: int, window: int, mask: Tensor, scale: float, soft_cap: float) -> Tensor:
+  # Where own_hidden, a token sees the ones before it only, and one without any gives zero.
+  def attend(self: __torch__.Ops, query: Tensor, keys: Tensor, values: Tensor, start: int, window: int, own_hidden: int, mask: Tensor, scale: float, soft_cap: float) -> Tensor:
     batch, tokens, heads, size, = torch.size(query)
     kv_heads = torch.size(keys, 1)
     group = heads // kv_heads
     low = self.lowest(start, window)
-    key = torch.narrow(keys, 2, low, start + tokens - low)
-    value = torch.narrow(values, 2, low, start + tokens - low)
+    masked = torch.numel(mask) > 0
+    seen = start + tokens - low
+    if own_hidden != 0 and not masked:
+      seen = seen - 1
+      if seen == 0:
+        return torch.zeros([batch, tokens, heads * size], dtype=query.dtype, device=query.device)
+    key = torch.narrow(keys, 2, low, seen)
+    value = torch.narrow(values, 2, low, seen)
     if tokens == 1:
       q = torch.reshape(query, [batch, kv_heads, group, size])
     else:
       q = torch.reshape(torch.permute(torch.reshape(query, [batch, tokens, kv_heads, group, size]), [0, 2, 3, 1, 4]), [batch * kv_heads, group, tokens, size])
       key = torch.expand(torch.unsqueeze(torch.flatten(key, 0, 1), 1), [-1, group, -1, -1])
       value = torch.expand(torch.unsqueeze(torch.flatten(value, 0, 1), 1), [-1, group, -1, -1])
-    masked = torch.numel(mask) > 0
     if soft_cap > 0.0:
       scores = torch.mul(torch.tanh(torch.mul(torch.matmul(q, torch.transpose(key, 2, 3)), scale / soft_cap)), soft_cap)
       if masked:
@@ -142,6 +153,9 @@ class Ops(Module):
       y = torch.scaled_dot_product_attention(q, key, value, mask, 0.0, False, scale=scale)
     else:
       y = torch.scaled_dot_product_attention(q, key, value, None, 0.0, tokens > 1, scale=scale)
+    if own_hidden != 0 and masked:
+      itself = torch.unsqueeze(torch.diagonal(mask, seen - tokens, 2, 3), 3)
+      y = torch.masked_fill(y, torch.eq(itself, 0.0), 0.0)
     if tokens > 1:
       y = torch.transpose(torch.reshape(y, [batch, heads, tokens, size]), 1, 2)
     return torch.reshape(y, [batch, tokens, heads * size])
@@ -149,7 +163,7 @@ class Ops(Module):
   # Keys and values of normed x [B, T, E] into the cache, without queries.
   def store(self: __torch__.Ops, x: Tensor, weights: List[Tensor], ints: List[int], floats: List[float], keys: Tensor, values: Tensor, start: int, cosine: Tensor, sine: Tensor) -> None:
     norm1, norm1_b, qkv, qkv_b, q_norm, k_norm, o, o_b, post1, post1_b, norm2, norm2_b, up, up_b, down, down_b, post2, post2_b, router, = weights
-    placement, norm_kind, heads, kv_heads, size, kind, window, rotary, qk_norm, qkv_biased, o_biased, up_biased, down_biased, gated, activation, experts, experts_per_token, normalised, = ints
+    placement, norm_kind, heads, kv_heads, size, kind, window, rotary, qk_norm, qkv_biased, o_biased, up_biased, down_biased, gated, activation, experts, experts_per_token, normalised, own_hidden, = ints
     epsilon, scale, soft_cap, residual_scale, = floats
     rows = 2 * kv_heads * size
     weight = torch.narrow(qkv, 0, heads * size, rows)
@@ -168,11 +182,11 @@ class Ops(Module):
   # normed x [B, T, E] -> [B, T, E]; writes keys and values at start where the layer owns a cache
   def attention(self: __torch__.Ops, x: Tensor, weights: List[Tensor], ints: List[int], floats: List[float], keys: Tensor, values: Tensor, owns: int, start: int, cosine: Tensor, sine: Tensor, mask: Tensor) -> Tensor:
     norm1, norm1_b, qkv, qkv_b, q_norm, k_norm, o, o_b, post1, post1_b, norm2, norm2_b, up, up_b, down, down_b, post2, post2_b, router, = weights
-    placement, norm_kind, heads, kv_heads, size, kind, window, rotary, qk_norm, qkv_biased, o_biased, up_biased, down_biased, gated, activation, experts, experts_per_token, normalised, = ints
+    placement, norm_kind, heads, kv_heads, size, kind, window, rotary, qk_norm, qkv_biased, o_biased, up_biased, down_biased, gated, activation, experts, experts_per_token, normalised, own_hidden, = ints
     epsilon, scale, soft_cap, residual_scale, = floats
     batch = torch.size(x, 0)
     tokens = torch.size(x, 1)
-    if owns != 0:
+    if owns == 1:
       qkv_heads = torch.reshape(self.linear(x, qkv, qkv_b, qkv_biased), [batch, tokens, heads + 2 * kv_heads, size])
       if qk_norm != 0:
         query = self.head_norm(torch.narrow(qkv_heads, 2, 0, heads), q_norm, qk_norm, epsilon)
@@ -197,7 +211,7 @@ class Ops(Module):
         query = self.head_norm(query, q_norm, qk_norm, epsilon)
       if rotary >= 0:
         query = self.rotate(query, cosine, sine)
-    y = self.attend(query, keys, values, start, window, mask, scale, soft_cap)
+    y = self.attend(query, keys, values, start, window, own_hidden, mask, scale, soft_cap)
     return self.linear(y, o, o_b, o_biased)
 
   # [..., E] -> [..., E] by up [F or 2F, E] (gate first) and down [E, F]
@@ -233,7 +247,7 @@ class Ops(Module):
 
   def feed_forward(self: __torch__.Ops, x: Tensor, weights: List[Tensor], ints: List[int]) -> Tensor:
     norm1, norm1_b, qkv, qkv_b, q_norm, k_norm, o, o_b, post1, post1_b, norm2, norm2_b, up, up_b, down, down_b, post2, post2_b, router, = weights
-    placement, norm_kind, heads, kv_heads, size, kind, window, rotary, qk_norm, qkv_biased, o_biased, up_biased, down_biased, gated, activation, experts, experts_per_token, normalised, = ints
+    placement, norm_kind, heads, kv_heads, size, kind, window, rotary, qk_norm, qkv_biased, o_biased, up_biased, down_biased, gated, activation, experts, experts_per_token, normalised, own_hidden, = ints
     if experts > 0:
       y = self.routed(x, router, up, down, experts, experts_per_token, normalised, activation)
     else:
@@ -242,30 +256,20 @@ class Ops(Module):
 
   # One layer by the placement of its norms: 0 before each part, 1 behind it, 2 both, 3 parallel parts, 4 behind the sum.
   def block(self: __torch__.Ops, x: Tensor, weights: List[Tensor], ints: List[int], floats: List[float], keys: Tensor, values: Tensor, owns: int, start: int, cosine: Tensor, sine: Tensor, mask: Tensor) -> Tensor:
-    entering = self.before_attention(x, weights, ints, floats)
-    attended = self.attention(entering, weights, ints, floats, keys, values, owns, start, cosine, sine, mask)
-    return self.after_attention(x, entering, attended, weights, ints, floats)
-
-  # x [B, T, E] -> what the attention of the layer takes [B, T, E]
-  def before_attention(self: __torch__.Ops, x: Tensor, weights: List[Tensor], ints: List[int], floats: List[float]) -> Tensor:
-    placement = ints[0]
+    norm1, norm1_b, qkv, qkv_b, q_norm, k_norm, o, o_b, post1, post1_b, norm2, norm2_b, up, up_b, down, down_b, post2, post2_b, router, = weights
+    placement, norm_kind, heads, kv_heads, size, kind, window, rotary, qk_norm, qkv_biased, o_biased, up_biased, down_biased, gated, activation, experts, experts_per_token, normalised, own_hidden, = ints
+    epsilon, scale, soft_cap, residual_scale, = floats
     y = x
     if placement == 0 or placement == 2 or placement == 3:
-      y = self.norm(x, weights[0], weights[1], ints[1], floats[0])
-    return y
-
-  # x [B, T, E], what the attention took and what it gave -> the output of the layer [B, T, E]
-  def after_attention(self: __torch__.Ops, x: Tensor, entering: Tensor, attended: Tensor, weights: List[Tensor], ints: List[int], floats: List[float]) -> Tensor:
-    norm1, norm1_b, qkv, qkv_b, q_norm, k_norm, o, o_b, post1, post1_b, norm2, norm2_b, up, up_b, down, down_b, post2, post2_b, router, = weights
-    placement, norm_kind, heads, kv_heads, size, kind, window, rotary, qk_norm, qkv_biased, o_biased, up_biased, down_biased, gated, activation, experts, experts_per_token, normalised, = ints
-    epsilon, scale, soft_cap, residual_scale, = floats
+      y = self.norm(x, norm1, norm1_b, norm_kind, epsilon)
     if placement == 3:
-      y2 = entering
+      y2 = y
       if torch.numel(norm2) > 0:
         y2 = self.norm(x, norm2, norm2_b, norm_kind, epsilon)
+      attended = self.attention(y, weights, ints, floats, keys, values, owns, start, cosine, sine, mask)
       x = torch.add(torch.add(x, attended), self.feed_forward(y2, weights, ints))
     else:
-      y = attended
+      y = self.attention(y, weights, ints, floats, keys, values, owns, start, cosine, sine, mask)
       if placement == 1 or placement == 2:
         y = self.norm(y, post1, post1_b, norm_kind, epsilon)
       x = torch.add(x, y, alpha=residual_scale)
@@ -289,7 +293,7 @@ class Ops(Module):
     epsilon, embedding_scale, logit_scale, soft_cap, = model_floats
     x = torch.embedding(embedding, ids)
     if torch.numel(widen) > 0:
-      x = self.product(x, widen, None)
+      x = torch.linear(x, widen)
     if embedding_scale != 1.0:
       x = torch.mul(x, embedding_scale)
     if torch.numel(learned) > 0:
@@ -314,20 +318,41 @@ class Ops(Module):
     for i in range(low, high):
       kind = ints[i][5]
       rotary = ints[i][7]
+      if owns[i] > 1:
+        _5 = self.fill(x, i, owns[i] - 2, start, first, weights, ints, floats, keys, values, cosines, sines)
       x = self.block(x, weights[i], ints[i], floats[i], keys[i], values[i], owns[i], start, cosine[rotary], sine[rotary], masks[kind])
     return x
 
-  # The keys and values of one layer for x [B, T, E], nothing else; gives the last position of x [B, 1, E].
-  def fill(self: __torch__.Ops, x: Tensor, layer: int, start: int, first: Tensor, weights: List[List[Tensor]], ints: List[List[int]], floats: List[List[float]], keys: List[Tensor], values: List[Tensor], cosines: List[Tensor], sines: List[Tensor]) -> Tensor:
-    y = self.before_attention(x, weights[layer], ints[layer], floats[layer])
+  # The keys and values of one layer for x [B, T, E], nothing else, into the cache that layer reader reads; gives the
+  # last position of x [B, 1, E].
+  def fill(self: __torch__.Ops, x: Tensor, layer: int, reader: int, start: int, first: Tensor, weights: List[List[Tensor]], ints: List[List[int]], floats: List[List[float]], keys: List[Tensor], values: List[Tensor], cosines: List[Tensor], sines: List[Tensor]) -> Tensor:
+    placement = ints[layer][0]
+    y = x
+    if placement == 0 or placement == 2 or placement == 3:
+      y = self.norm(x, weights[layer][0], weights[layer][1], ints[layer][1], floats[layer][0])
     rotary = ints[layer][7]
     cosine = x
     sine = x
     if rotary >= 0:
       cosine = self.rows(cosines[rotary], start, torch.size(x, 1), first)
       sine = self.rows(sines[rotary], start, torch.size(x, 1), first)
-    self.store(y, weights[layer], ints[layer], floats[layer], keys[layer], values[layer], start, cosine, sine)
+    self.store(y, weights[layer], ints[layer], floats[layer], keys[reader], values[reader], start, cosine, sine)
     return torch.contiguous(torch.narrow(x, 1, torch.size(x, 1) - 1, 1))
+
+  # How much the states of one token at most differ from what they were, relative to their length: x, before [B, T, E]
+  # -> float32 [].
+  def change(self: __torch__.Ops, x: Tensor, before: Tensor) -> Tensor:
+    now = torch.to(x, 6)
+    difference = torch.linalg_vector_norm(torch.sub(now, torch.to(before, 6)), 2, [2])
+    length = torch.linalg_vector_norm(now, 2, [2])
+    return torch.max(torch.div(difference, torch.clamp_min(length, 1e-30)))
+
+  def zeros_like(self: __torch__.Ops, x: Tensor) -> Tensor:
+    return torch.zeros_like(x)
+
+  # One position [B, 1, E] into x [B, T, E].
+  def put(self: __torch__.Ops, x: Tensor, one: Tensor, position: int) -> Tensor:
+    return torch.copy_(torch.narrow(x, 1, position, 1), one)
 
   # [B, T, E] -> [B, T, E], or narrower where the head is
   def normed(self: __torch__.Ops, x: Tensor, model: List[Tensor], model_ints: List[int], model_floats: List[float]) -> Tensor:
@@ -337,7 +362,7 @@ class Ops(Module):
     if has_norm != 0:
       x = self.norm(x, norm, norm_b, norm_kind, epsilon)
     if torch.numel(narrow) > 0:
-      x = self.product(x, narrow, None)
+      x = torch.linear(x, narrow)
     return x
 
   # [B, T, E] before the final norm -> float32 [B, T, E]
@@ -382,6 +407,10 @@ class Ops(Module):
 
   def to_device(self: __torch__.Ops, x: Tensor, like: Tensor) -> Tensor:
     return torch.to(x, like.device, x.dtype)
+
+  # Zeros in x [B, Hkv, capacity, D] at the positions from start to start + tokens - 1.
+  def clear(self: __torch__.Ops, x: Tensor, start: int, tokens: int) -> Tensor:
+    return torch.zero_(torch.narrow(x, 2, start, tokens))
 
   # source -> target of the same shape
   def assign(self: __torch__.Ops, target: Tensor, source: Tensor) -> Tensor:

@@ -103,7 +103,7 @@ class PolicyFileTest {
     Policy policy = readGolden("upward.json");
 
     assertTrue(policy.map().hasUpwardSources());
-    assertEquals(new UpwardReading.Parallel(7), policy.upward());
+    assertEquals(new UpwardReading.Parallel(7, 2, 0), policy.upward());
     assertEquals(128, policy.slidingWindow());
     assertEquals(List.of(0, 5), policy.windowedLayers());
   }

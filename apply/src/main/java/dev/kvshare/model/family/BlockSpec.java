@@ -38,4 +38,13 @@ public record BlockSpec(
   public BlockSpec {
     weights = Map.copyOf(weights);
   }
+
+  /**
+   * Whether the checkpoint has key and value weights of this layer; a layer that was trained to
+   * read those of another one has a query projection alone.
+   */
+  public boolean makesKeysAndValues() {
+    long rows = weights.get(WeightRole.QUERY_KEY_VALUE).shape().get(0);
+    return rows > (long) attention.queryHeads() * attention.headSize();
+  }
 }

@@ -1,0 +1,93 @@
+package dev.kvshare.policy;
+
+import java.util.List;
+
+/**
+ * Everything that decides which keys and values a layer sees while a model runs: a sharing map, the
+ * windows that a policy sets, and how sources above their readers are read. Immutable.
+ *
+ * @param map which layer reads whose keys and values
+ * @param slidingWindow keys that a query of a windowed layer sees, its own token included; 0 where
+ *     no layer is windowed
+ * @param windowedLayers the layers restricted to {@code slidingWindow}, besides what the model
+ *     itself restricts
+ * @param upward how prompts are processed when a source lies above its reader, else null
+ * @param hidesOwnToken whether no layer sees the keys and values of the current token, as with
+ *     {@code force_nodiag} of the LCKV code; layers that read from above never do
+ */
+public record SharingPlan(
+    SharingMap map,
+    int slidingWindow,
+    List<Integer> windowedLayers,
+    UpwardReading upward,
+    boolean hidesOwnToken) {
+
+  /** Copies the list and checks that the parts fit each other. */
+  public SharingPlan {
+    windowedLayers = List.copyOf(windowedLayers);
+    if (slidingWindow < 0 || (slidingWindow == 0 && !windowedLayers.isEmpty())) {
+      throw new IllegalArgumentException(
+          "a sliding window of %d tokens cannot restrict the layers %s: it must be at least 1"
+              .formatted(slidingWindow, windowedLayers));
+    }
+    int layers = map.layers();
+    if (windowedLayers.stream().anyMatch(layer -> layer < 0 || layer >= layers)) {
+      throw new IllegalArgumentException(
+          "the windowed layers %s must be 0 to %d".formatted(windowedLayers, layers - 1));
+    }
+  }
+
+  /** The unshared model with {@code layers} layers. */
+  public static SharingPlan identity(int layers) {
+    return of(SharingMap.identity(layers));
+  }
+
+  /** A map without windows and without a way to read upwards. */
+  public static SharingPlan of(SharingMap map) {
+    return new SharingPlan(map, 0, List.of(), null, false);
+  }
+
+  /** What a policy says. */
+  public static SharingPlan of(Policy policy) {
+    int window = policy.slidingWindow() == null ? 0 : policy.slidingWindow();
+    return new SharingPlan(policy.map(), window, policy.windowedLayers(), policy.upward(), false);
+  }
+
+  /** Whether this is a map alone, with sources below their readers. */
+  public boolean isPlain() {
+    return windowedLayers.isEmpty() && !hidesOwnToken && !map.hasUpwardSources();
+  }
+
+  /** Whether {@code layer} sees tokens before the current one only. */
+  public boolean hidesOwnToken(int layer) {
+    return hidesOwnToken || map.source(layer) > layer;
+  }
+
+  /**
+   * The keys that a query of {@code layer} sees, its own token included; 0 for all.
+   *
+   * @param modelWindow the same of the model itself
+   */
+  public int window(int layer, int modelWindow) {
+    if (!windowedLayers.contains(layer)) {
+      return modelWindow;
+    }
+    return modelWindow == 0 ? slidingWindow : Math.min(modelWindow, slidingWindow);
+  }
+
+  /** Whether a prompt is run through the iterated groups several times. */
+  public boolean iterates() {
+    return map.hasUpwardSources() && upward instanceof UpwardReading.Parallel;
+  }
+
+  /**
+   * Whether {@code tokens} new tokens are run one after another: always when {@link
+   * UpwardReading.Sequential} says so, else where the passes would give the same and cost more.
+   */
+  public boolean runsTokenByToken(int tokens) {
+    if (upward instanceof UpwardReading.Parallel parallel) {
+      return map.hasUpwardSources() && tokens <= parallel.passes();
+    }
+    return map.hasUpwardSources();
+  }
+}

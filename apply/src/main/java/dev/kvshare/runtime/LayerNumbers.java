@@ -1,0 +1,104 @@
+package dev.kvshare.runtime;
+
+import ai.djl.pytorch.jni.IValue;
+import dev.kvshare.model.family.AttentionSpec;
+import dev.kvshare.model.family.BlockSpec;
+import dev.kvshare.model.family.FeedForwardSpec;
+import dev.kvshare.model.family.RotarySpec;
+import dev.kvshare.model.family.WeightRole;
+import dev.kvshare.policy.SharingPlan;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.stream.IntStream;
+
+/**
+ * The ints of each layer as {@code decoder.py} unpacks them, and the kinds of attention that they
+ * name. Windows, and whether a token sees itself, depend on the sharing plan as well as on the
+ * model.
+ */
+final class LayerNumbers implements AutoCloseable {
+
+  /** A kind of attention that needs a mask of its own. */
+  private record AttentionKind(long window, long capped, long keyValueHeads, long ownHidden) {
+    static AttentionKind of(AttentionSpec attention, SharingPlan plan, int layer) {
+      return new AttentionKind(
+          plan.window(layer, attention.window()),
+          ScriptArguments.flag(attention.softCap() > 0),
+          attention.keyValueHeads(),
+          ScriptArguments.flag(plan.hidesOwnToken(layer)));
+    }
+  }
+
+  private final IValue ints;
+  private final IValue kinds;
+
+  /**
+   * @param rotaryKinds the distinct rotary embeddings in the order of their numbers
+   */
+  LayerNumbers(List<BlockSpec> blocks, List<RotarySpec> rotaryKinds, SharingPlan plan) {
+    List<AttentionKind> layerKinds = new ArrayList<>();
+    for (int layer = 0; layer < blocks.size(); layer++) {
+      layerKinds.add(AttentionKind.of(blocks.get(layer).attention(), plan, layer));
+    }
+    List<AttentionKind> distinct = layerKinds.stream().distinct().toList();
+    List<Integer> layers = IntStream.range(0, blocks.size()).boxed().toList();
+    this.ints =
+        LayerArguments.nested(
+            layers,
+            layer -> {
+              BlockSpec block = blocks.get(layer);
+              AttentionKind kind = layerKinds.get(layer);
+              int rotary = rotaryKinds.indexOf(block.attention().rotary());
+              return ints(block, kind, distinct.indexOf(kind), rotary);
+            });
+    this.kinds =
+        LayerArguments.nested(
+            distinct,
+            kind -> IValue.listFrom(kind.window, kind.capped, kind.keyValueHeads, kind.ownHidden));
+  }
+
+  /** Ints of each layer. */
+  IValue ints() {
+    return ints;
+  }
+
+  /** The distinct kinds of attention. */
+  IValue kinds() {
+    return kinds;
+  }
+
+  @Override
+  public void close() {
+    ints.close();
+    kinds.close();
+  }
+
+  private static IValue ints(BlockSpec block, AttentionKind kind, int kindNumber, int rotary) {
+    AttentionSpec attention = block.attention();
+    FeedForwardSpec feedForward = block.feedForward();
+    FeedForwardSpec.Experts experts = feedForward.experts();
+    return IValue.listFrom(
+        ScriptCodes.of(block.placement()),
+        ScriptCodes.of(
+            block.norm(),
+            block.weights().containsKey(WeightRole.ATTENTION_NORM_BIAS)
+                || block.weights().containsKey(WeightRole.ATTENTION_POST_NORM_BIAS)),
+        attention.queryHeads(),
+        attention.keyValueHeads(),
+        attention.headSize(),
+        kindNumber,
+        kind.window,
+        rotary,
+        ScriptCodes.of(attention.queryKeyNorm()),
+        ScriptArguments.flag(block.weights().containsKey(WeightRole.QUERY_KEY_VALUE_BIAS)),
+        ScriptArguments.flag(block.weights().containsKey(WeightRole.OUTPUT_BIAS)),
+        ScriptArguments.flag(block.weights().containsKey(WeightRole.GATE_UP_BIAS)),
+        ScriptArguments.flag(block.weights().containsKey(WeightRole.DOWN_BIAS)),
+        ScriptArguments.flag(feedForward.gated()),
+        ScriptCodes.of(feedForward.activation()),
+        experts == null ? 0 : experts.count(),
+        experts == null ? 0 : experts.perToken(),
+        ScriptArguments.flag(experts != null && experts.normalised()),
+        kind.ownHidden);
+  }
+}
