@@ -256,20 +256,30 @@ class Ops(Module):
 
   # One layer by the placement of its norms: 0 before each part, 1 behind it, 2 both, 3 parallel parts, 4 behind the sum.
   def block(self: __torch__.Ops, x: Tensor, weights: List[Tensor], ints: List[int], floats: List[float], keys: Tensor, values: Tensor, owns: int, start: int, cosine: Tensor, sine: Tensor, mask: Tensor) -> Tensor:
+    entering = self.before_attention(x, weights, ints, floats)
+    attended = self.attention(entering, weights, ints, floats, keys, values, owns, start, cosine, sine, mask)
+    return self.after_attention(x, entering, attended, weights, ints, floats)
+
+  # x [B, T, E] -> what the attention of the layer takes [B, T, E]
+  def before_attention(self: __torch__.Ops, x: Tensor, weights: List[Tensor], ints: List[int], floats: List[float]) -> Tensor:
+    placement = ints[0]
+    y = x
+    if placement == 0 or placement == 2 or placement == 3:
+      y = self.norm(x, weights[0], weights[1], ints[1], floats[0])
+    return y
+
+  # x [B, T, E], what the attention took and what it gave -> the output of the layer [B, T, E]
+  def after_attention(self: __torch__.Ops, x: Tensor, entering: Tensor, attended: Tensor, weights: List[Tensor], ints: List[int], floats: List[float]) -> Tensor:
     norm1, norm1_b, qkv, qkv_b, q_norm, k_norm, o, o_b, post1, post1_b, norm2, norm2_b, up, up_b, down, down_b, post2, post2_b, router, = weights
     placement, norm_kind, heads, kv_heads, size, kind, window, rotary, qk_norm, qkv_biased, o_biased, up_biased, down_biased, gated, activation, experts, experts_per_token, normalised, own_hidden, = ints
     epsilon, scale, soft_cap, residual_scale, = floats
-    y = x
-    if placement == 0 or placement == 2 or placement == 3:
-      y = self.norm(x, norm1, norm1_b, norm_kind, epsilon)
     if placement == 3:
-      y2 = y
+      y2 = entering
       if torch.numel(norm2) > 0:
         y2 = self.norm(x, norm2, norm2_b, norm_kind, epsilon)
-      attended = self.attention(y, weights, ints, floats, keys, values, owns, start, cosine, sine, mask)
       x = torch.add(torch.add(x, attended), self.feed_forward(y2, weights, ints))
     else:
-      y = self.attention(y, weights, ints, floats, keys, values, owns, start, cosine, sine, mask)
+      y = attended
       if placement == 1 or placement == 2:
         y = self.norm(y, post1, post1_b, norm_kind, epsilon)
       x = torch.add(x, y, alpha=residual_scale)
@@ -326,10 +336,7 @@ class Ops(Module):
   # The keys and values of one layer for x [B, T, E], nothing else, into the cache that layer reader reads; gives the
   # last position of x [B, 1, E].
   def fill(self: __torch__.Ops, x: Tensor, layer: int, reader: int, start: int, first: Tensor, weights: List[List[Tensor]], ints: List[List[int]], floats: List[List[float]], keys: List[Tensor], values: List[Tensor], cosines: List[Tensor], sines: List[Tensor]) -> Tensor:
-    placement = ints[layer][0]
-    y = x
-    if placement == 0 or placement == 2 or placement == 3:
-      y = self.norm(x, weights[layer][0], weights[layer][1], ints[layer][1], floats[layer][0])
+    y = self.before_attention(x, weights[layer], ints[layer], floats[layer])
     rotary = ints[layer][7]
     cosine = x
     sine = x
