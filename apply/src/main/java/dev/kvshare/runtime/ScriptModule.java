@@ -1,5 +1,7 @@
 package dev.kvshare.runtime;
 
+import ai.djl.Device;
+import ai.djl.engine.EngineException;
 import ai.djl.ndarray.types.DataType;
 import ai.djl.ndarray.types.Shape;
 import ai.djl.pytorch.engine.PtNDArray;
@@ -12,6 +14,7 @@ import java.io.ByteArrayInputStream;
 import java.io.ByteArrayOutputStream;
 import java.io.IOException;
 import java.io.InputStream;
+import java.io.SequenceInputStream;
 import java.io.UncheckedIOException;
 import java.nio.charset.StandardCharsets;
 import java.util.zip.ZipEntry;
@@ -27,9 +30,13 @@ import java.util.zip.ZipOutputStream;
  * archive/constants.pkl         protocol 2: the empty tuple
  * archive/version               format version; decides which operator signatures the source means
  * </pre>
+ *
+ * <p>On the CPU matrix products go to oneDNN, where libtorch was built with it.
  */
 final class ScriptModule implements AutoCloseable {
   private static final String SOURCE = "decoder.py";
+  private static final String ONEDNN_PRODUCT = "product_onednn.py";
+  private static final String PLAIN_PRODUCT = "product_plain.py";
   private static final String FORMAT_VERSION = "10\n";
   private static final byte[] OBJECT =
       bytes("\u0080\u0002c__torch__\nOps\n)\u0081}(X\u0008\u0000\u0000\u0000training\u0089ub.");
@@ -40,12 +47,27 @@ final class ScriptModule implements AutoCloseable {
 
   /** Loads the decoder's source onto the device of {@code manager}. */
   ScriptModule(PtNDManager manager) {
-    try (InputStream archive = new ByteArrayInputStream(archive())) {
-      block = JniUtils.loadModule(manager, archive, false, false);
+    block = load(manager);
+    onDevice = manager.create(new Shape(0), DataType.FLOAT32);
+  }
+
+  private static PtSymbolBlock load(PtNDManager manager) {
+    if (manager.getDevice().equals(Device.cpu())) {
+      try {
+        return load(manager, ONEDNN_PRODUCT);
+      } catch (EngineException withoutOneDnn) {
+        return load(manager, PLAIN_PRODUCT);
+      }
+    }
+    return load(manager, PLAIN_PRODUCT);
+  }
+
+  private static PtSymbolBlock load(PtNDManager manager, String product) {
+    try (InputStream archive = new ByteArrayInputStream(archive(product))) {
+      return JniUtils.loadModule(manager, archive, false, false);
     } catch (IOException e) {
       throw new UncheckedIOException(e);
     }
-    onDevice = manager.create(new Shape(0), DataType.FLOAT32);
   }
 
   /**
@@ -134,10 +156,12 @@ final class ScriptModule implements AutoCloseable {
     }
   }
 
-  private static byte[] archive() throws IOException {
+  private static byte[] archive(String product) throws IOException {
     ByteArrayOutputStream bytes = new ByteArrayOutputStream();
     try (ZipOutputStream zip = new ZipOutputStream(bytes);
-        InputStream source = ScriptModule.class.getResourceAsStream(SOURCE)) {
+        InputStream decoder = ScriptModule.class.getResourceAsStream(SOURCE);
+        InputStream appended = ScriptModule.class.getResourceAsStream(product);
+        InputStream source = new SequenceInputStream(decoder, appended)) {
       put(zip, "archive/data.pkl", OBJECT);
       put(zip, "archive/code/__torch__.py", source.readAllBytes());
       put(zip, "archive/constants.pkl", EMPTY_TUPLE);

@@ -1,4 +1,5 @@
-# The decoder: TorchScript source, packed into an archive by ScriptModule.java and called by ScriptCalls.java.
+# The decoder: TorchScript source, packed into an archive by ScriptModule.java and called by ScriptCalls.java. The method
+# product stands in product_onednn.py and product_plain.py, of which one is appended.
 #
 # Letters: B batch, T new tokens, S positions visible to attention, E hidden size, V vocabulary, Hq query heads,
 # Hkv key/value heads, G = Hq / Hkv, D head size, R rotated dimensions, F intermediate size, X experts, L layers.
@@ -29,9 +30,9 @@ class Ops(Module):
   # [..., in] -> [..., out]
   def linear(self: __torch__.Ops, x: Tensor, weight: Tensor, bias: Tensor, biased: int) -> Tensor:
     if biased != 0:
-      y = torch.linear(x, weight, bias)
+      y = self.product(x, weight, bias)
     else:
-      y = torch.linear(x, weight)
+      y = self.product(x, weight, None)
     return y
 
   # 0 silu, 1 gelu, 2 gelu by tanh, 3 relu
@@ -303,7 +304,7 @@ class Ops(Module):
     epsilon, embedding_scale, logit_scale, soft_cap, = model_floats
     x = torch.embedding(embedding, ids)
     if torch.numel(widen) > 0:
-      x = torch.linear(x, widen)
+      x = self.product(x, widen, None)
     if embedding_scale != 1.0:
       x = torch.mul(x, embedding_scale)
     if torch.numel(learned) > 0:
@@ -369,7 +370,7 @@ class Ops(Module):
     if has_norm != 0:
       x = self.norm(x, norm, norm_b, norm_kind, epsilon)
     if torch.numel(narrow) > 0:
-      x = torch.linear(x, narrow)
+      x = self.product(x, narrow, None)
     return x
 
   # [B, T, E] before the final norm -> float32 [B, T, E]
