@@ -36,7 +36,7 @@ public final class Decoder implements AutoCloseable {
   private Decoder(ModelSpec spec, Checkpoint checkpoint, PtNDManager manager, ComputeType type) {
     this.spec = spec;
     this.manager = manager;
-    this.script = new ScriptModule(manager);
+    this.script = new ScriptModule(manager, "decoder.py");
     WeightLoader loader = new WeightLoader(checkpoint, script, manager, type);
     this.arguments = new ScriptArguments(spec, loader, manager);
     this.storage = new KvCache.Storage(spec, script, type, manager, arguments);
@@ -120,6 +120,28 @@ public final class Decoder implements AutoCloseable {
    */
   public WeightOverrides newOverrides(Map<String, ? extends NDArray> tensors) {
     return new WeightOverrides(storage, arguments, tensors);
+  }
+
+  /** The layers part by part, with the checkpoint's weights. */
+  public LayerParts parts() {
+    return new LayerParts(storage, arguments, arguments.layers(), rotary);
+  }
+
+  /** Fits projections on the decoder's device; the caller closes it. */
+  public LinearFits newFits() {
+    return new LinearFits((PtNDManager) manager.newSubManager());
+  }
+
+  /**
+   * How far next-token distributions are from those of a reference.
+   *
+   * @param reference [B, T, E] in the compute type, before the final norm
+   * @param hidden the same of the distributions to judge
+   * @param targets int64 [B, T], the tokens that follow; -1 where none counts
+   */
+  public Divergence divergence(NDArray reference, NDArray hidden, NDArray targets) {
+    return Divergence.of(
+        calls.divergence((PtNDArray) reference, (PtNDArray) hidden, (PtNDArray) targets));
   }
 
   /**

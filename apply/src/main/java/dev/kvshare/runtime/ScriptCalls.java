@@ -136,6 +136,23 @@ final class ScriptCalls {
     }
   }
 
+  /** Two hidden states [B, T, E] and the following tokens int64 [B, T] to float64 [6]. */
+  PtNDArray divergence(PtNDArray reference, PtNDArray hidden, PtNDArray targets) {
+    try (IValue expected = IValue.from(reference);
+        IValue actual = IValue.from(hidden);
+        IValue following = IValue.from(targets)) {
+      return script.run(
+          reference.getManager(),
+          "divergence",
+          expected,
+          actual,
+          following,
+          model.model(),
+          model.modelInts(),
+          model.modelFloats());
+    }
+  }
+
   /** {@code forward} or {@code decode}: the whole model from ids to logits. */
   PtNDArray whole(String method, PtNDArray ids, KvCache cache, int start) {
     int tokens = (int) (ids.getShape().size() / cache.batch());

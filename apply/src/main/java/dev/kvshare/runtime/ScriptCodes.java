@@ -29,6 +29,13 @@ final class ScriptCodes {
     };
   }
 
+  static long of(LayerParts.Part part) {
+    return switch (part) {
+      case ATTENTION -> 0;
+      case FEED_FORWARD -> 1;
+    };
+  }
+
   static long of(QueryKeyNorm norm) {
     return switch (norm) {
       case NONE -> 0;

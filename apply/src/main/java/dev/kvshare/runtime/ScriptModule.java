@@ -21,8 +21,8 @@ import java.util.zip.ZipEntry;
 import java.util.zip.ZipOutputStream;
 
 /**
- * The decoder's TorchScript source, packed in memory into an archive that the engine loads. The
- * archive holds a module {@code Ops} without attributes:
+ * A TorchScript source, {@code decoder.py} or another resource beside it, packed in memory into an
+ * archive that the engine loads. The archive holds a module {@code Ops} without attributes:
  *
  * <pre>
  * archive/data.pkl              protocol 2: an object of class __torch__.Ops with {training: False}
@@ -34,7 +34,6 @@ import java.util.zip.ZipOutputStream;
  * <p>On the CPU matrix products go to oneDNN, where libtorch was built with it.
  */
 final class ScriptModule implements AutoCloseable {
-  private static final String SOURCE = "decoder.py";
   private static final String ONEDNN_PRODUCT = "product_onednn.py";
   private static final String PLAIN_PRODUCT = "product_plain.py";
   private static final String FORMAT_VERSION = "10\n";
@@ -45,25 +44,29 @@ final class ScriptModule implements AutoCloseable {
   private final PtSymbolBlock block;
   private final PtNDArray onDevice;
 
-  /** Loads the decoder's source onto the device of {@code manager}. */
-  ScriptModule(PtNDManager manager) {
-    block = load(manager);
+  /**
+   * Loads a source onto the device of {@code manager}.
+   *
+   * @param source the name of the resource
+   */
+  ScriptModule(PtNDManager manager, String source) {
+    block = load(manager, source);
     onDevice = manager.create(new Shape(0), DataType.FLOAT32);
   }
 
-  private static PtSymbolBlock load(PtNDManager manager) {
+  private static PtSymbolBlock load(PtNDManager manager, String source) {
     if (manager.getDevice().equals(Device.cpu())) {
       try {
-        return load(manager, ONEDNN_PRODUCT);
+        return load(manager, source, ONEDNN_PRODUCT);
       } catch (EngineException withoutOneDnn) {
-        return load(manager, PLAIN_PRODUCT);
+        return load(manager, source, PLAIN_PRODUCT);
       }
     }
-    return load(manager, PLAIN_PRODUCT);
+    return load(manager, source, PLAIN_PRODUCT);
   }
 
-  private static PtSymbolBlock load(PtNDManager manager, String product) {
-    try (InputStream archive = new ByteArrayInputStream(archive(product))) {
+  private static PtSymbolBlock load(PtNDManager manager, String source, String product) {
+    try (InputStream archive = new ByteArrayInputStream(archive(source, product))) {
       return JniUtils.loadModule(manager, archive, false, false);
     } catch (IOException e) {
       throw new UncheckedIOException(e);
@@ -156,14 +159,14 @@ final class ScriptModule implements AutoCloseable {
     }
   }
 
-  private static byte[] archive(String product) throws IOException {
+  private static byte[] archive(String source, String product) throws IOException {
     ByteArrayOutputStream bytes = new ByteArrayOutputStream();
     try (ZipOutputStream zip = new ZipOutputStream(bytes);
-        InputStream decoder = ScriptModule.class.getResourceAsStream(SOURCE);
+        InputStream first = ScriptModule.class.getResourceAsStream(source);
         InputStream appended = ScriptModule.class.getResourceAsStream(product);
-        InputStream source = new SequenceInputStream(decoder, appended)) {
+        InputStream text = new SequenceInputStream(first, appended)) {
       put(zip, "archive/data.pkl", OBJECT);
-      put(zip, "archive/code/__torch__.py", source.readAllBytes());
+      put(zip, "archive/code/__torch__.py", text.readAllBytes());
       put(zip, "archive/constants.pkl", EMPTY_TUPLE);
       put(zip, "archive/version", bytes(FORMAT_VERSION));
     }

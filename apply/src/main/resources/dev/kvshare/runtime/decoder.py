@@ -180,8 +180,8 @@ class Ops(Module):
     _0 = torch.copy_(torch.narrow(keys, 2, start, torch.size(x, 1)), torch.transpose(key, 1, 2))
     _1 = torch.copy_(torch.narrow(values, 2, start, torch.size(x, 1)), torch.transpose(torch.narrow(kv, 2, kv_heads, kv_heads), 1, 2))
 
-  # normed x [B, T, E] -> [B, T, E]; writes keys and values at start where the layer owns a cache
-  def attention(self: __torch__.Ops, x: Tensor, weights: List[Tensor], ints: List[int], floats: List[float], keys: Tensor, values: Tensor, owns: int, start: int, cosine: Tensor, sine: Tensor, mask: Tensor) -> Tensor:
+  # normed x [B, T, E] -> what the heads give [B, T, Hq * D]; writes keys and values at start where the layer owns a cache
+  def heads(self: __torch__.Ops, x: Tensor, weights: List[Tensor], ints: List[int], floats: List[float], keys: Tensor, values: Tensor, owns: int, start: int, cosine: Tensor, sine: Tensor, mask: Tensor) -> Tensor:
     norm1, norm1_b, qkv, qkv_b, q_norm, k_norm, o, o_b, post1, post1_b, norm2, norm2_b, up, up_b, down, down_b, post2, post2_b, router, = weights
     placement, norm_kind, heads, kv_heads, size, kind, window, rotary, qk_norm, qkv_biased, o_biased, up_biased, down_biased, gated, activation, experts, experts_per_token, normalised, own_hidden, = ints
     epsilon, scale, soft_cap, residual_scale, = floats
@@ -212,18 +212,26 @@ class Ops(Module):
         query = self.head_norm(query, q_norm, qk_norm, epsilon)
       if rotary >= 0:
         query = self.rotate(query, cosine, sine)
-    y = self.attend(query, keys, values, start, window, own_hidden, mask, scale, soft_cap)
-    return self.linear(y, o, o_b, o_biased)
+    return self.attend(query, keys, values, start, window, own_hidden, mask, scale, soft_cap)
 
-  # [..., E] -> [..., E] by up [F or 2F, E] (gate first) and down [E, F]
-  def mlp(self: __torch__.Ops, x: Tensor, up: Tensor, up_b: Tensor, up_biased: int, down: Tensor, down_b: Tensor, down_biased: int, gated: int, activation: int) -> Tensor:
+  # normed x [B, T, E] -> [B, T, E]
+  def attention(self: __torch__.Ops, x: Tensor, weights: List[Tensor], ints: List[int], floats: List[float], keys: Tensor, values: Tensor, owns: int, start: int, cosine: Tensor, sine: Tensor, mask: Tensor) -> Tensor:
+    y = self.heads(x, weights, ints, floats, keys, values, owns, start, cosine, sine, mask)
+    return self.linear(y, weights[6], weights[7], ints[10])
+
+  # [..., E] -> [..., F] by up [F or 2F, E] (gate first)
+  def inner(self: __torch__.Ops, x: Tensor, up: Tensor, up_b: Tensor, up_biased: int, gated: int, activation: int) -> Tensor:
     y = self.linear(x, up, up_b, up_biased)
     if gated != 0:
-      inner = torch.size(y, -1) // 2
-      y = torch.mul(self.activate(torch.narrow(y, -1, 0, inner), activation), torch.narrow(y, -1, inner, inner))
+      size = torch.size(y, -1) // 2
+      y = torch.mul(self.activate(torch.narrow(y, -1, 0, size), activation), torch.narrow(y, -1, size, size))
     else:
       y = self.activate(y, activation)
-    return self.linear(y, down, down_b, down_biased)
+    return y
+
+  # [..., E] -> [..., E] by up and down [E, F]
+  def mlp(self: __torch__.Ops, x: Tensor, up: Tensor, up_b: Tensor, up_biased: int, down: Tensor, down_b: Tensor, down_biased: int, gated: int, activation: int) -> Tensor:
+    return self.linear(self.inner(x, up, up_b, up_biased, gated, activation), down, down_b, down_biased)
 
   # Routed experts; only those that some token chose are computed. up [X * 2F, E], down [X * E, F], router [X, E].
   def routed(self: __torch__.Ops, x: Tensor, router: Tensor, up: Tensor, down: Tensor, experts: int, experts_per_token: int, normalised: int, activation: int) -> Tensor:
@@ -400,6 +408,127 @@ class Ops(Module):
   def decode(self: __torch__.Ops, ids: Tensor, start: int, first: Tensor, model: List[Tensor], model_ints: List[int], model_floats: List[float], weights: List[List[Tensor]], ints: List[List[int]], floats: List[List[float]], kinds: List[List[int]], keys: List[Tensor], values: List[Tensor], owns: List[int], cosines: List[Tensor], sines: List[Tensor]) -> Tensor:
     logits = self.forward(torch.unsqueeze(ids, 1), start, first, model, model_ints, model_floats, weights, ints, floats, kinds, keys, values, owns, cosines, sines)
     return torch.select(logits, 1, 0)
+
+  # One layer in parts, for whoever refits a projection: part 0 is attention, 1 the feed-forward part. Of each part
+  # there is what enters its last projection (the heads' results, the inner activation), what the projection gives, and
+  # the residual stream with that added.
+
+  # What enters the output projection of a layer at the positions 0 to T - 1: x [B, T, E] -> [B, T, Hq * D]; keys and
+  # values [B, Hkv, T, D] are written where owns is 1, else read.
+  def part_heads(self: __torch__.Ops, x: Tensor, layer: int, weights: List[List[Tensor]], ints: List[List[int]], floats: List[List[float]], kinds: List[List[int]], keys: Tensor, values: Tensor, owns: int, cosines: List[Tensor], sines: List[Tensor]) -> Tensor:
+    first = torch.zeros([0], dtype=4, device=x.device)
+    rotary = ints[layer][7]
+    y = self.before_attention(x, weights[layer], ints[layer], floats[layer])
+    cosine = x
+    sine = x
+    if rotary >= 0:
+      cosine = self.rows(cosines[rotary], 0, torch.size(x, 1), first)
+      sine = self.rows(sines[rotary], 0, torch.size(x, 1), first)
+    mask = self.mask(x, 0, kinds[ints[layer][5]], first)
+    return self.heads(y, weights[layer], ints[layer], floats[layer], keys, values, owns, 0, cosine, sine, mask)
+
+  # What enters the down projection of a layer: x [B, T, E] before the layer, between [B, T, E] with attention added ->
+  # [B, T, F]; where experts have several such projections what they give together, [B, T, E].
+  def part_inner(self: __torch__.Ops, x: Tensor, between: Tensor, layer: int, weights: List[List[Tensor]], ints: List[List[int]], floats: List[List[float]]) -> Tensor:
+    placement = ints[layer][0]
+    norm_kind = ints[layer][1]
+    norm2 = weights[layer][10]
+    norm2_b = weights[layer][11]
+    y = between
+    if placement == 3:
+      y = self.before_attention(x, weights[layer], ints[layer], floats[layer])
+      if torch.numel(norm2) > 0:
+        y = self.norm(x, norm2, norm2_b, norm_kind, floats[layer][0])
+    elif placement == 0 or placement == 2:
+      y = self.norm(between, norm2, norm2_b, norm_kind, floats[layer][0])
+    if ints[layer][15] > 0:
+      y = self.feed_forward(y, weights[layer], ints[layer])
+    else:
+      y = self.inner(y, weights[layer][12], weights[layer][13], ints[layer][11], ints[layer][13], ints[layer][14])
+    return y
+
+  # What a part's projection gives: entering [B, T, in] -> [B, T, E]
+  def part_project(self: __torch__.Ops, entering: Tensor, layer: int, part: int, weights: List[List[Tensor]], ints: List[List[int]]) -> Tensor:
+    y = entering
+    if part == 0:
+      y = self.linear(entering, weights[layer][6], weights[layer][7], ints[layer][10])
+    elif ints[layer][15] == 0:
+      y = self.linear(entering, weights[layer][14], weights[layer][15], ints[layer][12])
+    return y
+
+  # The residual stream x [B, T, E] with what a part's projection gave [B, T, E] added.
+  def part_add(self: __torch__.Ops, x: Tensor, projected: Tensor, layer: int, part: int, weights: List[List[Tensor]], ints: List[List[int]], floats: List[List[float]]) -> Tensor:
+    placement = ints[layer][0]
+    scale = floats[layer][3]
+    norm = weights[layer][8]
+    norm_b = weights[layer][9]
+    if part == 1:
+      norm = weights[layer][16]
+      norm_b = weights[layer][17]
+    y = projected
+    if placement == 3:
+      scale = 1.0
+    elif placement == 1 or placement == 2:
+      y = self.norm(y, norm, norm_b, ints[layer][1], floats[layer][0])
+    y = torch.add(x, y, alpha=scale)
+    if placement == 4:
+      y = self.norm(y, norm, norm_b, ints[layer][1], floats[layer][0])
+    return y
+
+  # What a part's projection must give so that the stream x, with it added, becomes the reference's: float32 [B, T, E].
+  # expected is what the reference's own projection gave on the stream reference. Where the output passes a norm before it
+  # is added (placements 1 and 2), the missing difference goes through the inverse of that norm at the expected output.
+  def part_target(self: __torch__.Ops, reference: Tensor, x: Tensor, expected: Tensor, layer: int, part: int, weights: List[List[Tensor]], ints: List[List[int]], floats: List[List[float]]) -> Tensor:
+    placement = ints[layer][0]
+    scale = floats[layer][3]
+    if placement == 3:
+      scale = 1.0
+    y = torch.to(expected, 6)
+    missing = torch.div(torch.sub(torch.to(reference, 6), torch.to(x, 6)), scale)
+    if placement == 1 or placement == 2:
+      gain = weights[layer][8]
+      if part == 1:
+        gain = weights[layer][16]
+      gain = torch.to(gain, 6)
+      square = torch.mul(gain, gain)
+      # 1 / gain, but bounded where the gain is near 0
+      inverse = torch.div(gain, torch.add(square, torch.mul(torch.mean(square), 0.01)))
+      size = torch.sqrt(torch.mean(torch.mul(y, y), [-1], True))
+      missing = torch.mul(torch.mul(missing, inverse), size)
+    return torch.add(y, missing)
+
+  # What an error in a part's projection counts at each token, float32 [B, T]: 1 over the squared length of the
+  # reference's stream behind the part; where the output passes a norm, that error is divided by the output's size.
+  def part_weight(self: __torch__.Ops, reference: Tensor, expected: Tensor, layer: int, weights: List[List[Tensor]], ints: List[List[int]], floats: List[List[float]]) -> Tensor:
+    placement = ints[layer][0]
+    stream = torch.to(reference, 6)
+    y = torch.to(expected, 6)
+    size = torch.sum(torch.mul(stream, stream), [-1])
+    if placement == 1 or placement == 2:
+      size = torch.mul(size, torch.mean(torch.mul(y, y), [-1]))
+    elif placement == 3:
+      behind = torch.add(stream, y)
+      size = torch.sum(torch.mul(behind, behind), [-1])
+    else:
+      behind = torch.add(stream, y, alpha=floats[layer][3])
+      size = torch.sum(torch.mul(behind, behind), [-1])
+    return torch.reciprocal(torch.clamp_min(size, 1e-30))
+
+  # Next-token distributions from hidden [B, T, E] against those from reference [B, T, E], both before the final norm;
+  # targets int64 [B, T], -1 where none counts. Float64 [6]: positions; sum of the divergence KL(reference || hidden);
+  # positions with the same most likely token; targets; sums of the negative log-likelihood of the targets by reference and by hidden.
+  def divergence(self: __torch__.Ops, reference: Tensor, hidden: Tensor, targets: Tensor, model: List[Tensor], model_ints: List[int], model_floats: List[float]) -> Tensor:
+    expected = torch.log_softmax(self.head(reference, model, model_ints, model_floats), -1)
+    actual = torch.log_softmax(self.head(hidden, model, model_ints, model_floats), -1)
+    apart = torch.sum(torch.mul(torch.exp(expected), torch.sub(expected, actual)), [-1])
+    same = torch.eq(torch.argmax(expected, -1), torch.argmax(actual, -1))
+    counted = torch.ge(targets, 0)
+    index = torch.unsqueeze(torch.clamp_min(targets, 0), -1)
+    zero = torch.zeros_like(apart)
+    before = torch.where(counted, torch.neg(torch.squeeze(torch.gather(expected, -1, index), -1)), zero)
+    after = torch.where(counted, torch.neg(torch.squeeze(torch.gather(actual, -1, index), -1)), zero)
+    sums = [torch.sum(torch.ones_like(apart), dtype=7), torch.sum(apart, dtype=7), torch.sum(same, dtype=7), torch.sum(counted, dtype=7), torch.sum(before, dtype=7), torch.sum(after, dtype=7)]
+    return torch.stack(sums)
 
   # Memory while weights are loaded and when a cache grows.
 
