@@ -8,8 +8,11 @@ package dev.kvshare.policy;
  * @param distance the rank value of the pair, or null where the strategy has none
  * @param similarity mean cosine similarity of the last hidden states under the map with this step,
  *     or null where it was not measured
+ * @param samples samples that {@code similarity} is the mean of where a refusal was certain before
+ *     all were run, else null
  */
-public record Candidate(int layer, int source, Double distance, Double similarity) {
+public record Candidate(
+    int layer, int source, Double distance, Double similarity, Integer samples) {
   /** Rounds to the digits that the policy file keeps. */
   public Candidate {
     distance = Digits.round(distance);

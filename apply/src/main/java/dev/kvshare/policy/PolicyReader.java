@@ -151,7 +151,8 @@ final class PolicyReader {
                     entry.path("layer").intValue(),
                     entry.path("source").intValue(),
                     number(entry, "distance"),
-                    number(entry, "similarity")))
+                    number(entry, "similarity"),
+                    integer(entry, "samples")))
         .toList();
   }
 

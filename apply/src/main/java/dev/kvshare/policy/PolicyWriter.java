@@ -115,6 +115,7 @@ final class PolicyWriter {
       node.put("source", candidate.source());
       putIfKnown(node, "distance", candidate.distance());
       putIfKnown(node, "similarity", candidate.similarity());
+      putIfKnown(node, "samples", candidate.samples());
     }
     return array;
   }

@@ -45,8 +45,9 @@ class PolicyFileTest {
                 .seed(0L)
                 .accepted(
                     List.of(
-                        new Candidate(3, 0, 12.0625, 0.875), new Candidate(5, 1, 1.0 / 3, 0.75)))
-                .rejected(List.of(new Candidate(4, 2, 2e-9, null)))
+                        new Candidate(3, 0, 12.0625, 0.875, null),
+                        new Candidate(5, 1, 1.0 / 3, 0.75, null)))
+                .rejected(List.of(new Candidate(4, 2, 2e-9, null, null)))
                 .build())
         .tool(new ToolVersion("kvshare", "0.1.0"))
         .build();
@@ -75,6 +76,19 @@ class PolicyFileTest {
     PolicyFile.write(complete(), file);
 
     assertEquals(complete(), PolicyFile.read(file));
+  }
+
+  @Test
+  void keepsOnHowManySamplesARefusalWasCertain() {
+    Candidate refused = new Candidate(4, 2, 1.5, 0.25, 21);
+    Policy policy =
+        Policy.builder(complete().model(), complete().map())
+            .calibration(Calibration.builder().rejected(List.of(refused)).build())
+            .build();
+    byte[] bytes = PolicyFile.toBytes(policy);
+
+    assertTrue(new String(bytes, StandardCharsets.UTF_8).contains("\"samples\": 21"));
+    assertEquals(policy, PolicyFile.fromBytes(bytes, "policy.json"));
   }
 
   @Test

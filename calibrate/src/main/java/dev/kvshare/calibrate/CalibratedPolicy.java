@@ -37,7 +37,8 @@ final class CalibratedPolicy {
                     candidate.pair().layer(),
                     candidate.pair().source(),
                     candidate.pair().distance(),
-                    candidate.similarity()))
+                    candidate.similarity(),
+                    candidate.measured().isComplete() ? null : candidate.measured().samples()))
         .toList();
   }
 

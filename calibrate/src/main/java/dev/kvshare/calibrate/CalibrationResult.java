@@ -18,4 +18,9 @@ public record CalibrationResult(
   public String summary() {
     return ResultText.summary(this);
   }
+
+  /** How much of the model was run, in words, beside what the papers' procedure runs. */
+  public String work() {
+    return ResultText.work(outcome.work());
+  }
 }

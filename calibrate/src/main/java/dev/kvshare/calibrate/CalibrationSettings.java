@@ -31,6 +31,12 @@ public record CalibrationSettings(
   /** The threshold of the reference implementation. */
   public static final double DEFAULT_THRESHOLD = 0.5;
 
+  /**
+   * Enough rows for matrix products at full speed on a CPU; more would run samples of candidates
+   * that could have been dropped before.
+   */
+  private static final int DEFAULT_BATCH_TOKENS = 512;
+
   public CalibrationSettings {
     if (!(threshold >= -1 && threshold <= 1)) {
       throw new CalibrationUsageException(
@@ -64,7 +70,7 @@ public record CalibrationSettings(
     private long seed;
     private boolean acrossKinds;
     private long maxStateBytes = 2L << 30;
-    private int maxBatchTokens = 4096;
+    private int maxBatchTokens = DEFAULT_BATCH_TOKENS;
     private Path journal;
     private boolean resume;
 

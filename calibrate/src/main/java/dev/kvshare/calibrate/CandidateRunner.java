@@ -14,14 +14,21 @@ import java.util.List;
  * <p>Samples run in batches of equal lengths, and each candidate resumes at the first layer that it
  * changes, so a similarity differs from that of samples run one by one only by the rounding of the
  * engine's batched operators (below 1e-5).
+ *
+ * <p>A candidate is dropped at the first sample after which it cannot pass. That sample depends on
+ * the cosines alone, not on the batches, although the rest of its batch has been run by then:
+ * memory and batch size change nothing in the policy.
  */
 final class CandidateRunner implements SimilarityProbe, AutoCloseable {
+  /** More than what rounding may add to a sum of cosines. */
+  private static final double ROUNDING = 1e-9;
+
   private final Decoder decoder;
   private final List<ResumableBatch> batches = new ArrayList<>();
   private final int samples;
   private final long maxStateBytes;
   private List<float[]> baseline;
-  private long withoutResuming;
+  private long reference;
 
   /**
    * A runner under the identity map with nothing run.
@@ -84,7 +91,7 @@ final class CandidateRunner implements SimilarityProbe, AutoCloseable {
    */
   void compareWith(List<float[]> lastHidden) {
     baseline = List.copyOf(lastHidden);
-    withoutResuming += (long) decoder.spec().layers() * samples;
+    reference += (long) decoder.spec().layers() * samples;
   }
 
   /** Last hidden states of the unshared model, float32 [T, E], one array a sample. */
@@ -93,25 +100,35 @@ final class CandidateRunner implements SimilarityProbe, AutoCloseable {
   }
 
   @Override
-  public double similarity(SharingMap candidate) {
+  public MeasuredSimilarity similarity(SharingMap candidate, double threshold) {
+    reference += 2L * decoder.spec().layers() * samples;
     double[] cosines = new double[samples];
+    double sum = 0;
+    int run = 0;
     for (ResumableBatch batch : batches) {
       float[] hidden = batch.runCandidate(candidate);
       FiniteStates.require(decoder, batch.batch(), candidate, hidden);
       for (int row = 0; row < batch.batch().size(); row++) {
         int sample = batch.batch().samples().get(row);
         cosines[sample] = cosine(baseline.get(sample), hidden, row);
+        requireNumber(cosines[sample], candidate);
+        sum += cosines[sample];
+        run++;
+        if (run < samples && sum + (samples - run) < samples * threshold - ROUNDING) {
+          return new MeasuredSimilarity(sum / run, run, samples);
+        }
       }
     }
-    withoutResuming += (long) decoder.spec().layers() * samples;
-    double mean = Arrays.stream(cosines).average().orElseThrow();
-    if (Double.isNaN(mean)) {
+    return new MeasuredSimilarity(Arrays.stream(cosines).average().orElseThrow(), samples, samples);
+  }
+
+  private static void requireNumber(double cosine, SharingMap candidate) {
+    if (Double.isNaN(cosine)) {
       throw new CalibrationException(
           "The similarity under the map "
               + candidate
               + " cannot be computed, because all last hidden states of a sample are zero.");
     }
-    return mean;
   }
 
   @Override
@@ -133,7 +150,7 @@ final class CandidateRunner implements SimilarityProbe, AutoCloseable {
   @Override
   public LayerWork work() {
     long evaluations = batches.stream().mapToLong(ResumableBatch::evaluations).sum();
-    return new LayerWork(evaluations, withoutResuming);
+    return new LayerWork(evaluations, reference);
   }
 
   /** Cosine of a sample's states with those in one row of a batch, all positions as one vector. */

@@ -24,7 +24,7 @@ final class JournalledProbe implements SimilarityProbe {
   }
 
   @Override
-  public double similarity(SharingMap candidate) {
+  public MeasuredSimilarity similarity(SharingMap candidate, double threshold) {
     if (replayed < entries.size()) {
       SearchJournal.Entry entry = entries.get(replayed++);
       if (!entry.map().equals(candidate)) {
@@ -38,7 +38,7 @@ final class JournalledProbe implements SimilarityProbe {
       probe.accepted(acceptedInJournal);
     }
     measuring = true;
-    double similarity = probe.similarity(candidate);
+    MeasuredSimilarity similarity = probe.similarity(candidate, threshold);
     journal.append(new SearchJournal.Entry(candidate, similarity));
     return similarity;
   }

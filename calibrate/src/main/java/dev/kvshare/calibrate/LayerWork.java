@@ -4,11 +4,12 @@ package dev.kvshare.calibrate;
  * How much of the model a search ran; one evaluation is one layer on one sample.
  *
  * @param evaluations evaluations made, those of the unshared model included
- * @param withoutResuming evaluations if every candidate had run from the first layer
+ * @param reference evaluations of the papers' procedure for the same tests: every sample through
+ *     all layers once for the ranking, and twice for each test, unshared and under the candidate
  */
-public record LayerWork(long evaluations, long withoutResuming) {
-  /** Evaluations that resuming at the first changed layer saved. */
-  public long saved() {
-    return withoutResuming - evaluations;
+public record LayerWork(long evaluations, long reference) {
+  /** How many times the evaluations made the papers' procedure needs; 1 if nothing was run. */
+  public double factor() {
+    return evaluations == 0 ? 1 : (double) reference / evaluations;
   }
 }

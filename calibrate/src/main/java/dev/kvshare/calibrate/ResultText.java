@@ -22,6 +22,24 @@ final class ResultText {
     return outcome.reached() ? found : found + " " + missed(result);
   }
 
+  static String work(LayerWork work) {
+    return String.format(
+        Locale.ROOT,
+        "%,d layer evaluations (one layer on one sample); the papers' procedure needs %,d (%.1f times"
+            + " as many)",
+        work.evaluations(),
+        work.reference(),
+        work.factor());
+  }
+
+  private static String similarity(TestedCandidate candidate) {
+    return String.format(Locale.ROOT, "similarity %.4f", candidate.similarity())
+        + (candidate.measured().isComplete()
+            ? ""
+            : " on the %d samples after which it could not pass"
+                .formatted(candidate.measured().samples()));
+  }
+
   private static String missed(CalibrationResult result) {
     SearchOutcome outcome = result.outcome();
     String missed =
@@ -31,12 +49,9 @@ final class ResultText {
     if (!Double.isNaN(sufficient)) {
       return missed + " With --threshold " + sufficient + " it would have been reached.";
     }
-    double closest = outcome.closestSimilarity();
+    TestedCandidate closest = outcome.closest();
     return missed
-        + (Double.isNaN(closest)
-            ? ""
-            : String.format(
-                Locale.ROOT, " The closest map of that size had similarity %.4f.", closest))
+        + (closest == null ? "" : " The closest map of that size had " + similarity(closest) + ".")
         + " Lower --threshold, share fewer layers, or try another --strategy.";
   }
 }

@@ -20,7 +20,7 @@ import java.util.List;
  *
  * <pre>
  * {"schema":"kvshare.journal/1", ...}            the settings; a journal of others is refused
- * {"kv_source":[0,1,1,3],"similarity":0.97}      one line a tested candidate
+ * {"kv_source":[0,1,1,3],"similarity":0.97,"samples":30}    one line a tested candidate
  * </pre>
  *
  * <p>A line is on disk before the next candidate is tested. A last line without its line feed was
@@ -36,7 +36,7 @@ final class SearchJournal implements AutoCloseable {
   private final FileOutputStream out;
 
   /** A tested candidate and its similarity. */
-  record Entry(SharingMap map, double similarity) {}
+  record Entry(SharingMap map, MeasuredSimilarity similarity) {}
 
   private SearchJournal(Path file, List<Entry> entries, FileOutputStream out) {
     this.file = file;
@@ -61,6 +61,7 @@ final class SearchJournal implements AutoCloseable {
     node.put("layers", statistics.model().layers());
     node.put("dataset", statistics.dataset().sha256());
     node.put("samples", Sha256.of(statistics.samples()));
+    node.put("sample_count", statistics.samples().size());
     node.put("strategy", settings.order().strategy());
     node.put("seed", settings.seed());
     node.put("threshold", settings.threshold());
@@ -122,7 +123,8 @@ final class SearchJournal implements AutoCloseable {
     ObjectNode line = JSON.createObjectNode();
     ArrayNode sources = line.putArray("kv_source");
     Arrays.stream(entry.map().toArray()).forEach(sources::add);
-    line.put("similarity", entry.similarity());
+    line.put("similarity", entry.similarity().mean());
+    line.put("samples", entry.similarity().samples());
     try {
       appendLine(line);
     } catch (IOException e) {
@@ -171,13 +173,20 @@ final class SearchJournal implements AutoCloseable {
     try {
       JsonNode node = JSON.readTree(text);
       JsonNode similarity = node.path("similarity");
+      JsonNode samples = node.path("samples");
       int[] sources = JSON.convertValue(node.path("kv_source"), int[].class);
       if (!similarity.isNumber()
+          || !samples.isInt()
           || sources == null
           || sources.length != settings.path("layers").asInt()) {
         throw damaged(file, line, null);
       }
-      return new Entry(SharingMap.of(sources), similarity.doubleValue());
+      return new Entry(
+          SharingMap.of(sources),
+          new MeasuredSimilarity(
+              similarity.doubleValue(),
+              samples.intValue(),
+              settings.path("sample_count").intValue()));
     } catch (JsonProcessingException | IllegalArgumentException e) {
       throw damaged(file, line, e);
     }

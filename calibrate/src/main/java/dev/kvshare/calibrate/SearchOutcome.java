@@ -1,6 +1,7 @@
 package dev.kvshare.calibrate;
 
 import dev.kvshare.policy.SharingMap;
+import java.util.Comparator;
 import java.util.List;
 
 /**
@@ -43,31 +44,34 @@ public record SearchOutcome(
     return tested.stream().filter(candidate -> !candidate.accepted()).toList();
   }
 
-  /** The highest similarity among refused maps of the wanted size, NaN if none was tested. */
-  public double closestSimilarity() {
+  /**
+   * The refused map of the wanted size with the highest similarity, as far as each was measured;
+   * null if none was tested.
+   */
+  public TestedCandidate closest() {
     return tested.stream()
         .filter(this::isRefusedGoal)
-        .mapToDouble(TestedCandidate::similarity)
-        .max()
-        .orElse(Double.NaN);
+        .max(Comparator.comparingDouble(TestedCandidate::similarity))
+        .orElse(null);
   }
 
   /**
    * A threshold with which the same search would have reached the size, NaN if none is known.
    *
    * <p>A lower threshold changes the way of the search at the first refused candidate above it. It
-   * is known to suffice only if that candidate already had the wanted size.
+   * is known to suffice only if that candidate already had the wanted size and was measured on all
+   * samples.
    */
   public double sufficientThreshold() {
     double refusedBefore = -1;
     double sufficient = Double.NaN;
     for (TestedCandidate candidate : rejected()) {
       if (candidate.similarity() > refusedBefore) {
-        if (isRefusedGoal(candidate)) {
+        if (isRefusedGoal(candidate) && candidate.measured().isComplete()) {
           sufficient = roundDown(candidate.similarity(), refusedBefore);
         }
-        refusedBefore = candidate.similarity();
       }
+      refusedBefore = Math.max(refusedBefore, candidate.measured().upperBound());
     }
     return sufficient;
   }

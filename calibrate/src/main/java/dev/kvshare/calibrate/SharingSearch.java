@@ -12,7 +12,7 @@ import java.util.function.Predicate;
  *
  * <ol>
  *   <li>map[i] = j; chains are resolved, which also re-points layers that read i;
- *   <li>the candidate map is tested on the samples;
+ *   <li>the candidate map is tested on the samples, as many as it takes for a certain refusal;
  *   <li>it becomes the map if its similarity is greater than the threshold;
  *   <li>the search ends when as many layers share as are wanted.
  * </ol>
@@ -68,12 +68,12 @@ final class SharingSearch {
         skipped++;
         continue;
       }
-      double measured = probe.similarity(candidate);
-      boolean accepted = measured > threshold;
+      MeasuredSimilarity measured = probe.similarity(candidate, threshold);
+      boolean accepted = measured.isComplete() && measured.mean() > threshold;
       tested.add(new TestedCandidate(rank, pair, candidate, measured, accepted));
       if (accepted) {
         map = candidate;
-        similarity = measured;
+        similarity = measured.mean();
         probe.accepted(map);
       }
     }

@@ -6,11 +6,14 @@ import dev.kvshare.policy.SharingMap;
 interface SimilarityProbe {
 
   /**
-   * Runs the samples under {@code candidate}.
+   * Runs the samples under {@code candidate}, all of them unless the mean over all is certain not
+   * to be greater than {@code threshold}.
    *
-   * @return mean cosine similarity with the unshared model
+   * @param threshold -1 or less to run all samples in any case
+   * @return the similarity with the unshared model; complete if it is greater than {@code
+   *     threshold}
    */
-  double similarity(SharingMap candidate);
+  MeasuredSimilarity similarity(SharingMap candidate, double threshold);
 
   /** Tells that later candidates start from {@code map}. */
   void accepted(SharingMap map);

@@ -8,9 +8,14 @@ import dev.kvshare.policy.SharingMap;
  * @param rank place of the pair in the candidate order, from 0
  * @param pair the pair of layers
  * @param map the map that was tested, chains resolved
- * @param similarity mean over samples of the cosine of the flattened last hidden states (after the
- *     final norm) with those of the unshared model
+ * @param measured its similarity with the unshared model, complete if accepted
  * @param accepted whether the similarity is greater than the threshold
  */
 public record TestedCandidate(
-    int rank, CandidatePair pair, SharingMap map, double similarity, boolean accepted) {}
+    int rank, CandidatePair pair, SharingMap map, MeasuredSimilarity measured, boolean accepted) {
+
+  /** The mean similarity over the samples that were run. */
+  public double similarity() {
+    return measured.mean();
+  }
+}

@@ -52,6 +52,20 @@ class CalibratorTest {
     }
   }
 
+  @Test
+  void aCandidateThatCannotPassIsDroppedAtTheSameSampleInEveryBatchSize() {
+    SearchOutcome oneByOne = model.calibrate(settings(3, 0.72).maxBatchTokens(1).build()).outcome();
+    SearchOutcome together = model.calibrate(settings(3, 0.72).build()).outcome();
+    assertEquals(samples(oneByOne), samples(together));
+    assertTrue(oneByOne.work().evaluations() < together.work().evaluations());
+    assertEquals(oneByOne.work().reference(), together.work().reference());
+    assertTrue(oneByOne.accepted().stream().allMatch(tested -> tested.measured().isComplete()));
+    assertTrue(oneByOne.rejected().stream().anyMatch(tested -> tested.measured().samples() < 6));
+    for (TestedCandidate tested : oneByOne.rejected()) {
+      assertTrue(tested.measured().upperBound() <= 0.72, tested.toString());
+    }
+  }
+
   @ParameterizedTest
   @ValueSource(longs = {0, 150_000, 900_000})
   void lessMemoryGivesTheSameNumbers(long maxStateBytes) {
@@ -112,7 +126,7 @@ class CalibratorTest {
     assertEquals(2, result.policy().map().sharedLayers());
     assertTrue(
         result.summary().contains("less than asked for (3)")
-            && result.summary().contains("closest map of that size had similarity 0.7066"),
+            && result.summary().contains("closest map of that size had similarity 0.7"),
         result.summary());
   }
 
@@ -239,6 +253,10 @@ class CalibratorTest {
     return CalibrationSettings.builder()
         .budget(new KvBudget.SharedLayers(sharedLayers))
         .threshold(threshold);
+  }
+
+  private static List<Integer> samples(SearchOutcome outcome) {
+    return outcome.tested().stream().map(tested -> tested.measured().samples()).toList();
   }
 
   private static List<TestedCandidate> tested(String set, CalibrationSettings settings) {

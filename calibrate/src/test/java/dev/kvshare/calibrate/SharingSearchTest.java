@@ -57,7 +57,7 @@ class SharingSearchTest {
     assertFalse(outcome.reached());
     assertEquals(SharingMap.of(0, 1, 2, 1), outcome.map());
     assertEquals(0.8, outcome.similarity());
-    assertEquals(0.41, outcome.closestSimilarity(), 1e-12);
+    assertEquals(0.41, outcome.closest().similarity(), 1e-12);
   }
 
   @Test
@@ -77,7 +77,7 @@ class SharingSearchTest {
             2,
             map -> map.source(1) == 0 ? 0.49 : map.sharedLayers() == 1 ? 0.8 : 0.45);
     assertTrue(Double.isNaN(unknown.sufficientThreshold()));
-    assertEquals(0.45, unknown.closestSimilarity());
+    assertEquals(0.45, unknown.closest().similarity());
   }
 
   @Test
@@ -117,9 +117,9 @@ class SharingSearchTest {
   private SimilarityProbe probe(ToDoubleFunction<SharingMap> similarity) {
     return new SimilarityProbe() {
       @Override
-      public double similarity(SharingMap candidate) {
+      public MeasuredSimilarity similarity(SharingMap candidate, double threshold) {
         run.add(candidate);
-        return similarity.applyAsDouble(candidate);
+        return new MeasuredSimilarity(similarity.applyAsDouble(candidate), 1, 1);
       }
 
       @Override

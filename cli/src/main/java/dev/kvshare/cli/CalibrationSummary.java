@@ -19,6 +19,7 @@ final class CalibrationSummary {
   void print(CalibrationResult result, Output output) {
     PrintWriter out = output.results();
     out.println(result.summary());
+    out.println("The search took " + result.work() + ".");
     out.println();
     MapPicture.lines(result.policy().map()).forEach(out::println);
     DistanceMatrix distances = result.statistics().distances();

@@ -1,5 +1,6 @@
 package dev.kvshare.calibrate.report;
 
+import dev.kvshare.calibrate.MeasuredSimilarity;
 import dev.kvshare.calibrate.SearchOutcome;
 import dev.kvshare.calibrate.TestedCandidate;
 import dev.kvshare.policy.SharingMap;
@@ -15,7 +16,7 @@ import java.util.Locale;
  * @param layer the layer that would share
  * @param source the layer of the pair that it would read
  * @param distance distance of the pair
- * @param similarity what was measured
+ * @param similarity what was measured, on the samples that were run
  * @param accepted whether it was above the threshold
  * @param reason why it was accepted or not, and what else changed
  */
@@ -53,8 +54,14 @@ record LogRow(
         tested.accepted(),
         (tested.accepted()
                 ? "above %s: %d share".formatted(threshold, tested.map().sharedLayers())
-                : "not above " + threshold)
+                : "not above " + threshold + decidedAfter(tested.measured()))
             + resolution(tested, before));
+  }
+
+  private static String decidedAfter(MeasuredSimilarity measured) {
+    return measured.isComplete()
+        ? ""
+        : ", certain after %d of %d samples".formatted(measured.samples(), measured.allSamples());
   }
 
   /** What the resolution of chains changed besides the pair itself. */

@@ -136,7 +136,7 @@ record ReportContent(
             "%s (%d layers share)"
                 .formatted(result.settings().budget(), result.outcome().wantedSharedLayers())));
     facts.add(new Fact("Threshold", Double.toString(result.settings().threshold())));
-    facts.add(new Fact("Layers run", work(result.outcome())));
+    facts.add(new Fact("Layers run", result.work()));
     facts.add(new Fact("Written by", policy.tool().name() + " " + policy.tool().version()));
     return facts;
   }
@@ -147,13 +147,6 @@ record ReportContent(
         ? text
         : text
             + ", %d key/value heads of size %d".formatted(model.keyValueHeads(), model.headSize());
-  }
-
-  private static String work(SearchOutcome outcome) {
-    long all = outcome.work().withoutResuming();
-    return format(
-        "%,d times a layer on a sample; %.0f %% saved by resuming at the first changed layer",
-        outcome.work().evaluations(), all == 0 ? 0 : 100.0 * outcome.work().saved() / all);
   }
 
   private static void add(List<Fact> facts, String name, String value) {

@@ -12,6 +12,7 @@ import dev.kvshare.calibrate.DistanceMatrix;
 import dev.kvshare.calibrate.KvBudget;
 import dev.kvshare.calibrate.KvStatistics;
 import dev.kvshare.calibrate.LayerWork;
+import dev.kvshare.calibrate.MeasuredSimilarity;
 import dev.kvshare.calibrate.SearchOutcome;
 import dev.kvshare.calibrate.TestedCandidate;
 import dev.kvshare.policy.DatasetReference;
@@ -108,7 +109,7 @@ class ReportFileTest {
                 tested.size(),
                 new CandidatePair(pair[0], pair[1], distances.distance(pair[0], pair[1])),
                 candidate,
-                similarity,
+                new MeasuredSimilarity(similarity, accepted ? 30 : 21, 30),
                 accepted));
         map = accepted ? candidate : map;
       }
