@@ -10,6 +10,7 @@ import dev.kvshare.model.family.ModelFamilies;
 import dev.kvshare.model.family.ModelSpec;
 import dev.kvshare.model.family.WeightRole;
 import dev.kvshare.policy.SharingMap;
+import dev.kvshare.runtime.cache.CachePolicy;
 import java.util.Map;
 
 /**
@@ -31,18 +32,20 @@ public final class Decoder implements AutoCloseable {
   private final RotaryTables rotary;
   private final ScriptCalls calls;
   private final UpwardPasses upward;
+  private final CompressedRun compressed;
   private final boolean longRope;
 
   private Decoder(ModelSpec spec, Checkpoint checkpoint, PtNDManager manager, ComputeType type) {
     this.spec = spec;
     this.manager = manager;
-    this.script = new ScriptModule(manager, "decoder.py");
+    this.script = new ScriptModule(manager, "decoder.py", "compressed.py");
     WeightLoader loader = new WeightLoader(checkpoint, script, manager, type);
     this.arguments = new ScriptArguments(spec, loader, manager);
     this.storage = new KvCache.Storage(spec, script, type, manager, arguments);
     this.rotary = new RotaryTables(script, manager, type, arguments.rotaryKinds());
     this.calls = new ScriptCalls(script, arguments, rotary);
     this.upward = new UpwardPasses(calls);
+    this.compressed = new CompressedRun(storage, calls, rotary);
     this.longRope = rotary.hasLongRope();
   }
 
@@ -108,6 +111,20 @@ public final class Decoder implements AutoCloseable {
   public KvCache newCache(CacheOptions options, int batch, int initialCapacity) {
     SharingRules.check(spec, options.plan());
     return new KvCache(storage, options, batch, initialCapacity);
+  }
+
+  /**
+   * A cache that keeps what a cache policy says. It is run by {@link #prefill}, {@link #decode} and
+   * {@link #hidden}.
+   *
+   * @param batch B
+   * @throws dev.kvshare.policy.PolicyException when the model cannot be run under the plan, or the
+   *     cache policy goes with neither of them
+   */
+  public CompressedCache newCache(CacheOptions options, CachePolicy policy, int batch) {
+    SharingRules.check(spec, options.plan());
+    CachePlan.check(spec, options.plan(), policy);
+    return new CompressedCache(storage, options, policy, batch);
   }
 
   /**
@@ -237,6 +254,35 @@ public final class Decoder implements AutoCloseable {
   }
 
   /**
+   * New tokens through all layers over a compressed cache; advances it. The first ones are the
+   * prompt. Several at once see each other before others are dropped for them.
+   *
+   * @param ids int64 [B, T]
+   * @return [B, T, E] in the compute type, before the final norm
+   */
+  public NDArray hidden(NDArray ids, CompressedCache cache) {
+    checkBatch(ids, cache);
+    return compressed.feed((PtNDArray) ids, cache);
+  }
+
+  /**
+   * One new token a row; advances the cache.
+   *
+   * @param ids int64 [B]
+   * @return logits float32 [B, V]
+   */
+  public NDArray decode(NDArray ids, DecodingCache cache) {
+    if (cache instanceof KvCache plain) {
+      return decode(ids, plain);
+    }
+    try (NDArray column = ids.expandDims(1);
+        NDArray last = hidden(column, (CompressedCache) cache);
+        NDArray logits = head(last)) {
+      return logits.reshape(cache.batch(), spec.vocabularySize());
+    }
+  }
+
+  /**
    * One new token a row; advances the cache. One native call.
    *
    * @param ids int64 [B]
@@ -247,6 +293,21 @@ public final class Decoder implements AutoCloseable {
       return restart(ids, cache);
     }
     return whole("decode", ids, cache, 1);
+  }
+
+  /**
+   * Prompts into an empty cache, as {@link #prefill(PromptBatch, KvCache, int)}. Of a compressed
+   * one, the layers whose attention decides what is kept run all of the prompt.
+   */
+  public NDArray prefill(PromptBatch prompts, DecodingCache cache, int chunkTokens) {
+    if (cache instanceof KvCache plain) {
+      return prefill(prompts, plain, chunkTokens);
+    }
+    checkPrompts(prompts, cache, chunkTokens);
+    try (PtNDArray last = compressed.prefill(prompts, (CompressedCache) cache, chunkTokens);
+        NDArray logits = head(last)) {
+      return logits.reshape(prompts.size(), spec.vocabularySize());
+    }
   }
 
   /**
@@ -261,12 +322,7 @@ public final class Decoder implements AutoCloseable {
    * @return logits float32 [B, V] of each row's last token
    */
   public NDArray prefill(PromptBatch prompts, KvCache cache, int chunkTokens) {
-    if (cache.length() != 0 || cache.batch() != prompts.size() || chunkTokens < 1) {
-      throw new IllegalArgumentException(
-          "prefill of %d prompts in chunks of %d needs an empty cache of that batch, but has one of batch %d with %d positions."
-              .formatted(prompts.size(), chunkTokens, cache.batch(), cache.length()));
-    }
-    checkVocabulary(prompts);
+    checkPrompts(prompts, cache, chunkTokens);
     int longest = prompts.longest();
     int highest = cache.map().highestOwner();
     cache.setFirst(prompts.firstPositions());
@@ -314,6 +370,15 @@ public final class Decoder implements AutoCloseable {
     rotary.prepare(cache.isPadded() ? 0 : start, end, length);
   }
 
+  private void checkPrompts(PromptBatch prompts, DecodingCache cache, int chunkTokens) {
+    if (cache.length() != 0 || cache.batch() != prompts.size() || chunkTokens < 1) {
+      throw new IllegalArgumentException(
+          "prefill of %d prompts in chunks of %d needs an empty cache of that batch, but has one of batch %d with %d positions."
+              .formatted(prompts.size(), chunkTokens, cache.batch(), cache.length()));
+    }
+    checkVocabulary(prompts);
+  }
+
   private void checkVocabulary(PromptBatch prompts) {
     for (int row = 0; row < prompts.size(); row++) {
       int[] tokens = prompts.rows().get(row);
@@ -332,7 +397,7 @@ public final class Decoder implements AutoCloseable {
     }
   }
 
-  private static void checkBatch(NDArray rows, KvCache cache) {
+  private static void checkBatch(NDArray rows, DecodingCache cache) {
     if (rows.getShape().get(0) != cache.batch()) {
       throw new IllegalArgumentException(
           "%d rows do not fit a cache of batch %d."

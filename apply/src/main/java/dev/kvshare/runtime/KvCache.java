@@ -14,7 +14,7 @@ import dev.kvshare.policy.SharingPlan;
  * Keys and values of the layers that keep their own, for B sequences. Made by {@link
  * Decoder#newCache}; closing it frees its tensors.
  */
-public final class KvCache implements AutoCloseable {
+public final class KvCache implements DecodingCache {
   private static final int BLOCK = 256;
 
   private final Storage storage;
@@ -81,16 +81,19 @@ public final class KvCache implements AutoCloseable {
   }
 
   /** Which layer reads whose keys and values. */
+  @Override
   public SharingMap map() {
     return map;
   }
 
   /** B. */
+  @Override
   public int batch() {
     return batch;
   }
 
   /** Positions that hold keys and values. */
+  @Override
   public int length() {
     return length;
   }
@@ -106,6 +109,7 @@ public final class KvCache implements AutoCloseable {
   }
 
   /** Bytes of the tensors that this cache owns (not those read through a fork), as allocated. */
+  @Override
   public long bytes() {
     long bytes = 0;
     for (int layer : map.owners()) {

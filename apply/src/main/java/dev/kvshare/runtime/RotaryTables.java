@@ -23,6 +23,8 @@ final class RotaryTables implements AutoCloseable {
   private int filledFrom;
   private int filledTo;
   private PtNDManager manager;
+  private PtNDArray[] cosineTables;
+  private PtNDArray[] sineTables;
   private IValue cosines;
   private IValue sines;
 
@@ -83,6 +85,16 @@ final class RotaryTables implements AutoCloseable {
     return sines;
   }
 
+  /** The cosines of one kind, [positions, R]. */
+  PtNDArray cosine(RotarySpec kind) {
+    return cosineTables[kinds.indexOf(kind)];
+  }
+
+  /** The sines of one kind, [positions, R], the first half of each row negated. */
+  PtNDArray sine(RotarySpec kind) {
+    return sineTables[kinds.indexOf(kind)];
+  }
+
   @Override
   public void close() {
     if (manager != null) {
@@ -95,8 +107,8 @@ final class RotaryTables implements AutoCloseable {
   private void fill(int from, int to) {
     close();
     manager = (PtNDManager) parent.newSubManager();
-    PtNDArray[] cosineTables = new PtNDArray[kinds.size()];
-    PtNDArray[] sineTables = new PtNDArray[kinds.size()];
+    cosineTables = new PtNDArray[kinds.size()];
+    sineTables = new PtNDArray[kinds.size()];
     for (int kind = 0; kind < kinds.size(); kind++) {
       RotarySpec rotary = kinds.get(kind);
       int rotated = rotary.dimensions();

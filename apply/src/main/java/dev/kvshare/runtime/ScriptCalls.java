@@ -26,6 +26,15 @@ final class ScriptCalls {
 
   /** ids int64 [B, T] to [B, T, E]. */
   PtNDArray embed(PtNDArray ids, KvCache cache, int start) {
+    return embed(ids, cache.firstArgument(), start);
+  }
+
+  /** As {@link #embed(PtNDArray, KvCache, int)}. */
+  PtNDArray embed(PtNDArray ids, CompressedCache cache, int start) {
+    return embed(ids, cache.arguments().first(), start);
+  }
+
+  private PtNDArray embed(PtNDArray ids, IValue first, int start) {
     try (IValue input = IValue.from(ids);
         IValue position = IValue.from((long) start)) {
       return script.run(
@@ -33,10 +42,50 @@ final class ScriptCalls {
           "embed",
           input,
           position,
-          cache.firstArgument(),
+          first,
           model.model(),
           model.modelInts(),
           model.modelFloats());
+    }
+  }
+
+  /**
+   * Layers {@code from} to {@code to - 1} over a compressed cache: [B, T, E] to [B, T, E].
+   *
+   * @param written tokens behind {@code cache.length()} that are in the cache when layers read it
+   */
+  PtNDArray compressedLayers(
+      PtNDArray hidden, CompressedCache cache, int start, int from, int to, int written) {
+    layerPositions += hidden.getShape().get(1) * (to - from);
+    CacheArguments arguments = cache.arguments();
+    try (IValue input = IValue.from(hidden);
+        IValue low = IValue.from((long) from);
+        IValue high = IValue.from((long) to);
+        IValue position = IValue.from((long) start);
+        IValue slots = cache.bySource(LayerStore::nextSlot);
+        IValue counts = cache.bySource(store -> store.filledAfter(written));
+        IValue origin = IValue.from((long) cache.origin());
+        IValue reach = IValue.from((long) cache.plan().reach())) {
+      return script.run(
+          hidden.getManager(),
+          "compressed_layers",
+          input,
+          low,
+          high,
+          position,
+          arguments.first(),
+          arguments.layers().weights(),
+          arguments.numbers().ints(),
+          model.floats(),
+          arguments.states(),
+          arguments.rules(),
+          arguments.owns(),
+          slots,
+          counts,
+          origin,
+          reach,
+          rotary.cosines(),
+          rotary.sines());
     }
   }
 

@@ -14,9 +14,9 @@ import java.io.ByteArrayInputStream;
 import java.io.ByteArrayOutputStream;
 import java.io.IOException;
 import java.io.InputStream;
-import java.io.SequenceInputStream;
 import java.io.UncheckedIOException;
 import java.nio.charset.StandardCharsets;
+import java.util.List;
 import java.util.zip.ZipEntry;
 import java.util.zip.ZipOutputStream;
 
@@ -47,26 +47,26 @@ final class ScriptModule implements AutoCloseable {
   /**
    * Loads a source onto the device of {@code manager}.
    *
-   * @param source the name of the resource
+   * @param sources the names of the resources, which together are one source
    */
-  ScriptModule(PtNDManager manager, String source) {
-    block = load(manager, source);
+  ScriptModule(PtNDManager manager, String... sources) {
+    block = load(manager, List.of(sources));
     onDevice = manager.create(new Shape(0), DataType.FLOAT32);
   }
 
-  private static PtSymbolBlock load(PtNDManager manager, String source) {
+  private static PtSymbolBlock load(PtNDManager manager, List<String> sources) {
     if (manager.getDevice().equals(Device.cpu())) {
       try {
-        return load(manager, source, ONEDNN_PRODUCT);
+        return load(manager, sources, ONEDNN_PRODUCT);
       } catch (EngineException withoutOneDnn) {
-        return load(manager, source, PLAIN_PRODUCT);
+        return load(manager, sources, PLAIN_PRODUCT);
       }
     }
-    return load(manager, source, PLAIN_PRODUCT);
+    return load(manager, sources, PLAIN_PRODUCT);
   }
 
-  private static PtSymbolBlock load(PtNDManager manager, String source, String product) {
-    try (InputStream archive = new ByteArrayInputStream(archive(source, product))) {
+  private static PtSymbolBlock load(PtNDManager manager, List<String> sources, String product) {
+    try (InputStream archive = new ByteArrayInputStream(archive(sources, product))) {
       return JniUtils.loadModule(manager, archive, false, false);
     } catch (IOException e) {
       throw new UncheckedIOException(e);
@@ -94,10 +94,38 @@ final class ScriptModule implements AutoCloseable {
 
   /** Zeros on the device of the module. The engine's Java side has no bfloat16, the script has. */
   PtNDArray zeros(PtNDManager manager, Shape shape, ComputeType type) {
+    return zeros(manager, shape, type.scriptCode());
+  }
+
+  /** Zeros of any type by PyTorch's number for it. */
+  PtNDArray zeros(PtNDManager manager, Shape shape, long typeCode) {
     try (IValue sizes = IValue.listFrom(shape.getShape());
-        IValue code = IValue.from(type.scriptCode());
+        IValue code = IValue.from(typeCode);
         IValue like = IValue.from(onDevice)) {
       return run(manager, "zeros", sizes, code, like);
+    }
+  }
+
+  /**
+   * The first {@code count} slots of {@code tensor} [B, Hkv, N, ...] and room: [B, Hkv, slots,
+   * ...].
+   */
+  PtNDArray grown(PtNDManager manager, PtNDArray tensor, int count, int slots) {
+    try (IValue input = IValue.from(tensor);
+        IValue kept = IValue.from((long) count);
+        IValue capacity = IValue.from((long) slots)) {
+      return run(manager, "grown", input, kept, capacity);
+    }
+  }
+
+  /**
+   * The chosen slots [B, Hkv, n] of {@code tensor} [B, Hkv, N, ...] and room: [B, Hkv, slots, ...].
+   */
+  PtNDArray pick(PtNDManager manager, PtNDArray tensor, PtNDArray chosen, int slots) {
+    try (IValue input = IValue.from(tensor);
+        IValue index = IValue.from(chosen);
+        IValue capacity = IValue.from((long) slots)) {
+      return run(manager, "pick", input, index, capacity);
     }
   }
 
@@ -159,18 +187,26 @@ final class ScriptModule implements AutoCloseable {
     }
   }
 
-  private static byte[] archive(String source, String product) throws IOException {
+  private static byte[] archive(List<String> sources, String product) throws IOException {
+    ByteArrayOutputStream text = new ByteArrayOutputStream();
+    for (String source : sources) {
+      append(source, text);
+    }
+    append(product, text);
     ByteArrayOutputStream bytes = new ByteArrayOutputStream();
-    try (ZipOutputStream zip = new ZipOutputStream(bytes);
-        InputStream first = ScriptModule.class.getResourceAsStream(source);
-        InputStream appended = ScriptModule.class.getResourceAsStream(product);
-        InputStream text = new SequenceInputStream(first, appended)) {
+    try (ZipOutputStream zip = new ZipOutputStream(bytes)) {
       put(zip, "archive/data.pkl", OBJECT);
-      put(zip, "archive/code/__torch__.py", text.readAllBytes());
+      put(zip, "archive/code/__torch__.py", text.toByteArray());
       put(zip, "archive/constants.pkl", EMPTY_TUPLE);
       put(zip, "archive/version", bytes(FORMAT_VERSION));
     }
     return bytes.toByteArray();
+  }
+
+  private static void append(String source, ByteArrayOutputStream text) throws IOException {
+    try (InputStream resource = ScriptModule.class.getResourceAsStream(source)) {
+      resource.transferTo(text);
+    }
   }
 
   private static void put(ZipOutputStream zip, String name, byte[] content) throws IOException {

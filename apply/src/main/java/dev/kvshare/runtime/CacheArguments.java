@@ -1,0 +1,132 @@
+package dev.kvshare.runtime;
+
+import ai.djl.ndarray.types.Shape;
+import ai.djl.pytorch.engine.PtNDArray;
+import ai.djl.pytorch.engine.PtNDManager;
+import ai.djl.pytorch.jni.IValue;
+import dev.kvshare.policy.SharingMap;
+import dev.kvshare.policy.SharingPlan;
+import dev.kvshare.runtime.cache.KeepRule;
+import dev.kvshare.runtime.cache.KeyValueFormat;
+import java.util.Arrays;
+import java.util.Map;
+import java.util.function.IntFunction;
+import java.util.stream.IntStream;
+
+/** A compressed cache as {@code compressed.py} takes it. */
+final class CacheArguments implements AutoCloseable {
+  private final SharingMap map;
+  private final LayerArguments layers;
+  private final LayerNumbers numbers;
+  private final boolean ownNumbers;
+  private final IValue owns;
+  private final PtNDArray firstColumns;
+  private final IValue first;
+  private IValue states;
+  private IValue rules;
+
+  /**
+   * @param manager owns the tensors
+   * @param columns the first real column of each row; empty when nothing is padded
+   */
+  CacheArguments(
+      KvCache.Storage storage, CacheOptions options, PtNDManager manager, long[] columns) {
+    SharingPlan sharing = options.plan();
+    this.map = sharing.map();
+    this.layers =
+        options.overrides() == null ? storage.arguments().layers() : options.overrides().layers();
+    this.ownNumbers = !sharing.isPlain();
+    this.numbers = ownNumbers ? storage.arguments().numbers(layers, sharing) : layers.numbers();
+    long[] flags = new long[map.layers()];
+    map.owners().forEach(owner -> flags[owner] = 1);
+    this.owns = IValue.listFrom(flags);
+    this.firstColumns = (PtNDArray) manager.create(columns, new Shape(columns.length));
+    this.first = IValue.from(firstColumns);
+  }
+
+  /**
+   * Takes over tensors and rules that have changed.
+   *
+   * @param stores of the owning layers
+   * @param promptTokens where observation of the last queries of a prompt ends
+   * @param promptRead whether the prompt is behind
+   */
+  void refresh(
+      Map<Integer, LayerStore> stores, CachePlan plan, int promptTokens, boolean promptRead) {
+    closeStores();
+    states = bySource(source -> stores.get(source).state());
+    rules = bySource(source -> rule(plan, source, promptTokens, promptRead));
+  }
+
+  /** The rule of an owning layer; the caller closes it. */
+  static IValue rule(CachePlan plan, int owner, int promptTokens, boolean promptRead) {
+    KeepRule rule = plan.rule(owner);
+    boolean byChannel = plan.format() == KeyValueFormat.INT8_PER_CHANNEL;
+    boolean observed = plan.scored(owner, promptRead);
+    return IValue.listFrom(
+        rule.sinks(),
+        rule.recent(),
+        rule.cachePositions() ? rule.recent() : 0,
+        rule.cachePositions() ? rule.slots() : 0,
+        observed ? Math.max(0L, (long) promptTokens - rule.observation().lastQueries()) : -1,
+        ScriptArguments.flag(rule.observation().averaged()),
+        rule.observation().pooling(),
+        plan.window(owner),
+        byChannel ? KeyValueFormat.GROUP : 0);
+  }
+
+  LayerArguments layers() {
+    return layers;
+  }
+
+  LayerNumbers numbers() {
+    return numbers;
+  }
+
+  /** For each layer 1 if it writes keys and values, else 0. */
+  IValue owns() {
+    return owns;
+  }
+
+  /** int64 [B] or [0]. */
+  IValue first() {
+    return first;
+  }
+
+  /** Columns of padding before the shortest row. */
+  int padding() {
+    return (int) Arrays.stream(firstColumns.toLongArray()).max().orElse(0);
+  }
+
+  /** For each layer the state that it reads. */
+  IValue states() {
+    return states;
+  }
+
+  /** For each layer the rule of the state that it reads. */
+  IValue rules() {
+    return rules;
+  }
+
+  @Override
+  public void close() {
+    closeStores();
+    owns.close();
+    first.close();
+    if (ownNumbers) {
+      numbers.close();
+    }
+  }
+
+  private void closeStores() {
+    if (states != null) {
+      states.close();
+      rules.close();
+    }
+  }
+
+  private IValue bySource(IntFunction<IValue> list) {
+    return LayerArguments.nested(
+        IntStream.range(0, map.layers()).map(map::source).boxed().toList(), list::apply);
+  }
+}

@@ -1,0 +1,194 @@
+package dev.kvshare.runtime;
+
+import dev.kvshare.model.family.AttentionSpec;
+import dev.kvshare.model.family.ModelSpec;
+import dev.kvshare.policy.SharingMap;
+import dev.kvshare.policy.SharingPlan;
+import dev.kvshare.runtime.cache.CachePolicy;
+import dev.kvshare.runtime.cache.CachePolicyException;
+import dev.kvshare.runtime.cache.EvictionTime;
+import dev.kvshare.runtime.cache.KeepRule;
+import dev.kvshare.runtime.cache.KeyValueFormat;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.stream.IntStream;
+
+/**
+ * A cache policy laid over the layers of a model: what each owning layer keeps and how many bytes
+ * that takes.
+ *
+ * <p>A layer that no reader without a sliding window reads keeps its window and nothing else where
+ * the policy would give it as many slots or more: that loses nothing.
+ */
+final class CachePlan {
+  /** Slots are allocated in blocks, up to the bound. */
+  private static final int BLOCK = 64;
+
+  private final ModelSpec spec;
+  private final SharingPlan sharing;
+  private final CachePolicy policy;
+  private final ComputeType type;
+  private final List<KeepRule> rules = new ArrayList<>();
+
+  /**
+   * @param promptTokens tokens of the longest prompt
+   * @throws CachePolicyException when the policy's settings do not fit the prompt
+   */
+  CachePlan(
+      ModelSpec spec, SharingPlan sharing, CachePolicy policy, ComputeType type, int promptTokens) {
+    this.spec = spec;
+    this.sharing = sharing;
+    this.policy = policy;
+    this.type = type;
+    SharingMap map = sharing.map();
+    List<Integer> owners = map.owners();
+    for (int layer = 0; layer < map.layers(); layer++) {
+      int rank = owners.indexOf(map.source(layer));
+      rules.add(rule(map.source(layer), rank, owners.size(), promptTokens));
+    }
+  }
+
+  /**
+   * Refuses what makes no sense, whatever the prompt.
+   *
+   * @throws CachePolicyException with the reason
+   */
+  static void check(ModelSpec spec, SharingPlan sharing, CachePolicy policy) {
+    SharingMap map = sharing.map();
+    if (map.hasUpwardSources() || sharing.hidesOwnToken()) {
+      throw new CachePolicyException(
+          "the cache policy %s cannot be combined with a sharing map whose sources lie above their readers: %s. Use a map with sources below, or no cache policy."
+              .formatted(policy.name(), map));
+    }
+    boolean cachePositions;
+    try {
+      // The length of the prompt plays no part in where positions are counted.
+      cachePositions = policy.rule(0, 1, KeepRule.NO_BOUND).cachePositions();
+    } catch (IllegalArgumentException e) {
+      throw new CachePolicyException(e.getMessage());
+    }
+    if (cachePositions && spec.learnedPositions() > 0) {
+      throw new CachePolicyException(
+          "%s gives tokens new positions inside the cache, which a %s model with learned positions cannot do: positions are part of its embeddings. Use h2o, snapkv or pyramid."
+              .formatted(policy.name(), spec.modelType()));
+    }
+    if (cachePositions
+        && spec.blocks().stream()
+            .map(block -> block.attention().rotary())
+            .anyMatch(rotary -> rotary != null && rotary.dependsOnLength())) {
+      throw new CachePolicyException(
+          "%s gives tokens new positions inside the cache, but the rotary embedding of this %s model depends on the length of the text. Use h2o, snapkv or pyramid."
+              .formatted(policy.name(), spec.modelType()));
+    }
+  }
+
+  /** What the source of {@code layer} keeps. */
+  KeepRule rule(int layer) {
+    return rules.get(layer);
+  }
+
+  /** Whether some layer's attention decides what is kept. */
+  boolean observes() {
+    return rules.stream().anyMatch(rule -> rule.observation().isActive());
+  }
+
+  /** Slots of the layers whose positions are those inside the cache; 0 when there is none. */
+  int reach() {
+    return rules.stream()
+        .filter(KeepRule::cachePositions)
+        .mapToInt(KeepRule::slots)
+        .findFirst()
+        .orElse(0);
+  }
+
+  /** That of keys and values. */
+  KeyValueFormat format() {
+    return policy.format();
+  }
+
+  /** That of the decoder. */
+  ComputeType type() {
+    return type;
+  }
+
+  /** Tokens that an owning layer keeps of a text, when the prompt has been read. */
+  private int kept(int owner, int promptTokens, int textTokens) {
+    KeepRule rule = rule(owner);
+    if (rule.boundsDecoding()) {
+      return Math.min(rule.slots(), textTokens);
+    }
+    int ofPrompt =
+        rule.time() == EvictionTime.AFTER_PROMPT
+            ? Math.min(rule.slots(), promptTokens)
+            : promptTokens;
+    return ofPrompt + textTokens - promptTokens;
+  }
+
+  /** Slots to allocate for so many tokens of a layer that may keep {@code bound}. */
+  static int slots(int tokens, int bound) {
+    return Math.min(bound, (Math.max(1, tokens) + BLOCK - 1) / BLOCK * BLOCK);
+  }
+
+  /** Whether attention to the tokens of an owning layer is added up. */
+  boolean scored(int owner, boolean promptRead) {
+    KeepRule rule = rule(owner);
+    return rule.observation().isActive()
+        && !(promptRead && rule.time() == EvictionTime.AFTER_PROMPT);
+  }
+
+  /** Bytes of an owning layer with so many slots for one sequence, when the prompt is behind. */
+  private long bytesOf(int owner, int slots) {
+    AttentionSpec attention = spec.blocks().get(owner).attention();
+    int size = attention.headSize();
+    int numbers = scored(owner, true) ? 2 : 1;
+    long perHead =
+        switch (policy.format()) {
+          case COMPUTE_TYPE -> slots * (4L * numbers + 2L * size * type.bytes());
+          case INT8_PER_TOKEN -> slots * (4L * numbers + 2L * (size + Float.BYTES));
+          case INT8_PER_CHANNEL ->
+              slots * (4L * numbers + 2L * size + Float.BYTES)
+                  + (long) slots / KeyValueFormat.GROUP * size * Float.BYTES
+                  + (long) KeyValueFormat.GROUP * size * type.bytes();
+        };
+    return attention.keyValueHeads() * perHead;
+  }
+
+  /** Bytes of all layers for one sequence, when a text of so many tokens has been read. */
+  long bytes(int promptTokens, int textTokens) {
+    return sharing.map().owners().stream()
+        .mapToLong(
+            owner -> {
+              KeepRule rule = rule(owner);
+              int kept = kept(owner, promptTokens, textTokens);
+              int bound = rule.boundsDecoding() ? rule.slots() : KeepRule.NO_BOUND;
+              return bytesOf(owner, slots(kept, bound));
+            })
+        .sum();
+  }
+
+  private KeepRule rule(int owner, int rank, int owners, int promptTokens) {
+    KeepRule rule;
+    try {
+      rule = policy.rule(rank, owners, promptTokens);
+    } catch (IllegalArgumentException e) {
+      throw new CachePolicyException(
+          "the cache policy %s does not fit a prompt of %d tokens: %s"
+              .formatted(policy.name(), promptTokens, e.getMessage()));
+    }
+    int window = window(owner);
+    boolean covered = window > 0 && rule.slots() >= window;
+    return covered && rule.time() != EvictionTime.NEVER ? KeepRule.window(window) : rule;
+  }
+
+  /** The widest window of the readers of an owner, itself included; 0 when one sees everything. */
+  int window(int owner) {
+    int[] windows =
+        IntStream.range(0, spec.layers())
+            .filter(layer -> sharing.map().source(layer) == owner)
+            .map(layer -> sharing.window(layer, spec.blocks().get(layer).attention().window()))
+            .toArray();
+    return IntStream.of(windows).anyMatch(window -> window == 0)
+        ? 0
+        : IntStream.of(windows).max().orElseThrow();
+  }
+}

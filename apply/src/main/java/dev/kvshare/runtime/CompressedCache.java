@@ -1,0 +1,271 @@
+package dev.kvshare.runtime;
+
+import ai.djl.pytorch.engine.PtNDArray;
+import ai.djl.pytorch.engine.PtNDManager;
+import ai.djl.pytorch.jni.IValue;
+import dev.kvshare.model.family.ModelSpec;
+import dev.kvshare.policy.SharingMap;
+import dev.kvshare.runtime.cache.CachePolicy;
+import dev.kvshare.runtime.cache.EvictionTime;
+import dev.kvshare.runtime.cache.KeepRule;
+import java.util.Arrays;
+import java.util.LinkedHashMap;
+import java.util.Map;
+import java.util.function.ToLongFunction;
+
+/**
+ * What a cache policy keeps of the keys and values of the layers that own a cache, for B sequences.
+ * Made by {@link Decoder#newCache(CacheOptions, CachePolicy, int)}. A text begins with a prompt,
+ * whose length settles budgets that are fractions of it; only then are there slots.
+ *
+ * <p>Each owning layer has slots, the same number for each sequence and key/value head, but not
+ * with the same tokens in them. Layers that share read their source's slots. Between two calls of
+ * the decoder no layer holds more tokens than its rule allows.
+ */
+public final class CompressedCache implements DecodingCache {
+  private final KvCache.Storage storage;
+  private final CacheOptions options;
+  private final CachePolicy policy;
+  private final int batch;
+  private final PtNDManager manager;
+  private final Map<Integer, LayerStore> stores = new LinkedHashMap<>();
+  private CachePlan plan;
+  private CacheArguments arguments;
+  private int promptTokens;
+  private int length;
+  private int origin;
+  private boolean promptRead;
+
+  /** A cache before its prompt. */
+  CompressedCache(KvCache.Storage storage, CacheOptions options, CachePolicy policy, int batch) {
+    this.storage = storage;
+    this.options = options;
+    this.policy = policy;
+    this.batch = batch;
+    this.manager = (PtNDManager) storage.parent().newSubManager();
+  }
+
+  @Override
+  public SharingMap map() {
+    return options.map();
+  }
+
+  /** What decides which tokens stay. */
+  public CachePolicy policy() {
+    return policy;
+  }
+
+  @Override
+  public int batch() {
+    return batch;
+  }
+
+  @Override
+  public int length() {
+    return length;
+  }
+
+  @Override
+  public long bytes() {
+    return stores.values().stream().mapToLong(LayerStore::bytes).sum();
+  }
+
+  /**
+   * The bytes that {@link #bytes()} should be, from the shapes of the model and the policy alone;
+   * known once the prompt has been read.
+   */
+  public long predictedBytes() {
+    return batch * plan.bytes(promptTokens, length);
+  }
+
+  /** Tokens that an owning layer keeps for each head now. */
+  public int kept(int owner) {
+    return stores.get(owner).filled();
+  }
+
+  /** The most tokens that an owning layer may keep for each head; of the prompt at least. */
+  public int budget(int owner) {
+    return plan.rule(owner).slots();
+  }
+
+  /**
+   * The places in the text of the tokens that a layer sees, ascending.
+   *
+   * @param layer any layer
+   * @return B rows of Hkv heads; padding is below 0
+   */
+  public int[][][] places(int layer) {
+    LayerStore store = stores.get(map().source(layer));
+    try (PtNDArray places = store.places()) {
+      int[] all = places.toIntArray();
+      int heads = (int) places.getShape().get(1);
+      int[][][] rows = new int[batch][heads][];
+      for (int list = 0; list < batch * heads; list++) {
+        int from = list * store.filled();
+        rows[list / heads][list % heads] = Arrays.copyOfRange(all, from, from + store.filled());
+        Arrays.sort(rows[list / heads][list % heads]);
+      }
+      return rows;
+    }
+  }
+
+  @Override
+  public void close() {
+    if (arguments != null) {
+      arguments.close();
+    }
+    manager.close();
+  }
+
+  /**
+   * Makes room for a prompt.
+   *
+   * @param tokens of the longest row
+   * @param firstColumns the first real column of each row; empty when nothing is padded
+   */
+  void begin(int tokens, long[] firstColumns) {
+    if (plan != null) {
+      throw new IllegalStateException("a compressed cache reads one prompt, at the start.");
+    }
+    ModelSpec spec = storage.spec();
+    plan = new CachePlan(spec, options.plan(), policy, storage.type(), tokens);
+    promptTokens = tokens;
+    arguments = new CacheArguments(storage, options, manager, firstColumns);
+    for (int owner : map().owners()) {
+      LayerStore store =
+          new LayerStore(
+              storage.script(),
+              manager,
+              plan,
+              spec.blocks().get(owner).attention(),
+              batch,
+              CachePlan.slots(tokens, bound(owner)),
+              plan.scored(owner, false));
+      stores.put(owner, store);
+    }
+    refresh();
+  }
+
+  /** Makes room for new tokens; a single one takes the slot of another when a layer is full. */
+  void reserve(int tokens) {
+    boolean changed = false;
+    for (Map.Entry<Integer, LayerStore> entry : stores.entrySet()) {
+      LayerStore store = entry.getValue();
+      int wanted = store.filled() + tokens;
+      int bound = bound(entry.getKey());
+      boolean takesOver = tokens == 1 && store.filled() == bound;
+      if (wanted > store.capacity() && !takesOver) {
+        store.resize(CachePlan.slots(wanted, Math.max(wanted, bound)));
+        changed = true;
+      }
+    }
+    if (changed) {
+      refresh();
+    }
+  }
+
+  /** Counts tokens that were written, and drops what is too much. */
+  void advance(int tokens) {
+    length += tokens;
+    boolean changed = false;
+    for (Map.Entry<Integer, LayerStore> entry : stores.entrySet()) {
+      int bound = bound(entry.getKey());
+      entry.getValue().advance(tokens);
+      changed |= evict(entry.getKey(), bound, bound);
+    }
+    if (changed) {
+      refresh();
+    }
+  }
+
+  /** Counts the prompt as read: what is kept of it is settled, and budgets hold from now on. */
+  void endPrompt() {
+    promptRead = true;
+    for (Map.Entry<Integer, LayerStore> entry : stores.entrySet()) {
+      KeepRule rule = plan.rule(entry.getKey());
+      int bound = bound(entry.getKey());
+      evict(entry.getKey(), rule.time() == EvictionTime.AFTER_PROMPT ? rule.slots() : bound, bound);
+      if (!plan.scored(entry.getKey(), true)) {
+        entry.getValue().forgetScores();
+      }
+    }
+    refresh();
+  }
+
+  /** What is kept; null before the prompt. */
+  CachePlan plan() {
+    return plan;
+  }
+
+  CacheArguments arguments() {
+    return arguments;
+  }
+
+  /** The column at which the rotary tables begin. */
+  int origin() {
+    return origin;
+  }
+
+  /** Moves the beginning of the rotary tables; keys were turned accordingly. */
+  void setOrigin(int column) {
+    origin = column;
+  }
+
+  /** The slots of an owning layer. */
+  LayerStore store(int owner) {
+    return stores.get(owner);
+  }
+
+  /** The rule of an owning layer at this time; the caller closes it. */
+  IValue rule(int owner) {
+    return CacheArguments.rule(plan, owner, promptTokens, false);
+  }
+
+  /** For each layer a number of the store that it reads; the caller closes it. */
+  IValue bySource(ToLongFunction<LayerStore> number) {
+    long[] numbers = new long[map().layers()];
+    for (int layer = 0; layer < numbers.length; layer++) {
+      numbers[layer] = number.applyAsLong(stores.get(map().source(layer)));
+    }
+    return IValue.listFrom(numbers);
+  }
+
+  /** Leaves so many tokens, and room for no more than {@code bound}; returns whether it did. */
+  private boolean evict(int owner, int tokens, int bound) {
+    LayerStore store = stores.get(owner);
+    int kept = Math.min(tokens, store.filled());
+    int capacity = CachePlan.slots(kept, bound);
+    if (store.filled() > kept) {
+      try (IValue state = store.state();
+          IValue rule = rule(owner);
+          IValue count = IValue.from((long) store.filled());
+          IValue wanted = IValue.from((long) kept);
+          IValue end = IValue.from((long) length);
+          PtNDArray chosen =
+              storage
+                  .script()
+                  .run(manager, "survivors", state, rule, count, wanted, end, arguments.first())) {
+        store.keep(chosen, capacity);
+      }
+      return true;
+    }
+    if (store.capacity() > capacity) {
+      store.resize(capacity);
+      return true;
+    }
+    return false;
+  }
+
+  /** Tokens that an owning layer may hold at this time. */
+  private int bound(int owner) {
+    KeepRule rule = plan.rule(owner);
+    boolean holds =
+        rule.time() == EvictionTime.ALWAYS
+            || (promptRead && rule.time() == EvictionTime.WHILE_DECODING);
+    return holds ? rule.slots() : KeepRule.NO_BOUND;
+  }
+
+  private void refresh() {
+    arguments.refresh(stores, plan, promptTokens, promptRead);
+  }
+}

@@ -1,0 +1,280 @@
+
+  # Appended to decoder.py, whose letters and arguments hold here too.
+  # Caches that keep some tokens only, or numbers of 8 bits (CompressedCache.java). A layer reads the state of the layer
+  # that owns its cache, tensors of N slots, filled from the left. Slots are not in the order of the text once one was
+  # given to another token; where a tensor is of no use, it is an empty one:
+  #   keys, values              [B, Hkv, N, D], int8 or the compute type; keys after rotation
+  #   key_scales, value_scales  float32, of int8: [B, Hkv, N, 1], or of keys by channels [B, Hkv, N / group, D]
+  #   open                      [B, Hkv, group, D] compute type, of keys by channels: those of the group not yet full
+  #   kept                      int32 [B, Hkv, N], the place in the text of the token in a slot; below 0 for padding
+  #   scores                    float32 [B, Hkv, N], attention received so far
+  # and a rule, ints: sinks, recent, band (tokens besides sinks that a query sees, 0: all), reach (0: positions are those of
+  # the text; else slots, and the position of a query towards the sinks is reach - 1 at most), observed (the first column
+  # whose attention is added to scores, -1: none), averaged, pooling, own_window (tokens before are of no use to any reader
+  # of the cache), group. Columns count the text with its padding.
+  #   slots, counts             for each layer the first slot to write (-1: in place of the least important token), and how
+  #                             many slots it reads then
+  #   origin                    column that the rotary tables begin at
+
+  # The place of each new token: int64 [1 or B, T].
+  def places(self: __torch__.Ops, start: int, tokens: int, first: Tensor) -> Tensor:
+    y = torch.unsqueeze(torch.arange(start, start + tokens, dtype=4, device=first.device), 0)
+    if torch.numel(first) > 0:
+      y = torch.sub(y, torch.unsqueeze(first, 1))
+    return y
+
+  # What goes first when room is needed for the token in column end - 1: float32 [B, Hkv, n], least important lowest.
+  def importance(self: __torch__.Ops, kept: Tensor, scores: Tensor, end: int, first: Tensor, rule: List[int]) -> Tensor:
+    sinks, recent, band, reach, observed, averaged, pooling, own_window, group, = rule
+    now = torch.unsqueeze(self.places(end, 1, first), 2)
+    if torch.numel(scores) > 0:
+      y = scores
+      if averaged != 0:
+        y = torch.div(y, torch.clamp_min(torch.sub(now, kept), 1))
+      if pooling > 1:
+        older = torch.size(y, 2) - recent
+        pooled = torch.avg_pool1d(torch.narrow(y, 2, 0, older), [pooling], [1], [pooling // 2])
+        y = torch.cat([pooled, torch.narrow(y, 2, older, recent)], 2)
+    else:
+      y = torch.to(kept, 6)
+    useless = torch.lt(kept, 0)
+    if own_window > 0 and reach == 0:
+      useless = torch.logical_or(useless, torch.lt(kept, torch.sub(now, own_window)))
+    stays = torch.logical_or(torch.lt(kept, sinks), torch.ge(kept, torch.sub(now, recent)))
+    return torch.masked_fill(torch.masked_fill(y, stays, float("inf")), useless, -1.)
+
+  # x [..., n, D] -> int8 and the scale of each token [..., n, 1]
+  def shrink(self: __torch__.Ops, x: Tensor) -> Tuple[Tensor, Tensor]:
+    wide = torch.to(x, 6)
+    scale = torch.div(torch.clamp_min(torch.amax(torch.abs(wide), [-1], True), 1.0e-20), 127.)
+    return (torch.to(torch.round(torch.div(wide, scale)), 1), scale)
+
+  # Keys [B, Hkv, T, D] behind the filled slots, by channels: only whole groups are shrunk.
+  def store_grouped(self: __torch__.Ops, keys: Tensor, scales: Tensor, open: Tensor, key: Tensor, slot: int, group: int) -> None:
+    used = slot % group
+    joined = torch.cat([torch.narrow(open, 2, 0, used), key], 2)
+    rest = torch.size(joined, 2) % group
+    whole = torch.size(joined, 2) - rest
+    if whole > 0:
+      blocks = torch.transpose(torch.unflatten(torch.narrow(joined, 2, 0, whole), 2, [whole // group, group]), 3, 4)
+      shrunk, scale, = self.shrink(blocks)
+      _0 = torch.copy_(torch.narrow(keys, 2, slot - used, whole), torch.flatten(torch.transpose(shrunk, 3, 4), 2, 3))
+      _1 = torch.copy_(torch.narrow(scales, 2, (slot - used) // group, whole // group), torch.squeeze(scale, 4))
+    _2 = torch.copy_(torch.narrow(open, 2, 0, rest), torch.narrow(joined, 2, whole, rest))
+
+  # [B, Hkv, T, D] into the slots from slot on
+  def store_slots(self: __torch__.Ops, stored: Tensor, scales: Tensor, x: Tensor, slot: int) -> None:
+    target = torch.narrow(stored, 2, slot, torch.size(x, 2))
+    if torch.numel(scales) > 0:
+      shrunk, scale, = self.shrink(x)
+      _0 = torch.copy_(target, shrunk)
+      _1 = torch.copy_(torch.narrow(scales, 2, slot, torch.size(x, 2)), scale)
+    else:
+      _2 = torch.copy_(target, x)
+
+  # [B, Hkv, 1, D] into one slot of each head, chosen [B, Hkv, 1, 1]
+  def store_chosen(self: __torch__.Ops, stored: Tensor, scales: Tensor, x: Tensor, chosen: Tensor) -> None:
+    slot = torch.expand(chosen, [-1, -1, -1, torch.size(x, 3)])
+    if torch.numel(scales) > 0:
+      shrunk, scale, = self.shrink(x)
+      _0 = torch.scatter_(stored, 2, slot, shrunk)
+      _1 = torch.scatter_(scales, 2, chosen, scale)
+    else:
+      _2 = torch.scatter_(stored, 2, slot, x)
+
+  # Keys and values [B, Hkv, T, D] of the tokens up to column end - 1 into the cache.
+  def remember(self: __torch__.Ops, key: Tensor, value: Tensor, state: List[Tensor], rule: List[int], slot: int, end: int, first: Tensor) -> None:
+    keys, values, key_scales, value_scales, open, kept, scores, = state
+    sinks, recent, band, reach, observed, averaged, pooling, own_window, group, = rule
+    tokens = torch.size(key, 2)
+    places = torch.unsqueeze(self.places(end - tokens, tokens, first), 1)
+    if slot < 0:
+      chosen = torch.argmin(self.importance(kept, scores, end, first, rule), 2, True)
+      self.store_chosen(keys, key_scales, key, torch.unsqueeze(chosen, 3))
+      self.store_chosen(values, value_scales, value, torch.unsqueeze(chosen, 3))
+      _0 = torch.scatter_(kept, 2, chosen, torch.to(torch.expand(places, torch.size(chosen)), 3))
+      if torch.numel(scores) > 0:
+        _1 = torch.scatter_(scores, 2, chosen, 0)
+    else:
+      if group > 0:
+        self.store_grouped(keys, key_scales, open, key, slot, group)
+      else:
+        self.store_slots(keys, key_scales, key, slot)
+      self.store_slots(values, value_scales, value, slot)
+      _2 = torch.copy_(torch.narrow(kept, 2, slot, tokens), places)
+
+  # The first count slots as numbers of a type: [B, Hkv, count, D].
+  def recall(self: __torch__.Ops, stored: Tensor, scales: Tensor, open: Tensor, count: int, group: int, like: Tensor) -> Tensor:
+    if torch.numel(scales) == 0:
+      y = torch.narrow(stored, 2, 0, count)
+    elif group == 0:
+      y = torch.mul(torch.to(torch.narrow(stored, 2, 0, count), like.dtype), torch.to(torch.narrow(scales, 2, 0, count), like.dtype))
+    else:
+      groups = count // group
+      whole = groups * group
+      blocks = torch.unflatten(torch.to(torch.narrow(stored, 2, 0, whole), like.dtype), 2, [groups, group])
+      wide = torch.mul(blocks, torch.to(torch.unsqueeze(torch.narrow(scales, 2, 0, groups), 3), like.dtype))
+      y = torch.cat([torch.flatten(wide, 2, 3), torch.narrow(open, 2, 0, count - whole)], 2)
+    return y
+
+  # What the new tokens do not see of slots [B, Hkv, n]: bool [B, Hkv, T, n]. Padding sees itself, as in mask.
+  def unseen(self: __torch__.Ops, kept: Tensor, places: Tensor, window: int, rule: List[int]) -> Tensor:
+    sinks, recent, band, reach, observed, averaged, pooling, own_window, group, = rule
+    key = torch.unsqueeze(kept, 2)
+    query = torch.unsqueeze(torch.unsqueeze(places, 1), 3)
+    hidden = torch.logical_or(torch.gt(key, query), torch.logical_and(torch.lt(key, 0), torch.ne(key, query)))
+    if band > 0:
+      hidden = torch.logical_or(hidden, torch.logical_and(torch.ge(key, sinks), torch.le(key, torch.sub(query, band))))
+    if window > 0:
+      behind = torch.le(key, torch.sub(query, window))
+      if reach > 0:
+        behind = torch.where(torch.lt(key, sinks), torch.le(key, torch.sub(torch.clamp_max(query, reach - 1), window)), behind)
+      hidden = torch.logical_or(hidden, behind)
+    return hidden
+
+  # query [B, T, Hq, D], far the same turned for the sinks -> [B, T, Hq * D]; adds the attention to the scores of the cache
+  def look(self: __torch__.Ops, query: Tensor, far: Tensor, state: List[Tensor], rule: List[int], count: int, end: int, first: Tensor, window: int, scale: float, soft_cap: float) -> Tensor:
+    keys, values, key_scales, value_scales, open, kept, scores, = state
+    sinks, recent, band, reach, observed, averaged, pooling, own_window, group, = rule
+    batch, tokens, heads, size, = torch.size(query)
+    kv_heads = torch.size(keys, 1)
+    shared = heads // kv_heads
+    key = self.recall(keys, key_scales, open, count, group, query)
+    value = self.recall(values, value_scales, open, count, 0, query)
+    seen = torch.narrow(kept, 2, 0, count)
+    places = self.places(end - tokens, tokens, first)
+    padded = torch.numel(first) > 0
+    observing = observed >= 0 and end > observed
+    turned = reach > 0 and end > reach
+    plain = not padded and (window == 0 or end <= window) and (band == 0 or count <= reach) and (tokens == 1 or count == tokens)
+    if observing or turned or soft_cap > 0.:
+      q = torch.reshape(torch.permute(torch.unflatten(query, 2, [kv_heads, shared]), [0, 2, 3, 1, 4]), [batch, kv_heads, shared * tokens, size])
+      raw = torch.matmul(q, torch.transpose(key, 2, 3))
+      if turned:
+        q = torch.reshape(torch.permute(torch.unflatten(far, 2, [kv_heads, shared]), [0, 2, 3, 1, 4]), [batch, kv_heads, shared * tokens, size])
+        raw = torch.where(torch.unsqueeze(torch.lt(seen, sinks), 2), torch.matmul(q, torch.transpose(key, 2, 3)), raw)
+      raw = torch.mul(raw, scale)
+      if soft_cap > 0.:
+        raw = torch.mul(torch.tanh(torch.div(raw, soft_cap)), soft_cap)
+      raw = torch.unflatten(raw, 2, [shared, tokens])
+      if tokens > 1 or not plain:
+        raw = torch.masked_fill(raw, torch.unsqueeze(self.unseen(seen, places, window, rule), 2), float("-inf"))
+      share = torch.softmax(raw, -1, dtype=6)
+      if observing:
+        votes = torch.sum(share, [2])
+        if padded or end - tokens < observed:
+          columns = torch.arange(end - tokens, end, dtype=4, device=first.device)
+          votes = torch.mul(votes, torch.unsqueeze(torch.unsqueeze(torch.logical_and(torch.ge(columns, observed), torch.ge(places, 0)), 1), 3))
+        _0 = torch.add_(torch.narrow(scores, 2, 0, count), torch.sum(votes, [2]))
+      y = torch.matmul(torch.flatten(torch.to(share, query.dtype), 2, 3), value)
+    elif tokens == 1:
+      q = torch.reshape(query, [batch, kv_heads, shared, size])
+      if plain:
+        y = torch.scaled_dot_product_attention(q, key, value, None, 0.0, False, scale=scale)
+      else:
+        y = torch.scaled_dot_product_attention(q, key, value, torch.logical_not(self.unseen(seen, places, window, rule)), 0.0, False, scale=scale)
+    else:
+      q = torch.reshape(torch.permute(torch.unflatten(query, 2, [kv_heads, shared]), [0, 2, 3, 1, 4]), [batch * kv_heads, shared, tokens, size])
+      key = torch.expand(torch.unsqueeze(torch.flatten(key, 0, 1), 1), [-1, shared, -1, -1])
+      value = torch.expand(torch.unsqueeze(torch.flatten(value, 0, 1), 1), [-1, shared, -1, -1])
+      if plain:
+        y = torch.scaled_dot_product_attention(q, key, value, None, 0.0, True, scale=scale)
+      else:
+        open_to = torch.logical_not(torch.unsqueeze(torch.flatten(self.unseen(seen, places, window, rule), 0, 1), 1))
+        y = torch.scaled_dot_product_attention(q, key, value, open_to, 0.0, False, scale=scale)
+    return torch.reshape(torch.permute(torch.reshape(y, [batch, heads, tokens, size]), [0, 2, 1, 3]), [batch, tokens, heads * size])
+
+  # As attention, over a state.
+  def compressed_attention(self: __torch__.Ops, x: Tensor, weights: List[Tensor], ints: List[int], floats: List[float], state: List[Tensor], rule: List[int], owns: int, slot: int, count: int, end: int, first: Tensor, cosine: Tensor, sine: Tensor, far_cosine: Tensor, far_sine: Tensor) -> Tensor:
+    norm1, norm1_b, qkv, qkv_b, q_norm, k_norm, o, o_b, post1, post1_b, norm2, norm2_b, up, up_b, down, down_b, post2, post2_b, router, = weights
+    placement, norm_kind, heads, kv_heads, size, kind, window, rotary, qk_norm, qkv_biased, o_biased, up_biased, down_biased, gated, activation, experts, experts_per_token, normalised, own_hidden, = ints
+    epsilon, scale, soft_cap, residual_scale, = floats
+    rows = heads
+    if owns != 0:
+      rows = heads + 2 * kv_heads
+    bias = qkv_b
+    if qkv_biased != 0:
+      bias = torch.narrow(qkv_b, 0, 0, rows * size)
+    projected = torch.reshape(self.linear(x, torch.narrow(qkv, 0, 0, rows * size), bias, qkv_biased), [torch.size(x, 0), torch.size(x, 1), rows, size])
+    query = torch.narrow(projected, 2, 0, heads)
+    if qk_norm != 0:
+      query = self.head_norm(query, q_norm, qk_norm, epsilon)
+    if owns != 0:
+      key = torch.narrow(projected, 2, heads, kv_heads)
+      if qk_norm != 0:
+        key = self.head_norm(key, k_norm, qk_norm, epsilon)
+      if rotary >= 0:
+        key = self.rotate(key, cosine, sine)
+      value = torch.narrow(projected, 2, heads + kv_heads, kv_heads)
+      self.remember(torch.transpose(key, 1, 2), torch.transpose(value, 1, 2), state, rule, slot, end, first)
+    far = query
+    if rotary >= 0:
+      if rule[3] > 0 and end > rule[3]:
+        far = self.rotate(query, far_cosine, far_sine)
+      query = self.rotate(query, cosine, sine)
+    y = self.look(query, far, state, rule, count, end, first, window, scale, soft_cap)
+    return self.linear(y, o, o_b, o_biased)
+
+  # As layers, over states: x [B, T, E] -> [B, T, E]. Reach is that of the rules that have one.
+  def compressed_layers(self: __torch__.Ops, x: Tensor, low: int, high: int, start: int, first: Tensor, weights: List[List[Tensor]], ints: List[List[int]], floats: List[List[float]], states: List[List[Tensor]], rules: List[List[int]], owns: List[int], slots: List[int], counts: List[int], origin: int, reach: int, cosines: List[Tensor], sines: List[Tensor]) -> Tensor:
+    tokens = torch.size(x, 1)
+    end = start + tokens
+    cosine = annotate(List[Tensor], [])
+    sine = annotate(List[Tensor], [])
+    far_cosine = annotate(List[Tensor], [])
+    far_sine = annotate(List[Tensor], [])
+    inside = torch.clamp(self.places(start, tokens, first), 0, max(0, reach - 1))
+    for i in range(torch.len(cosines)):
+      _0 = torch.append(cosine, self.rows(cosines[i], start - origin, tokens, first))
+      _1 = torch.append(sine, self.rows(sines[i], start - origin, tokens, first))
+      _2 = torch.append(far_cosine, torch.unsqueeze(torch.embedding(cosines[i], inside), 2))
+      _3 = torch.append(far_sine, torch.unsqueeze(torch.embedding(sines[i], inside), 2))
+    # number -1: layers without rotary embedding, which do not look at it
+    _4 = torch.append(cosine, x)
+    _5 = torch.append(sine, x)
+    _6 = torch.append(far_cosine, x)
+    _7 = torch.append(far_sine, x)
+    for i in range(low, high):
+      rotary = ints[i][7]
+      entering = self.before_attention(x, weights[i], ints[i], floats[i])
+      attended = self.compressed_attention(entering, weights[i], ints[i], floats[i], states[i], rules[i], owns[i], slots[i], counts[i], end, first, cosine[rotary], sine[rotary], far_cosine[rotary], far_sine[rotary])
+      x = self.after_attention(x, entering, attended, weights[i], ints[i], floats[i])
+    return x
+
+  # The slots that stay of the first count, in their order: int64 [B, Hkv, wanted].
+  def survivors(self: __torch__.Ops, state: List[Tensor], rule: List[int], count: int, wanted: int, end: int, first: Tensor) -> Tensor:
+    keys, values, key_scales, value_scales, open, kept, scores, = state
+    seen = scores
+    if torch.numel(scores) > 0:
+      seen = torch.narrow(scores, 2, 0, count)
+    best, slots, = torch.topk(self.importance(torch.narrow(kept, 2, 0, count), seen, end, first, rule), wanted, -1)
+    ordered, _0, = torch.sort(slots, -1)
+    return ordered
+
+  # x [B, Hkv, N, ...] -> [B, Hkv, capacity, ...] with the chosen slots [B, Hkv, n] of x first
+  def pick(self: __torch__.Ops, x: Tensor, chosen: Tensor, capacity: int) -> Tensor:
+    index = chosen
+    if torch.dim(x) == 4:
+      index = torch.expand(torch.unsqueeze(chosen, 3), [-1, -1, -1, torch.size(x, 3)])
+    return self.grown(torch.gather(x, 2, index), torch.size(chosen, 2), capacity)
+
+  # x [B, Hkv, N, ...] -> [B, Hkv, capacity, ...] with the first count slots of x
+  def grown(self: __torch__.Ops, x: Tensor, count: int, capacity: int) -> Tensor:
+    sides = [0, capacity - count]
+    if torch.dim(x) == 4:
+      sides = [0, 0, 0, capacity - count]
+    return torch.constant_pad_nd(torch.narrow(x, 2, 0, count), sides, 0)
+
+  # Turns the keys of the first count slots back by a number of columns, those of sinks excepted.
+  def turn_back(self: __torch__.Ops, state: List[Tensor], rule: List[int], count: int, columns: int, cosine: Tensor, sine: Tensor) -> Tensor:
+    keys, values, key_scales, value_scales, open, kept, scores, = state
+    # tables may carry a factor, which the keys have already
+    along = torch.select(cosine, 0, columns)
+    across = torch.select(sine, 0, columns)
+    factor = torch.sqrt(torch.add(torch.square(along), torch.square(across)))
+    along = torch.reshape(torch.div(along, factor), [1, 1, 1, -1])
+    across = torch.reshape(torch.neg(torch.div(across, factor)), [1, 1, 1, -1])
+    key = self.recall(keys, key_scales, open, count, 0, cosine)
+    fixed = torch.unsqueeze(torch.lt(torch.narrow(kept, 2, 0, count), rule[0]), 3)
+    self.store_slots(keys, key_scales, torch.where(fixed, key, self.rotate(key, along, across)), 0)
+    return keys
