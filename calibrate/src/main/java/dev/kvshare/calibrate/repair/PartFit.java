@@ -1,0 +1,128 @@
+package dev.kvshare.calibrate.repair;
+
+import ai.djl.ndarray.NDArray;
+import ai.djl.ndarray.NDManager;
+import ai.djl.ndarray.types.Shape;
+import dev.kvshare.model.family.WeightRole;
+import dev.kvshare.runtime.Decoder;
+import dev.kvshare.runtime.LayerParts;
+import dev.kvshare.runtime.LayerParts.Part;
+import dev.kvshare.runtime.LinearFit;
+import dev.kvshare.runtime.LinearFits;
+import dev.kvshare.runtime.Projection;
+import java.util.List;
+
+/**
+ * The fit of one projection: collects tokens, then chooses among the strengths of regularisation.
+ *
+ * <pre>
+ * minimise  sum_t w_t |W o_t + b - y_t|^2 + strength * mean(o^2) * |W - W_0|^2
+ * </pre>
+ *
+ * <p>o_t enters the projection under the sharing map, y_t leads back to the residual stream of the
+ * unshared model behind the part ({@link LayerParts#target}), W_0 is the original weight.
+ */
+final class PartFit implements AutoCloseable {
+  /** A fit must lower the error by this fraction to be worth its place in the file. */
+  private static final double MINIMUM_GAIN = 1e-3;
+
+  private final LayerParts parts;
+  private final int layer;
+  private final Part part;
+  private final LinearFit fit;
+  private final LinearFit validation;
+  private final Projection original;
+  private long fitTokens;
+  private long validationTokens;
+
+  /** The projection that is used from now on, null for the original one, and how it came to be. */
+  record Choice(Projection projection, FittedPart report) {}
+
+  /**
+   * @param manager owns the original weight and the chosen one
+   */
+  PartFit(Decoder decoder, LinearFits fits, NDManager manager, int layer, Part part) {
+    this.parts = decoder.parts();
+    this.layer = layer;
+    this.part = part;
+    WeightRole role = part.projection();
+    NDArray weight = decoder.weight(layer, role, manager);
+    long outputs = weight.getShape().get(0);
+    boolean biased = decoder.spec().blocks().get(layer).weights().containsKey(role.bias());
+    NDArray bias =
+        biased ? decoder.weight(layer, role.bias(), manager) : manager.zeros(new Shape(outputs));
+    this.original = new Projection(weight, bias);
+    this.fit = fits.newFit(weight.getShape().get(1), outputs);
+    this.validation = fits.newFit(weight.getShape().get(1), outputs);
+  }
+
+  /**
+   * Adds a batch.
+   *
+   * @param entering what enters the projection [B, T, F]
+   * @param x the stream before the part [B, T, E]
+   * @param judging whether the batch decides between strengths
+   */
+  void add(NDArray entering, NDArray x, ReferenceStream.Step reference, boolean judging) {
+    try (NDArray target = parts.target(layer, part, reference.x(), x, reference.projected());
+        NDArray weights = parts.tokenWeights(layer, reference.x(), reference.projected())) {
+      (judging ? validation : fit).add(entering, target, weights);
+      if (judging) {
+        validationTokens += weights.size();
+      } else {
+        fitTokens += weights.size();
+      }
+    }
+  }
+
+  /**
+   * Solves for each strength, beginning in the middle, as long as the error falls.
+   *
+   * @param strengths ascending
+   */
+  Choice choose(List<Double> strengths) {
+    boolean validated = validationTokens > 0;
+    LinearFit judge = validated ? validation : fit;
+    long tokens = validated ? validationTokens : fitTokens;
+    double before = judge.error(original) / tokens;
+    int middle = strengths.size() / 2;
+    Candidate best = candidate(judge, strengths.get(middle));
+    int from = middle;
+    for (int step : new int[] {-1, 1}) {
+      for (int next = middle + step; next >= 0 && next < strengths.size(); next += step) {
+        Candidate candidate = candidate(judge, strengths.get(next));
+        if (!(candidate.error() < best.error())) {
+          candidate.projection().close();
+          break;
+        }
+        best.projection().close();
+        best = candidate;
+        from = next;
+      }
+      if (from != middle) {
+        break;
+      }
+    }
+    double after = best.error() / tokens;
+    if (!(after < before * (1 - MINIMUM_GAIN))) {
+      best.projection().close();
+      return new Choice(null, new FittedPart(layer, part, 0, before, before));
+    }
+    return new Choice(
+        best.projection(), new FittedPart(layer, part, best.strength(), before, after));
+  }
+
+  @Override
+  public void close() {
+    original.close();
+    fit.close();
+    validation.close();
+  }
+
+  private record Candidate(double strength, Projection projection, double error) {}
+
+  private Candidate candidate(LinearFit judge, double strength) {
+    Projection projection = fit.solve(original, strength);
+    return new Candidate(strength, projection, judge.error(projection));
+  }
+}

@@ -1,0 +1,105 @@
+package dev.kvshare.calibrate.repair;
+
+import ai.djl.ndarray.NDArray;
+import ai.djl.ndarray.NDManager;
+import dev.kvshare.policy.SharingMap;
+import dev.kvshare.runtime.Decoder;
+import dev.kvshare.runtime.Divergence;
+import dev.kvshare.runtime.KvCache;
+import java.util.List;
+import java.util.function.IntFunction;
+import java.util.stream.IntStream;
+
+/** Compares last hidden states with the reference's on the batches that judge. */
+final class QualityJudge {
+  private final Decoder decoder;
+  private final List<WindowBatch> batches;
+  private final ReferenceStream reference;
+  private final List<Integer> judging;
+
+  /**
+   * @param reference run to the last layer before anything is judged
+   */
+  QualityJudge(Decoder decoder, List<WindowBatch> batches, ReferenceStream reference) {
+    this.decoder = decoder;
+    this.batches = batches;
+    this.reference = reference;
+    boolean validated = batches.stream().anyMatch(WindowBatch::validation);
+    this.judging =
+        IntStream.range(0, batches.size())
+            .filter(batch -> !validated || batches.get(batch).validation())
+            .boxed()
+            .toList();
+  }
+
+  /** The divergence alone of the states [B, T, E] behind the last layer of each batch. */
+  Divergence divergence(IntFunction<NDArray> last) {
+    Divergence sum = Divergence.NONE;
+    for (int batch : judging) {
+      sum = sum.plus(divergence(batch, last.apply(batch)));
+    }
+    return sum;
+  }
+
+  /** Everything about the states [B, T, E] behind the last layer of each batch. */
+  RepairQuality quality(IntFunction<NDArray> last) {
+    Divergence sum = Divergence.NONE;
+    double cosines = 0;
+    int windows = 0;
+    for (int batch : judging) {
+      NDArray hidden = last.apply(batch);
+      sum = sum.plus(divergence(batch, hidden));
+      cosines += cosines(batch, hidden);
+      windows += batches.get(batch).size();
+    }
+    return new RepairQuality(sum, cosines / windows);
+  }
+
+  /** A map with the checkpoint's weights. */
+  RepairQuality plain(SharingMap map) {
+    Divergence sum = Divergence.NONE;
+    double cosines = 0;
+    int windows = 0;
+    for (int batch : judging) {
+      WindowBatch rows = batches.get(batch);
+      try (NDManager scratch = decoder.newManager();
+          KvCache cache = decoder.newCache(map, rows.size(), rows.tokens());
+          NDArray embedded = decoder.embed(rows.ids(scratch), cache);
+          NDArray hidden = decoder.layers(embedded, cache, 0, map.layers())) {
+        sum = sum.plus(divergence(batch, hidden));
+        cosines += cosines(batch, hidden);
+      }
+      windows += rows.size();
+    }
+    return new RepairQuality(sum, cosines / windows);
+  }
+
+  private Divergence divergence(int batch, NDArray hidden) {
+    Divergence sum = Divergence.NONE;
+    WindowBatch rows = batches.get(batch);
+    for (int row = 0; row < rows.size(); row++) {
+      try (NDManager scratch = decoder.newManager();
+          NDArray expected = reference.last(batch).get(row + ":" + (row + 1));
+          NDArray actual = hidden.get(row + ":" + (row + 1))) {
+        sum = sum.plus(decoder.divergence(expected, actual, rows.following(scratch, row)));
+      }
+    }
+    return sum;
+  }
+
+  private double cosines(int batch, NDArray hidden) {
+    try (NDArray expected = decoder.finalNorm(reference.last(batch));
+        NDArray actual = decoder.finalNorm(hidden);
+        NDArray a = expected.reshape(batches.get(batch).size(), -1);
+        NDArray b = actual.reshape(batches.get(batch).size(), -1);
+        NDArray products = a.mul(b);
+        NDArray dot = products.sum(new int[] {1});
+        NDArray firstLength = a.norm(new int[] {1});
+        NDArray secondLength = b.norm(new int[] {1});
+        NDArray lengths = firstLength.mul(secondLength);
+        NDArray cosines = dot.div(lengths);
+        NDArray sum = cosines.sum()) {
+      return sum.getFloat();
+    }
+  }
+}

@@ -1,0 +1,72 @@
+package dev.kvshare.calibrate.repair;
+
+import dev.kvshare.policy.SharingMap;
+import dev.kvshare.runtime.Decoder;
+import dev.kvshare.runtime.Divergence;
+import java.util.List;
+
+/**
+ * Judges maps as they are when repaired, many over the same windows. The unshared model runs once;
+ * each map resumes at the first layer at which it differs from the accepted one.
+ *
+ * <p>Memory for N tokens: 5 x L streams of N x E numbers and the keys and values of all layers, so
+ * a few thousand tokens (SmolLM2 with 6,000: 2.3 GB).
+ */
+public final class RepairBench implements AutoCloseable {
+  private final RepairWalk.Setting setting;
+  private final QualityJudge judge;
+  private RepairWalk accepted;
+
+  RepairBench(Decoder decoder, RepairSettings settings, RepairWindows windows) {
+    List<WindowBatch> batches = WindowBatch.of(windows, settings.maxBatchTokens());
+    ReferenceStream reference = new ReferenceStream(decoder, batches, true);
+    this.setting =
+        new RepairWalk.Setting(
+            decoder, decoder.parts(), decoder.newFits(), batches, reference, settings);
+    this.judge = new QualityJudge(decoder, batches, reference);
+    this.accepted =
+        new RepairWalk(setting, SharingMap.identity(decoder.spec().layers()), null, true);
+    accepted.run(done -> {});
+  }
+
+  /** The accepted map; the identity at first. */
+  public SharingMap accepted() {
+    return accepted.map();
+  }
+
+  /** How far the repaired map is from the unshared model. */
+  public Divergence divergence(SharingMap map) {
+    try (RepairWalk walk = new RepairWalk(setting, map, accepted, false)) {
+      walk.run(done -> {});
+      return judge.divergence(walk::last);
+    }
+  }
+
+  /** The same and the similarity of the last hidden states. */
+  public RepairQuality quality(SharingMap map) {
+    try (RepairWalk walk = new RepairWalk(setting, map, accepted, false)) {
+      walk.run(done -> {});
+      return judge.quality(walk::last);
+    }
+  }
+
+  /** A map as it is with the checkpoint's weights. */
+  public RepairQuality plain(SharingMap map) {
+    return judge.plain(map);
+  }
+
+  /** Later maps resume from this one. Runs it from the bottom again and keeps what they need. */
+  public void accept(SharingMap map) {
+    RepairWalk walk = new RepairWalk(setting, map, null, true);
+    walk.run(done -> {});
+    accepted.close();
+    accepted = walk;
+  }
+
+  @Override
+  public void close() {
+    accepted.close();
+    setting.fits().close();
+    setting.reference().close();
+  }
+}

@@ -1,0 +1,94 @@
+package dev.kvshare.calibrate.repair;
+
+import ai.djl.ndarray.NDArray;
+import ai.djl.ndarray.NDManager;
+import dev.kvshare.policy.SharingMap;
+import dev.kvshare.runtime.Decoder;
+import dev.kvshare.runtime.LayerParts.Part;
+import dev.kvshare.runtime.Projection;
+import dev.kvshare.runtime.ReplaceableWeights;
+import java.util.Collections;
+import java.util.List;
+import java.util.Map;
+import java.util.SortedMap;
+import java.util.TreeMap;
+
+/** A repaired map; closing it frees the tensors. */
+public final class RepairOutcome implements AutoCloseable {
+  private final SharingMap map;
+  private final NDManager manager;
+  private final SortedMap<String, NDArray> tensors = new TreeMap<>();
+  private final List<FittedPart> fits;
+  private final RepairQuality plain;
+  private final RepairQuality repaired;
+
+  private RepairOutcome(
+      Decoder decoder, RepairWalk walk, RepairQuality plain, RepairQuality repaired) {
+    this.map = walk.map();
+    this.manager = decoder.newManager();
+    this.fits = walk.reports();
+    this.plain = plain;
+    this.repaired = repaired;
+    ReplaceableWeights names = ReplaceableWeights.of(decoder.spec());
+    List<Map<Part, Projection>> projections = walk.projections();
+    for (int layer = 0; layer < projections.size(); layer++) {
+      for (Map.Entry<Part, Projection> entry : projections.get(layer).entrySet()) {
+        put(names, layer, entry.getKey(), entry.getValue());
+      }
+    }
+  }
+
+  /** What a walk that was run to the top found. */
+  static RepairOutcome of(Decoder decoder, RepairWalk walk, QualityJudge judge) {
+    return new RepairOutcome(decoder, walk, judge.plain(walk.map()), judge.quality(walk::last));
+  }
+
+  /** The map that was repaired. */
+  public SharingMap map() {
+    return map;
+  }
+
+  /** Whether the repair brought the map nearer to the unshared model on the validation windows. */
+  public boolean improves() {
+    return repaired.divergence().mean() < plain.divergence().mean();
+  }
+
+  /** float32 by the checkpoint's names and in its layout, as {@link Decoder#newOverrides} takes. */
+  public SortedMap<String, NDArray> tensors() {
+    return Collections.unmodifiableSortedMap(tensors);
+  }
+
+  /** What each fit did, bottom first. */
+  public List<FittedPart> fits() {
+    return fits;
+  }
+
+  /** The map with the checkpoint's weights, on the validation windows. */
+  public RepairQuality plain() {
+    return plain;
+  }
+
+  /** The map as repaired, on the validation windows. */
+  public RepairQuality repaired() {
+    return repaired;
+  }
+
+  @Override
+  public void close() {
+    manager.close();
+  }
+
+  private void put(ReplaceableWeights names, int layer, Part part, Projection projection) {
+    String weight = names.names(layer, part.projection()).get(0);
+    String bias = names.names(layer, part.projection().bias()).get(0);
+    NDArray matrix =
+        names.isTransposed(weight)
+            ? projection.weight().transpose()
+            : projection.weight().duplicate();
+    matrix.attach(manager);
+    tensors.put(weight, matrix);
+    NDArray vector = projection.bias().duplicate();
+    vector.attach(manager);
+    tensors.put(bias, vector);
+  }
+}

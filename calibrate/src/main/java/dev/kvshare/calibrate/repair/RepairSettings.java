@@ -1,0 +1,69 @@
+package dev.kvshare.calibrate.repair;
+
+import dev.kvshare.runtime.LayerParts.Part;
+import java.util.List;
+import java.util.Set;
+
+/**
+ * How a repair is made.
+ *
+ * @param parts the parts of a layer whose last projection is refitted
+ * @param scope the layers that are refitted
+ * @param strengths regularisation towards the original weight, ascending, in units of the mean
+ *     square of an input; each fit takes the one with the least error on the validation windows
+ * @param maxBatchTokens most tokens that run through a layer at once
+ * @param maxKeptBytes most bytes of inputs kept between a fit and its use; what does not fit is
+ *     computed again
+ */
+public record RepairSettings(
+    Set<Part> parts, Scope scope, List<Double> strengths, int maxBatchTokens, long maxKeptBytes) {
+
+  /** Both projections of every layer from the first that shares on. */
+  public static final RepairSettings DEFAULT =
+      new RepairSettings(
+          Set.of(Part.ATTENTION, Part.FEED_FORWARD),
+          Scope.FROM_FIRST_SHARED,
+          List.of(1e-4, 1e-3, 1e-2, 1e-1),
+          4096,
+          1L << 30);
+
+  /** Which layers are refitted. */
+  public enum Scope {
+    /** Those that share. */
+    SHARED,
+    /** All from the first that shares on: the others undo what is left of the error below. */
+    FROM_FIRST_SHARED
+  }
+
+  /** Checks the values. */
+  public RepairSettings {
+    parts = Set.copyOf(parts);
+    strengths = List.copyOf(strengths);
+    if (strengths.isEmpty()
+        || strengths.stream().anyMatch(strength -> !(strength > 0))
+        || !strengths.equals(strengths.stream().sorted().toList())) {
+      throw new IllegalArgumentException(
+          "strengths are " + strengths + "; expected positive numbers in ascending order.");
+    }
+    if (maxBatchTokens < 1 || maxKeptBytes < 0) {
+      throw new IllegalArgumentException(
+          "a batch of at most %d tokens and at most %d bytes kept were asked for; expected at least 1 and 0."
+              .formatted(maxBatchTokens, maxKeptBytes));
+    }
+  }
+
+  /** The same with one strength, which costs one solution a fit. */
+  public RepairSettings withStrength(double strength) {
+    return new RepairSettings(parts, scope, List.of(strength), maxBatchTokens, maxKeptBytes);
+  }
+
+  /** The same with other parts. */
+  public RepairSettings withParts(Set<Part> other) {
+    return new RepairSettings(other, scope, strengths, maxBatchTokens, maxKeptBytes);
+  }
+
+  /** The same for other layers. */
+  public RepairSettings withScope(Scope other) {
+    return new RepairSettings(parts, other, strengths, maxBatchTokens, maxKeptBytes);
+  }
+}

@@ -1,0 +1,306 @@
+package dev.kvshare.calibrate.repair;
+
+import ai.djl.ndarray.NDArray;
+import ai.djl.ndarray.NDManager;
+import dev.kvshare.model.family.BlockSpec.Placement;
+import dev.kvshare.policy.SharingMap;
+import dev.kvshare.runtime.Decoder;
+import dev.kvshare.runtime.LayerParts;
+import dev.kvshare.runtime.LayerParts.KeyValues;
+import dev.kvshare.runtime.LayerParts.Part;
+import dev.kvshare.runtime.LinearFits;
+import dev.kvshare.runtime.Projection;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.EnumMap;
+import java.util.List;
+import java.util.Map;
+import java.util.function.IntConsumer;
+
+/**
+ * One pass over the layers under a map: at each layer from the first that shares on, the inputs of
+ * its projections are what the repaired layers below give, and the projections are fitted before
+ * the pass goes on. Letters: B windows, T tokens, N tokens of all batches, E hidden size, L layers.
+ *
+ * <p>Memory beside the reference: the stream of N tokens; keys and values of the layers that others
+ * still read; inputs of one projection up to a limit. A walk that is kept holds the stream before
+ * every layer and the keys and values of every layer that owns some, so that a walk under another
+ * map resumes at the first layer that differs.
+ */
+final class RepairWalk implements AutoCloseable {
+  /** What all walks over the same batches have in common. */
+  record Setting(
+      Decoder decoder,
+      LayerParts parts,
+      LinearFits fits,
+      List<WindowBatch> batches,
+      ReferenceStream reference,
+      RepairSettings settings) {}
+
+  private final Setting setting;
+  private final LayerParts parts;
+  private final SharingMap map;
+  private final RepairWalk base;
+  private final boolean kept;
+  private final int firstShared;
+  private final int from;
+  private final NDManager manager;
+  private final NDArray[][] streams;
+  private final KeyValues[][] caches;
+  private final List<Map<Part, Projection>> projections = new ArrayList<>();
+  private final List<FittedPart> reports = new ArrayList<>();
+
+  /**
+   * A walk that has not begun.
+   *
+   * @param base a kept walk under another map, which outlives this one, or null
+   * @param kept whether other walks will resume from this one
+   */
+  RepairWalk(Setting setting, SharingMap map, RepairWalk base, boolean kept) {
+    this.setting = setting;
+    this.parts = setting.parts();
+    this.map = map;
+    this.base = base;
+    this.kept = kept;
+    this.firstShared = firstShared(map);
+    this.from = base == null ? 0 : firstDifference(map, base.map);
+    this.manager = setting.decoder().newManager();
+    this.streams = new NDArray[map.layers() + 1][setting.batches().size()];
+    this.caches = new KeyValues[map.layers()][setting.batches().size()];
+    for (int layer = 0; layer < map.layers(); layer++) {
+      projections.add(new EnumMap<>(Part.class));
+    }
+  }
+
+  /**
+   * Walks to the top.
+   *
+   * @param done told the number of layers that are done, after each
+   */
+  void run(IntConsumer done) {
+    for (int layer = 0; layer < from; layer++) {
+      projections.get(layer).putAll(base.projections.get(layer));
+    }
+    if (base != null) {
+      base.reports.stream().filter(report -> report.layer() < from).forEach(reports::add);
+    }
+    for (int layer = from; layer < map.layers(); layer++) {
+      if (layer < firstShared) {
+        follow(layer);
+      } else {
+        walk(layer);
+      }
+      done.accept(layer + 1);
+    }
+  }
+
+  SharingMap map() {
+    return map;
+  }
+
+  /** The stream behind the last layer, before the final norm [B, T, E]. */
+  NDArray last(int batch) {
+    return stream(map.layers(), batch);
+  }
+
+  /** The fits of all layers, bottom first. */
+  List<FittedPart> reports() {
+    return List.copyOf(reports);
+  }
+
+  /** The projections that were replaced, by layer; they belong to this walk and those below it. */
+  List<Map<Part, Projection>> projections() {
+    return projections;
+  }
+
+  @Override
+  public void close() {
+    manager.close();
+  }
+
+  /** A layer below the first that shares: the reference's stream, and its keys and values. */
+  private void follow(int layer) {
+    for (int batch = 0; batch < setting.batches().size(); batch++) {
+      NDArray x = setting.reference().step(batch, layer, Part.ATTENTION).x();
+      if (kept || lastReader(layer) > layer) {
+        KeyValues own = owned(layer, batch, x);
+        parts.heads(layer, x, own, true).close();
+      }
+      setting.reference().release(batch, layer, Part.ATTENTION);
+      setting.reference().step(batch, layer, Part.FEED_FORWARD);
+      setting.reference().release(batch, layer, Part.FEED_FORWARD);
+    }
+  }
+
+  private void walk(int layer) {
+    int batches = setting.batches().size();
+    NDArray[] before = new NDArray[batches];
+    for (int batch = 0; batch < batches; batch++) {
+      before[batch] = stream(layer, batch);
+    }
+    NDArray[] between = part(layer, Part.ATTENTION, before, before);
+    forgetCaches(layer);
+    NDArray[] after = part(layer, Part.FEED_FORWARD, before, between);
+    for (int batch = 0; batch < batches; batch++) {
+      between[batch].close();
+      streams[layer + 1][batch] = after[batch];
+      if (!kept && streams[layer][batch] != null) {
+        streams[layer][batch].close();
+        streams[layer][batch] = null;
+      }
+    }
+  }
+
+  /** Fits one part where that is wanted, and gives the streams behind it. */
+  private NDArray[] part(int layer, Part part, NDArray[] before, NDArray[] x) {
+    int batches = setting.batches().size();
+    NDArray[] entering = new NDArray[batches];
+    NDArray[] behind = new NDArray[batches];
+    boolean fitted = isFitted(layer, part);
+    long keptBytes = 0;
+    try (NDManager scratch = setting.decoder().newManager()) {
+      PartFit fit =
+          fitted ? new PartFit(setting.decoder(), setting.fits(), scratch, layer, part) : null;
+      for (int batch = 0; batch < batches && fitted; batch++) {
+        ReferenceStream.Step reference = setting.reference().step(batch, layer, part);
+        NDArray inputs = entering(layer, part, batch, before[batch], x[batch]);
+        fit.add(inputs, x[batch], reference, setting.batches().get(batch).validation());
+        keptBytes += inputs.size() * Float.BYTES;
+        if (keptBytes <= setting.settings().maxKeptBytes()) {
+          entering[batch] = inputs;
+        } else {
+          inputs.close();
+        }
+      }
+      Projection projection = fitted ? choose(fit, layer, part) : null;
+      for (int batch = 0; batch < batches; batch++) {
+        setting.reference().step(batch, layer, part);
+        setting.reference().release(batch, layer, part);
+        NDArray inputs =
+            entering[batch] != null
+                ? entering[batch]
+                : entering(layer, part, batch, before[batch], x[batch]);
+        try (inputs;
+            NDArray projected =
+                projection == null
+                    ? parts.project(layer, part, inputs)
+                    : parts.project(projection, inputs)) {
+          behind[batch] = parts.add(layer, part, x[batch], projected);
+          behind[batch].attach(manager);
+        }
+      }
+    }
+    return behind;
+  }
+
+  private Projection choose(PartFit fit, int layer, Part part) {
+    try (fit) {
+      PartFit.Choice choice = fit.choose(setting.settings().strengths());
+      reports.add(choice.report());
+      if (choice.projection() != null) {
+        choice.projection().weight().attach(manager);
+        choice.projection().bias().attach(manager);
+        projections.get(layer).put(part, choice.projection());
+      }
+      return choice.projection();
+    }
+  }
+
+  private NDArray entering(int layer, Part part, int batch, NDArray before, NDArray x) {
+    if (part == Part.FEED_FORWARD) {
+      boolean parallel =
+          setting.decoder().spec().blocks().get(layer).placement() == Placement.PARALLEL;
+      return parts.inner(layer, parallel ? before : x, x);
+    }
+    boolean owns = map.ownsCache(layer);
+    KeyValues cache = owns ? owned(layer, batch, x) : cache(map.source(layer), batch);
+    return parts.heads(layer, x, cache, owns);
+  }
+
+  private boolean isFitted(int layer, Part part) {
+    return setting.settings().parts().contains(part)
+        && parts.hasProjection(layer, part)
+        && (setting.settings().scope() == RepairSettings.Scope.FROM_FIRST_SHARED
+            || !map.ownsCache(layer));
+  }
+
+  /** The stream before a layer, this walk's, that of the one below or the reference's. */
+  private NDArray stream(int layer, int batch) {
+    if (streams[layer][batch] != null) {
+      return streams[layer][batch];
+    }
+    if (layer <= firstShared) {
+      return layer == map.layers()
+          ? setting.reference().last(batch)
+          : copy(layer, batch, setting.reference().step(batch, layer, Part.ATTENTION).x());
+    }
+    return base.stream(layer, batch);
+  }
+
+  /** The reference may let go of its stream while this walk still needs it. */
+  private NDArray copy(int layer, int batch, NDArray x) {
+    streams[layer][batch] = x.duplicate();
+    streams[layer][batch].attach(manager);
+    return streams[layer][batch];
+  }
+
+  private KeyValues cache(int owner, int batch) {
+    return caches[owner][batch] != null || base == null
+        ? caches[owner][batch]
+        : base.cache(owner, batch);
+  }
+
+  private KeyValues owned(int layer, int batch, NDArray x) {
+    if (caches[layer][batch] == null) {
+      KeyValues cache = parts.newKeyValues(layer, x);
+      cache.keys().attach(manager);
+      cache.values().attach(manager);
+      caches[layer][batch] = cache;
+    }
+    return caches[layer][batch];
+  }
+
+  /** Frees keys and values that no layer above reads. */
+  private void forgetCaches(int layer) {
+    if (kept) {
+      return;
+    }
+    for (int owner = 0; owner <= layer; owner++) {
+      if (lastReader(owner) <= layer) {
+        for (KeyValues cache : caches[owner]) {
+          if (cache != null) {
+            cache.close();
+          }
+        }
+        Arrays.fill(caches[owner], null);
+      }
+    }
+  }
+
+  private int lastReader(int owner) {
+    int last = owner;
+    for (int layer = owner; layer < map.layers(); layer++) {
+      if (map.source(layer) == owner) {
+        last = layer;
+      }
+    }
+    return last;
+  }
+
+  /** L where no layer shares. */
+  static int firstShared(SharingMap map) {
+    int layer = 0;
+    while (layer < map.layers() && map.ownsCache(layer)) {
+      layer++;
+    }
+    return layer;
+  }
+
+  private static int firstDifference(SharingMap map, SharingMap other) {
+    int layer = 0;
+    while (layer < map.layers() && map.source(layer) == other.source(layer)) {
+      layer++;
+    }
+    return layer;
+  }
+}

@@ -1,0 +1,71 @@
+package dev.kvshare.calibrate.repair;
+
+import ai.djl.ndarray.NDArray;
+import ai.djl.ndarray.NDManager;
+import ai.djl.ndarray.types.Shape;
+import java.util.ArrayList;
+import java.util.List;
+
+/**
+ * Windows of one length that run through a layer together. Letters: B windows, T tokens.
+ *
+ * @param rows token ids, B arrays of T
+ * @param validation whether they judge fits instead of making them
+ */
+record WindowBatch(List<int[]> rows, boolean validation) {
+
+  /** B. */
+  int size() {
+    return rows.size();
+  }
+
+  /** T. */
+  int tokens() {
+    return rows.get(0).length;
+  }
+
+  /** int64 [B, T]. */
+  NDArray ids(NDManager manager) {
+    long[] ids = new long[size() * tokens()];
+    for (int row = 0; row < size(); row++) {
+      for (int t = 0; t < tokens(); t++) {
+        ids[row * tokens() + t] = rows.get(row)[t];
+      }
+    }
+    return manager.create(ids, new Shape(size(), tokens()));
+  }
+
+  /** The tokens that follow one row's, int64 [1, T]; -1 behind the last. */
+  NDArray following(NDManager manager, int row) {
+    long[] next = new long[tokens()];
+    for (int t = 0; t < next.length; t++) {
+      next[t] = t + 1 < next.length ? rows.get(row)[t + 1] : -1;
+    }
+    return manager.create(next, new Shape(1, next.length));
+  }
+
+  /** Windows in their order, those of equal length beside each other together. */
+  static List<WindowBatch> of(RepairWindows windows, int maxTokens) {
+    List<WindowBatch> batches = new ArrayList<>(of(windows.fit(), false, maxTokens));
+    batches.addAll(of(windows.validation(), true, maxTokens));
+    return List.copyOf(batches);
+  }
+
+  private static List<WindowBatch> of(List<int[]> windows, boolean validation, int maxTokens) {
+    List<WindowBatch> batches = new ArrayList<>();
+    List<int[]> rows = new ArrayList<>();
+    for (int[] window : windows) {
+      if (!rows.isEmpty()
+          && (rows.get(0).length != window.length
+              || (rows.size() + 1L) * window.length > maxTokens)) {
+        batches.add(new WindowBatch(List.copyOf(rows), validation));
+        rows.clear();
+      }
+      rows.add(window);
+    }
+    if (!rows.isEmpty()) {
+      batches.add(new WindowBatch(List.copyOf(rows), validation));
+    }
+    return batches;
+  }
+}
