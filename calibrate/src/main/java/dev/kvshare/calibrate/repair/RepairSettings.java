@@ -23,7 +23,7 @@ public record RepairSettings(
       new RepairSettings(
           Set.of(Part.ATTENTION, Part.FEED_FORWARD),
           Scope.FROM_FIRST_SHARED,
-          List.of(1e-4, 1e-3, 1e-2, 1e-1),
+          List.of(1e-3, 1e-2, 3e-2, 1e-1, 3e-1, 1.0),
           4096,
           1L << 30);
 
