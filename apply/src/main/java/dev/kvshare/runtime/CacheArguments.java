@@ -16,7 +16,7 @@ import java.util.stream.IntStream;
 /** A compressed cache as {@code compressed.py} takes it. */
 final class CacheArguments implements AutoCloseable {
   private final SharingMap map;
-  private final LayerArguments layers;
+  private final IValue weights;
   private final LayerNumbers numbers;
   private final boolean ownNumbers;
   private final IValue owns;
@@ -33,8 +33,9 @@ final class CacheArguments implements AutoCloseable {
       KvCache.Storage storage, CacheOptions options, PtNDManager manager, long[] columns) {
     SharingPlan sharing = options.plan();
     this.map = sharing.map();
-    this.layers =
+    LayerArguments layers =
         options.overrides() == null ? storage.arguments().layers() : options.overrides().layers();
+    this.weights = layers.weights(map);
     this.ownNumbers = !sharing.isPlain();
     this.numbers = ownNumbers ? storage.arguments().numbers(layers, sharing) : layers.numbers();
     long[] flags = new long[map.layers()];
@@ -75,8 +76,8 @@ final class CacheArguments implements AutoCloseable {
         byChannel ? KeyValueFormat.GROUP : 0);
   }
 
-  LayerArguments layers() {
-    return layers;
+  IValue weights() {
+    return weights;
   }
 
   LayerNumbers numbers() {
@@ -113,6 +114,7 @@ final class CacheArguments implements AutoCloseable {
     closeStores();
     owns.close();
     first.close();
+    weights.close();
     if (ownNumbers) {
       numbers.close();
     }

@@ -40,7 +40,8 @@ public final class Decoder implements AutoCloseable {
     this.manager = manager;
     this.script = new ScriptModule(manager, "decoder.py", "compressed.py");
     WeightLoader loader = new WeightLoader(checkpoint, script, manager, type);
-    this.arguments = new ScriptArguments(spec, loader, manager);
+    this.arguments =
+        new ScriptArguments(spec, loader, manager, script, script.packs(manager, type));
     this.storage = new KvCache.Storage(spec, script, type, manager, arguments);
     this.rotary = new RotaryTables(script, manager, type, arguments.rotaryKinds());
     this.calls = new ScriptCalls(script, arguments, rotary);

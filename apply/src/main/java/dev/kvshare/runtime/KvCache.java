@@ -21,7 +21,7 @@ public final class KvCache implements DecodingCache {
   private final PtNDManager manager;
   private final SharingPlan plan;
   private final SharingMap map;
-  private final LayerArguments layers;
+  private final IValue weights;
   private final LayerNumbers numbers;
   private final CacheOptions options;
   private final int batch;
@@ -59,8 +59,9 @@ public final class KvCache implements DecodingCache {
     this.options = options;
     this.plan = options.plan();
     this.map = plan.map();
-    this.layers =
+    LayerArguments layers =
         options.overrides() == null ? storage.arguments().layers() : options.overrides().layers();
+    this.weights = layers.weights(map);
     this.numbers = plan.isPlain() ? layers.numbers() : storage.arguments().numbers(layers, plan);
     this.batch = batch;
     this.lower = lower;
@@ -193,6 +194,7 @@ public final class KvCache implements DecodingCache {
     valueArguments.close();
     firstArgument.close();
     owns.close();
+    weights.close();
     if (!plan.isPlain()) {
       numbers.close();
     }
@@ -236,9 +238,9 @@ public final class KvCache implements DecodingCache {
     return first.size() > 0;
   }
 
-  /** The tensors of the layers. */
-  LayerArguments layers() {
-    return layers;
+  /** For each layer its tensors under the map. */
+  IValue weights() {
+    return weights;
   }
 
   /** The ints of the layers under this plan. */

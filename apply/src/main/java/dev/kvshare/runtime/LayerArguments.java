@@ -2,15 +2,25 @@ package dev.kvshare.runtime;
 
 import ai.djl.pytorch.engine.PtNDArray;
 import ai.djl.pytorch.jni.IValue;
+import dev.kvshare.model.family.AttentionSpec;
 import dev.kvshare.model.family.BlockSpec;
 import dev.kvshare.model.family.RotarySpec;
+import dev.kvshare.model.family.WeightRole;
+import dev.kvshare.policy.SharingMap;
 import dev.kvshare.policy.SharingPlan;
+import java.util.ArrayList;
 import java.util.List;
+import java.util.Objects;
 import java.util.function.Function;
+import java.util.stream.Stream;
 
 /** The tensors and ints of every layer as {@code decoder.py} takes them. */
 final class LayerArguments implements AutoCloseable {
   private final List<Layer> layers;
+  private final ScriptModule script;
+  private final IValue[] lists;
+  private final IValue[] readerLists;
+  private final List<PtNDArray> queryRows = new ArrayList<>();
   private final IValue weights;
   private final LayerNumbers numbers;
 
@@ -29,9 +39,12 @@ final class LayerArguments implements AutoCloseable {
   /**
    * @param rotaryKinds the distinct rotary embeddings in the order of their numbers
    */
-  LayerArguments(List<Layer> layers, List<RotarySpec> rotaryKinds) {
+  LayerArguments(List<Layer> layers, List<RotarySpec> rotaryKinds, ScriptModule script) {
     this.layers = List.copyOf(layers);
-    this.weights = nested(layers, layer -> list(layer.tensors()));
+    this.script = script;
+    this.lists = layers.stream().map(layer -> list(layer.tensors())).toArray(IValue[]::new);
+    this.readerLists = new IValue[lists.length];
+    this.weights = IValue.listFrom(lists);
     this.numbers = new LayerNumbers(blocks(), rotaryKinds, SharingPlan.identity(layers.size()));
   }
 
@@ -49,6 +62,33 @@ final class LayerArguments implements AutoCloseable {
     return weights;
   }
 
+  /**
+   * Tensors of each layer under a map: layers that keep no keys and values of their own have the
+   * rows of the queries alone, made when the first map asks for them. The caller closes the list.
+   */
+  IValue weights(SharingMap map) {
+    IValue[] chosen = new IValue[lists.length];
+    for (int layer = 0; layer < chosen.length; layer++) {
+      chosen[layer] = map.ownsCache(layer) ? lists[layer] : readerList(layer);
+    }
+    return IValue.listFrom(chosen);
+  }
+
+  private IValue readerList(int number) {
+    if (readerLists[number] == null) {
+      Layer layer = layers.get(number);
+      AttentionSpec attention = layer.block().attention();
+      List<PtNDArray> tensors = new ArrayList<>(layer.tensors());
+      int slot = ScriptArguments.LAYER_ROLES.indexOf(WeightRole.QUERY_KEY_VALUE);
+      long rows = (long) attention.queryHeads() * attention.headSize();
+      PtNDArray queries = script.leadingRows(tensors.get(slot), rows);
+      queryRows.add(queries);
+      tensors.set(slot, queries);
+      readerLists[number] = list(tensors);
+    }
+    return readerLists[number];
+  }
+
   /** Ints of each layer where nothing but the model sets windows. */
   LayerNumbers numbers() {
     return numbers;
@@ -57,6 +97,11 @@ final class LayerArguments implements AutoCloseable {
   @Override
   public void close() {
     weights.close();
+    for (IValue list : lists) {
+      list.close();
+    }
+    Stream.of(readerLists).filter(Objects::nonNull).forEach(IValue::close);
+    queryRows.forEach(PtNDArray::close);
     numbers.close();
   }
 

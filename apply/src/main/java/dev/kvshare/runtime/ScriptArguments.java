@@ -14,8 +14,10 @@ import dev.kvshare.model.family.WeightSpec;
 import dev.kvshare.policy.SharingPlan;
 import java.util.ArrayList;
 import java.util.EnumMap;
+import java.util.EnumSet;
 import java.util.List;
 import java.util.Map;
+import java.util.Set;
 
 /**
  * A model as {@code decoder.py} takes it: for each layer a list of tensors, of ints and of floats
@@ -46,6 +48,17 @@ final class ScriptArguments implements AutoCloseable {
           WeightRole.FEED_FORWARD_POST_NORM_BIAS,
           WeightRole.ROUTER);
 
+  /** Matrices that rows of states are multiplied with. */
+  private static final Set<WeightRole> PRODUCTS =
+      EnumSet.of(
+          WeightRole.QUERY_KEY_VALUE,
+          WeightRole.OUTPUT,
+          WeightRole.GATE_UP,
+          WeightRole.DOWN,
+          WeightRole.EMBEDDING_PROJECTION,
+          WeightRole.HEAD_PROJECTION,
+          WeightRole.HEAD);
+
   private static final List<WeightRole> MODEL_ROLES =
       List.of(
           WeightRole.EMBEDDING,
@@ -57,7 +70,9 @@ final class ScriptArguments implements AutoCloseable {
           WeightRole.HEAD,
           WeightRole.HEAD_BIAS);
 
+  private final ScriptModule script;
   private final WeightLoader loader;
+  private final boolean packed;
   private final PtNDArray absent;
   private final List<RotarySpec> rotaryKinds;
   private final IValue model;
@@ -66,9 +81,20 @@ final class ScriptArguments implements AutoCloseable {
   private final LayerArguments layers;
   private final IValue floats;
 
-  /** Loads all weights of a model. */
-  ScriptArguments(ModelSpec spec, WeightLoader loader, PtNDManager manager) {
+  /**
+   * Loads all weights of a model.
+   *
+   * @param packed whether matrices are packed for products
+   */
+  ScriptArguments(
+      ModelSpec spec,
+      WeightLoader loader,
+      PtNDManager manager,
+      ScriptModule script,
+      boolean packed) {
+    this.script = script;
     this.loader = loader;
+    this.packed = packed;
     this.absent = manager.create(new Shape(0), DataType.FLOAT32);
     this.rotaryKinds =
         spec.blocks().stream()
@@ -79,7 +105,9 @@ final class ScriptArguments implements AutoCloseable {
 
     List<PtNDArray> outer = tensors(MODEL_ROLES, spec.weights(), spec.finalNorm());
     if (spec.tiedHead()) {
-      outer.set(MODEL_ROLES.indexOf(WeightRole.HEAD), outer.get(0));
+      // The embedding is looked up by row, which a packed matrix does not have.
+      PtNDArray head = packed ? script.pack(outer.get(0)) : outer.get(0);
+      outer.set(MODEL_ROLES.indexOf(WeightRole.HEAD), head);
     }
     this.model = LayerArguments.list(outer);
     this.modelInts =
@@ -101,7 +129,7 @@ final class ScriptArguments implements AutoCloseable {
       loaded.add(
           new LayerArguments.Layer(block, tensors(LAYER_ROLES, withExperts(block), block.norm())));
     }
-    this.layers = new LayerArguments(loaded, rotaryKinds);
+    this.layers = new LayerArguments(loaded, rotaryKinds, script);
     this.floats = LayerArguments.nested(spec.blocks(), ScriptArguments::floats);
   }
 
@@ -132,7 +160,7 @@ final class ScriptArguments implements AutoCloseable {
 
   /** The same with layers replaced. */
   LayerArguments with(List<LayerArguments.Layer> replaced) {
-    return new LayerArguments(replaced, rotaryKinds);
+    return new LayerArguments(replaced, rotaryKinds, script);
   }
 
   /** The ints of layers under a plan that changes them. */
@@ -183,9 +211,30 @@ final class ScriptArguments implements AutoCloseable {
           tensor = stored.add(1);
         }
       }
-      tensors.add(tensor);
+      tensors.add(spec == null ? tensor : packedIfProduct(role, tensor, specs));
     }
     return tensors;
+  }
+
+  /**
+   * A matrix that states are multiplied with, packed if this model's are, and everything else as it
+   * is. Experts stay plain: their rows are taken one expert at a time.
+   *
+   * @param tensor closed where another takes its place
+   * @param specs all weights beside it
+   */
+  PtNDArray packedIfProduct(WeightRole role, PtNDArray tensor, Map<WeightRole, WeightSpec> specs) {
+    if (!packed || !PRODUCTS.contains(role) || isOfExperts(role, specs)) {
+      return tensor;
+    }
+    try (tensor) {
+      return script.pack(tensor);
+    }
+  }
+
+  private static boolean isOfExperts(WeightRole role, Map<WeightRole, WeightSpec> specs) {
+    return specs.containsKey(WeightRole.ROUTER)
+        && (role == WeightRole.GATE_UP || role == WeightRole.DOWN);
   }
 
   static long flag(boolean value) {

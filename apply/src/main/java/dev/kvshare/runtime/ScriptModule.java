@@ -92,6 +92,29 @@ final class ScriptModule implements AutoCloseable {
     }
   }
 
+  /** Whether weights of a type can be packed for products. */
+  boolean packs(PtNDManager manager, ComputeType type) {
+    try (IValue code = IValue.from(type.scriptCode());
+        PtNDArray able = run(manager, "packs", code)) {
+      return able.size() > 0;
+    }
+  }
+
+  /** A copy of {@code weight} [out, in] that is packed for products. */
+  PtNDArray pack(PtNDArray weight) {
+    try (IValue input = IValue.from(weight)) {
+      return run(weight.getManager(), "pack", input);
+    }
+  }
+
+  /** The first rows of {@code weight}, packed if it is, else a view. */
+  PtNDArray leadingRows(PtNDArray weight, long rows) {
+    try (IValue input = IValue.from(weight);
+        IValue count = IValue.from(rows)) {
+      return run(weight.getManager(), "leading_rows", input, count);
+    }
+  }
+
   /** Zeros on the device of the module. The engine's Java side has no bfloat16, the script has. */
   PtNDArray zeros(PtNDManager manager, Shape shape, ComputeType type) {
     return zeros(manager, shape, type.scriptCode());

@@ -25,6 +25,7 @@ public final class WeightOverrides implements AutoCloseable {
   private final PtNDManager manager;
   private final ScriptModule script;
   private final ComputeType type;
+  private final ScriptArguments model;
   private final ReplaceableWeights replaceable;
   private final SortedSet<String> names;
   private final LayerArguments layers;
@@ -36,6 +37,7 @@ public final class WeightOverrides implements AutoCloseable {
       KvCache.Storage storage, ScriptArguments model, Map<String, ? extends NDArray> tensors) {
     this.manager = (PtNDManager) storage.parent().newSubManager();
     this.script = storage.script();
+    this.model = model;
     this.type = storage.type();
     this.replaceable = ReplaceableWeights.of(storage.spec());
     this.names = new TreeSet<>(tensors.keySet());
@@ -99,8 +101,10 @@ public final class WeightOverrides implements AutoCloseable {
     Map<WeightRole, WeightSpec> specs = new EnumMap<>(original.block().weights());
     weights.forEach(
         (role, tensor) -> {
-          tensors.set(ScriptArguments.LAYER_ROLES.indexOf(role), tensor);
           specs.put(role, replaceable.weight(layer, role));
+          tensors.set(
+              ScriptArguments.LAYER_ROLES.indexOf(role),
+              model.packedIfProduct(role, tensor, specs));
         });
     BlockSpec block = original.block();
     return new Layer(

@@ -189,13 +189,7 @@
     norm1, norm1_b, qkv, qkv_b, q_norm, k_norm, o, o_b, post1, post1_b, norm2, norm2_b, up, up_b, down, down_b, post2, post2_b, router, = weights
     placement, norm_kind, heads, kv_heads, size, kind, window, rotary, qk_norm, qkv_biased, o_biased, up_biased, down_biased, gated, activation, experts, experts_per_token, normalised, own_hidden, = ints
     epsilon, scale, soft_cap, residual_scale, = floats
-    rows = heads
-    if owns != 0:
-      rows = heads + 2 * kv_heads
-    bias = qkv_b
-    if qkv_biased != 0:
-      bias = torch.narrow(qkv_b, 0, 0, rows * size)
-    projected = torch.reshape(self.linear(x, torch.narrow(qkv, 0, 0, rows * size), bias, qkv_biased), [torch.size(x, 0), torch.size(x, 1), rows, size])
+    projected = self.project(x, qkv, qkv_b, qkv_biased, size)
     query = torch.narrow(projected, 2, 0, heads)
     if qk_norm != 0:
       query = self.head_norm(query, q_norm, qk_norm, epsilon)

@@ -10,6 +10,7 @@
 #   first         [B] int64, the first real position of each row of a padded batch; empty when nothing is padded
 #   kinds         the distinct kinds of attention: [window (0: all), soft cap or not, Hkv, own token hidden or not]
 #   keys, values  for each layer the cache that it reads, [B, Hkv, capacity, D]: that of its source where it shares
+#   weights       of a layer that keeps no keys and values of its own, qkv has the rows of the queries alone
 #   owns          for each layer 1 if it writes that cache, 2 + r if it writes the cache that layer r reads, else 0
 #   cosines, sines  for each kind of rotary embedding a table [P, R]; the first half of each row of sines is negated
 class Ops(Module):
@@ -161,53 +162,52 @@ class Ops(Module):
       y = torch.transpose(torch.reshape(y, [batch, heads, tokens, size]), 1, 2)
     return torch.reshape(y, [batch, tokens, heads * size])
 
+  # Queries, and keys and values where the weight has their rows: x [B, T, E] -> [B, T, Hq (+ 2 Hkv), D]
+  def project(self: __torch__.Ops, x: Tensor, qkv: Tensor, qkv_b: Tensor, qkv_biased: int, size: int) -> Tensor:
+    rows = torch.size(qkv, 0)
+    bias = qkv_b
+    if qkv_biased != 0:
+      bias = torch.narrow(qkv_b, 0, 0, rows)
+    return torch.reshape(self.linear(x, qkv, bias, qkv_biased), [torch.size(x, 0), torch.size(x, 1), rows // size, size])
+
   # Keys and values of normed x [B, T, E] into the cache, without queries.
   def store(self: __torch__.Ops, x: Tensor, weights: List[Tensor], ints: List[int], floats: List[float], keys: Tensor, values: Tensor, start: int, cosine: Tensor, sine: Tensor) -> None:
     norm1, norm1_b, qkv, qkv_b, q_norm, k_norm, o, o_b, post1, post1_b, norm2, norm2_b, up, up_b, down, down_b, post2, post2_b, router, = weights
     placement, norm_kind, heads, kv_heads, size, kind, window, rotary, qk_norm, qkv_biased, o_biased, up_biased, down_biased, gated, activation, experts, experts_per_token, normalised, own_hidden, = ints
     epsilon, scale, soft_cap, residual_scale, = floats
-    rows = 2 * kv_heads * size
-    weight = torch.narrow(qkv, 0, heads * size, rows)
-    bias = qkv_b
-    if qkv_biased != 0:
-      bias = torch.narrow(qkv_b, 0, heads * size, rows)
-    kv = torch.reshape(self.linear(x, weight, bias, qkv_biased), [torch.size(x, 0), torch.size(x, 1), 2 * kv_heads, size])
-    key = torch.narrow(kv, 2, 0, kv_heads)
+    projected = self.project(x, qkv, qkv_b, qkv_biased, size)
+    key = torch.narrow(projected, 2, heads, kv_heads)
     if qk_norm != 0:
       key = self.head_norm(key, k_norm, qk_norm, epsilon)
     if rotary >= 0:
       key = self.rotate(key, cosine, sine)
     _0 = torch.copy_(torch.narrow(keys, 2, start, torch.size(x, 1)), torch.transpose(key, 1, 2))
-    _1 = torch.copy_(torch.narrow(values, 2, start, torch.size(x, 1)), torch.transpose(torch.narrow(kv, 2, kv_heads, kv_heads), 1, 2))
+    _1 = torch.copy_(torch.narrow(values, 2, start, torch.size(x, 1)), torch.transpose(torch.narrow(projected, 2, heads + kv_heads, kv_heads), 1, 2))
 
   # normed x [B, T, E] -> what the heads give [B, T, Hq * D]; writes keys and values at start where the layer owns a cache
   def heads(self: __torch__.Ops, x: Tensor, weights: List[Tensor], ints: List[int], floats: List[float], keys: Tensor, values: Tensor, owns: int, start: int, cosine: Tensor, sine: Tensor, mask: Tensor) -> Tensor:
     norm1, norm1_b, qkv, qkv_b, q_norm, k_norm, o, o_b, post1, post1_b, norm2, norm2_b, up, up_b, down, down_b, post2, post2_b, router, = weights
     placement, norm_kind, heads, kv_heads, size, kind, window, rotary, qk_norm, qkv_biased, o_biased, up_biased, down_biased, gated, activation, experts, experts_per_token, normalised, own_hidden, = ints
     epsilon, scale, soft_cap, residual_scale, = floats
-    batch = torch.size(x, 0)
     tokens = torch.size(x, 1)
+    projected = self.project(x, qkv, qkv_b, qkv_biased, size)
     if owns == 1:
-      qkv_heads = torch.reshape(self.linear(x, qkv, qkv_b, qkv_biased), [batch, tokens, heads + 2 * kv_heads, size])
       if qk_norm != 0:
-        query = self.head_norm(torch.narrow(qkv_heads, 2, 0, heads), q_norm, qk_norm, epsilon)
-        key = self.head_norm(torch.narrow(qkv_heads, 2, heads, kv_heads), k_norm, qk_norm, epsilon)
+        query = self.head_norm(torch.narrow(projected, 2, 0, heads), q_norm, qk_norm, epsilon)
+        key = self.head_norm(torch.narrow(projected, 2, heads, kv_heads), k_norm, qk_norm, epsilon)
         if rotary >= 0:
           query = self.rotate(query, cosine, sine)
           key = self.rotate(key, cosine, sine)
       else:
-        both = torch.narrow(qkv_heads, 2, 0, heads + kv_heads)
+        both = torch.narrow(projected, 2, 0, heads + kv_heads)
         if rotary >= 0:
           both = self.rotate(both, cosine, sine)
         query = torch.narrow(both, 2, 0, heads)
         key = torch.narrow(both, 2, heads, kv_heads)
       _0 = torch.copy_(torch.narrow(keys, 2, start, tokens), torch.transpose(key, 1, 2))
-      _1 = torch.copy_(torch.narrow(values, 2, start, tokens), torch.transpose(torch.narrow(qkv_heads, 2, heads + kv_heads, kv_heads), 1, 2))
+      _1 = torch.copy_(torch.narrow(values, 2, start, tokens), torch.transpose(torch.narrow(projected, 2, heads + kv_heads, kv_heads), 1, 2))
     else:
-      bias = qkv_b
-      if qkv_biased != 0:
-        bias = torch.narrow(qkv_b, 0, 0, heads * size)
-      query = torch.reshape(self.linear(x, torch.narrow(qkv, 0, 0, heads * size), bias, qkv_biased), [batch, tokens, heads, size])
+      query = torch.narrow(projected, 2, 0, heads)
       if qk_norm != 0:
         query = self.head_norm(query, q_norm, qk_norm, epsilon)
       if rotary >= 0:
@@ -534,7 +534,20 @@ class Ops(Module):
 
   # A copy in another type: 6 float32, 5 float16, 15 bfloat16
   def convert(self: __torch__.Ops, x: Tensor, dtype: int) -> Tensor:
-    return torch.to(x, dtype, False, True)
+    return torch.to(self.plain(x), dtype, False, True)
+
+  # A weight that may be packed, with rows
+  def plain(self: __torch__.Ops, weight: Tensor) -> Tensor:
+    if ops.prim.is_mkldnn(weight):
+      weight = torch.to_dense(weight)
+    return weight
+
+  # The first rows of a weight, packed if it is
+  def leading_rows(self: __torch__.Ops, weight: Tensor, rows: int) -> Tensor:
+    leading = torch.narrow(self.plain(weight), 0, 0, rows)
+    if ops.prim.is_mkldnn(weight):
+      leading = self.pack(leading)
+    return leading
 
   def zeros(self: __torch__.Ops, sizes: List[int], dtype: int, like: Tensor) -> Tensor:
     return torch.zeros(sizes, dtype=dtype, device=like.device)
@@ -551,7 +564,7 @@ class Ops(Module):
 
   # source -> target of the same shape
   def assign(self: __torch__.Ops, target: Tensor, source: Tensor) -> Tensor:
-    return torch.copy_(target, source)
+    return torch.copy_(target, self.plain(source))
 
   # source [in, out] -> target [out, in]
   def assign_transposed(self: __torch__.Ops, target: Tensor, source: Tensor) -> Tensor:
