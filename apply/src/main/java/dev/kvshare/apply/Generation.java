@@ -3,7 +3,8 @@ package dev.kvshare.apply;
 import ai.djl.ndarray.NDArray;
 import ai.djl.ndarray.NDManager;
 import ai.djl.ndarray.types.Shape;
-import dev.kvshare.policy.SharingMap;
+import dev.kvshare.policy.SharingPlan;
+import dev.kvshare.runtime.CacheOptions;
 import dev.kvshare.runtime.Decoder;
 import dev.kvshare.runtime.KvCache;
 import dev.kvshare.runtime.PromptBatch;
@@ -21,7 +22,7 @@ final class Generation {
   private static final int NEW_POSITIONS = 256;
 
   private final Decoder decoder;
-  private final SharingMap map;
+  private final SharingPlan plan;
   private final List<GenerationRow> rows;
   private final Set<Integer> endTokens;
   private final GenerationRow.Limits limits;
@@ -34,14 +35,14 @@ final class Generation {
    */
   Generation(
       Decoder decoder,
-      SharingMap map,
+      SharingPlan plan,
       List<GenerationRow> rows,
       Set<Integer> endTokens,
       GenerationRow.Limits limits,
       boolean greedyOnDevice,
       TokenListener listener) {
     this.decoder = decoder;
-    this.map = map;
+    this.plan = plan;
     this.rows = rows;
     this.endTokens = endTokens;
     this.limits = limits;
@@ -52,7 +53,7 @@ final class Generation {
   GenerationResult run(int bytesPerElement) {
     PromptBatch prompts = new PromptBatch(rows.stream().map(GenerationRow::prompt).toList());
     int capacity = prompts.longest() + Math.min(limits.maxNewTokens(), NEW_POSITIONS);
-    try (KvCache cache = decoder.newCache(map, rows.size(), capacity)) {
+    try (KvCache cache = decoder.newCache(CacheOptions.of(plan), rows.size(), capacity)) {
       long start = System.nanoTime();
       int[] next;
       try (NDArray logits = decoder.prefill(prompts, cache, PREFILL_CHUNK_TOKENS)) {
@@ -76,7 +77,7 @@ final class Generation {
               rows.stream().mapToLong(GenerationRow::newTokens).sum(),
               prefilled - start,
               end - prefilled,
-              decoder.spec().kvBytesPerToken(map, bytesPerElement),
+              decoder.spec().kvBytesPerToken(plan.map(), bytesPerElement),
               cache.bytes(),
               ProcessMemory.peakResidentBytes());
       return new GenerationResult(rows.stream().map(GenerationRow::completion).toList(), stats);

@@ -11,6 +11,8 @@ import dev.kvshare.policy.Policy;
 import dev.kvshare.policy.PolicyFile;
 import dev.kvshare.policy.PolicyMismatchException;
 import dev.kvshare.policy.SharingMap;
+import dev.kvshare.policy.SharingPlan;
+import dev.kvshare.runtime.CacheOptions;
 import dev.kvshare.runtime.Decoder;
 import dev.kvshare.runtime.DecoderOptions;
 import java.nio.file.Path;
@@ -27,7 +29,7 @@ public final class PolicyModel implements AutoCloseable {
 
   private final Checkpoint checkpoint;
   private final Decoder decoder;
-  private final SharingMap map;
+  private final SharingPlan plan;
   private final Tokenizer tokenizer;
   private final TokenizerException tokenizerFailure;
   private final Set<Integer> endTokens;
@@ -43,14 +45,14 @@ public final class PolicyModel implements AutoCloseable {
     this.decoder = decoder;
     this.tokenizer = tokenizer;
     this.tokenizerFailure = tokenizerFailure;
-    this.map = map(options, checkpoint, decoder.spec());
+    this.plan = plan(options, checkpoint, decoder.spec());
     this.endTokens =
         tokenizer == null
             ? EndTokens.of(checkpoint.location(), checkpoint.config())
             : tokenizer.eosIds();
     this.bytesPerElement = options.decoder().computeType().bytes();
     // A map that the decoder cannot run is refused now, not at the first generation.
-    decoder.newCache(map, 1, 1).close();
+    decoder.newCache(CacheOptions.of(plan), 1, 1).close();
   }
 
   /**
@@ -98,7 +100,12 @@ public final class PolicyModel implements AutoCloseable {
 
   /** Which layer reads whose keys and values. */
   public SharingMap map() {
-    return map;
+    return plan.map();
+  }
+
+  /** Which keys and values each layer sees: the policy's, or the model's own without one. */
+  public SharingPlan plan() {
+    return plan;
   }
 
   /**
@@ -148,7 +155,7 @@ public final class PolicyModel implements AutoCloseable {
             && excluded.isEmpty();
     GenerationRow.Limits limits =
         new GenerationRow.Limits(request.maxNewTokens(), spec.maxPositions());
-    return new Generation(decoder, map, rows, endTokens, limits, asComputed, listener)
+    return new Generation(decoder, plan, rows, endTokens, limits, asComputed, listener)
         .run(bytesPerElement);
   }
 
@@ -165,9 +172,10 @@ public final class PolicyModel implements AutoCloseable {
     return prompt instanceof Prompt.Text ? tokenizer.streaming(ids) : tokenizer.streaming();
   }
 
-  private static SharingMap map(PolicyModelOptions options, Checkpoint checkpoint, ModelSpec spec) {
+  private static SharingPlan plan(
+      PolicyModelOptions options, Checkpoint checkpoint, ModelSpec spec) {
     if (options.policy() == null) {
-      return SharingMap.identity(spec.layers());
+      return spec.plan();
     }
     Policy policy = PolicyFile.read(options.policy());
     if (policy.map().layers() != spec.layers()) {
@@ -184,7 +192,7 @@ public final class PolicyModel implements AutoCloseable {
       policy.check(ModelIdentities.of(checkpoint, spec));
     }
     PolicySupport.require(policy, options.policy());
-    return policy.map();
+    return SharingPlan.of(policy);
   }
 
   private static void closeAll(Decoder decoder, Tokenizer tokenizer, Checkpoint checkpoint) {

@@ -62,14 +62,15 @@ public record LayerTypes(SharingMap map, List<Integer> windowedLayers) {
    *
    * @param slidingWindow keys that a windowed layer sees, its own token included
    * @param upward how prompts are processed; without effect where no source lies above its reader
+   * @param hidesOwnToken {@code force_nodiag}: no layer sees the current token
    */
-  public SharingPlan plan(int slidingWindow, UpwardReading upward) {
+  public SharingPlan plan(int slidingWindow, UpwardReading upward, boolean hidesOwnToken) {
     return new SharingPlan(
         map,
         windowedLayers.isEmpty() ? 0 : slidingWindow,
         windowedLayers,
         map.hasUpwardSources() ? upward : null,
-        false);
+        hidesOwnToken);
   }
 
   /** Returns the notation, which {@link #parse} reads. */

@@ -8,7 +8,7 @@ package dev.kvshare.policy;
  */
 public sealed interface UpwardReading {
   /** What the LCKV code does unless told otherwise: 7 + 2 passes. */
-  UpwardReading LCKV_DEFAULT = new Parallel(7, 2, 0);
+  Parallel LCKV_DEFAULT = new Parallel(7, 2, 0);
 
   /**
    * The whole prompt is run through the layers several times, each pass reading the keys and values
@@ -43,6 +43,19 @@ public sealed interface UpwardReading {
 
   /** The prompt is processed token by token. */
   record Sequential() implements UpwardReading {}
+
+  /**
+   * What the LCKV code does with the fields of its configuration: at least one backward pass.
+   *
+   * @param forwardPasses {@code forward_passes}
+   * @param backwardPasses {@code backward_passes}
+   * @param sequential {@code use_sequential}
+   */
+  static UpwardReading lckv(int forwardPasses, int backwardPasses, boolean sequential) {
+    return sequential
+        ? new Sequential()
+        : new Parallel(forwardPasses, Math.max(1, backwardPasses), 0);
+  }
 
   /** Passes over the whole prompt, all of them run. */
   static Parallel passes(int passes) {

@@ -25,7 +25,7 @@ class LayerTypesTest {
     LayerTypes types = LayerTypes.parse(text);
 
     assertEquals(text, types.toString());
-    assertEquals(text, LayerTypes.of(types.plan(8, UpwardReading.LCKV_DEFAULT)).toString());
+    assertEquals(text, LayerTypes.of(types.plan(8, UpwardReading.LCKV_DEFAULT, false)).toString());
   }
 
   @Test
@@ -36,8 +36,8 @@ class LayerTypesTest {
     assertEquals(List.of(0, 1, 2), types.map().owners());
     assertTrue(types.map().hasChains());
     assertFalse(types.map().isIdentity());
-    assertEquals(5, types.plan(5, UpwardReading.LCKV_DEFAULT).window(1, 0));
-    assertEquals(0, types.plan(5, UpwardReading.LCKV_DEFAULT).window(0, 0));
+    assertEquals(5, types.plan(5, UpwardReading.LCKV_DEFAULT, false).window(1, 0));
+    assertEquals(0, types.plan(5, UpwardReading.LCKV_DEFAULT, false).window(0, 0));
   }
 
   @ParameterizedTest

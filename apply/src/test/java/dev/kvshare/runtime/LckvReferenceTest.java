@@ -14,6 +14,10 @@ import dev.kvshare.policy.SharingPlan;
 import dev.kvshare.policy.UpwardReading;
 import java.io.IOException;
 import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Map;
+import java.util.stream.IntStream;
 import java.util.stream.Stream;
 import java.util.stream.StreamSupport;
 import org.junit.jupiter.api.AfterAll;
@@ -30,6 +34,7 @@ class LckvReferenceTest {
   private static final double UPWARD_TOLERANCE = 1e-2;
 
   private static final Path REFERENCE = Goldens.ROOT.resolve("reference");
+  private static final Path VARIANTS = REFERENCE.resolve("lckv_variants.safetensors");
   private static final Path LOGITS = REFERENCE.resolve("lckv_logits.safetensors");
 
   private static Decoder decoder;
@@ -38,7 +43,7 @@ class LckvReferenceTest {
 
   @BeforeAll
   static void load() throws IOException {
-    JsonNode golden = golden();
+    JsonNode golden = golden("lckv.json");
     ids =
         StreamSupport.stream(golden.get("input_ids").spliterator(), false)
             .mapToLong(JsonNode::asLong)
@@ -54,12 +59,12 @@ class LckvReferenceTest {
     decoder.close();
   }
 
-  private static JsonNode golden() throws IOException {
-    return new ObjectMapper().readTree(REFERENCE.resolve("lckv.json").toFile());
+  private static JsonNode golden(String file) throws IOException {
+    return new ObjectMapper().readTree(REFERENCE.resolve(file).toFile());
   }
 
   static Stream<Arguments> targets() throws IOException {
-    return StreamSupport.stream(golden().get("configs").spliterator(), false)
+    return configs("lckv.json")
         .flatMap(
             config ->
                 config.properties().stream()
@@ -67,43 +72,103 @@ class LckvReferenceTest {
                     .map(field -> Arguments.of(field.getValue().asText(), field.getKey(), config)));
   }
 
+  static Stream<Arguments> variants() throws IOException {
+    return configs("lckv_variants.json")
+        .map(config -> Arguments.of(config.get("name").asText(), config));
+  }
+
+  private static Stream<JsonNode> configs(String file) throws IOException {
+    return StreamSupport.stream(golden(file).get("configs").spliterator(), false);
+  }
+
   @ParameterizedTest(name = "{0}")
   @MethodSource("targets")
   void givesTheLogitsOfTheAuthorsCode(String tensor, String target, JsonNode config) {
     boolean plusOne = target.endsWith("_window_plus_one");
     SharingPlan plan = plan(config, plusOne);
-    int first = target.contains("incremental") ? prompt : ids.length;
+    boolean incremental = target.contains("incremental");
 
-    float[] found = logits(plan, first);
+    float[] found = logits(plan, incremental ? tokenByToken(prompt) : List.of());
 
-    double tolerance = plan.map().hasUpwardSources() ? UPWARD_TOLERANCE : TOLERANCE;
-    assertEquals(0, Goldens.difference(Goldens.floats(LOGITS, tensor), found), tolerance);
+    assertEquals(0, Goldens.difference(Goldens.floats(LOGITS, tensor), found), tolerance(plan));
+  }
+
+  /** Random layer types, chains included, and settings; windows of the flash-attention class. */
+  @ParameterizedTest(name = "{0}")
+  @MethodSource("variants")
+  void givesTheLogitsOfTheAuthorsCodeOnRandomSettings(String name, JsonNode config)
+      throws IOException {
+    SharingPlan plan = plan(config, true);
+    Map<String, List<Integer>> cuts =
+        Map.of(
+            "full", List.of(),
+            "incremental", tokenByToken(prompt),
+            "twice", List.of(config.get("second_prompt").asInt()));
+
+    for (Map.Entry<String, List<Integer>> mode : cuts.entrySet()) {
+      float[] found = rows(logits(plan, mode.getValue()));
+
+      float[] expected = Goldens.floats(VARIANTS, name + "/" + mode.getKey());
+      double rounding = config.get("rounding").get(mode.getKey()).asDouble();
+      assertEquals(
+          0,
+          Goldens.difference(expected, found),
+          TOLERANCE + 10 * rounding,
+          config + " " + mode.getKey());
+    }
+  }
+
+  private static double tolerance(SharingPlan plan) {
+    return plan.map().hasUpwardSources() ? UPWARD_TOLERANCE : TOLERANCE;
+  }
+
+  private static List<Integer> tokenByToken(int from) {
+    return IntStream.range(from, ids.length).boxed().toList();
   }
 
   private static SharingPlan plan(JsonNode config, boolean plusOne) {
     UpwardReading reading =
-        config.get("use_sequential").asBoolean()
-            ? new UpwardReading.Sequential()
-            : new UpwardReading.Parallel(
-                config.get("forward_passes").asInt(), config.get("backward_passes").asInt(), 0);
+        UpwardReading.lckv(
+            config.get("forward_passes").asInt(),
+            config.get("backward_passes").asInt(),
+            config.get("use_sequential").asBoolean());
     int window = config.get("sliding_window").asInt() + (plusOne ? 1 : 0);
-    return LayerTypes.parse(config.get("layer_types").asText()).plan(window, reading);
+    return LayerTypes.parse(config.get("layer_types").asText())
+        .plan(window, reading, config.get("force_nodiag").asBoolean());
   }
 
-  /** Logits [T, V] of all tokens: the first ones in one call, the rest one by one. */
-  private static float[] logits(SharingPlan plan, int first) {
+  /** Logits [T, V] of all tokens, given in several calls that end at the cuts and at the end. */
+  private static float[] logits(SharingPlan plan, List<Integer> cuts) {
     int vocabulary = decoder.spec().vocabularySize();
     float[] logits = new float[ids.length * vocabulary];
+    List<Integer> ends = new ArrayList<>(cuts);
+    ends.add(ids.length);
     try (NDManager manager = decoder.newManager();
         KvCache cache = decoder.newCache(CacheOptions.of(plan), 1, 1)) {
       NDArray input = manager.create(ids, new Shape(1, ids.length));
-      float[] start = Goldens.take(decoder.forward(input.get(":, 0:" + first), cache));
-      System.arraycopy(start, 0, logits, 0, start.length);
-      for (int token = first; token < ids.length; token++) {
-        float[] step = Goldens.take(decoder.decode(input.get(":, " + token), cache));
-        System.arraycopy(step, 0, logits, token * vocabulary, vocabulary);
+      int start = 0;
+      for (int end : ends) {
+        NDArray part = input.get(":, " + start + ":" + end);
+        NDArray run =
+            end == start + 1 && start > 0
+                ? decoder.decode(part.reshape(1), cache)
+                : decoder.forward(part, cache);
+        float[] found = Goldens.take(run);
+        System.arraycopy(found, 0, logits, start * vocabulary, found.length);
+        start = end;
       }
     }
     return logits;
+  }
+
+  private static float[] rows(float[] logits) throws IOException {
+    int vocabulary = decoder.spec().vocabularySize();
+    JsonNode rows = golden("lckv_variants.json").get("rows");
+    float[] chosen = new float[rows.size() * vocabulary];
+    for (int row = 0; row < rows.size(); row++) {
+      System.arraycopy(
+          logits, rows.get(row).asInt() * vocabulary, chosen, row * vocabulary, vocabulary);
+    }
+    return chosen;
   }
 }

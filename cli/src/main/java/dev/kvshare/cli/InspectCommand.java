@@ -12,7 +12,7 @@ import dev.kvshare.model.family.ModelFamilies;
 import dev.kvshare.model.family.ModelSpec;
 import dev.kvshare.policy.ModelIdentity;
 import dev.kvshare.policy.PolicyFile;
-import dev.kvshare.policy.SharingMap;
+import dev.kvshare.policy.SharingPlan;
 import dev.kvshare.runtime.DecoderOptions;
 import java.io.IOException;
 import java.io.InputStream;
@@ -75,7 +75,10 @@ final class InspectCommand extends Verb {
     try (Checkpoint checkpoint = Checkpoints.open(target)) {
       ModelSpec spec = ModelFamilies.spec(checkpoint);
       new ModelDescription(
-              checkpoint, spec, map(ModelIdentities.of(checkpoint, spec)), options.general.dtype)
+              checkpoint,
+              spec,
+              plan(spec, ModelIdentities.of(checkpoint, spec)).map(),
+              options.general.dtype)
           .facts(options.general.memoryBytes)
           .print(output.results());
     }
@@ -89,7 +92,7 @@ final class InspectCommand extends Verb {
       CheckRequest request =
           new CheckRequest(
               given.file,
-              map(model.identity()),
+              plan(model.decoder().spec(), model.identity()),
               given.inputIds,
               given.tensor,
               given.prefillTokens == null ? 0 : given.prefillTokens,
@@ -100,12 +103,12 @@ final class InspectCommand extends Verb {
     }
   }
 
-  /** The map of --policy, or the identity. */
-  private SharingMap map(ModelIdentity model) {
+  /** The plan of --policy, or the model's own. */
+  private SharingPlan plan(ModelSpec spec, ModelIdentity model) {
     Path policy = options.general.policy;
     return policy == null
-        ? SharingMap.identity(model.layers())
-        : EvaluatedPolicy.read(policy, model, options.general.force).policy().map();
+        ? spec.plan()
+        : SharingPlan.of(EvaluatedPolicy.read(policy, model, options.general.force).policy());
   }
 
   /** Policies are JSON objects; models are directories or start with GGUF's magic number. */

@@ -1,6 +1,6 @@
 package dev.kvshare.eval;
 
-import dev.kvshare.policy.SharingMap;
+import dev.kvshare.policy.SharingPlan;
 import java.nio.file.Path;
 import java.util.List;
 
@@ -8,7 +8,7 @@ import java.util.List;
  * What to compare with stored outputs.
  *
  * @param file a safetensors file with {@code input_ids} int64 [B, T] or [T] and outputs
- * @param map the map to run under
+ * @param plan which keys and values each layer sees
  * @param inputIds token ids of one sequence to run instead of the file's; empty for the file's
  * @param tensor the name of the stored logits, usually {@code logits}
  * @param prefillTokens tokens run at once at the start, the rest one by one; 0 runs all at once
@@ -16,7 +16,7 @@ import java.util.List;
  */
 public record CheckRequest(
     Path file,
-    SharingMap map,
+    SharingPlan plan,
     List<Integer> inputIds,
     String tensor,
     int prefillTokens,

@@ -7,7 +7,8 @@ import ai.djl.ndarray.NDManager;
 import ai.djl.ndarray.index.NDIndex;
 import ai.djl.ndarray.types.DataType;
 import ai.djl.ndarray.types.Shape;
-import dev.kvshare.policy.SharingMap;
+import dev.kvshare.policy.SharingPlan;
+import dev.kvshare.runtime.CacheOptions;
 import dev.kvshare.runtime.Decoder;
 import dev.kvshare.runtime.KvCache;
 import dev.kvshare.runtime.PromptBatch;
@@ -17,10 +18,10 @@ import java.util.Set;
  * Runs the inputs of a check. Letters: B batch, T tokens, E hidden size, V vocabulary.
  *
  * @param decoder the model
- * @param map the map to run under
+ * @param plan which keys and values each layer sees
  * @param prefillTokens tokens run at once at the start, the rest one by one; 0 runs all at once
  */
-record CheckRun(Decoder decoder, SharingMap map, int prefillTokens) {
+record CheckRun(Decoder decoder, SharingPlan plan, int prefillTokens) {
   private static final int PREFILL_CHUNK = 512;
 
   /** Runs the tokens from {@code start} to {@code end} of [B, T] ids behind the cache. */
@@ -45,7 +46,8 @@ record CheckRun(Decoder decoder, SharingMap map, int prefillTokens) {
         ids,
         batch,
         (part, cache) -> {
-          NDArray hidden = decoder.layers(decoder.embed(part, cache), cache, 0, map.layers());
+          NDArray hidden =
+              decoder.layers(decoder.embed(part, cache), cache, 0, plan.map().layers());
           cache.advance((int) part.getShape().get(1));
           return decoder.finalNorm(hidden).toType(DataType.FLOAT32, false);
         });
@@ -54,7 +56,7 @@ record CheckRun(Decoder decoder, SharingMap map, int prefillTokens) {
   private float[] run(long[] ids, int batch, Step step) {
     int tokens = ids.length / batch;
     try (NDManager scratch = decoder.newManager();
-        KvCache cache = decoder.newCache(map, batch, tokens)) {
+        KvCache cache = decoder.newCache(CacheOptions.of(plan), batch, tokens)) {
       NDArray input = scratch.create(ids, new Shape(batch, tokens));
       NDList parts = new NDList();
       int first = prefillTokens == 0 ? tokens : Math.min(prefillTokens, tokens);
@@ -76,7 +78,7 @@ record CheckRun(Decoder decoder, SharingMap map, int prefillTokens) {
   CheckResult.GreedyDifference greedy(
       int[] ids, long[] expected, Set<Integer> suppressed, double tolerance) {
     try (NDManager scratch = decoder.newManager();
-        KvCache cache = decoder.newCache(map, 1, ids.length + expected.length)) {
+        KvCache cache = decoder.newCache(CacheOptions.of(plan), 1, ids.length + expected.length)) {
       NDArray logits = decoder.prefill(PromptBatch.of(ids), cache, PREFILL_CHUNK);
       for (int step = 0; step < expected.length; step++) {
         float[] values = logits.toFloatArray();

@@ -42,7 +42,7 @@ public final class CheckpointCheck {
   public CheckResult run(CheckRequest request) {
     try (StoredOutputs stored = StoredOutputs.open(request.file())) {
       CheckInputs inputs = CheckInputs.of(request, stored, decoder.spec().vocabularySize());
-      CheckRun run = new CheckRun(decoder, request.map(), request.prefillTokens());
+      CheckRun run = new CheckRun(decoder, request.plan(), request.prefillTokens());
       List<CheckResult.TensorDifference> differences = new ArrayList<>();
       differences.add(compare(request, stored, request.tensor(), inputs, run));
       if (stored.has(LAST_HIDDEN) && !request.tensor().equals(LAST_HIDDEN)) {

@@ -3,6 +3,7 @@ package dev.kvshare.eval;
 import dev.kvshare.datasets.TokenWindows;
 import dev.kvshare.model.family.ModelSpec;
 import dev.kvshare.policy.SharingMap;
+import dev.kvshare.policy.SharingPlan;
 import dev.kvshare.runtime.Decoder;
 import java.util.ArrayList;
 import java.util.Arrays;
@@ -39,24 +40,24 @@ public final class Evaluator {
   public EvaluationReport evaluate(EvaluationRequest request, EvaluationListener listener) {
     TokenWindows windows = request.windows().cut(request.text(), request.encoder());
     checkFits(windows);
-    List<SharingMap> maps =
+    List<SharingPlan> plans =
         Stream.concat(
-                Stream.of(SharingMap.identity(decoder.spec().layers())),
-                request.policies().stream().map(evaluated -> evaluated.policy().map()))
+                Stream.of(decoder.spec().plan()),
+                request.policies().stream().map(evaluated -> SharingPlan.of(evaluated.policy())))
             .toList();
     List<List<WindowScore>> scores =
         new QualityMeter(decoder, QualityMeter.Limits.DEFAULT, listener)
-            .measure(windows.windows(), maps);
+            .measure(windows.windows(), plans);
     List<String> names = new ArrayList<>();
     names.add(null);
     request.policies().forEach(evaluated -> names.add(evaluated.name()));
     checkFinite(names, scores);
     List<String> warnings = new ArrayList<>(windows.notes());
-    List<Speed> speeds = speeds(request, windows, maps, warnings, listener);
+    List<Speed> speeds = speeds(request, windows, plans, warnings, listener);
     List<EvaluationRow> rows = new ArrayList<>();
-    for (int m = 0; m < maps.size(); m++) {
+    for (int m = 0; m < plans.size(); m++) {
       Speed speed = speeds.isEmpty() ? null : speeds.get(m);
-      rows.add(row(names.get(m), maps.get(m), scores.get(m), scores.get(0), speed));
+      rows.add(row(names.get(m), plans.get(m).map(), scores.get(m), scores.get(0), speed));
     }
     CalibrationOverlap overlap = new CalibrationOverlap(request.datasets(), request.text());
     request.policies().forEach(evaluated -> overlap.warning(evaluated).ifPresent(warnings::add));
@@ -93,7 +94,7 @@ public final class Evaluator {
   private List<Speed> speeds(
       EvaluationRequest request,
       TokenWindows windows,
-      List<SharingMap> maps,
+      List<SharingPlan> plans,
       List<String> warnings,
       EvaluationListener listener) {
     SpeedSettings speed = request.speed();
@@ -108,7 +109,7 @@ public final class Evaluator {
           "The speed was measured with a prompt of %d tokens instead of %d: the text or the positions of the model end there."
               .formatted(length, speed.promptTokens()));
     }
-    return new SpeedMeter(decoder, speed, listener).measure(Arrays.copyOf(running, length), maps);
+    return new SpeedMeter(decoder, speed, listener).measure(Arrays.copyOf(running, length), plans);
   }
 
   private EvaluationRow row(

@@ -5,7 +5,8 @@ import ai.djl.ndarray.NDManager;
 import ai.djl.ndarray.index.NDIndex;
 import ai.djl.ndarray.types.DataType;
 import ai.djl.ndarray.types.Shape;
-import dev.kvshare.policy.SharingMap;
+import dev.kvshare.policy.SharingPlan;
+import dev.kvshare.runtime.CacheOptions;
 import dev.kvshare.runtime.Decoder;
 import dev.kvshare.runtime.KvCache;
 import java.util.ArrayList;
@@ -45,18 +46,18 @@ final class QualityMeter {
    * Scores each window: the logits at its first T - 1 positions against its last T - 1 tokens.
    *
    * @param windows token ids, all of length T
-   * @param maps the maps to score; the first is the unshared model
+   * @param plans the plans to score; the first is the unshared model
    * @return the scores of each map, in the order of the windows
    */
-  List<List<WindowScore>> measure(List<int[]> windows, List<SharingMap> maps) {
+  List<List<WindowScore>> measure(List<int[]> windows, List<SharingPlan> plans) {
     List<List<WindowScore>> scores = new ArrayList<>();
-    maps.forEach(map -> scores.add(new ArrayList<>()));
+    plans.forEach(plan -> scores.add(new ArrayList<>()));
     int batch = Math.max(1, limits.batchTokens() / windows.get(0).length);
     listener.onProgress("quality", 0, windows.size());
     for (int start = 0; start < windows.size(); start += batch) {
       int end = Math.min(windows.size(), start + batch);
-      List<BatchScores> batchScores = measureBatch(windows.subList(start, end), maps);
-      for (int m = 0; m < maps.size(); m++) {
+      List<BatchScores> batchScores = measureBatch(windows.subList(start, end), plans);
+      for (int m = 0; m < plans.size(); m++) {
         scores.get(m).addAll(batchScores.get(m).windows());
       }
       listener.onProgress("quality", end, windows.size());
@@ -64,13 +65,13 @@ final class QualityMeter {
     return scores;
   }
 
-  private List<BatchScores> measureBatch(List<int[]> windows, List<SharingMap> maps) {
+  private List<BatchScores> measureBatch(List<int[]> windows, List<SharingPlan> plans) {
     int tokens = windows.get(0).length;
     int chunk = chunk(windows.size());
-    List<BatchScores> scores = maps.stream().map(map -> new BatchScores(windows.size())).toList();
+    List<BatchScores> scores = plans.stream().map(plan -> new BatchScores(windows.size())).toList();
     try (NDManager scratch = decoder.newManager()) {
       NDArray ids = scratch.create(flatten(windows), new Shape(windows.size(), tokens));
-      List<NDArray> hidden = maps.stream().map(map -> lastHidden(ids, map)).toList();
+      List<NDArray> hidden = plans.stream().map(plan -> lastHidden(ids, plan)).toList();
       for (int start = 0; start < tokens - 1; start += chunk) {
         scoreChunk(ids, hidden, start, Math.min(tokens - 1, start + chunk), scores);
       }
@@ -93,12 +94,12 @@ final class QualityMeter {
    * @param ids int64 [B, T]
    * @return [B, T, E] before the final norm, in the manager of {@code ids}
    */
-  private NDArray lastHidden(NDArray ids, SharingMap map) {
+  private NDArray lastHidden(NDArray ids, SharingPlan plan) {
     int batch = (int) ids.getShape().get(0);
     int tokens = (int) ids.getShape().get(1);
-    try (KvCache cache = decoder.newCache(map, batch, tokens);
+    try (KvCache cache = decoder.newCache(CacheOptions.of(plan), batch, tokens);
         NDArray embedded = decoder.embed(ids, cache)) {
-      return decoder.layers(embedded, cache, 0, map.layers());
+      return decoder.layers(embedded, cache, 0, plan.map().layers());
     }
   }
 

@@ -2,7 +2,8 @@ package dev.kvshare.eval;
 
 import ai.djl.ndarray.NDArray;
 import ai.djl.ndarray.NDManager;
-import dev.kvshare.policy.SharingMap;
+import dev.kvshare.policy.SharingPlan;
+import dev.kvshare.runtime.CacheOptions;
 import dev.kvshare.runtime.Decoder;
 import dev.kvshare.runtime.KvCache;
 import dev.kvshare.runtime.PromptBatch;
@@ -11,7 +12,7 @@ import java.util.Arrays;
 import java.util.List;
 
 /**
- * Measures prefill and decoding of one prompt under several maps. The maps take turns within each
+ * Measures prefill and decoding of one prompt under several plans. The maps take turns within each
  * round, so that a disturbance of the machine meets all of them alike; a first round is not
  * counted.
  */
@@ -34,15 +35,15 @@ final class SpeedMeter {
    *
    * @param prompt token ids
    */
-  List<Speed> measure(int[] prompt, List<SharingMap> maps) {
+  List<Speed> measure(int[] prompt, List<SharingPlan> plans) {
     List<List<Speed>> rounds = new ArrayList<>();
-    int steps = (settings.rounds() + 1) * maps.size();
+    int steps = (settings.rounds() + 1) * plans.size();
     int done = 0;
     for (int round = 0; round <= settings.rounds(); round++) {
       List<Speed> speeds = new ArrayList<>();
-      for (SharingMap map : maps) {
+      for (SharingPlan plan : plans) {
         listener.onProgress("speed", done++, steps);
-        speeds.add(run(prompt, map));
+        speeds.add(run(prompt, plan));
       }
       if (round > 0) {
         rounds.add(speeds);
@@ -50,17 +51,17 @@ final class SpeedMeter {
     }
     listener.onProgress("speed", steps, steps);
     List<Speed> medians = new ArrayList<>();
-    for (int m = 0; m < maps.size(); m++) {
+    for (int m = 0; m < plans.size(); m++) {
       int map = m;
       medians.add(median(rounds.stream().map(speeds -> speeds.get(map)).toList()));
     }
     return medians;
   }
 
-  private Speed run(int[] prompt, SharingMap map) {
+  private Speed run(int[] prompt, SharingPlan plan) {
     int capacity = prompt.length + settings.newTokens();
     try (NDManager scratch = decoder.newManager();
-        KvCache cache = decoder.newCache(map, 1, capacity)) {
+        KvCache cache = decoder.newCache(CacheOptions.of(plan), 1, capacity)) {
       long start = System.nanoTime();
       NDArray token =
           choose(decoder.prefill(PromptBatch.of(prompt), cache, PREFILL_CHUNK), scratch);

@@ -9,6 +9,7 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.ObjectMapper;
 import dev.kvshare.policy.SharingMap;
+import dev.kvshare.policy.SharingPlan;
 import dev.kvshare.runtime.Decoder;
 import java.io.ByteArrayOutputStream;
 import java.io.IOException;
@@ -54,7 +55,7 @@ class CheckpointCheckTest {
 
   private static CheckRequest request(Path file, int prefillTokens, double tolerance) {
     return new CheckRequest(
-        file, SharingMap.identity(4), List.of(), CheckRequest.LOGITS, prefillTokens, tolerance);
+        file, SharingPlan.identity(4), List.of(), CheckRequest.LOGITS, prefillTokens, tolerance);
   }
 
   private static CheckResult check(CheckRequest request) {
@@ -101,7 +102,9 @@ class CheckpointCheckTest {
   @Test
   void anotherMapDoesNotPass() {
     CheckResult result =
-        check(new CheckRequest(LLAMA, SharingMap.of(0, 1, 1, 3), List.of(), "logits", 0, 2e-4));
+        check(
+            new CheckRequest(
+                LLAMA, SharingPlan.of(SharingMap.of(0, 1, 1, 3)), List.of(), "logits", 0, 2e-4));
 
     assertFalse(result.passed());
     assertFalse(result.tensors().get(0).passed());
@@ -117,10 +120,10 @@ class CheckpointCheckTest {
   })
   void sharedMapsComputeWhatTheReferenceComputes(String tensor, int prefillTokens)
       throws IOException {
-    SharingMap map = SharingMap.of(tensor.startsWith("a") ? MAP_A : MAP_B);
+    SharingPlan plan = SharingPlan.of(SharingMap.of(tensor.startsWith("a") ? MAP_A : MAP_B));
     CheckResult result =
         new CheckpointCheck(tiny, Set.of())
-            .run(new CheckRequest(REFERENCE, map, referenceIds(), tensor, prefillTokens, 1e-3));
+            .run(new CheckRequest(REFERENCE, plan, referenceIds(), tensor, prefillTokens, 1e-3));
 
     assertTrue(result.passed(), result.toString());
     assertNull(result.greedy());
@@ -130,14 +133,14 @@ class CheckpointCheckTest {
   void refusesWhatDoesNotFit() {
     assertMessage(
         "has no tensor logits. It has a/prefill_logits[24, 256], ",
-        new CheckRequest(REFERENCE, SharingMap.identity(4), List.of(5), "logits", 0, 1));
+        new CheckRequest(REFERENCE, SharingPlan.identity(4), List.of(5), "logits", 0, 1));
     assertMessage("has no tensor input_ids", request(REFERENCE, 0, 1));
     assertMessage(
         "The tensor logits[2, 20, 256]",
-        new CheckRequest(LLAMA, SharingMap.identity(4), List.of(5, 6), "logits", 0, 1));
+        new CheckRequest(LLAMA, SharingPlan.identity(4), List.of(5, 6), "logits", 0, 1));
     assertMessage(
         "The token id 256 is outside",
-        new CheckRequest(LLAMA, SharingMap.identity(4), List.of(256), "logits", 0, 1));
+        new CheckRequest(LLAMA, SharingPlan.identity(4), List.of(256), "logits", 0, 1));
     assertThrows(IllegalArgumentException.class, () -> request(LLAMA, -1, 1));
     assertThrows(IllegalArgumentException.class, () -> request(LLAMA, 0, Double.NaN));
   }

@@ -17,6 +17,7 @@ import dev.kvshare.policy.Policy;
 import dev.kvshare.policy.PolicyFile;
 import dev.kvshare.policy.PolicyMismatchException;
 import dev.kvshare.policy.SharingMap;
+import dev.kvshare.policy.SharingPlan;
 import dev.kvshare.runtime.Decoder;
 import dev.kvshare.runtime.KvCache;
 import java.io.IOException;
@@ -120,7 +121,8 @@ class EvaluatorTest {
   void theLimitsOfMemoryDoNotChangeTheScores() {
     List<int[]> windows =
         IntStream.range(0, 5).mapToObj(w -> IntStream.range(w, w + 20).toArray()).toList();
-    List<SharingMap> maps = List.of(SharingMap.identity(4), SharingMap.of(0, 1, 1, 3));
+    List<SharingPlan> maps =
+        List.of(SharingPlan.identity(4), SharingPlan.of(SharingMap.of(0, 1, 1, 3)));
     List<List<WindowScore>> whole =
         new QualityMeter(decoder, QualityMeter.Limits.DEFAULT, EvaluationListener.SILENT)
             .measure(windows, maps);

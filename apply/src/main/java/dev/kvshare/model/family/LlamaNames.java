@@ -12,6 +12,11 @@ final class LlamaNames {
     return new Weights("model.layers." + layer + ".");
   }
 
+  /** The key projection of one layer. */
+  static String key(int layer) {
+    return "model.layers." + layer + ".self_attn.k_proj.weight";
+  }
+
   /** Separate query, key, value and output projections under {@code self_attn}. */
   static Weights attention(
       Weights weights, Dimensions sizes, boolean queryKeyValueBias, boolean outputBias) {
@@ -20,6 +25,18 @@ final class LlamaNames {
             sizes, "self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj", queryKeyValueBias)
         .linear(
             WeightRole.OUTPUT, "self_attn.o_proj", sizes.hidden(), sizes.queryRows(), outputBias);
+  }
+
+  /** Query and output projections alone, of a layer that reads another one's keys and values. */
+  static Weights queryAttention(Weights weights, Dimensions sizes, boolean biased) {
+    return weights
+        .linear(
+            WeightRole.QUERY_KEY_VALUE,
+            "self_attn.q_proj",
+            sizes.queryRows(),
+            sizes.hidden(),
+            biased)
+        .linear(WeightRole.OUTPUT, "self_attn.o_proj", sizes.hidden(), sizes.queryRows(), biased);
   }
 
   /** Separate gate, up and down projections under {@code mlp}. */

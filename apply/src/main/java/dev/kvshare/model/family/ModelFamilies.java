@@ -12,6 +12,7 @@ public final class ModelFamilies {
   private static final List<ModelFamily> FAMILIES =
       List.of(
           new LlamaFamily(),
+          new LckvLlamaFamily(),
           new MistralFamily(),
           new Qwen2Family(),
           new Qwen3Family(),

@@ -1,6 +1,7 @@
 package dev.kvshare.model.family;
 
 import dev.kvshare.policy.SharingMap;
+import dev.kvshare.policy.SharingPlan;
 import java.util.List;
 import java.util.Map;
 import java.util.Objects;
@@ -20,6 +21,7 @@ import java.util.Objects;
  * @param logitSoftCap bounds the logits by tanh; 0 for none
  * @param blocks the layers, bottom first
  * @param weights the tensors outside the layers by role
+ * @param plan how the layers share as the checkpoint was trained: for most models not at all
  */
 public record ModelSpec(
     String modelType,
@@ -32,7 +34,8 @@ public record ModelSpec(
     double logitScale,
     double logitSoftCap,
     List<BlockSpec> blocks,
-    Map<WeightRole, WeightSpec> weights) {
+    Map<WeightRole, WeightSpec> weights,
+    SharingPlan plan) {
 
   /** Copies the collections. */
   public ModelSpec {
@@ -87,8 +90,9 @@ public record ModelSpec(
   }
 
   /**
-   * Whether {@code layer} may read the keys and values of {@code source}: the same key/value heads
-   * and head size, the same window (both full or both sliding alike) and the same rotary embedding.
+   * Whether {@code layer} may read the keys and values of {@code source}, which the checkpoint must
+   * have weights for: the same key/value heads and head size, the same window (both full or both
+   * sliding alike) and the same rotary embedding.
    */
   public boolean mayShare(int layer, int source) {
     return mayShare(layer, source, false);
@@ -104,6 +108,8 @@ public record ModelSpec(
     AttentionSpec owner = blocks.get(source).attention();
     boolean sameKind =
         reader.window() == owner.window() && Objects.equals(reader.rotary(), owner.rotary());
-    return reader.sameCacheShape(owner) && (sameKind || acrossKinds);
+    return blocks.get(source).makesKeysAndValues()
+        && reader.sameCacheShape(owner)
+        && (sameKind || acrossKinds);
   }
 }

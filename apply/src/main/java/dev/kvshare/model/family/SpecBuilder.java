@@ -1,6 +1,7 @@
 package dev.kvshare.model.family;
 
 import dev.kvshare.model.ModelConfig;
+import dev.kvshare.policy.SharingPlan;
 import java.util.ArrayList;
 import java.util.List;
 
@@ -15,10 +16,12 @@ final class SpecBuilder {
   private NormSpec finalNorm;
   private double logitScale = 1;
   private double logitSoftCap;
+  private SharingPlan plan;
 
   SpecBuilder(ModelConfig config, Dimensions sizes) {
     this.config = config;
     this.sizes = sizes;
+    this.plan = SharingPlan.identity(sizes.layers());
   }
 
   /** What the token embedding is multiplied by. */
@@ -51,6 +54,12 @@ final class SpecBuilder {
     return this;
   }
 
+  /** How the layers share. */
+  SpecBuilder plan(SharingPlan trained) {
+    plan = trained;
+    return this;
+  }
+
   /** The tensors outside the layers. */
   SpecBuilder outer(Weights outer) {
     weights = outer;
@@ -75,6 +84,7 @@ final class SpecBuilder {
         logitScale,
         logitSoftCap,
         blocks,
-        weights.build());
+        weights.build(),
+        plan);
   }
 }
