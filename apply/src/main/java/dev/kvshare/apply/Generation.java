@@ -3,11 +3,12 @@ package dev.kvshare.apply;
 import ai.djl.ndarray.NDArray;
 import ai.djl.ndarray.NDManager;
 import ai.djl.ndarray.types.Shape;
-import dev.kvshare.policy.SharingPlan;
+import dev.kvshare.policy.SharingMap;
 import dev.kvshare.runtime.CacheOptions;
 import dev.kvshare.runtime.Decoder;
-import dev.kvshare.runtime.KvCache;
+import dev.kvshare.runtime.DecodingCache;
 import dev.kvshare.runtime.PromptBatch;
+import dev.kvshare.runtime.cache.CachePolicy;
 import java.util.List;
 import java.util.Set;
 
@@ -21,8 +22,21 @@ final class Generation {
   /** Positions allocated for new tokens at once; the cache grows when a row needs more. */
   private static final int NEW_POSITIONS = 256;
 
+  /**
+   * How the caches of a run are made.
+   *
+   * @param cachePolicy what layers keep of their keys and values, null for everything
+   */
+  record Caches(Decoder decoder, CacheOptions options, CachePolicy cachePolicy) {
+    DecodingCache make(int batch, int initialCapacity) {
+      return cachePolicy == null
+          ? decoder.newCache(options, batch, initialCapacity)
+          : decoder.newCache(options, cachePolicy, batch);
+    }
+  }
+
   private final Decoder decoder;
-  private final SharingPlan plan;
+  private final Caches caches;
   private final List<GenerationRow> rows;
   private final Set<Integer> endTokens;
   private final GenerationRow.Limits limits;
@@ -34,15 +48,14 @@ final class Generation {
    *     not leave the device
    */
   Generation(
-      Decoder decoder,
-      SharingPlan plan,
+      Caches caches,
       List<GenerationRow> rows,
       Set<Integer> endTokens,
       GenerationRow.Limits limits,
       boolean greedyOnDevice,
       TokenListener listener) {
-    this.decoder = decoder;
-    this.plan = plan;
+    this.decoder = caches.decoder();
+    this.caches = caches;
     this.rows = rows;
     this.endTokens = endTokens;
     this.limits = limits;
@@ -53,7 +66,7 @@ final class Generation {
   GenerationResult run(int bytesPerElement) {
     PromptBatch prompts = new PromptBatch(rows.stream().map(GenerationRow::prompt).toList());
     int capacity = prompts.longest() + Math.min(limits.maxNewTokens(), NEW_POSITIONS);
-    try (KvCache cache = decoder.newCache(CacheOptions.of(plan), rows.size(), capacity)) {
+    try (DecodingCache cache = caches.make(rows.size(), capacity)) {
       long start = System.nanoTime();
       int[] next;
       try (NDArray logits = decoder.prefill(prompts, cache, PREFILL_CHUNK_TOKENS)) {
@@ -77,18 +90,25 @@ final class Generation {
               rows.stream().mapToLong(GenerationRow::newTokens).sum(),
               prefilled - start,
               end - prefilled,
-              decoder.spec().kvBytesPerToken(plan.map(), bytesPerElement),
+              decoder.spec().kvBytesPerToken(cache.map(), bytesPerElement),
               cache.bytes(),
+              rows.stream().mapToLong(row -> row.prompt().length + row.newTokens()).sum()
+                  * decoder
+                      .spec()
+                      .kvBytesPerToken(
+                          SharingMap.identity(decoder.spec().layers()), bytesPerElement),
               ProcessMemory.peakResidentBytes());
       return new GenerationResult(rows.stream().map(GenerationRow::completion).toList(), stats);
     }
   }
 
-  private boolean step(KvCache cache) {
+  private boolean step(DecodingCache cache) {
     long[] ids = rows.stream().mapToLong(GenerationRow::lastId).toArray();
     try (NDManager manager = decoder.newManager();
         NDArray logits = decoder.decode(manager.create(ids, new Shape(ids.length)), cache)) {
-      return accept(choose(logits));
+      boolean goOn = accept(choose(logits));
+      listener.onStep(rows.get(0).newTokens(), cache.bytes());
+      return goOn;
     }
   }
 

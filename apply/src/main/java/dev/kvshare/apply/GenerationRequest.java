@@ -1,5 +1,6 @@
 package dev.kvshare.apply;
 
+import dev.kvshare.runtime.cache.CachePolicy;
 import java.util.List;
 import java.util.Objects;
 
@@ -11,13 +12,15 @@ import java.util.Objects;
  * @param sampling how tokens are chosen
  * @param stopStrings texts that end a row; the row's text is cut before them
  * @param ignoreEos whether to go on behind the model's end tokens, which are then never chosen
+ * @param cachePolicy what layers keep of their keys and values, null for everything
  */
 public record GenerationRequest(
     List<Prompt> prompts,
     int maxNewTokens,
     SamplingOptions sampling,
     List<String> stopStrings,
-    boolean ignoreEos) {
+    boolean ignoreEos,
+    CachePolicy cachePolicy) {
 
   public static final int DEFAULT_MAX_NEW_TOKENS = 128;
 
@@ -41,22 +44,26 @@ public record GenerationRequest(
   /** Greedy continuation of the prompts with the default limits. */
   public static GenerationRequest of(Prompt... prompts) {
     return new GenerationRequest(
-        List.of(prompts), DEFAULT_MAX_NEW_TOKENS, SamplingOptions.GREEDY, List.of(), false);
+        List.of(prompts), DEFAULT_MAX_NEW_TOKENS, SamplingOptions.GREEDY, List.of(), false, null);
   }
 
   public GenerationRequest withMaxNewTokens(int value) {
-    return new GenerationRequest(prompts, value, sampling, stopStrings, ignoreEos);
+    return new GenerationRequest(prompts, value, sampling, stopStrings, ignoreEos, cachePolicy);
   }
 
   public GenerationRequest withSampling(SamplingOptions value) {
-    return new GenerationRequest(prompts, maxNewTokens, value, stopStrings, ignoreEos);
+    return new GenerationRequest(prompts, maxNewTokens, value, stopStrings, ignoreEos, cachePolicy);
   }
 
   public GenerationRequest withStopStrings(List<String> value) {
-    return new GenerationRequest(prompts, maxNewTokens, sampling, value, ignoreEos);
+    return new GenerationRequest(prompts, maxNewTokens, sampling, value, ignoreEos, cachePolicy);
   }
 
   public GenerationRequest withIgnoreEos(boolean value) {
-    return new GenerationRequest(prompts, maxNewTokens, sampling, stopStrings, value);
+    return new GenerationRequest(prompts, maxNewTokens, sampling, stopStrings, value, cachePolicy);
+  }
+
+  public GenerationRequest withCachePolicy(CachePolicy value) {
+    return new GenerationRequest(prompts, maxNewTokens, sampling, stopStrings, ignoreEos, value);
   }
 }

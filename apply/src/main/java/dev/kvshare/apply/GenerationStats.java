@@ -11,6 +11,8 @@ import java.util.OptionalLong;
  * @param decodeNanos time of all decoding steps after that, with choosing and decoding to text
  * @param kvBytesPerToken bytes of KV cache for one token of one row
  * @param kvBytesAllocated bytes of KV cache allocated at the end, for all rows
+ * @param kvBytesOfWholeModel bytes that keys and values of all layers and all tokens would take,
+ *     without sharing and without a cache policy
  * @param peakResidentBytes highest resident memory of the process so far, where the system tells
  */
 public record GenerationStats(
@@ -20,6 +22,7 @@ public record GenerationStats(
     long decodeNanos,
     long kvBytesPerToken,
     long kvBytesAllocated,
+    long kvBytesOfWholeModel,
     OptionalLong peakResidentBytes) {
 
   /** Prompt tokens per second of prefill. */

@@ -15,6 +15,7 @@ import dev.kvshare.policy.SharingPlan;
 import dev.kvshare.runtime.CacheOptions;
 import dev.kvshare.runtime.Decoder;
 import dev.kvshare.runtime.DecoderOptions;
+import dev.kvshare.runtime.cache.CachePolicy;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Arrays;
@@ -121,12 +122,17 @@ public final class PolicyModel implements AutoCloseable {
    * thread ends the generation with what there is.
    *
    * @throws GenerationException when a prompt does not fit the model
+   * @throws dev.kvshare.runtime.cache.CachePolicyException when the cache policy does not go with
+   *     the model, the sharing policy or a prompt
    * @throws TokenizerException when a prompt is a text and the tokenizer cannot be used, or a chat
    *     and its template cannot be rendered
    */
   public GenerationResult generate(GenerationRequest request, TokenListener listener) {
     ModelSpec spec = decoder.spec();
-    PromptEncoder encoder = new PromptEncoder(spec, tokenizer, tokenizerFailure);
+    CachePolicy cachePolicy = request.cachePolicy();
+    boolean endless = cachePolicy != null && cachePolicy.endless();
+    int maxPositions = endless ? Integer.MAX_VALUE : spec.maxPositions();
+    PromptEncoder encoder = new PromptEncoder(spec, maxPositions, tokenizer, tokenizerFailure);
     if (tokenizer == null && !request.stopStrings().isEmpty()) {
       throw new GenerationException(
           "Stop strings are given, but the model has no tokenizer and so gives no text.");
@@ -153,9 +159,9 @@ public final class PolicyModel implements AutoCloseable {
         request.sampling().isGreedy()
             && request.sampling().repetitionPenalty() == 1
             && excluded.isEmpty();
-    GenerationRow.Limits limits =
-        new GenerationRow.Limits(request.maxNewTokens(), spec.maxPositions());
-    return new Generation(decoder, plan, rows, endTokens, limits, asComputed, listener)
+    GenerationRow.Limits limits = new GenerationRow.Limits(request.maxNewTokens(), maxPositions);
+    Generation.Caches caches = new Generation.Caches(decoder, CacheOptions.of(plan), cachePolicy);
+    return new Generation(caches, rows, endTokens, limits, asComputed, listener)
         .run(bytesPerElement);
   }
 

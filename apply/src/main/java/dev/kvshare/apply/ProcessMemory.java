@@ -12,16 +12,26 @@ import java.util.regex.Pattern;
 public final class ProcessMemory {
   private static final Path STATUS = Path.of("/proc/self/status");
   private static final Pattern PEAK = Pattern.compile("(?m)^VmHWM:\\s+(\\d+) kB$");
+  private static final Pattern NOW = Pattern.compile("(?m)^VmRSS:\\s+(\\d+) kB$");
 
   private ProcessMemory() {}
 
   /** The highest resident memory so far in bytes; empty where the system does not tell. */
   public static OptionalLong peakResidentBytes() {
+    return read(PEAK);
+  }
+
+  /** The resident memory now in bytes; empty where the system does not tell. */
+  public static OptionalLong residentBytes() {
+    return read(NOW);
+  }
+
+  private static OptionalLong read(Pattern field) {
     if (!Files.isReadable(STATUS)) {
       return OptionalLong.empty();
     }
     try {
-      Matcher matcher = PEAK.matcher(Files.readString(STATUS, StandardCharsets.US_ASCII));
+      Matcher matcher = field.matcher(Files.readString(STATUS, StandardCharsets.US_ASCII));
       return matcher.find()
           ? OptionalLong.of(Long.parseLong(matcher.group(1)) * 1024)
           : OptionalLong.empty();

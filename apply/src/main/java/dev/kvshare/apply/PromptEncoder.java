@@ -8,15 +8,18 @@ import dev.kvshare.model.tokenizer.TokenizerException;
 /** Turns prompts into token ids that the model can take, or says why not. */
 final class PromptEncoder {
   private final ModelSpec spec;
+  private final int maxPositions;
   private final Tokenizer tokenizer;
   private final TokenizerException failure;
 
   /**
+   * @param maxPositions the most tokens of a prompt
    * @param tokenizer null when the model has none that can be used
    * @param failure why not; null when there is one
    */
-  PromptEncoder(ModelSpec spec, Tokenizer tokenizer, TokenizerException failure) {
+  PromptEncoder(ModelSpec spec, int maxPositions, Tokenizer tokenizer, TokenizerException failure) {
     this.spec = spec;
+    this.maxPositions = maxPositions;
     this.tokenizer = tokenizer;
     this.failure = failure;
   }
@@ -56,10 +59,10 @@ final class PromptEncoder {
           "Prompt %d is empty, and the model's tokenizer adds no token that begins a text. Give at least one token."
               .formatted(index));
     }
-    if (ids.length > spec.maxPositions()) {
+    if (ids.length > maxPositions) {
       throw new GenerationException(
           "Prompt %d has %d tokens, but the model was made for at most %d positions. Shorten the prompt."
-              .formatted(index, ids.length, spec.maxPositions()));
+              .formatted(index, ids.length, maxPositions));
     }
     for (int position = 0; position < ids.length; position++) {
       if (ids[position] < 0 || ids[position] >= spec.vocabularySize()) {

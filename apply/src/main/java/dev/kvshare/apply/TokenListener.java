@@ -18,6 +18,14 @@ public interface TokenListener {
   boolean onToken(int row, int tokenId, String text);
 
   /**
+   * A decoding step is done.
+   *
+   * @param newTokens tokens generated for the first row so far
+   * @param kvBytes bytes of KV cache allocated now, for all rows
+   */
+  default void onStep(int newTokens, long kvBytes) {}
+
+  /**
    * A row ended.
    *
    * @param text the rest of its text that had been held back

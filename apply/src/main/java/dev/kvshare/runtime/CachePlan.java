@@ -60,19 +60,12 @@ final class CachePlan {
           "the cache policy %s cannot be combined with a sharing map whose sources lie above their readers: %s. Use a map with sources below, or no cache policy."
               .formatted(policy.name(), map));
     }
-    boolean cachePositions;
-    try {
-      // The length of the prompt plays no part in where positions are counted.
-      cachePositions = policy.rule(0, 1, KeepRule.NO_BOUND).cachePositions();
-    } catch (IllegalArgumentException e) {
-      throw new CachePolicyException(e.getMessage());
-    }
-    if (cachePositions && spec.learnedPositions() > 0) {
+    if (policy.endless() && spec.learnedPositions() > 0) {
       throw new CachePolicyException(
           "%s gives tokens new positions inside the cache, which a %s model with learned positions cannot do: positions are part of its embeddings. Use h2o, snapkv or pyramid."
               .formatted(policy.name(), spec.modelType()));
     }
-    if (cachePositions
+    if (policy.endless()
         && spec.blocks().stream()
             .map(block -> block.attention().rotary())
             .anyMatch(rotary -> rotary != null && rotary.dependsOnLength())) {

@@ -66,7 +66,8 @@ class PolicyModelTest {
               12,
               sampling,
               List.of(),
-              true);
+              true,
+              null);
       List<Completion> rows = generate(together).completions();
       for (int row = 0; row < prompts.size(); row++) {
         GenerationRequest alone =

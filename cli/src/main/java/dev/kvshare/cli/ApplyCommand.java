@@ -8,9 +8,11 @@ import dev.kvshare.apply.PolicyModel;
 import dev.kvshare.apply.PolicyModelOptions;
 import dev.kvshare.apply.Prompt;
 import dev.kvshare.apply.SamplingOptions;
+import dev.kvshare.apply.TokenListener;
 import dev.kvshare.cli.ApplyOptions.GenerationOptions;
 import dev.kvshare.cli.ApplyOptions.PromptOptions;
 import dev.kvshare.model.tokenizer.ChatMessage;
+import dev.kvshare.runtime.cache.CachePolicy;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
@@ -36,6 +38,7 @@ import picocli.CommandLine.Mixin;
       "  kvshare apply --model models/SmolLM2 --policy p.json --chat --prompt \"Why is it dark?\"",
       "  kvshare apply --policy policy.json --prompts prompts.txt --max-tokens 32",
       "  kvshare apply --prompt-ids 5,7,9 --print-ids",
+      "  kvshare apply --policy policy.json --cache streaming-llm -n 5000 --ignore-eos --stats",
       "",
       "Exit codes: 0 done; 1 failed; 2 bad usage; 130 interrupted."
     })
@@ -49,7 +52,7 @@ final class ApplyCommand extends Verb {
   public Integer call() {
     Output output = output();
     List<Prompt> prompts = prompts(output);
-    GenerationRequest request = request(prompts);
+    GenerationRequest request = request(prompts).withCachePolicy(cachePolicy());
     Path policy = options.model.effectivePolicy();
     if (policy == null) {
       output.detail("no policy: the model runs unshared");
@@ -68,16 +71,22 @@ final class ApplyCommand extends Verb {
       if (titles.size() == 1 && !options.prompts.chat) {
         output.echo(titles.get(0));
       }
-      GenerationResult result =
-          model.generate(request, new RowPrinter(output, titles, options.shown.printIds));
+      GenerationResult result = model.generate(request, listener(output, titles));
       if (result.completions().stream().anyMatch(ApplyCommand::reachedLastPosition)) {
         output.note("a text ended because the model has no further position");
       }
       if (options.shown.stats) {
-        GenerationFacts.of(result).print(output.statistics());
+        GenerationFacts.of(result, request.cachePolicy()).print(output.statistics());
       }
     }
     return ExitCodes.DONE;
+  }
+
+  private TokenListener listener(Output output, List<String> titles) {
+    RowPrinter printer = new RowPrinter(output, titles, options.shown.printIds);
+    return options.shown.statsEvery == null
+        ? printer
+        : new MemoryPrinter(printer, output.statistics(), options.shown.statsEvery);
   }
 
   private List<Prompt> prompts(Output output) {
@@ -122,7 +131,20 @@ final class ApplyCommand extends Verb {
               given.minP,
               given.repetitionPenalty,
               given.seed);
-      return new GenerationRequest(prompts, given.maxTokens, sampling, given.stop, false);
+      return new GenerationRequest(
+          prompts, given.maxTokens, sampling, given.stop, given.ignoreEos, null);
+    } catch (IllegalArgumentException e) {
+      throw usageError(e.getMessage());
+    }
+  }
+
+  private CachePolicy cachePolicy() {
+    try {
+      List<CachePolicy> policies = options.cache.policies();
+      if (policies.size() > 1) {
+        throw usageError("a text is generated with one cache policy: give one name to --cache");
+      }
+      return policies.isEmpty() ? null : policies.get(0);
     } catch (IllegalArgumentException e) {
       throw usageError(e.getMessage());
     }

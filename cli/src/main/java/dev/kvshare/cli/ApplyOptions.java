@@ -12,6 +12,9 @@ final class ApplyOptions {
   @ArgGroup(validate = false, order = 1, heading = "%nModel and policy%n")
   ModelAndPolicyOptions model = new ModelAndPolicyOptions();
 
+  @ArgGroup(validate = false, order = 2, heading = "%nCache policy%n")
+  CachePolicyOptions cache = new CachePolicyOptions();
+
   @ArgGroup(validate = false, order = 3, heading = "%nPrompts%n")
   PromptOptions prompts = new PromptOptions();
 
@@ -123,6 +126,11 @@ final class ApplyOptions {
     long seed;
 
     @Option(
+        names = "--ignore-eos",
+        description = "Go on to --max-tokens: tokens that end a text are never chosen.")
+    boolean ignoreEos;
+
+    @Option(
         names = "--stop",
         paramLabel = "TEXT",
         description = "End before this text; may be given several times.")
@@ -134,6 +142,13 @@ final class ApplyOptions {
         names = "--stats",
         description = "Say tokens per second, KV bytes per token and peak memory at the end.")
     boolean stats;
+
+    @Option(
+        names = "--stats-every",
+        paramLabel = "N",
+        converter = PositiveInteger.class,
+        description = "Say the size of KV cache and process each time N tokens are generated.")
+    Integer statsEvery;
 
     @Option(names = "--print-ids", description = "Print token ids instead of text.")
     boolean printIds;

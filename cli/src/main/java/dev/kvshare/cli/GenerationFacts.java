@@ -2,13 +2,15 @@ package dev.kvshare.cli;
 
 import dev.kvshare.apply.GenerationResult;
 import dev.kvshare.apply.GenerationStats;
+import dev.kvshare.runtime.cache.CachePolicy;
 import java.util.Locale;
 
 /** What {@code apply --stats} prints. */
 final class GenerationFacts {
   private GenerationFacts() {}
 
-  static Facts of(GenerationResult result) {
+  /** Facts of a generation; the cache policy may be null. */
+  static Facts of(GenerationResult result, CachePolicy cachePolicy) {
     GenerationStats stats = result.stats();
     Facts facts =
         new Facts()
@@ -23,6 +25,16 @@ final class GenerationFacts {
                     "%d bytes a token, %s allocated",
                     stats.kvBytesPerToken(),
                     MemorySize.text(stats.kvBytesAllocated())));
+    if (cachePolicy != null) {
+      facts.add(
+          "cache policy",
+          cachePolicy.description(),
+          String.format(
+              Locale.ROOT,
+              "with sharing %.1f %% of the %s that all layers and tokens would take",
+              100.0 * stats.kvBytesAllocated() / stats.kvBytesOfWholeModel(),
+              MemorySize.text(stats.kvBytesOfWholeModel())));
+    }
     stats
         .peakResidentBytes()
         .ifPresent(bytes -> facts.add("peak memory", MemorySize.text(bytes) + " of the process"));

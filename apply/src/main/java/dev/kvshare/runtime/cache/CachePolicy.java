@@ -23,6 +23,14 @@ public sealed interface CachePolicy
    */
   KeepRule rule(int rank, int owners, int promptTokens);
 
+  /**
+   * Whether a token's position is its place among the kept ones, so that a text may outgrow the
+   * positions that the model was made for.
+   */
+  default boolean endless() {
+    return false;
+  }
+
   /** The number format of keys and values. */
   default KeyValueFormat format() {
     return KeyValueFormat.COMPUTE_TYPE;

@@ -34,6 +34,11 @@ public record Int8Eviction(CachePolicy eviction) implements CachePolicy {
   }
 
   @Override
+  public boolean endless() {
+    return eviction.endless();
+  }
+
+  @Override
   public KeyValueFormat format() {
     return KeyValueFormat.INT8_PER_TOKEN;
   }

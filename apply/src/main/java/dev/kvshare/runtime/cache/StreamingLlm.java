@@ -49,6 +49,11 @@ public record StreamingLlm(TokenAmount budget, int sinks) implements CachePolicy
   }
 
   @Override
+  public boolean endless() {
+    return true;
+  }
+
+  @Override
   public KeepRule rule(int rank, int owners, int promptTokens) {
     int slots = Math.max(1, budget.of(promptTokens));
     if (slots <= sinks) {
