@@ -1,0 +1,179 @@
+package dev.kvshare.calibrate.repair;
+
+import static org.junit.jupiter.api.Assertions.assertArrayEquals;
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import ai.djl.ndarray.NDArray;
+import ai.djl.ndarray.NDManager;
+import ai.djl.ndarray.types.Shape;
+import dev.kvshare.policy.SharingMap;
+import dev.kvshare.runtime.CacheOptions;
+import dev.kvshare.runtime.ComputeType;
+import dev.kvshare.runtime.Decoder;
+import dev.kvshare.runtime.Divergence;
+import dev.kvshare.runtime.KvCache;
+import dev.kvshare.runtime.WeightOverrides;
+import java.nio.file.Path;
+import java.util.Arrays;
+import java.util.List;
+import java.util.Map;
+import java.util.Set;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.MethodSource;
+
+/** Repairs of tiny models of every family. */
+class RepairTest {
+  private static final int WINDOWS = 60;
+  private static final int TOKENS = 16;
+
+  static List<Path> architectures() {
+    return TinyModels.architectures();
+  }
+
+  /** What the pass saw is what the decoder computes with the tensors; and it helps. */
+  @ParameterizedTest
+  @MethodSource("architectures")
+  void everyFamilyIsRepaired(Path directory) {
+    try (Decoder decoder = TinyModels.load(directory)) {
+      RepairWindows windows = TinyModels.windows(decoder, WINDOWS, TOKENS);
+      SharingMap map = TinyModels.map(decoder);
+      try (RepairOutcome outcome = repair(decoder, map, windows);
+          WeightOverrides overrides = decoder.newOverrides(outcome.tensors())) {
+        double plain = outcome.plain().divergence().mean();
+        double repaired = outcome.repaired().divergence().mean();
+
+        assertTrue(outcome.improves(), repaired + " of " + plain);
+        assertTrue(repaired < 0.95 * plain, repaired + " of " + plain);
+        assertTrue(outcome.repaired().similarity() > outcome.plain().similarity());
+        Divergence run = run(decoder, new CacheOptions(map, overrides), windows.validation());
+        assertEquals(run.mean(), repaired, 0.02 * repaired);
+        Divergence plainRun = run(decoder, CacheOptions.of(map), windows.validation());
+        assertEquals(plainRun.mean(), plain, 0.02 * plain);
+      }
+    }
+  }
+
+  @Test
+  void aMapThatSharesNothingIsLeftAlone() {
+    try (Decoder decoder = TinyModels.load(TinyModels.architecture("llama"))) {
+      RepairWindows windows = TinyModels.windows(decoder, 10, TOKENS);
+      try (RepairOutcome outcome = repair(decoder, SharingMap.identity(4), windows)) {
+        assertTrue(outcome.tensors().isEmpty());
+        assertTrue(outcome.fits().isEmpty());
+        assertEquals(0, outcome.repaired().divergence().mean(), 1e-6);
+      }
+    }
+  }
+
+  @Test
+  void onlyLayersFromTheFirstSharedOnAreFitted() {
+    try (Decoder decoder = TinyModels.load(TinyModels.architecture("llama"))) {
+      RepairWindows windows = TinyModels.windows(decoder, WINDOWS, TOKENS);
+      SharingMap map = SharingMap.of(0, 1, 1, 3);
+      Repair shared =
+          new Repair(decoder, RepairSettings.DEFAULT.withScope(RepairSettings.Scope.SHARED));
+      try (RepairOutcome all = repair(decoder, map, windows);
+          RepairOutcome some = shared.repair(map, windows, done -> {})) {
+        assertEquals(Set.of(2, 3), layers(all));
+        assertEquals(Set.of(2), layers(some));
+      }
+    }
+  }
+
+  @Test
+  void equalInputGivesEqualTensors() {
+    try (Decoder decoder = TinyModels.load(TinyModels.architecture("gemma2"))) {
+      RepairWindows windows = TinyModels.windows(decoder, WINDOWS, TOKENS);
+      SharingMap map = TinyModels.map(decoder);
+      try (RepairOutcome first = repair(decoder, map, windows);
+          RepairOutcome second = repair(decoder, map, windows)) {
+        assertEquals(first.tensors().keySet(), second.tensors().keySet());
+        for (Map.Entry<String, NDArray> tensor : first.tensors().entrySet()) {
+          assertArrayEquals(
+              tensor.getValue().toFloatArray(),
+              second.tensors().get(tensor.getKey()).toFloatArray());
+        }
+      }
+    }
+  }
+
+  /** With no room to keep them, inputs are computed again. */
+  @Test
+  void aBoundOnMemoryChangesNothing() {
+    try (Decoder decoder = TinyModels.load(TinyModels.architecture("gpt_neox"))) {
+      RepairWindows windows = TinyModels.windows(decoder, WINDOWS, TOKENS);
+      SharingMap map = TinyModels.map(decoder);
+      RepairSettings usual = RepairSettings.DEFAULT;
+      RepairSettings bounded =
+          new RepairSettings(usual.parts(), usual.scope(), usual.strengths(), 64, 0);
+      try (RepairOutcome expected = repair(decoder, map, windows);
+          RepairOutcome outcome = new Repair(decoder, bounded).repair(map, windows, done -> {})) {
+        double mean = expected.repaired().divergence().mean();
+        assertEquals(mean, outcome.repaired().divergence().mean(), 0.01 * mean);
+      }
+    }
+  }
+
+  @Test
+  void halfPrecisionIsRepaired() {
+    try (Decoder decoder =
+        TinyModels.load(TinyModels.architecture("llama"), ComputeType.BFLOAT16)) {
+      RepairWindows windows = TinyModels.windows(decoder, WINDOWS, TOKENS);
+      try (RepairOutcome outcome = repair(decoder, TinyModels.map(decoder), windows)) {
+        assertTrue(outcome.improves());
+      }
+    }
+  }
+
+  @Test
+  void aBenchFindsWhatARepairFindsFromWhereverItResumes() {
+    try (Decoder decoder = TinyModels.load(TinyModels.architecture("qwen3"))) {
+      RepairWindows windows = TinyModels.windows(decoder, WINDOWS, TOKENS);
+      Repair repair = new Repair(decoder, RepairSettings.DEFAULT);
+      SharingMap step = SharingMap.of(0, 1, 1, 3);
+      SharingMap map = SharingMap.of(0, 1, 1, 1);
+      try (RepairOutcome outcome = repair.repair(map, windows, done -> {});
+          RepairBench bench = repair.bench(windows)) {
+        double expected = outcome.repaired().divergence().mean();
+        assertEquals(expected, bench.divergence(map).mean(), 1e-4 * expected);
+        assertEquals(
+            outcome.plain().divergence().mean(), bench.plain(map).divergence().mean(), 1e-6);
+        bench.accept(step);
+        assertEquals(step, bench.accepted());
+        assertEquals(expected, bench.divergence(map).mean(), 1e-4 * expected);
+        assertEquals(outcome.repaired().similarity(), bench.quality(map).similarity(), 1e-5);
+        bench.accept(map);
+        assertEquals(expected, bench.divergence(map).mean(), 1e-4 * expected);
+      }
+    }
+  }
+
+  private static RepairOutcome repair(Decoder decoder, SharingMap map, RepairWindows windows) {
+    return new Repair(decoder, RepairSettings.DEFAULT).repair(map, windows, done -> {});
+  }
+
+  private static Set<Integer> layers(RepairOutcome outcome) {
+    return Set.copyOf(outcome.fits().stream().map(FittedPart::layer).distinct().toList());
+  }
+
+  private static Divergence run(Decoder decoder, CacheOptions options, List<int[]> windows) {
+    SharingMap unshared = SharingMap.identity(options.map().layers());
+    Divergence sum = Divergence.NONE;
+    for (int[] window : windows) {
+      try (NDManager manager = decoder.newManager();
+          KvCache reference = decoder.newCache(unshared, 1, window.length);
+          KvCache cache = decoder.newCache(options, 1, window.length)) {
+        long[] ids = Arrays.stream(window).asLongStream().toArray();
+        NDArray input = manager.create(ids, new Shape(1, window.length));
+        NDArray following = manager.zeros(input.getShape(), input.getDataType());
+        NDArray expected =
+            decoder.layers(decoder.embed(input, reference), reference, 0, unshared.layers());
+        NDArray actual = decoder.layers(decoder.embed(input, cache), cache, 0, unshared.layers());
+        sum = sum.plus(decoder.divergence(expected, actual, following));
+      }
+    }
+    return sum;
+  }
+}
