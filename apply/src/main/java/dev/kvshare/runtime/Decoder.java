@@ -170,13 +170,7 @@ public final class Decoder implements AutoCloseable {
    * @return float32, a copy; a projection is [out, in]
    */
   public NDArray weight(int layer, WeightRole role, NDManager target) {
-    PtNDArray tensor =
-        arguments
-            .layers()
-            .layers()
-            .get(layer)
-            .tensors()
-            .get(ScriptArguments.LAYER_ROLES.indexOf(role));
+    PtNDArray tensor = arguments.layers().layers().get(layer).tensor(role);
     return script.convert((PtNDManager) target, tensor, ComputeType.FLOAT32);
   }
 

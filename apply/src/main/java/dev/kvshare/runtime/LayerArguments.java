@@ -34,6 +34,11 @@ final class LayerArguments implements AutoCloseable {
     Layer {
       tensors = List.copyOf(tensors);
     }
+
+    /** The tensor of a role; an empty one where the layer has none. */
+    PtNDArray tensor(WeightRole role) {
+      return tensors.get(ScriptArguments.LAYER_ROLES.indexOf(role));
+    }
   }
 
   /**

@@ -101,10 +101,27 @@ public final class LayerParts {
    * @return [B, T, Hq * D]
    */
   public NDArray heads(int layer, NDArray x, KeyValues cache, boolean owns) {
+    return heads(layer, x, cache, owns, false);
+  }
+
+  /**
+   * What enters the output projection of a layer that shares and has an own-token projection: what
+   * the heads give, then the input of the queries.
+   *
+   * @param x the residual stream before the layer [B, T, E]
+   * @param cache of the layer that it reads
+   * @return [B, T, Hq * D + E]
+   */
+  public NDArray headsAndOwn(int layer, NDArray x, KeyValues cache) {
+    return heads(layer, x, cache, false, true);
+  }
+
+  private NDArray heads(int layer, NDArray x, KeyValues cache, boolean owns, boolean own) {
     int tokens = Math.toIntExact(x.getShape().get(1));
     rotary.prepare(0, tokens, tokens);
     try (IValue input = from(x);
         IValue number = IValue.from((long) layer);
+        IValue ownToken = IValue.from(own ? 1L : 0L);
         IValue keys = from(cache.keys());
         IValue values = from(cache.values());
         IValue flag = IValue.from(owns ? 1L : 0L)) {
@@ -113,6 +130,7 @@ public final class LayerParts {
           "part_heads",
           input,
           number,
+          ownToken,
           layers.weights(),
           layers.numbers().ints(),
           model.floats(),

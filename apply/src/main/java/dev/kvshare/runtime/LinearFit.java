@@ -19,12 +19,15 @@ public final class LinearFit implements AutoCloseable {
   private static final int TRIALS = 6;
 
   private final ScriptModule script;
+  private final long firstBlock;
   private final PtNDArray gram;
   private final PtNDArray cross;
   private final PtNDArray squares;
 
-  LinearFit(ScriptModule script, PtNDArray gram, PtNDArray cross, PtNDArray squares) {
+  LinearFit(
+      ScriptModule script, long firstBlock, PtNDArray gram, PtNDArray cross, PtNDArray squares) {
     this.script = script;
+    this.firstBlock = firstBlock;
     this.gram = gram;
     this.cross = cross;
     this.squares = squares;
@@ -67,7 +70,8 @@ public final class LinearFit implements AutoCloseable {
           IValue across = from(cross);
           IValue initial = IValue.from(from);
           IValue ridge = IValue.from(tried);
-          PtNDArray solution = run("solve", products, across, initial, ridge);
+          IValue block = IValue.from(firstBlock);
+          PtNDArray solution = run("solve", products, across, initial, ridge, block);
           IValue result = IValue.from(solution)) {
         return new Projection(
             script.run(owner, "weight", result), script.run(owner, "bias", result));

@@ -22,11 +22,14 @@ public final class LinearFits implements AutoCloseable {
    * A fit without tokens.
    *
    * @param inputs F
+   * @param firstBlock the leading inputs, which are regularised by their own size and not by that
+   *     of the others; F where all are of one kind
    * @param outputs E
    */
-  public LinearFit newFit(long inputs, long outputs) {
+  public LinearFit newFit(long inputs, long firstBlock, long outputs) {
     return new LinearFit(
         script,
+        firstBlock,
         zeros(new Shape(inputs + 1, inputs + 1)),
         zeros(new Shape(inputs + 1, outputs)),
         zeros(new Shape()));

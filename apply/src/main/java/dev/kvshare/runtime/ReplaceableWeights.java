@@ -15,13 +15,15 @@ import java.util.TreeMap;
  * The tensors of a model that {@link WeightOverrides} may replace, by their names in the
  * checkpoint: the query, key and value projections, the output projection of attention and the down
  * projection of each layer (not of routed experts), with their biases, also where the checkpoint
- * has none.
+ * has none. An own-token projection stands beside the output projection under the name {@code
+ * own_proj}; no checkpoint has it.
  */
 public final class ReplaceableWeights {
   private static final List<WeightRole> ROLES =
       List.of(WeightRole.QUERY_KEY_VALUE, WeightRole.OUTPUT, WeightRole.DOWN);
   private static final String WEIGHT = ".weight";
   private static final String BIAS = ".bias";
+  private static final String OWN = "own_proj" + WEIGHT;
 
   /**
    * Where a tensor stands.
@@ -47,6 +49,8 @@ public final class ReplaceableWeights {
           weights.put(role.bias(), bias == null ? absentBias(weight) : bias);
         }
       }
+      weights.put(
+          WeightRole.OWN_TOKEN, ownToken(weights.get(WeightRole.OUTPUT), spec.hiddenSize()));
       layers.add(weights);
       for (Map.Entry<WeightRole, WeightSpec> weight : weights.entrySet()) {
         List<WeightSpec.Part> parts = weight.getValue().parts();
@@ -112,6 +116,15 @@ public final class ReplaceableWeights {
   private WeightSpec.Part part(String tensor) {
     Slot slot = slot(tensor);
     return weight(slot.layer(), slot.role()).parts().get(slot.part());
+  }
+
+  private static WeightSpec ownToken(WeightSpec output, long hidden) {
+    String projection = output.parts().get(0).tensor();
+    String module = projection.substring(0, projection.length() - WEIGHT.length());
+    String name = module.substring(0, module.lastIndexOf('.') + 1) + OWN;
+    List<Long> shape = List.of(hidden, hidden);
+    return new WeightSpec(
+        shape, List.of(new WeightSpec.Part(name, shape, new WeightSpec.AsStored())));
   }
 
   private static WeightSpec absentBias(WeightSpec weight) {

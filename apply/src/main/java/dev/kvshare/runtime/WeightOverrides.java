@@ -4,6 +4,7 @@ import ai.djl.ndarray.NDArray;
 import ai.djl.ndarray.types.Shape;
 import ai.djl.pytorch.engine.PtNDArray;
 import ai.djl.pytorch.engine.PtNDManager;
+import ai.djl.pytorch.jni.IValue;
 import ai.djl.pytorch.jni.JniUtils;
 import dev.kvshare.model.family.BlockSpec;
 import dev.kvshare.model.family.WeightRole;
@@ -98,6 +99,13 @@ public final class WeightOverrides implements AutoCloseable {
       return original;
     }
     List<PtNDArray> tensors = new ArrayList<>(original.tensors());
+    PtNDArray own = weights.remove(WeightRole.OWN_TOKEN);
+    if (own != null) {
+      weights.compute(
+          WeightRole.OUTPUT,
+          (role, output) ->
+              widened(output == null ? original.tensor(WeightRole.OUTPUT) : output, own));
+    }
     Map<WeightRole, WeightSpec> specs = new EnumMap<>(original.block().weights());
     weights.forEach(
         (role, tensor) -> {
@@ -118,12 +126,21 @@ public final class WeightOverrides implements AutoCloseable {
         tensors);
   }
 
+  /** The columns of an own-token projection behind those of an output projection. */
+  private PtNDArray widened(PtNDArray output, PtNDArray own) {
+    try (own;
+        IValue left = IValue.from(output);
+        IValue right = IValue.from(own)) {
+      return script.run(manager, "beside", left, right);
+    }
+  }
+
   /** The checkpoint's weight, zeros for a bias that it lacks: parts that are not named stay. */
   private PtNDArray start(Layer layer, int number, WeightRole role) {
     Shape shape = new Shape(replaceable.weight(number, role).shape());
     PtNDArray target = script.zeros(manager, shape, type);
     if (layer.block().weights().containsKey(role)) {
-      script.assign(target, layer.tensors().get(ScriptArguments.LAYER_ROLES.indexOf(role)));
+      script.assign(target, layer.tensor(role));
     }
     return target;
   }

@@ -217,6 +217,9 @@ class Ops(Module):
   # normed x [B, T, E] -> [B, T, E]
   def attention(self: __torch__.Ops, x: Tensor, weights: List[Tensor], ints: List[int], floats: List[float], keys: Tensor, values: Tensor, owns: int, start: int, cosine: Tensor, sine: Tensor, mask: Tensor) -> Tensor:
     y = self.heads(x, weights, ints, floats, keys, values, owns, start, cosine, sine, mask)
+    if torch.size(weights[6], 1) > torch.size(y, 2):
+      # A policy's own-token projection: columns of the output projection for the input of the queries.
+      y = torch.cat([y, x], -1)
     return self.linear(y, weights[6], weights[7], ints[10])
 
   # [..., E] -> [..., F] by up [F or 2F, E] (gate first)
@@ -414,8 +417,9 @@ class Ops(Module):
   # the residual stream with that added.
 
   # What enters the output projection of a layer at the positions 0 to T - 1: x [B, T, E] -> [B, T, Hq * D]; keys and
-  # values [B, Hkv, T, D] are written where owns is 1, else read.
-  def part_heads(self: __torch__.Ops, x: Tensor, layer: int, weights: List[List[Tensor]], ints: List[List[int]], floats: List[List[float]], kinds: List[List[int]], keys: Tensor, values: Tensor, owns: int, cosines: List[Tensor], sines: List[Tensor]) -> Tensor:
+  # values [B, Hkv, T, D] are written where owns is 1, else read. With own 1 the input of the queries stands behind what
+  # the heads give: [B, T, Hq * D + E].
+  def part_heads(self: __torch__.Ops, x: Tensor, layer: int, own: int, weights: List[List[Tensor]], ints: List[List[int]], floats: List[List[float]], kinds: List[List[int]], keys: Tensor, values: Tensor, owns: int, cosines: List[Tensor], sines: List[Tensor]) -> Tensor:
     first = torch.zeros([0], dtype=4, device=x.device)
     rotary = ints[layer][7]
     y = self.before_attention(x, weights[layer], ints[layer], floats[layer])
@@ -425,7 +429,10 @@ class Ops(Module):
       cosine = self.rows(cosines[rotary], 0, torch.size(x, 1), first)
       sine = self.rows(sines[rotary], 0, torch.size(x, 1), first)
     mask = self.mask(x, 0, kinds[ints[layer][5]], first)
-    return self.heads(y, weights[layer], ints[layer], floats[layer], keys, values, owns, 0, cosine, sine, mask)
+    entering = self.heads(y, weights[layer], ints[layer], floats[layer], keys, values, owns, 0, cosine, sine, mask)
+    if own != 0:
+      entering = torch.cat([entering, y], -1)
+    return entering
 
   # What enters the down projection of a layer: x [B, T, E] before the layer, between [B, T, E] with attention added ->
   # [B, T, F]; where experts have several such projections what they give together, [B, T, E].
@@ -447,11 +454,14 @@ class Ops(Module):
       y = self.inner(y, weights[layer][12], weights[layer][13], ints[layer][11], ints[layer][13], ints[layer][14])
     return y
 
-  # What a part's projection gives: entering [B, T, in] -> [B, T, E]
+  # What a part's projection gives: entering [B, T, in] -> [B, T, E]; inputs that the layer has no columns for do not count.
   def part_project(self: __torch__.Ops, entering: Tensor, layer: int, part: int, weights: List[List[Tensor]], ints: List[List[int]]) -> Tensor:
     y = entering
     if part == 0:
-      y = self.linear(entering, weights[layer][6], weights[layer][7], ints[layer][10])
+      columns = torch.size(weights[layer][6], 1)
+      if torch.size(entering, -1) > columns:
+        y = torch.contiguous(torch.narrow(entering, -1, 0, columns))
+      y = self.linear(y, weights[layer][6], weights[layer][7], ints[layer][10])
     elif ints[layer][15] == 0:
       y = self.linear(entering, weights[layer][14], weights[layer][15], ints[layer][12])
     return y
@@ -561,6 +571,10 @@ class Ops(Module):
   # Zeros in x [B, Hkv, capacity, D] at the positions from start to start + tokens - 1.
   def clear(self: __torch__.Ops, x: Tensor, start: int, tokens: int) -> Tensor:
     return torch.zero_(torch.narrow(x, 2, start, tokens))
+
+  # [E, n] and [E, m] -> [E, n + m]
+  def beside(self: __torch__.Ops, left: Tensor, right: Tensor) -> Tensor:
+    return torch.cat([self.plain(left), self.plain(right)], 1)
 
   # source -> target of the same shape
   def assign(self: __torch__.Ops, target: Tensor, source: Tensor) -> Tensor:

@@ -41,14 +41,18 @@ class Ops(Module):
   def stacked(self: __torch__.Ops, weight: Tensor, bias: Tensor) -> Tensor:
     return torch.cat([torch.transpose(torch.to(weight, 7), 0, 1), torch.unsqueeze(torch.to(bias, 7), 0)])
 
-  # The weights that minimise the error plus strength * (mean diagonal of the gram matrix) * |W - W_0|^2; the bias is
-  # free. What is solved for is the change, so that inputs that need none get none. start and result float64 [F + 1, E].
-  def solve(self: __torch__.Ops, gram: Tensor, cross: Tensor, start: Tensor, strength: float) -> Tensor:
+  # The weights that minimise the error plus, for each of two blocks of inputs, strength * (mean diagonal of the gram
+  # matrix in the block) * |W - W_0|^2; the bias is free. What is solved for is the change, so that inputs that need none
+  # get none. The first block has the given number of inputs; start and result float64 [F + 1, E].
+  def solve(self: __torch__.Ops, gram: Tensor, cross: Tensor, start: Tensor, strength: float, first: int) -> Tensor:
     inputs = torch.size(gram, 0) - 1
     symmetric = self.whole(gram)
     diagonal = torch.diagonal(symmetric)
-    ridge = torch.mul(torch.mean(torch.narrow(diagonal, 0, 0, inputs)), strength)
-    added = torch.cat([torch.mul(torch.ones([inputs], dtype=7, device=gram.device), ridge), torch.zeros([1], dtype=7, device=gram.device)])
+    added = torch.zeros_like(diagonal)
+    _0 = torch.fill_(torch.narrow(added, 0, 0, first), torch.mul(torch.mean(torch.narrow(diagonal, 0, 0, first)), strength))
+    if first < inputs:
+      rest = inputs - first
+      _1 = torch.fill_(torch.narrow(added, 0, first, rest), torch.mul(torch.mean(torch.narrow(diagonal, 0, first, rest)), strength))
     factor = torch.linalg_cholesky(torch.add(symmetric, torch.diag(added)))
     change = torch.cholesky_solve(torch.sub(cross, torch.matmul(symmetric, start)), factor)
     return torch.add(start, change)

@@ -57,7 +57,7 @@ class LinearFitTest {
   @Test
   void theSolutionIsThatOfTheNormalEquations() {
     double[][] expected = closedForm();
-    try (LinearFit fit = fits.newFit(INPUTS, OUTPUTS)) {
+    try (LinearFit fit = fits.newFit(INPUTS, INPUTS, OUTPUTS)) {
       add(fit, 0, 25);
       add(fit, 25, TOKENS);
 
@@ -83,7 +83,7 @@ class LinearFitTest {
         targets[token * OUTPUTS + output] = (float) predicted(start, startBias, token, output);
       }
     }
-    try (LinearFit fit = fits.newFit(INPUTS, OUTPUTS)) {
+    try (LinearFit fit = fits.newFit(INPUTS, INPUTS, OUTPUTS)) {
       add(fit, 0, TOKENS);
 
       Projection solved = fit.solve(projection(start, startBias), 1e-9);
@@ -99,7 +99,7 @@ class LinearFitTest {
     for (int token = 0; token < TOKENS; token++) {
       inputs[token * INPUTS + 1] = 2 * inputs[token * INPUTS];
     }
-    try (LinearFit fit = fits.newFit(INPUTS, OUTPUTS)) {
+    try (LinearFit fit = fits.newFit(INPUTS, INPUTS, OUTPUTS)) {
       add(fit, 0, TOKENS);
       Projection before = projection(start, startBias);
 

@@ -40,6 +40,12 @@ public enum WeightRole {
   /** Its bias [E]. */
   OUTPUT_BIAS,
 
+  /**
+   * From the input of the queries to the output of attention [E, E]. No checkpoint has it: a policy
+   * may add it to a layer that shares.
+   */
+  OWN_TOKEN,
+
   /** Norm before the feed-forward part [E]. */
   FEED_FORWARD_NORM,
   /** Its bias [E]. */

@@ -19,6 +19,8 @@ import java.util.List;
  * minimise  sum_t w_t |W o_t + b - y_t|^2 + strength * mean(o^2) * |W - W_0|^2
  * </pre>
  *
+ * <p>An own-token projection adds columns to W, with weights 0 in W_0 and a mean of their own.
+ *
  * <p>o_t enters the projection under the sharing map, y_t leads back to the residual stream of the
  * unshared model behind the part ({@link LayerParts#target}), W_0 is the original weight.
  */
@@ -40,8 +42,9 @@ final class PartFit implements AutoCloseable {
 
   /**
    * @param manager owns the original weight and the chosen one
+   * @param own whether the input of the queries stands behind what the heads give
    */
-  PartFit(Decoder decoder, LinearFits fits, NDManager manager, int layer, Part part) {
+  PartFit(Decoder decoder, LinearFits fits, NDManager manager, int layer, Part part, boolean own) {
     this.parts = decoder.parts();
     this.layer = layer;
     this.part = part;
@@ -51,9 +54,16 @@ final class PartFit implements AutoCloseable {
     boolean biased = decoder.spec().blocks().get(layer).weights().containsKey(role.bias());
     NDArray bias =
         biased ? decoder.weight(layer, role.bias(), manager) : manager.zeros(new Shape(outputs));
+    long block = weight.getShape().get(1);
+    if (own) {
+      try (NDArray narrow = weight;
+          NDArray none = manager.zeros(new Shape(outputs, outputs))) {
+        weight = narrow.concat(none, 1);
+      }
+    }
     this.original = new Projection(weight, bias);
-    this.fit = fits.newFit(weight.getShape().get(1), outputs);
-    this.validation = fits.newFit(weight.getShape().get(1), outputs);
+    this.fit = fits.newFit(weight.getShape().get(1), block, outputs);
+    this.validation = fits.newFit(weight.getShape().get(1), block, outputs);
   }
 
   /**

@@ -2,6 +2,7 @@ package dev.kvshare.calibrate.repair;
 
 import ai.djl.ndarray.NDArray;
 import ai.djl.ndarray.NDManager;
+import dev.kvshare.model.family.WeightRole;
 import dev.kvshare.policy.SharingMap;
 import dev.kvshare.runtime.Decoder;
 import dev.kvshare.runtime.LayerParts.Part;
@@ -80,15 +81,30 @@ public final class RepairOutcome implements AutoCloseable {
 
   private void put(ReplaceableWeights names, int layer, Part part, Projection projection) {
     String weight = names.names(layer, part.projection()).get(0);
-    String bias = names.names(layer, part.projection().bias()).get(0);
-    NDArray matrix =
-        names.isTransposed(weight)
-            ? projection.weight().transpose()
-            : projection.weight().duplicate();
-    matrix.attach(manager);
-    tensors.put(weight, matrix);
-    NDArray vector = projection.bias().duplicate();
-    vector.attach(manager);
-    tensors.put(bias, vector);
+    boolean transposed = names.isTransposed(weight);
+    long inputs = names.shape(weight).get(transposed ? 0 : 1);
+    long columns = projection.weight().getShape().get(1);
+    NDArray matrix = columns(projection, 0, inputs);
+    if (columns > inputs) {
+      keep(names.names(layer, WeightRole.OWN_TOKEN).get(0), columns(projection, inputs, columns));
+    }
+    if (transposed) {
+      try (NDArray straight = matrix) {
+        matrix = straight.transpose();
+      }
+    }
+    keep(weight, matrix);
+    keep(names.names(layer, part.projection().bias()).get(0), projection.bias().duplicate());
+  }
+
+  private static NDArray columns(Projection projection, long from, long to) {
+    try (NDArray view = projection.weight().get(":, " + from + ":" + to)) {
+      return view.duplicate();
+    }
+  }
+
+  private void keep(String name, NDArray tensor) {
+    tensor.attach(manager);
+    tensors.put(name, tensor);
   }
 }

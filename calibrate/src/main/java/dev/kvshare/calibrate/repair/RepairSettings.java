@@ -9,6 +9,8 @@ import java.util.Set;
  *
  * @param parts the parts of a layer whose last projection is refitted
  * @param scope the layers that are refitted
+ * @param ownToken whether the attention of a layer that shares also gets a projection of its own
+ *     input: each token then contributes what the foreign values lack of it
  * @param strengths regularisation towards the original weight, ascending, in units of the mean
  *     square of an input; each fit takes the one with the least error on the validation windows
  * @param maxBatchTokens most tokens that run through a layer at once
@@ -16,13 +18,19 @@ import java.util.Set;
  *     computed again
  */
 public record RepairSettings(
-    Set<Part> parts, Scope scope, List<Double> strengths, int maxBatchTokens, long maxKeptBytes) {
+    Set<Part> parts,
+    Scope scope,
+    boolean ownToken,
+    List<Double> strengths,
+    int maxBatchTokens,
+    long maxKeptBytes) {
 
   /** Both projections of every layer from the first that shares on. */
   public static final RepairSettings DEFAULT =
       new RepairSettings(
           Set.of(Part.ATTENTION, Part.FEED_FORWARD),
           Scope.FROM_FIRST_SHARED,
+          true,
           List.of(1e-3, 1e-2, 3e-2, 1e-1, 3e-1, 1.0),
           4096,
           1L << 30);
@@ -54,16 +62,22 @@ public record RepairSettings(
 
   /** The same with one strength, which costs one solution a fit. */
   public RepairSettings withStrength(double strength) {
-    return new RepairSettings(parts, scope, List.of(strength), maxBatchTokens, maxKeptBytes);
+    return new RepairSettings(
+        parts, scope, ownToken, List.of(strength), maxBatchTokens, maxKeptBytes);
   }
 
   /** The same with other parts. */
   public RepairSettings withParts(Set<Part> other) {
-    return new RepairSettings(other, scope, strengths, maxBatchTokens, maxKeptBytes);
+    return new RepairSettings(other, scope, ownToken, strengths, maxBatchTokens, maxKeptBytes);
   }
 
   /** The same for other layers. */
   public RepairSettings withScope(Scope other) {
-    return new RepairSettings(parts, other, strengths, maxBatchTokens, maxKeptBytes);
+    return new RepairSettings(parts, other, ownToken, strengths, maxBatchTokens, maxKeptBytes);
+  }
+
+  /** The same with or without a projection of the layer's own input. */
+  public RepairSettings withOwnToken(boolean other) {
+    return new RepairSettings(parts, scope, other, strengths, maxBatchTokens, maxKeptBytes);
   }
 }

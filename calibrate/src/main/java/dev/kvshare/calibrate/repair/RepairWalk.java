@@ -160,7 +160,10 @@ final class RepairWalk implements AutoCloseable {
     long keptBytes = 0;
     try (NDManager scratch = setting.decoder().newManager()) {
       PartFit fit =
-          fitted ? new PartFit(setting.decoder(), setting.fits(), scratch, layer, part) : null;
+          fitted
+              ? new PartFit(
+                  setting.decoder(), setting.fits(), scratch, layer, part, hasOwn(layer, part))
+              : null;
       for (int batch = 0; batch < batches && fitted; batch++) {
         ReferenceStream.Step reference = setting.reference().step(batch, layer, part);
         NDArray inputs = entering(layer, part, batch, before[batch], x[batch]);
@@ -212,9 +215,20 @@ final class RepairWalk implements AutoCloseable {
           setting.decoder().spec().blocks().get(layer).placement() == Placement.PARALLEL;
       return parts.inner(layer, parallel ? before : x, x);
     }
-    boolean owns = map.ownsCache(layer);
-    KeyValues cache = owns ? owned(layer, batch, x) : cache(map.source(layer), batch);
-    return parts.heads(layer, x, cache, owns);
+    if (map.ownsCache(layer)) {
+      return parts.heads(layer, x, owned(layer, batch, x), true);
+    }
+    KeyValues cache = cache(map.source(layer), batch);
+    return hasOwn(layer, part)
+        ? parts.headsAndOwn(layer, x, cache)
+        : parts.heads(layer, x, cache, false);
+  }
+
+  private boolean hasOwn(int layer, Part part) {
+    return part == Part.ATTENTION
+        && setting.settings().ownToken()
+        && !map.ownsCache(layer)
+        && isFitted(layer, part);
   }
 
   private boolean isFitted(int layer, Part part) {

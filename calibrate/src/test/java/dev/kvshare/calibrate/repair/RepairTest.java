@@ -107,7 +107,8 @@ class RepairTest {
       SharingMap map = TinyModels.map(decoder);
       RepairSettings usual = RepairSettings.DEFAULT;
       RepairSettings bounded =
-          new RepairSettings(usual.parts(), usual.scope(), usual.strengths(), 64, 0);
+          new RepairSettings(
+              usual.parts(), usual.scope(), usual.ownToken(), usual.strengths(), 64, 0);
       try (RepairOutcome expected = repair(decoder, map, windows);
           RepairOutcome outcome = new Repair(decoder, bounded).repair(map, windows, done -> {})) {
         double mean = expected.repaired().divergence().mean();
