@@ -18,7 +18,7 @@ import picocli.CommandLine.Option;
 import picocli.CommandLine.TypeConversionException;
 
 /** What layers that own a cache keep of it. */
-final class CachePolicyOptions {
+class CachePolicyOptions {
   private static final String WITH_INT8 = "+" + Int8Kv.NAME;
   private static final TokenAmount DEFAULT_BUDGET = TokenAmount.fraction(0.5);
   private static final TokenAmount DEFAULT_STREAM = TokenAmount.tokens(256);
@@ -111,7 +111,7 @@ final class CachePolicyOptions {
    *
    * @throws IllegalArgumentException with what is wrong
    */
-  List<CachePolicy> policies() {
+  final List<CachePolicy> policies() {
     requireUse("--cache-budget", budget, "streaming-llm", "h2o", "snapkv", "pyramid");
     requireUse("--cache-sinks", sinks, "streaming-llm");
     requireUse("--cache-recent", recent, "h2o");

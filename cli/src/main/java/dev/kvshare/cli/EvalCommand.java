@@ -2,13 +2,16 @@ package dev.kvshare.cli;
 
 import dev.kvshare.datasets.Corpus;
 import dev.kvshare.datasets.Datasets;
+import dev.kvshare.eval.CacheComparison;
 import dev.kvshare.eval.EvaluatedPolicy;
 import dev.kvshare.eval.EvaluationReport;
 import dev.kvshare.eval.EvaluationRequest;
+import dev.kvshare.eval.EvaluationText;
 import dev.kvshare.eval.Evaluator;
 import dev.kvshare.eval.ReportFormat;
 import dev.kvshare.policy.AtomicFile;
 import dev.kvshare.policy.ModelIdentity;
+import dev.kvshare.runtime.cache.CachePolicy;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Path;
 import java.util.List;
@@ -25,13 +28,19 @@ import picocli.CommandLine.Mixin;
       "",
       "Measures the perplexity of the unshared model and of each policy on the same windows of a"
           + " text, with its standard error, and what the KV cache costs; then the speed of prompts"
-          + " and of decoding. One row each; 'ratio' is the perplexity against the unshared model."
+          + " and of decoding. One row each; 'ratio' is the perplexity against the unshared model.",
+      "",
+      "With --cache each of them is measured with the whole cache and with each cache policy: the"
+          + " first half of a window is read as a prompt, the other half token by token, and only the"
+          + " latter is scored, in all rows. 'sharing' x 'method' = 'KV cache' are the bytes that"
+          + " are left of the unshared model's whole cache at the end of a window."
     },
     footerHeading = "%nExamples%n",
     footer = {
       "  kvshare eval --policy policy.json",
       "  kvshare eval --model model.gguf --policy four.json --policy eight.json --text book.txt",
       "  kvshare eval --policy policy.json --windows 40 --no-speed --format markdown",
+      "  kvshare eval --policy policy.json --cache h2o,pyramid --cache-budget 50%%",
       "  kvshare eval --policy policy.json --json result.json",
       "",
       "Exit codes: 0 done; 1 failed; 2 bad usage; 130 interrupted."
@@ -76,6 +85,8 @@ final class EvalCommand extends Verb {
     if (options.windows.window < 2) {
       throw usageError("--window must be at least 2: the first token of a window is not predicted");
     }
+    caches();
+    caches();
     if (options.files.jsonAlone() && options.files.format != ReportFormat.TEXT) {
       throw usageError("--json and --format both choose the format: give one of them");
     }
@@ -93,13 +104,22 @@ final class EvalCommand extends Verb {
             new Evaluator(model.decoder(), options.model.dtype.bytes())
                 .evaluate(
                     new EvaluationRequest(
-                        corpus,
-                        encoder,
-                        options.windows.cut(),
+                        new EvaluationText(corpus, encoder, options.windows.cut()),
                         policies,
+                        caches(),
                         options.speed.settings(),
                         datasets()),
                     (phase, done, total) -> progress.show(phase, done, total, "")));
+  }
+
+  private CacheComparison caches() {
+    try {
+      List<CachePolicy> policies = options.cache.policies();
+      int prompt = options.cache.prompt();
+      return policies.isEmpty() ? null : new CacheComparison(policies, prompt);
+    } catch (IllegalArgumentException e) {
+      throw usageError(e.getMessage());
+    }
   }
 
   /** A text shorter than the default number of windows is worth a note, not a warning. */

@@ -15,6 +15,9 @@ final class EvalOptions {
   @ArgGroup(validate = false, order = 1, heading = "%nModel and policies%n")
   ModelAndPolicyOptions model = new ModelAndPolicyOptions();
 
+  @ArgGroup(validate = false, order = 2, heading = "%nCache policies%n")
+  ComparedCacheOptions cache = new ComparedCacheOptions();
+
   @ArgGroup(validate = false, order = 3, heading = "%nEvaluation text%n")
   WindowOptions windows = new WindowOptions();
 
@@ -37,6 +40,25 @@ final class EvalOptions {
             "Go on where kvshare would refuse: replace existing output files, and measure a policy"
                 + " that was made for another model with the same layers and heads.")
     boolean force;
+  }
+
+  static final class ComparedCacheOptions extends CachePolicyOptions {
+    @Option(
+        names = "--cache-prompt",
+        paramLabel = "TOKENS",
+        converter = PositiveInteger.class,
+        description =
+            "Tokens of each window that are the prompt. Default: half of the window. Several names"
+                + " may be given to --cache here, separated by commas.")
+    Integer prompt;
+
+    /** 0 for half of the window. */
+    int prompt() {
+      if (prompt != null && names.isEmpty()) {
+        throw new IllegalArgumentException("--cache-prompt goes with --cache");
+      }
+      return prompt == null ? 0 : prompt;
+    }
   }
 
   static final class WindowOptions extends TextOptions {

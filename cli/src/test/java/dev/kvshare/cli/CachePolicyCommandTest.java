@@ -1,12 +1,20 @@
 package dev.kvshare.cli;
 
 import static dev.kvshare.cli.CommandRun.TINY_MODEL;
+import static java.util.stream.Collectors.joining;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import com.fasterxml.jackson.databind.JsonNode;
+import com.fasterxml.jackson.databind.ObjectMapper;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
 import java.util.Arrays;
+import java.util.stream.IntStream;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
 import org.junit.jupiter.params.provider.ValueSource;
@@ -44,6 +52,49 @@ class CachePolicyCommandTest {
         apply("--cache", name, "--cache-budget", 8, "--stats", "--stats-every", 4).succeeds();
     assertTrue(run.err().contains(description), run.err());
     assertTrue(run.err().contains("4 tokens: KV cache "), run.err());
+  }
+
+  @Test
+  void evalShowsTheProductOfBothSavings(@TempDir Path folder) throws IOException {
+    Path ids = folder.resolve("ids.jsonl");
+    String numbers = IntStream.range(3, 131).mapToObj(String::valueOf).collect(joining(","));
+    Files.writeString(ids, "{\"ids\":[" + numbers + "]}\n");
+    Path policy = folder.resolve("policy.json");
+    Files.writeString(
+        policy, "{\"schema\": \"kvshare.policy/1\", \"kv_source\": [0, 0, 2, 2, 4, 4, 6, 6]}");
+    CommandRun run =
+        CommandRun.of(
+            "eval",
+            "-m",
+            TINY_MODEL,
+            "-p",
+            policy,
+            "--force",
+            "--text",
+            ids,
+            "--field",
+            "ids",
+            "--window",
+            64,
+            "--no-speed",
+            "--threads",
+            1,
+            "--cache",
+            "snapkv,int8",
+            "--cache-window",
+            8,
+            "--json");
+    run.succeeds();
+    JsonNode rows = new ObjectMapper().readTree(run.out()).get("rows");
+    assertEquals(6, rows.size());
+    JsonNode both = rows.get(4);
+    assertEquals("snapkv", both.get("cache").asText());
+    assertEquals(0.5, both.get("sharing_fraction").asDouble());
+    double product = 0.5 * both.get("cache_fraction").asDouble();
+    assertEquals(product, both.get("kv_fraction").asDouble(), 1e-12);
+    assertEquals(rows.get(1).get("kv_bytes").asInt(), 2 * both.get("kv_bytes").asInt());
+    CommandRun.of("eval", "-m", TINY_MODEL, "--cache-prompt", 8)
+        .fails(ExitCodes.USAGE, "--cache-prompt goes with --cache");
   }
 
   @Test

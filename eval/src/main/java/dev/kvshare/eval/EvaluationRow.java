@@ -12,6 +12,7 @@ package dev.kvshare.eval;
  * @param agreement share of positions at which the most likely next token is the unshared model's
  * @param kvFraction bytes of the KV cache as a fraction of the unshared model's
  * @param kvBytesPerToken bytes that a token adds to the KV cache of one sequence
+ * @param cache what a cache policy saves, or null if none was asked for
  * @param speed the speed, or null if it was not measured
  */
 public record EvaluationRow(
@@ -22,4 +23,5 @@ public record EvaluationRow(
     double agreement,
     double kvFraction,
     long kvBytesPerToken,
+    CacheSavings cache,
     Speed speed) {}

@@ -4,16 +4,17 @@ import dev.kvshare.datasets.TokenWindows;
 import dev.kvshare.model.family.ModelSpec;
 import dev.kvshare.policy.SharingMap;
 import dev.kvshare.policy.SharingPlan;
+import dev.kvshare.runtime.CacheOptions;
 import dev.kvshare.runtime.Decoder;
+import dev.kvshare.runtime.cache.CachePolicy;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
-import java.util.stream.Stream;
 
 /**
  * Compares sharing policies of one model side by side: perplexity, divergence from the unshared
  * model, size of the KV cache and speed. The weights are loaded once; a policy only changes which
- * layers have a cache.
+ * layers have a cache, and a cache policy what they keep of it.
  */
 public final class Evaluator {
   private final Decoder decoder;
@@ -31,35 +32,37 @@ public final class Evaluator {
   }
 
   /**
-   * Measures the unshared model and each policy of {@code request}.
+   * Measures the unshared model and each policy of {@code request}, each with the cache that keeps
+   * everything and with each cache policy.
    *
    * @throws dev.kvshare.datasets.DatasetException if the text is too short
    * @throws EvaluationException if text and model do not fit each other, or a likelihood is not a
    *     number
    */
   public EvaluationReport evaluate(EvaluationRequest request, EvaluationListener listener) {
-    TokenWindows windows = request.windows().cut(request.text(), request.encoder());
+    TokenWindows windows = request.text().cut();
     checkFits(windows);
-    List<SharingPlan> plans =
-        Stream.concat(
-                Stream.of(decoder.spec().plan()),
-                request.policies().stream().map(evaluated -> SharingPlan.of(evaluated.policy())))
-            .toList();
-    List<List<WindowScore>> scores =
-        new QualityMeter(decoder, QualityMeter.Limits.DEFAULT, listener)
-            .measure(windows.windows(), plans);
-    List<String> names = new ArrayList<>();
-    names.add(null);
-    request.policies().forEach(evaluated -> names.add(evaluated.name()));
-    checkFinite(names, scores);
+    List<Variant> variants = variants(request);
+    QualityMeter.Limits limits =
+        request.caches() == null ? QualityMeter.Limits.DEFAULT : QualityMeter.Limits.STEPWISE;
+    int length = windows.windows().get(0).length;
+    int prompt = request.caches() == null ? 1 : request.caches().promptTokens(length);
+    QualityMeter meter = new QualityMeter(decoder, limits, listener);
+    List<List<WindowScore>> scores = meter.measure(windows.windows(), variants, prompt);
+    checkFinite(variants, scores);
     List<String> warnings = new ArrayList<>(windows.notes());
-    List<Speed> speeds = speeds(request, windows, plans, warnings, listener);
+    List<Speed> speeds = speeds(request, windows, variants, warnings, listener);
     List<EvaluationRow> rows = new ArrayList<>();
-    for (int m = 0; m < plans.size(); m++) {
+    for (int m = 0; m < variants.size(); m++) {
       Speed speed = speeds.isEmpty() ? null : speeds.get(m);
-      rows.add(row(names.get(m), plans.get(m).map(), scores.get(m), scores.get(0), speed));
+      CacheSavings cache =
+          request.caches() == null
+              ? null
+              : savings(variants.get(m), length, meter.compressedBytes(m));
+      rows.add(row(variants.get(m), scores.get(m), scores.get(0), cache, speed));
     }
-    CalibrationOverlap overlap = new CalibrationOverlap(request.datasets(), request.text());
+    CalibrationOverlap overlap =
+        new CalibrationOverlap(request.datasets(), request.text().corpus());
     request.policies().forEach(evaluated -> overlap.warning(evaluated).ifPresent(warnings::add));
     return new EvaluationReport(windows, rows, warnings);
   }
@@ -79,13 +82,13 @@ public final class Evaluator {
     }
   }
 
-  private static void checkFinite(List<String> names, List<List<WindowScore>> scores) {
+  private static void checkFinite(List<Variant> variants, List<List<WindowScore>> scores) {
     for (int m = 0; m < scores.size(); m++) {
       for (int w = 0; w < scores.get(m).size(); w++) {
         if (!Double.isFinite(scores.get(m).get(w).loss())) {
           throw new EvaluationException(
               "The likelihood of window %d under %s is not a number. Check the weights with `kvshare inspect`, or use --dtype float32."
-                  .formatted(w + 1, names.get(m) == null ? "the unshared model" : names.get(m)));
+                  .formatted(w + 1, variants.get(m).title()));
         }
       }
     }
@@ -94,7 +97,7 @@ public final class Evaluator {
   private List<Speed> speeds(
       EvaluationRequest request,
       TokenWindows windows,
-      List<SharingPlan> plans,
+      List<Variant> variants,
       List<String> warnings,
       EvaluationListener listener) {
     SpeedSettings speed = request.speed();
@@ -109,27 +112,63 @@ public final class Evaluator {
           "The speed was measured with a prompt of %d tokens instead of %d: the text or the positions of the model end there."
               .formatted(length, speed.promptTokens()));
     }
-    return new SpeedMeter(decoder, speed, listener).measure(Arrays.copyOf(running, length), plans);
+    return new SpeedMeter(decoder, speed, listener)
+        .measure(Arrays.copyOf(running, length), variants);
+  }
+
+  private List<Variant> variants(EvaluationRequest request) {
+    List<CachePolicy> caches = new ArrayList<>();
+    caches.add(null);
+    if (request.caches() != null) {
+      caches.addAll(request.caches().policies());
+    }
+    List<Variant> variants = new ArrayList<>();
+    for (CachePolicy cache : caches) {
+      variants.add(new Variant(null, CacheOptions.of(decoder.spec().plan()), cache));
+    }
+    for (EvaluatedPolicy evaluated : request.policies()) {
+      CacheOptions options = CacheOptions.of(SharingPlan.of(evaluated.policy()));
+      for (CachePolicy cache : caches) {
+        variants.add(new Variant(evaluated.name(), options, cache));
+      }
+    }
+    return variants;
+  }
+
+  private CacheSavings savings(Variant variant, int tokens, long compressedBytes) {
+    long owned = tokens * decoder.spec().kvBytesPerToken(variant.options().map(), bytesPerElement);
+    boolean whole = variant.cachePolicy() == null;
+    long kept = whole ? owned : compressedBytes;
+    return new CacheSavings(
+        whole ? null : variant.cachePolicy().name(),
+        (double) owned / (tokens * allBytesPerToken()),
+        (double) kept / owned,
+        kept);
+  }
+
+  private long allBytesPerToken() {
+    ModelSpec spec = decoder.spec();
+    return spec.kvBytesPerToken(SharingMap.identity(spec.layers()), bytesPerElement);
   }
 
   private EvaluationRow row(
-      String name,
-      SharingMap map,
+      Variant variant,
       List<WindowScore> scores,
       List<WindowScore> unshared,
+      CacheSavings cache,
       Speed speed) {
-    ModelSpec spec = decoder.spec();
-    long bytes = spec.kvBytesPerToken(map, bytesPerElement);
-    long allBytes = spec.kvBytesPerToken(SharingMap.identity(map.layers()), bytesPerElement);
+    long bytes = decoder.spec().kvBytesPerToken(variant.options().map(), bytesPerElement);
+    double sharing = (double) bytes / allBytesPerToken();
     double tokens = scores.stream().mapToLong(WindowScore::tokens).sum();
     return new EvaluationRow(
-        name,
+        variant.sharing(),
         Perplexities.perplexity(scores),
-        name == null ? new Estimate(1, 0) : Perplexities.ratio(scores, unshared),
+        scores == unshared ? new Estimate(1, 0) : Perplexities.ratio(scores, unshared),
         scores.stream().mapToDouble(WindowScore::divergence).sum() / tokens,
         scores.stream().mapToLong(WindowScore::agreements).sum() / tokens,
-        (double) bytes / allBytes,
+        cache == null ? sharing : sharing * cache.policyFraction(),
         bytes,
+        cache,
         speed);
   }
 }

@@ -1,25 +1,27 @@
 package dev.kvshare.eval;
 
 import ai.djl.ndarray.NDArray;
+import ai.djl.ndarray.NDArrays;
+import ai.djl.ndarray.NDList;
 import ai.djl.ndarray.NDManager;
 import ai.djl.ndarray.index.NDIndex;
 import ai.djl.ndarray.types.DataType;
 import ai.djl.ndarray.types.Shape;
-import dev.kvshare.policy.SharingPlan;
-import dev.kvshare.runtime.CacheOptions;
+import dev.kvshare.runtime.CompressedCache;
 import dev.kvshare.runtime.Decoder;
+import dev.kvshare.runtime.DecodingCache;
 import dev.kvshare.runtime.KvCache;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
 
 /**
- * Scores windows under several sharing maps at once. Letters: B batch, T tokens of a window, C
+ * Scores windows under several variants at once. Letters: B batch, T tokens of a window, C
  * positions of a chunk, E hidden size, V vocabulary.
  *
- * <p>The layers are run once a batch and map; their last hidden states [B, T, E] are small enough
- * to keep. The logits are not: they are made for C positions at a time, the unshared model's once
- * and each map's beside them.
+ * <p>The layers are run once a batch and variant; their last hidden states [B, T, E] are small
+ * enough to keep. The logits are not: they are made for C positions at a time, the unshared model's
+ * once and each variant's beside them.
  */
 final class QualityMeter {
   /**
@@ -30,11 +32,16 @@ final class QualityMeter {
    */
   record Limits(int batchTokens, long logitBytes) {
     static final Limits DEFAULT = new Limits(1024, 64L << 20);
+
+    /** More windows at once where tokens follow one at a time. */
+    static final Limits STEPWISE = new Limits(8192, 64L << 20);
   }
 
   private final Decoder decoder;
   private final Limits limits;
   private final EvaluationListener listener;
+  private int prompt;
+  private long[] compressedBytes;
 
   QualityMeter(Decoder decoder, Limits limits, EvaluationListener listener) {
     this.decoder = decoder;
@@ -43,21 +50,25 @@ final class QualityMeter {
   }
 
   /**
-   * Scores each window: the logits at its first T - 1 positions against its last T - 1 tokens.
+   * Scores the tokens of each window behind its prompt, each by the logits at the position before.
+   * Where a cache policy drops tokens, the prompt is read at once and the others one at a time.
    *
    * @param windows token ids, all of length T
-   * @param plans the plans to score; the first is the unshared model
-   * @return the scores of each map, in the order of the windows
+   * @param variants the variants to score; the first is the unshared model
+   * @param promptTokens tokens at the start of each window that are not scored, at least 1
+   * @return the scores of each variant, in the order of the windows
    */
-  List<List<WindowScore>> measure(List<int[]> windows, List<SharingPlan> plans) {
+  List<List<WindowScore>> measure(List<int[]> windows, List<Variant> variants, int promptTokens) {
+    prompt = promptTokens;
+    compressedBytes = new long[variants.size()];
     List<List<WindowScore>> scores = new ArrayList<>();
-    plans.forEach(plan -> scores.add(new ArrayList<>()));
+    variants.forEach(variant -> scores.add(new ArrayList<>()));
     int batch = Math.max(1, limits.batchTokens() / windows.get(0).length);
     listener.onProgress("quality", 0, windows.size());
     for (int start = 0; start < windows.size(); start += batch) {
       int end = Math.min(windows.size(), start + batch);
-      List<BatchScores> batchScores = measureBatch(windows.subList(start, end), plans);
-      for (int m = 0; m < plans.size(); m++) {
+      List<BatchScores> batchScores = measureBatch(windows.subList(start, end), variants);
+      for (int m = 0; m < variants.size(); m++) {
         scores.get(m).addAll(batchScores.get(m).windows());
       }
       listener.onProgress("quality", end, windows.size());
@@ -65,14 +76,18 @@ final class QualityMeter {
     return scores;
   }
 
-  private List<BatchScores> measureBatch(List<int[]> windows, List<SharingPlan> plans) {
+  private List<BatchScores> measureBatch(List<int[]> windows, List<Variant> variants) {
     int tokens = windows.get(0).length;
     int chunk = chunk(windows.size());
-    List<BatchScores> scores = plans.stream().map(plan -> new BatchScores(windows.size())).toList();
+    List<BatchScores> scores =
+        variants.stream().map(variant -> new BatchScores(windows.size())).toList();
     try (NDManager scratch = decoder.newManager()) {
       NDArray ids = scratch.create(flatten(windows), new Shape(windows.size(), tokens));
-      List<NDArray> hidden = plans.stream().map(plan -> lastHidden(ids, plan)).toList();
-      for (int start = 0; start < tokens - 1; start += chunk) {
+      List<NDArray> hidden = new ArrayList<>();
+      for (int m = 0; m < variants.size(); m++) {
+        hidden.add(lastHidden(ids, variants.get(m), m));
+      }
+      for (int start = prompt - 1; start < tokens - 1; start += chunk) {
         scoreChunk(ids, hidden, start, Math.min(tokens - 1, start + chunk), scores);
       }
     }
@@ -88,18 +103,45 @@ final class QualityMeter {
     return windows.stream().flatMapToInt(Arrays::stream).asLongStream().toArray();
   }
 
+  /** Bytes that the cache of one sequence took at the end of a window, under a cache policy. */
+  long compressedBytes(int variant) {
+    return compressedBytes[variant];
+  }
+
   /**
    * Runs all layers over whole windows.
    *
    * @param ids int64 [B, T]
-   * @return [B, T, E] before the final norm, in the manager of {@code ids}
+   * @return before the final norm, [B, T - P + 1, E] from the last token of the prompt of P tokens
+   *     on, in the manager of {@code ids}
    */
-  private NDArray lastHidden(NDArray ids, SharingPlan plan) {
+  private NDArray lastHidden(NDArray ids, Variant variant, int number) {
     int batch = (int) ids.getShape().get(0);
     int tokens = (int) ids.getShape().get(1);
-    try (KvCache cache = decoder.newCache(CacheOptions.of(plan), batch, tokens);
-        NDArray embedded = decoder.embed(ids, cache)) {
-      return decoder.layers(embedded, cache, 0, plan.map().layers());
+    try (DecodingCache cache = variant.newCache(decoder, batch, tokens)) {
+      if (cache instanceof CompressedCache compressed) {
+        NDArray hidden = stepwise(ids, compressed);
+        compressedBytes[number] = cache.bytes() / batch;
+        return hidden;
+      }
+      try (NDArray embedded = decoder.embed(ids, (KvCache) cache);
+          NDArray all = decoder.layers(embedded, (KvCache) cache, 0, cache.map().layers())) {
+        return slice(all, prompt - 1, tokens, ids.getManager());
+      }
+    }
+  }
+
+  private NDArray stepwise(NDArray ids, CompressedCache cache) {
+    int tokens = (int) ids.getShape().get(1);
+    try (NDManager steps = decoder.newManager()) {
+      NDArray first = decoder.hidden(slice(ids, 0, prompt, steps), cache);
+      NDList hidden = new NDList(slice(first, prompt - 1, prompt, steps));
+      for (int token = prompt; token < tokens; token++) {
+        hidden.add(decoder.hidden(slice(ids, token, token + 1, steps), cache));
+      }
+      NDArray all = NDArrays.concat(hidden, 1);
+      all.attach(ids.getManager());
+      return all;
     }
   }
 
@@ -107,12 +149,14 @@ final class QualityMeter {
       NDArray ids, List<NDArray> hidden, int start, int end, List<BatchScores> scores) {
     try (NDManager scratch = decoder.newManager()) {
       NDArray next = slice(ids, start + 1, end + 1, scratch).expandDims(2);
-      NDArray unshared = logProbabilities(hidden.get(0), start, end, scratch);
+      int from = start - prompt + 1;
+      int to = end - prompt + 1;
+      NDArray unshared = logProbabilities(hidden.get(0), from, to, scratch);
       NDArray probabilities = unshared.exp();
       long[] best = unshared.argMax(2).toType(DataType.INT64, false).toLongArray();
       for (int m = 0; m < hidden.size(); m++) {
         try (NDManager inner = scratch.newSubManager()) {
-          NDArray found = m == 0 ? unshared : logProbabilities(hidden.get(m), start, end, inner);
+          NDArray found = m == 0 ? unshared : logProbabilities(hidden.get(m), from, to, inner);
           float[] losses = found.gather(next, 2).neg().toFloatArray();
           float[] divergences =
               probabilities.mul(unshared.sub(found)).sum(new int[] {2}).toFloatArray();

@@ -66,6 +66,12 @@ final class ReportJson {
     putNumber(node, "same_token_fraction", row.agreement());
     putNumber(node, "kv_fraction", row.kvFraction());
     node.put("kv_bytes_per_token", row.kvBytesPerToken());
+    if (row.cache() != null) {
+      node.put("cache", row.cache().policy());
+      putNumber(node, "sharing_fraction", row.cache().sharingFraction());
+      putNumber(node, "cache_fraction", row.cache().policyFraction());
+      node.put("kv_bytes", row.cache().bytes());
+    }
     Speed speed = row.speed() == null ? new Speed(Double.NaN, Double.NaN) : row.speed();
     putNumber(node, "prefill_tokens_per_second", speed.prefillTokensPerSecond());
     putNumber(node, "decode_tokens_per_second", speed.decodeTokensPerSecond());

@@ -43,17 +43,16 @@ final class ReportTable {
 
   private static List<List<String>> cells(EvaluationReport report) {
     boolean withSpeed = report.rows().get(0).speed() != null;
+    boolean withCache = report.rows().get(0).cache() != null;
     List<List<String>> cells = new ArrayList<>();
     List<String> head =
-        new ArrayList<>(
-            List.of(
-                "policy",
-                "perplexity",
-                "ratio",
-                "divergence",
-                "same token",
-                "KV cache",
-                "KV bytes/token"));
+        new ArrayList<>(List.of("policy", "perplexity", "ratio", "divergence", "same token"));
+    if (withCache) {
+      head.add(1, "cache");
+      head.addAll(List.of("sharing", "x method", "= KV cache", "KV bytes"));
+    } else {
+      head.addAll(List.of("KV cache", "KV bytes/token"));
+    }
     if (withSpeed) {
       head.addAll(List.of("prefill tokens/s", "decode tokens/s"));
     }
@@ -68,11 +67,18 @@ final class ReportTable {
     cells.add(
         "%s ± %s"
             .formatted(number(row.perplexity().value()), number(row.perplexity().standardError())));
-    cells.add(row.policy() == null ? "1" : ratio(row.ratio()));
+    boolean first = row.policy() == null && (row.cache() == null || row.cache().policy() == null);
+    cells.add(first ? "1" : ratio(row.ratio()));
     cells.add(format("%.4f", row.divergence()));
     cells.add(format("%.1f %%", 100 * row.agreement()));
+    CacheSavings cache = row.cache();
+    if (cache != null) {
+      cells.add(1, cache.policy() == null ? "(all)" : cache.policy());
+      cells.add(format("%.1f %%", 100 * cache.sharingFraction()));
+      cells.add(format("%.1f %%", 100 * cache.policyFraction()));
+    }
     cells.add(format("%.1f %%", 100 * row.kvFraction()));
-    cells.add(format("%,d", row.kvBytesPerToken()));
+    cells.add(format("%,d", cache == null ? row.kvBytesPerToken() : cache.bytes()));
     if (row.speed() != null) {
       cells.add(number(row.speed().prefillTokensPerSecond()));
       cells.add(number(row.speed().decodeTokensPerSecond()));

@@ -2,10 +2,8 @@ package dev.kvshare.eval;
 
 import ai.djl.ndarray.NDArray;
 import ai.djl.ndarray.NDManager;
-import dev.kvshare.policy.SharingPlan;
-import dev.kvshare.runtime.CacheOptions;
 import dev.kvshare.runtime.Decoder;
-import dev.kvshare.runtime.KvCache;
+import dev.kvshare.runtime.DecodingCache;
 import dev.kvshare.runtime.PromptBatch;
 import java.util.ArrayList;
 import java.util.Arrays;
@@ -31,19 +29,19 @@ final class SpeedMeter {
   }
 
   /**
-   * Returns the speed of each map.
+   * Returns the speed of each variant.
    *
    * @param prompt token ids
    */
-  List<Speed> measure(int[] prompt, List<SharingPlan> plans) {
+  List<Speed> measure(int[] prompt, List<Variant> variants) {
     List<List<Speed>> rounds = new ArrayList<>();
-    int steps = (settings.rounds() + 1) * plans.size();
+    int steps = (settings.rounds() + 1) * variants.size();
     int done = 0;
     for (int round = 0; round <= settings.rounds(); round++) {
       List<Speed> speeds = new ArrayList<>();
-      for (SharingPlan plan : plans) {
+      for (Variant variant : variants) {
         listener.onProgress("speed", done++, steps);
-        speeds.add(run(prompt, plan));
+        speeds.add(run(prompt, variant));
       }
       if (round > 0) {
         rounds.add(speeds);
@@ -51,17 +49,17 @@ final class SpeedMeter {
     }
     listener.onProgress("speed", steps, steps);
     List<Speed> medians = new ArrayList<>();
-    for (int m = 0; m < plans.size(); m++) {
+    for (int m = 0; m < variants.size(); m++) {
       int map = m;
       medians.add(median(rounds.stream().map(speeds -> speeds.get(map)).toList()));
     }
     return medians;
   }
 
-  private Speed run(int[] prompt, SharingPlan plan) {
+  private Speed run(int[] prompt, Variant variant) {
     int capacity = prompt.length + settings.newTokens();
     try (NDManager scratch = decoder.newManager();
-        KvCache cache = decoder.newCache(CacheOptions.of(plan), 1, capacity)) {
+        DecodingCache cache = variant.newCache(decoder, 1, capacity)) {
       long start = System.nanoTime();
       NDArray token =
           choose(decoder.prefill(PromptBatch.of(prompt), cache, PREFILL_CHUNK), scratch);

@@ -17,9 +17,13 @@ import dev.kvshare.policy.Policy;
 import dev.kvshare.policy.PolicyFile;
 import dev.kvshare.policy.PolicyMismatchException;
 import dev.kvshare.policy.SharingMap;
-import dev.kvshare.policy.SharingPlan;
+import dev.kvshare.runtime.CacheOptions;
 import dev.kvshare.runtime.Decoder;
 import dev.kvshare.runtime.KvCache;
+import dev.kvshare.runtime.cache.CachePolicy;
+import dev.kvshare.runtime.cache.H2o;
+import dev.kvshare.runtime.cache.SnapKv;
+import dev.kvshare.runtime.cache.TokenAmount;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -67,7 +71,11 @@ class EvaluatorTest {
   private EvaluationRequest request(
       Corpus corpus, int window, List<EvaluatedPolicy> policies, SpeedSettings speed) {
     return new EvaluationRequest(
-        corpus, null, new EvaluationWindows(window, 6), policies, speed, new Datasets(folder));
+        new EvaluationText(corpus, null, new EvaluationWindows(window, 6)),
+        policies,
+        null,
+        speed,
+        new Datasets(folder));
   }
 
   private EvaluationReport evaluate(EvaluationRequest request) {
@@ -117,19 +125,60 @@ class EvaluatorTest {
     assertEquals(0.5, shared.kvFraction());
   }
 
+  /** A budget that covers the window scores as the whole cache does, in the same order of rows. */
+  @Test
+  void everyMapIsMeasuredWithEveryCachePolicy() {
+    CachePolicy ample = new H2o(TokenAmount.tokens(64), H2o.DEFAULT_RECENT, false);
+    CachePolicy small = new SnapKv(TokenAmount.fraction(0.5), 2, 3);
+    EvaluationRequest request =
+        new EvaluationRequest(
+            new EvaluationText(tokens(96), null, new EvaluationWindows(32, 3)),
+            List.of(policy("shared", 0, 0, 2, 2)),
+            new CacheComparison(List.of(ample, small), 0),
+            null,
+            new Datasets(folder));
+
+    List<EvaluationRow> rows = evaluate(request).rows();
+
+    List<String> names =
+        rows.stream().map(row -> row.policy() + " " + row.cache().policy()).toList();
+    assertEquals(
+        List.of(
+            "null null", "null h2o", "null snapkv", "shared null", "shared h2o", "shared snapkv"),
+        names);
+    for (int map = 0; map < 2; map++) {
+      EvaluationRow whole = rows.get(3 * map);
+      EvaluationRow covered = rows.get(3 * map + 1);
+      EvaluationRow halved = rows.get(3 * map + 2);
+      assertEquals(whole.perplexity().value(), covered.perplexity().value(), 1e-2);
+      assertEquals(whole.divergence(), covered.divergence(), 1e-4);
+      assertTrue(halved.divergence() > whole.divergence());
+      assertEquals(1, whole.cache().policyFraction());
+      assertEquals(
+          halved.kvFraction(),
+          halved.cache().sharingFraction() * halved.cache().policyFraction(),
+          1e-12);
+    }
+    assertEquals(1, rows.get(0).kvFraction());
+    assertEquals(0.5, rows.get(3).kvFraction());
+    assertEquals(rows.get(2).cache().bytes(), 2 * rows.get(5).cache().bytes());
+  }
+
   @Test
   void theLimitsOfMemoryDoNotChangeTheScores() {
     List<int[]> windows =
         IntStream.range(0, 5).mapToObj(w -> IntStream.range(w, w + 20).toArray()).toList();
-    List<SharingPlan> maps =
-        List.of(SharingPlan.identity(4), SharingPlan.of(SharingMap.of(0, 1, 1, 3)));
+    List<Variant> maps =
+        List.of(
+            new Variant(null, CacheOptions.of(SharingMap.identity(4)), null),
+            new Variant("map", CacheOptions.of(SharingMap.of(0, 1, 1, 3)), null));
     List<List<WindowScore>> whole =
         new QualityMeter(decoder, QualityMeter.Limits.DEFAULT, EvaluationListener.SILENT)
-            .measure(windows, maps);
+            .measure(windows, maps, 1);
     // Two windows a batch, the last one alone; three positions of both a chunk.
     QualityMeter.Limits tight = new QualityMeter.Limits(40, 3 * 2 * 256 * 4);
     List<List<WindowScore>> parts =
-        new QualityMeter(decoder, tight, EvaluationListener.SILENT).measure(windows, maps);
+        new QualityMeter(decoder, tight, EvaluationListener.SILENT).measure(windows, maps, 1);
 
     for (int m = 0; m < 2; m++) {
       assertEquals(5, parts.get(m).size());
@@ -236,10 +285,12 @@ class EvaluatorTest {
     String half = words.substring(0, words.indexOf("w200")) + "and then others. ".repeat(60);
     EvaluationRequest request =
         new EvaluationRequest(
-            new Corpus.Text("half", SHA, half, List.of(half)),
-            text -> IntStream.range(0, 40).toArray(),
-            new EvaluationWindows(16, 2),
+            new EvaluationText(
+                new Corpus.Text("half", SHA, half, List.of(half)),
+                text -> IntStream.range(0, 40).toArray(),
+                new EvaluationWindows(16, 2)),
             List.of(calibratedOn("words", sha256), calibratedOn("gone", "cd".repeat(32))),
+            null,
             null,
             datasets);
     List<String> warnings = evaluate(request).warnings();

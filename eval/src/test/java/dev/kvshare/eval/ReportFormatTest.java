@@ -25,7 +25,7 @@ class ReportFormatTest {
         windows,
         List.of(
             new EvaluationRow(
-                null, new Estimate(39.625, 1.25), new Estimate(1, 0), 0, 1, 1, 46080, speed),
+                null, new Estimate(39.625, 1.25), new Estimate(1, 0), 0, 1, 1, 46080, null, speed),
             new EvaluationRow(
                 "a,b|c.json",
                 new Estimate(12345.6, 789.1),
@@ -34,6 +34,7 @@ class ReportFormatTest {
                 0.25,
                 0.5,
                 23040,
+                null,
                 speed)),
         List.of("Beware."));
   }

@@ -1,0 +1,29 @@
+package dev.kvshare.eval;
+
+import dev.kvshare.runtime.CacheOptions;
+import dev.kvshare.runtime.Decoder;
+import dev.kvshare.runtime.DecodingCache;
+import dev.kvshare.runtime.cache.CachePolicy;
+
+/**
+ * One way to run the model: a row of the report.
+ *
+ * @param sharing the name of the sharing policy, or null for the unshared model
+ * @param options sharing plan and weights
+ * @param cachePolicy what owning layers keep, null for everything
+ */
+record Variant(String sharing, CacheOptions options, CachePolicy cachePolicy) {
+
+  /** An empty cache; its initial capacity counts where everything is kept. */
+  DecodingCache newCache(Decoder decoder, int batch, int initialCapacity) {
+    return cachePolicy == null
+        ? decoder.newCache(options, batch, initialCapacity)
+        : decoder.newCache(options, cachePolicy, batch);
+  }
+
+  /** For messages. */
+  String title() {
+    String map = sharing == null ? "the unshared model" : sharing;
+    return cachePolicy == null ? map : map + " with " + cachePolicy.name();
+  }
+}
