@@ -34,6 +34,26 @@ public final class IterationPlan {
     return groups;
   }
 
+  /**
+   * Layers that each token of a prompt goes through below the highest layer with a cache, passes
+   * counted each; above that layer only the last token is run. What the layers of one pass cost is
+   * alike, so the ratio to the unshared model's number is that of the time.
+   */
+  public static int layersPerPromptToken(SharingPlan plan) {
+    int highest = plan.map().highestOwner();
+    int layers = 0;
+    for (Group group : of(plan.map())) {
+      int to = Math.min(highest, group.to());
+      if (group.iterated() && plan.upward() instanceof UpwardReading.Parallel parallel) {
+        int top = group.to() - 1;
+        layers += parallel.passes() * (top - group.from()) + to - top;
+      } else {
+        layers += Math.max(0, to - group.from());
+      }
+    }
+    return layers;
+  }
+
   private static int endOfGroup(SharingMap map, int from) {
     int top = map.source(from);
     for (int layer = from; layer <= top; layer++) {

@@ -54,7 +54,7 @@ public record LayerTypes(SharingMap map, List<Integer> windowedLayers) {
 
   /** The layer types of a plan. */
   public static LayerTypes of(SharingPlan plan) {
-    return new LayerTypes(plan.map(), plan.windowedLayers().stream().sorted().toList());
+    return new LayerTypes(plan.map(), plan.windowedLayers());
   }
 
   /**

@@ -25,6 +25,11 @@ final class PolicyRules {
           "$.kv_source has %d entries, but $.model.num_hidden_layers is %d: one entry a layer is needed"
               .formatted(map.layers(), model.layers()));
     }
+    if (map.hasChains()) {
+      problems.add(
+          "$.kv_source has a source that itself reads from another layer (%s): a source must keep its own keys and values"
+              .formatted(map));
+    }
     if (slidingWindow == null && !windowedLayers.isEmpty()) {
       problems.add("$.windowed_layers names layers, but $.sliding_window is null: give its tokens");
     }

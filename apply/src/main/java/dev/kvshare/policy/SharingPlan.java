@@ -9,8 +9,8 @@ import java.util.List;
  * @param map which layer reads whose keys and values
  * @param slidingWindow keys that a query of a windowed layer sees, its own token included; 0 where
  *     no layer is windowed
- * @param windowedLayers the layers restricted to {@code slidingWindow}, besides what the model
- *     itself restricts
+ * @param windowedLayers the layers restricted to {@code slidingWindow}, ascending, besides what the
+ *     model itself restricts
  * @param upward how prompts are processed when a source lies above its reader, else null
  * @param hidesOwnToken whether no layer sees the keys and values of the current token, as with
  *     {@code force_nodiag} of the LCKV code; layers that read from above never do
@@ -22,9 +22,9 @@ public record SharingPlan(
     UpwardReading upward,
     boolean hidesOwnToken) {
 
-  /** Copies the list and checks that the parts fit each other. */
+  /** Sorts the list and checks that the parts fit each other. */
   public SharingPlan {
-    windowedLayers = List.copyOf(windowedLayers);
+    windowedLayers = windowedLayers.stream().sorted().toList();
     if (slidingWindow < 0 || (slidingWindow == 0 && !windowedLayers.isEmpty())) {
       throw new IllegalArgumentException(
           "a sliding window of %d tokens cannot restrict the layers %s: it must be at least 1"

@@ -25,8 +25,13 @@ final class CalibratedPolicy {
             .build();
     return Policy.builder(statistics.model(), outcome.map())
         .calibration(calibration)
-        .tool(new ToolVersion("kvshare", version()))
+        .tool(tool())
         .build();
+  }
+
+  /** The program that writes the policy. */
+  static ToolVersion tool() {
+    return new ToolVersion("kvshare", version());
   }
 
   private static List<Candidate> candidates(List<TestedCandidate> tested) {

@@ -154,7 +154,7 @@ final class CandidateRunner implements SimilarityProbe, AutoCloseable {
   }
 
   /** Cosine of a sample's states with those in one row of a batch, all positions as one vector. */
-  private static double cosine(float[] first, float[] batch, int row) {
+  static double cosine(float[] first, float[] batch, int row) {
     int offset = row * first.length;
     double dot = 0;
     double firstSquare = 0;

@@ -6,6 +6,7 @@ import dev.kvshare.calibrate.CalibrationUsageException;
 import dev.kvshare.calibrate.Calibrator;
 import dev.kvshare.calibrate.CandidateOrder;
 import dev.kvshare.calibrate.KvBudget;
+import dev.kvshare.calibrate.SchemeCalibration;
 import dev.kvshare.calibrate.StatisticsFile;
 import dev.kvshare.calibrate.report.ReportFile;
 import dev.kvshare.datasets.CalibrationSampler;
@@ -13,7 +14,9 @@ import dev.kvshare.datasets.Corpus;
 import dev.kvshare.datasets.Datasets;
 import dev.kvshare.datasets.TokenWindows;
 import dev.kvshare.policy.DatasetReference;
+import dev.kvshare.policy.Policy;
 import dev.kvshare.policy.PolicyFile;
+import dev.kvshare.policy.SharingPlan;
 import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.nio.file.Files;
@@ -35,6 +38,9 @@ import picocli.CommandLine.Mixin;
           + " were. The result is a policy file for 'kvshare apply' and 'kvshare eval', and a"
           + " report to open in a browser.",
       "",
+      "With --scheme or --layer-types nothing is searched: the policy is a sharing scheme of the"
+          + " papers, whose similarity is measured.",
+      "",
       "All options have defaults: 'kvshare calibrate' calibrates the built-in model on a"
           + " built-in text, in less than a minute."
     },
@@ -43,6 +49,7 @@ import picocli.CommandLine.Mixin;
       "  kvshare calibrate",
       "  kvshare calibrate --model models/SmolLM2 --share-layers 8 --out smol8.json",
       "  kvshare calibrate --model model.gguf --kv-budget 0.7 --text notes.txt",
+      "  kvshare calibrate --scheme sandwich-middle --kv-layers 6 --out sandwich.json",
       "  kvshare calibrate --save-stats --share-layers 4 --out four.json",
       "  kvshare calibrate --stats four.stats.safetensors --share-layers 6 --out six.json",
       "  zcat corpus.jsonl.gz | kvshare calibrate --text - --field text",
@@ -58,6 +65,9 @@ final class CalibrateCommand extends Verb {
   public Integer call() {
     checkCombinations();
     Output output = output();
+    if (options.scheme.isGiven()) {
+      return scheme(output);
+    }
     try {
       CalibrationFiles files = CalibrationFiles.plan(options.files, options.search);
       CalibrationSettings settings = settings(files);
@@ -82,6 +92,18 @@ final class CalibrateCommand extends Verb {
     if (problem != null) {
       throw usageError(problem);
     }
+    String schemeProblem = options.scheme.problem();
+    if (schemeProblem != null) {
+      throw usageError(schemeProblem);
+    }
+    boolean goal = options.goal.shareLayers != null || options.goal.kvBudget != null;
+    boolean statistics = options.search.stats != null || options.search.saveStats != null;
+    if (options.scheme.isGiven()
+        && (goal || statistics || options.search.resume || options.files.report != null)) {
+      throw usageError(
+          "a scheme says what is shared, and nothing is searched: leave out --share-layers,"
+              + " --kv-budget, --stats, --save-stats, --resume and --report");
+    }
     if (options.goal.shareLayers != null && options.goal.kvBudget != null) {
       throw usageError("--share-layers and --kv-budget both say how much to share: give one");
     }
@@ -93,6 +115,52 @@ final class CalibrateCommand extends Verb {
       throw usageError(
           "--stats takes the place of the text: leave out --text, --dataset and --save-stats");
     }
+  }
+
+  /** A policy of a scheme: measured, not searched. */
+  private int scheme(Output output) {
+    options.files.noReport = true;
+    CalibrationFiles files = CalibrationFiles.plan(options.files, options.search);
+    Corpus corpus = options.samples.load(datasets(), Datasets.DEFAULT_CALIBRATION);
+    Policy policy;
+    try (ProgressLine progress = new ProgressLine(output);
+        OpenModel model =
+            OpenModel.open(locate(options.model.model), options.model.decoderOptions(), output)) {
+      SharingPlan plan = plan(model.decoder().spec().layers());
+      TokenWindows samples = samples(model, corpus);
+      policy =
+          new SchemeCalibration(model.decoder(), model.identity())
+              .calibrate(
+                  plan,
+                  options.scheme.name(),
+                  new DatasetReference(samples.name(), samples.sha256()),
+                  samples.windows(),
+                  new CalibrationProgress(output, progress));
+    }
+    PolicyFile.write(policy, files.policy());
+    PolicyDescription.of(files.policy(), policy).print(output.results());
+    output.results().println();
+    output.results().println("wrote the policy " + files.policy());
+    output.note("");
+    output.note(
+        "next: "
+            + Invocation.of("eval", options.model, List.of("--policy", files.policy().toString())));
+    return ExitCodes.DONE;
+  }
+
+  private SharingPlan plan(int layers) {
+    SharingPlan plan;
+    try {
+      plan = options.scheme.plan(layers);
+    } catch (IllegalArgumentException e) {
+      throw usageError(e.getMessage());
+    }
+    if (plan.map().hasChains()) {
+      throw usageError(
+          "a policy cannot say '%s': every layer that others read must keep its own keys and values"
+              .formatted(options.scheme.layerTypes));
+    }
+    return plan;
   }
 
   private CalibrationSettings settings(CalibrationFiles files) {
@@ -130,17 +198,21 @@ final class CalibrateCommand extends Verb {
     if (corpusOrNull == null) {
       return calibrator.search(StatisticsFile.read(options.search.stats), settings, progress);
     }
-    CalibrationSampler sampler =
-        new CalibrationSampler(options.samples.samples, options.samples.tokens);
-    TokenWindows samples =
-        model.withEncoder(corpusOrNull, encoder -> sampler.sample(corpusOrNull, encoder));
-    samples.notes().forEach(output()::note);
-    output().note("text " + samples.summary());
+    TokenWindows samples = samples(model, corpusOrNull);
     return calibrator.calibrate(
         new DatasetReference(samples.name(), samples.sha256()),
         samples.windows(),
         settings,
         progress);
+  }
+
+  private TokenWindows samples(OpenModel model, Corpus corpus) {
+    CalibrationSampler sampler =
+        new CalibrationSampler(options.samples.samples, options.samples.tokens);
+    TokenWindows samples = model.withEncoder(corpus, encoder -> sampler.sample(corpus, encoder));
+    samples.notes().forEach(output()::note);
+    output().note("text " + samples.summary());
+    return samples;
   }
 
   private static void write(CalibrationResult result, CalibrationFiles files) {

@@ -16,10 +16,13 @@ final class CalibrateOptions {
   @ArgGroup(validate = false, order = 3, heading = "%nHow much to share%n")
   GoalOptions goal = new GoalOptions();
 
-  @ArgGroup(validate = false, order = 4, heading = "%nSearch%n")
+  @ArgGroup(validate = false, order = 4, heading = "%nScheme, in place of a search%n")
+  SchemeOptions scheme = new SchemeOptions();
+
+  @ArgGroup(validate = false, order = 5, heading = "%nSearch%n")
   SearchOptions search = new SearchOptions();
 
-  @ArgGroup(validate = false, order = 5, heading = "%nOutput%n")
+  @ArgGroup(validate = false, order = 6, heading = "%nOutput%n")
   OutputOptions files = new OutputOptions();
 
   static final class SampleOptions extends TextOptions {

@@ -1,6 +1,8 @@
 package dev.kvshare.cli;
 
+import dev.kvshare.eval.CheckRequest;
 import dev.kvshare.eval.CheckResult;
+import dev.kvshare.policy.SharingPlan;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Locale;
@@ -9,8 +11,9 @@ import java.util.Locale;
 final class CheckDescription {
   private CheckDescription() {}
 
-  static Facts of(CheckResult result, double tolerance) {
-    Facts facts = new Facts();
+  static Facts of(CheckResult result, CheckRequest request) {
+    Facts facts = new Facts().add("run", run(request));
+    double tolerance = request.tolerance();
     for (CheckResult.TensorDifference tensor : result.tensors()) {
       facts.add(tensor.tensor() + shape(tensor.shape()), lines(tensor));
     }
@@ -22,6 +25,25 @@ final class CheckDescription {
         result.passed()
             ? "passed: nothing differs by more than " + tolerance
             : "NOT passed: a difference is above the tolerance of " + tolerance);
+  }
+
+  private static List<String> run(CheckRequest request) {
+    List<String> lines = new ArrayList<>();
+    SharingPlan plan = request.plan();
+    lines.add(plan.map().toString());
+    if (plan.map().hasUpwardSources()) {
+      lines.add("prompts: " + PlanDescription.reading(plan.upward()));
+    }
+    if (!plan.windowedLayers().isEmpty()) {
+      lines.add(
+          "%s: a window of %d tokens"
+              .formatted(LayerRanges.text(plan.windowedLayers()), plan.slidingWindow()));
+    }
+    lines.add(
+        request.prefillTokens() == 0
+            ? "all tokens at once"
+            : request.prefillTokens() + " tokens at once, the rest one by one");
+    return lines;
   }
 
   private static String shape(List<Long> shape) {

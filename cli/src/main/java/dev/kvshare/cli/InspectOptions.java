@@ -1,6 +1,7 @@
 package dev.kvshare.cli;
 
 import dev.kvshare.eval.CheckRequest;
+import dev.kvshare.policy.SharingPlan;
 import dev.kvshare.runtime.ComputeType;
 import java.nio.file.Path;
 import java.util.ArrayList;
@@ -23,7 +24,10 @@ final class InspectOptions {
   @ArgGroup(validate = false, order = 1, heading = "%nOptions%n")
   GeneralOptions general = new GeneralOptions();
 
-  @ArgGroup(validate = false, order = 2, heading = "%nCheck against stored outputs%n")
+  @ArgGroup(validate = false, order = 2, heading = "%nSharing scheme, to draw or to check%n")
+  ModelSchemeOptions scheme = new ModelSchemeOptions();
+
+  @ArgGroup(validate = false, order = 3, heading = "%nCheck against stored outputs%n")
   CheckOptions check = new CheckOptions();
 
   static final class GeneralOptions {
@@ -57,6 +61,26 @@ final class InspectOptions {
     ComputeType dtype = ComputeType.FLOAT32;
   }
 
+  /** Schemes with what only checkpoints of the LCKV code, and none of its papers, have. */
+  static final class ModelSchemeOptions extends SchemeOptions {
+    @Option(
+        names = "--window-plus-one",
+        description =
+            "Let layers with a sliding window see one token more, as the flash attention of the"
+                + " LCKV code does.")
+    boolean windowPlusOne;
+
+    @Option(
+        names = "--force-nodiag",
+        description = "Let no layer see the keys and values of the current token.")
+    boolean forceNodiag;
+
+    /** The plan that the options choose, for a model of so many layers. */
+    SharingPlan plan(int layers, boolean plusOne) {
+      return types(layers).plan(window() + (plusOne ? 1 : 0), reading(), forceNodiag);
+    }
+  }
+
   static final class CheckOptions {
     @Option(
         names = "--check",
@@ -75,7 +99,11 @@ final class InspectOptions {
     @Option(
         names = "--tensor",
         paramLabel = "NAME",
-        description = "The stored logits. Default: logits.")
+        description =
+            "The stored logits. Default: logits. With a scheme, a name CONFIG/VARIANT/MODE as in"
+                + " outputs of the LCKV code says more: MODE incremental runs half of the tokens at"
+                + " once and the rest one by one, VARIANT flash is compared with and without"
+                + " --window-plus-one, and the better fit counts.")
     String tensor = CheckRequest.LOGITS;
 
     @Option(
@@ -88,7 +116,9 @@ final class InspectOptions {
     @Option(
         names = "--tolerance",
         paramLabel = "X",
-        description = "Largest absolute difference that passes. Default: 2e-4.")
-    double tolerance = CheckRequest.DEFAULT_TOLERANCE;
+        description =
+            "Largest absolute difference that passes. Default: 2e-4; 1e-2 where sources lie above"
+                + " their readers, since passes amplify rounding.")
+    Double tolerance;
   }
 }

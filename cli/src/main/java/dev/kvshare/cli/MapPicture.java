@@ -17,14 +17,20 @@ final class MapPicture {
     for (int start = 0; start < map.layers(); start += LAYERS_A_LINE) {
       StringBuilder line = new StringBuilder(String.format(Locale.ROOT, "%3d ", start));
       for (int layer = start; layer < Math.min(map.layers(), start + LAYERS_A_LINE); layer++) {
-        line.append(map.ownsCache(layer) ? '●' : '○').append(' ');
+        line.append(mark(map, layer)).append(' ');
       }
       lines.add(line.toString().stripTrailing());
     }
     lines.add("    ● keeps its own keys and values   ○ reads those of another layer");
+    if (map.hasUpwardSources()) {
+      lines.add("    △ reads those of a layer above it, of earlier tokens");
+    }
+    if (map.hasChains()) {
+      lines.add("    ◐ makes keys and values for others and itself reads those of another layer");
+    }
     List<String> readers = new ArrayList<>();
     for (int layer = 0; layer < map.layers(); layer++) {
-      if (!map.ownsCache(layer)) {
+      if (map.source(layer) != layer) {
         readers.add(layer + " reads " + map.source(layer));
       }
     }
@@ -36,5 +42,15 @@ final class MapPicture {
               + (end < readers.size() ? "," : ""));
     }
     return lines;
+  }
+
+  private static char mark(SharingMap map, int layer) {
+    if (map.source(layer) == layer) {
+      return '●';
+    }
+    if (map.ownsCache(layer)) {
+      return '◐';
+    }
+    return map.source(layer) > layer ? '△' : '○';
   }
 }

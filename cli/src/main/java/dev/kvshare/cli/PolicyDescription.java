@@ -5,6 +5,7 @@ import dev.kvshare.policy.DatasetReference;
 import dev.kvshare.policy.ModelIdentity;
 import dev.kvshare.policy.Policy;
 import dev.kvshare.policy.Savings;
+import dev.kvshare.policy.SharingPlan;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
@@ -20,15 +21,8 @@ final class PolicyDescription {
     if (policy.model().fingerprint() != null) {
       facts.add("fingerprint", policy.model().fingerprint());
     }
-    facts.add("map", MapPicture.lines(policy.map())).add("KV cache", savings(policy));
-    if (policy.slidingWindow() != null) {
-      facts.add(
-          "window",
-          "layers " + policy.windowedLayers() + " see " + policy.slidingWindow() + " tokens");
-    }
-    if (policy.upward() != null) {
-      facts.add("upward", "sources lie above their readers: " + policy.upward());
-    }
+    PlanDescription.add(facts, SharingPlan.of(policy));
+    facts.add("KV cache", savings(policy));
     if (policy.repair() != null) {
       facts.add(
           "repair",
@@ -88,7 +82,11 @@ final class PolicyDescription {
     }
     if (calibration.similarity() != null) {
       facts.add(
-          "similarity", calibration.similarity() + " (threshold " + calibration.threshold() + ")");
+          "similarity",
+          calibration.similarity()
+              + (calibration.threshold() == null
+                  ? ""
+                  : " (threshold " + calibration.threshold() + ")"));
     }
     DatasetReference dataset = calibration.dataset();
     if (dataset != null) {
@@ -99,6 +97,9 @@ final class PolicyDescription {
     if (calibration.samples() != null) {
       facts.add(
           "samples", calibration.samples() + " of " + calibration.tokensPerSample() + " tokens");
+    }
+    if (calibration.accepted().isEmpty() && calibration.rejected().isEmpty()) {
+      return;
     }
     facts.add(
         "search",

@@ -9,10 +9,12 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.ObjectMapper;
 import dev.kvshare.policy.PolicyFile;
+import dev.kvshare.policy.UpwardReading;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.Arrays;
+import java.util.List;
 import java.util.Random;
 import java.util.StringJoiner;
 import java.util.stream.Stream;
@@ -100,6 +102,93 @@ class TinyModelTest {
 
     assertArrayEquals(new int[] {0, 1, 0, 1}, PolicyFile.read(apart).map().toArray());
     assertArrayEquals(new int[] {0, 0, 0, 0}, PolicyFile.read(mixed).map().toArray());
+  }
+
+  @Test
+  void aSchemeIsMeasuredAndWrittenWithoutASearch() {
+    Path lckv = folder.resolve("lckv.json");
+    calibrate("--scheme", "lckv", "--forward-passes", 5, "--out", lckv)
+        .succeeds()
+        .prints("0_6_6_6_6_6_6_7")
+        .prints("△")
+        .prints("7 passes")
+        .prints("similarity");
+    Path yoco = folder.resolve("yoco.json");
+    calibrate("--layer-types", "0s_1s_2s_3_3_3_3_3", "--sliding-window", 6, "--out", yoco)
+        .succeeds();
+
+    assertArrayEquals(new int[] {0, 6, 6, 6, 6, 6, 6, 7}, PolicyFile.read(lckv).map().toArray());
+    assertEquals(new UpwardReading.Parallel(5, 2, 0), PolicyFile.read(lckv).upward());
+    assertEquals("lckv", PolicyFile.read(lckv).calibration().strategy());
+    assertEquals(6, PolicyFile.read(yoco).slidingWindow());
+    assertEquals(List.of(0, 1, 2), PolicyFile.read(yoco).windowedLayers());
+    assertTrue(PolicyFile.read(yoco).calibration().similarity() < 1);
+  }
+
+  @Test
+  void schemesThatMakeNoSenseAreRefused() {
+    Path out = folder.resolve("never.json");
+    calibrate("--scheme", "burger", "--out", out).fails(ExitCodes.USAGE, "no scheme 'burger'");
+    calibrate("--layer-types", "0_1", "--out", out)
+        .fails(ExitCodes.USAGE, "2 layers, but the model has 8");
+    calibrate("--layer-types", "1_2_0_3_4_5_6_7", "--out", out)
+        .fails(ExitCodes.USAGE, "must keep its own");
+    calibrate("--scheme", "lckv", "--share-layers", 3, "--out", out)
+        .fails(ExitCodes.USAGE, "leave out");
+    calibrate("--kv-layers", 3, "--out", out).fails(ExitCodes.USAGE, "belong to --scheme");
+  }
+
+  @Test
+  void inspectChecksOutputsOfTheLckvCode() throws IOException {
+    Path reference = CommandRun.TINY_MODEL.getParent();
+    JsonNode golden = new ObjectMapper().readTree(reference.resolve("lckv.json").toFile());
+    String inputs = golden.get("input_ids").toString().replaceAll("[\\[\\] ]", "");
+    Object[] rest = {
+      "inspect",
+      TINY_MODEL,
+      "--input-ids",
+      inputs,
+      "--check",
+      reference.resolve("lckv_logits.safetensors"),
+      "--forward-passes",
+      7,
+      "--backward-passes",
+      2
+    };
+    CommandRun.of(
+            with(
+                new Object[] {
+                  "--layer-types", "0_6_6_6_6_6_6_7", "--tensor", "lckv/flash+fix/incremental"
+                },
+                rest))
+        .succeeds()
+        .prints("12 tokens at once");
+    CommandRun.of(
+            with(
+                new Object[] {
+                  "--layer-types",
+                  "0s_1s_2s_3_3_3_3_3",
+                  "--tensor",
+                  "yoco_sw6/flash/full",
+                  "--sliding-window",
+                  6
+                },
+                rest))
+        .succeeds()
+        .prints("window of 7 tokens");
+    CommandRun missed =
+        CommandRun.of(
+            with(
+                new Object[] {
+                  "--layer-types",
+                  "0s_1s_2s_3_3_3_3_3",
+                  "--tensor",
+                  "yoco_sw6/eager/full",
+                  "--sliding-window",
+                  5
+                },
+                rest));
+    assertEquals(ExitCodes.NOT_MET, missed.exitCode());
   }
 
   @Test

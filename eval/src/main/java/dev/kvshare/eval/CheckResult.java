@@ -20,6 +20,11 @@ public record CheckResult(List<TensorDifference> tensors, GreedyDifference greed
         && (greedy == null || greedy.passed());
   }
 
+  /** Returns the largest absolute difference of all tensors. */
+  public double maxDifference() {
+    return tensors.stream().mapToDouble(TensorDifference::maxDifference).max().orElse(0);
+  }
+
   /**
    * The differences of one tensor.
    *

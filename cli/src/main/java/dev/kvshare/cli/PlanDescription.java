@@ -1,0 +1,71 @@
+package dev.kvshare.cli;
+
+import dev.kvshare.policy.IterationPlan;
+import dev.kvshare.policy.LayerTypes;
+import dev.kvshare.policy.SharingPlan;
+import dev.kvshare.policy.UpwardReading;
+import java.util.List;
+import java.util.Locale;
+import java.util.stream.Collectors;
+
+/** Draws how layers share, and says how they are run. */
+final class PlanDescription {
+  private PlanDescription() {}
+
+  /** Adds the map, its notation, the windows and what a prompt costs. */
+  static void add(Facts facts, SharingPlan plan) {
+    facts.add("layer types", LayerTypes.of(plan).toString());
+    facts.add("map", MapPicture.lines(plan.map()));
+    if (!plan.windowedLayers().isEmpty()) {
+      facts.add(
+          "window",
+          "%s: %d tokens, the current one included"
+              .formatted(LayerRanges.text(plan.windowedLayers()), plan.slidingWindow()));
+    }
+    if (plan.hidesOwnToken()) {
+      facts.add("own token", "no layer sees the keys and values of the current token");
+    }
+    if (plan.map().hasUpwardSources()) {
+      facts.add("upward", upward(plan));
+    }
+    facts.add("prompt", promptCost(plan));
+  }
+
+  private static List<String> upward(SharingPlan plan) {
+    String groups =
+        IterationPlan.of(plan.map()).stream()
+            .filter(IterationPlan.Group::iterated)
+            .map(group -> group.from() + " to " + (group.to() - 1))
+            .collect(Collectors.joining(", "));
+    return List.of(
+        "sources lie above their readers in layers " + groups,
+        "prompts: " + reading(plan.upward()),
+        "decoding: one token after another, which sees the source's tokens before it");
+  }
+
+  /** How prompts are run. */
+  static String reading(UpwardReading reading) {
+    if (!(reading instanceof UpwardReading.Parallel parallel)) {
+      return "token by token";
+    }
+    String early =
+        parallel.tolerance() == 0
+            ? ""
+            : ", fewer when no token's hidden states change by more than " + parallel.tolerance();
+    return "%d passes%s".formatted(parallel.passes(), early);
+  }
+
+  private static String promptCost(SharingPlan plan) {
+    int layers = plan.map().layers();
+    int run = IterationPlan.layersPerPromptToken(plan);
+    int unshared = IterationPlan.layersPerPromptToken(SharingPlan.identity(layers));
+    String text =
+        "each token goes through %d layers instead of %d".formatted(run, unshared)
+            + (unshared == 0
+                ? ""
+                : String.format(Locale.ROOT, ": %.2f times the work", (double) run / unshared));
+    return plan.upward() instanceof UpwardReading.Sequential
+        ? text + ", one token after another"
+        : text;
+  }
+}
