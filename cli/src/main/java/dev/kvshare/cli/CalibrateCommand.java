@@ -121,7 +121,7 @@ final class CalibrateCommand extends Verb {
   private int scheme(Output output) {
     options.files.noReport = true;
     CalibrationFiles files = CalibrationFiles.plan(options.files, options.search);
-    Corpus corpus = options.samples.load(datasets(), Datasets.DEFAULT_CALIBRATION);
+    Corpus corpus = options.samples.load(datasets(), defaultDataset());
     Policy policy;
     try (ProgressLine progress = new ProgressLine(output);
         OpenModel model =
@@ -182,11 +182,15 @@ final class CalibrateCommand extends Verb {
         .build();
   }
 
+  private String defaultDataset() {
+    return options.model.model == null
+        ? Datasets.DEFAULT_CALIBRATION
+        : Datasets.GENERAL_CALIBRATION;
+  }
+
   /** The text, read before the model because it fails sooner; null with --stats. */
   private Corpus corpusOrNull() {
-    return options.search.stats == null
-        ? options.samples.load(datasets(), Datasets.DEFAULT_CALIBRATION)
-        : null;
+    return options.search.stats == null ? options.samples.load(datasets(), defaultDataset()) : null;
   }
 
   private CalibrationResult calibrate(

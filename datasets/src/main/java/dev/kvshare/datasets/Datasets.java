@@ -11,8 +11,11 @@ import java.util.stream.Collectors;
 
 /** The named data sets, and the way from what a user wrote to a {@link TextSource}. */
 public final class Datasets {
-  /** The data set that calibration uses where none is named. */
+  /** The data set that calibration of the built-in model uses where none is named. */
   public static final String DEFAULT_CALIBRATION = "parlour-calibration";
+
+  /** The data set that calibration of any other model uses where none is named. */
+  public static final String GENERAL_CALIBRATION = "general-calibration";
 
   /** The data set that evaluation uses where none is named. */
   public static final String DEFAULT_EVALUATION = "parlour-evaluation";
