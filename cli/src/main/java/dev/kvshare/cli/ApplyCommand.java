@@ -4,15 +4,24 @@ import dev.kvshare.apply.Completion;
 import dev.kvshare.apply.FinishReason;
 import dev.kvshare.apply.GenerationRequest;
 import dev.kvshare.apply.GenerationResult;
+import dev.kvshare.apply.ModelIdentities;
 import dev.kvshare.apply.PolicyModel;
 import dev.kvshare.apply.PolicyModelOptions;
 import dev.kvshare.apply.Prompt;
 import dev.kvshare.apply.SamplingOptions;
 import dev.kvshare.apply.TokenListener;
+import dev.kvshare.apply.export.LckvExport;
 import dev.kvshare.cli.ApplyOptions.GenerationOptions;
 import dev.kvshare.cli.ApplyOptions.PromptOptions;
+import dev.kvshare.eval.EvaluatedPolicy;
+import dev.kvshare.model.Checkpoint;
+import dev.kvshare.model.Checkpoints;
+import dev.kvshare.model.family.ModelFamilies;
 import dev.kvshare.model.tokenizer.ChatMessage;
+import dev.kvshare.policy.ModelIdentity;
+import dev.kvshare.policy.Policy;
 import dev.kvshare.runtime.cache.CachePolicy;
+import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
@@ -29,7 +38,8 @@ import picocli.CommandLine.Mixin;
       "",
       "Continues each prompt with the unchanged model, whose shared layers keep no keys and values"
           + " of their own. Text appears as it is generated. Without --policy the model runs"
-          + " unshared, for comparison."
+          + " unshared, for comparison. With --export it writes a checkpoint for another program"
+          + " instead."
     },
     footerHeading = "%nExamples%n",
     footer = {
@@ -39,6 +49,7 @@ import picocli.CommandLine.Mixin;
       "  kvshare apply --policy policy.json --prompts prompts.txt --max-tokens 32",
       "  kvshare apply --prompt-ids 5,7,9 --print-ids",
       "  kvshare apply --policy policy.json --cache streaming-llm -n 5000 --ignore-eos --stats",
+      "  kvshare apply --model llama --policy lckv.json --export lckv --out llama-lckv",
       "",
       "Exit codes: 0 done; 1 failed; 2 bad usage; 130 interrupted."
     })
@@ -51,6 +62,12 @@ final class ApplyCommand extends Verb {
   @Override
   public Integer call() {
     Output output = output();
+    if (options.export.target != null) {
+      return export(output);
+    }
+    if (options.export.directory != null) {
+      throw usageError("--out is the folder of an export: add --export");
+    }
     List<Prompt> prompts = prompts(output);
     GenerationRequest request = request(prompts).withCachePolicy(cachePolicy());
     Path policy = options.model.effectivePolicy();
@@ -79,6 +96,35 @@ final class ApplyCommand extends Verb {
         GenerationFacts.of(result, request.cachePolicy()).print(output.statistics());
       }
     }
+    return ExitCodes.DONE;
+  }
+
+  private int export(Output output) {
+    Path policyFile = options.model.effectivePolicy();
+    Path directory = options.export.directory;
+    if (policyFile == null || directory == null) {
+      throw usageError("--export writes a model under a policy: give --policy and --out");
+    }
+    if (!options.model.force) {
+      OutputFiles.requireNew(directory, "--out");
+    }
+    try (Checkpoint checkpoint = Checkpoints.open(locate(options.model.model))) {
+      ModelIdentity identity = ModelIdentities.of(checkpoint, ModelFamilies.spec(checkpoint));
+      Policy policy = EvaluatedPolicy.read(policyFile, identity, options.model.force).policy();
+      Path repair =
+          policy.repair() == null ? null : policyFile.resolveSibling(policy.repair().file());
+      boolean repaired = repair != null && Files.exists(repair);
+      LckvExport.write(
+          checkpoint, policy, repaired ? repair : null, options.export.weights, directory);
+      output
+          .results()
+          .println(
+              "wrote the LCKV checkpoint "
+                  + directory
+                  + (repaired ? ", with the refitted weights of the policy" : ""));
+    }
+    output.note("");
+    output.note("next: " + Invocation.of(List.of("inspect", directory.toString())));
     return ExitCodes.DONE;
   }
 

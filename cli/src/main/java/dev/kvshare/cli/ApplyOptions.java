@@ -1,5 +1,6 @@
 package dev.kvshare.cli;
 
+import dev.kvshare.apply.export.KeyValueWeights;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
@@ -20,6 +21,9 @@ final class ApplyOptions {
 
   @ArgGroup(validate = false, order = 4, heading = "%nGeneration%n")
   GenerationOptions generation = new GenerationOptions();
+
+  @ArgGroup(validate = false, order = 6, heading = "%nExport, in place of generation%n")
+  ExportOptions export = new ExportOptions();
 
   @ArgGroup(validate = false, order = 5, heading = "%nOutput%n")
   OutputOptions shown = new OutputOptions();
@@ -46,6 +50,34 @@ final class ApplyOptions {
     Path effectivePolicy() {
       return noPolicy ? null : policy;
     }
+  }
+
+  static final class ExportOptions {
+    @Option(
+        names = "--export",
+        paramLabel = "NAME",
+        description =
+            "lckv: write a checkpoint of the LCKV code (model_type lckv-llama) from a Llama model"
+                + " under the policy.")
+    ExportTarget target;
+
+    @Option(names = "--out", paramLabel = "DIR", description = "The folder of the export.")
+    Path directory;
+
+    @Option(
+        names = "--kv-weights",
+        paramLabel = "NAME",
+        description =
+            "Key and value weights of a layer that others read: own, as under the policy, or"
+                + " averaged over its readers, as convert_pretrained.py of the LCKV code does before"
+                + " training. Default: own.")
+    KeyValueWeights weights = KeyValueWeights.OWN;
+  }
+
+  /** The programs that a model can be written for. */
+  enum ExportTarget {
+    /** Layer-Condensed KV Cache. */
+    LCKV
   }
 
   static final class PromptOptions {

@@ -1,0 +1,97 @@
+package dev.kvshare.apply.export;
+
+import com.fasterxml.jackson.databind.ObjectMapper;
+import com.fasterxml.jackson.databind.node.ObjectNode;
+import dev.kvshare.model.Checkpoint;
+import dev.kvshare.model.safetensors.SafetensorsWriter;
+import dev.kvshare.policy.AtomicFile;
+import dev.kvshare.policy.OutputException;
+import dev.kvshare.policy.Policy;
+import dev.kvshare.policy.SharingPlan;
+import java.io.IOException;
+import java.io.UncheckedIOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.List;
+import java.util.Map;
+import java.util.regex.Pattern;
+import java.util.stream.Stream;
+
+/**
+ * Writes a Llama checkpoint under a policy as one of the LCKV code (github.com/whyNLP/LCKV): its
+ * configuration carries the map, and layers that read another one have no key and value weights.
+ */
+public final class LckvExport {
+  private static final ObjectMapper JSON = new ObjectMapper();
+  private static final String LLAMA = "llama";
+  private static final Pattern TOKENIZER_FILES =
+      Pattern.compile(
+          "(tokenizer.*|special_tokens_map|added_tokens|vocab|merges|chat_template|generation_config)"
+              + "\\.(json|txt|model|jinja)");
+
+  private LckvExport() {}
+
+  /**
+   * Writes {@code config.json}, {@code model.safetensors} and the tokenizer's files.
+   *
+   * @param checkpoint an ordinary Llama model
+   * @param repairFile the refitted weights of the policy, or null to leave them out
+   * @param directory created if it is not there; files of these names are replaced
+   * @throws ExportException if the LCKV code has no model for it
+   */
+  public static void write(
+      Checkpoint checkpoint,
+      Policy policy,
+      Path repairFile,
+      KeyValueWeights weights,
+      Path directory) {
+    String type = checkpoint.config().modelType();
+    if (!type.equals(LLAMA)) {
+      throw new ExportException(
+          "The LCKV code has the model type %s only, but %s is of type %s. Use the policy with kvshare itself."
+              .formatted(LLAMA, checkpoint.location(), type));
+    }
+    SharingPlan plan = SharingPlan.of(policy);
+    try (LckvTensors tensors = new LckvTensors(checkpoint, plan.map(), weights, repairFile)) {
+      SafetensorsWriter writer = new SafetensorsWriter(Map.of("format", "pt"));
+      tensors.addTo(writer);
+      ObjectNode config =
+          LckvConfig.of(
+              checkpoint.config().json(), plan, tensors.attentionBias(), tensors.mlpBias());
+      create(directory);
+      AtomicFile.write(directory.resolve("model.safetensors"), writer::writeTo);
+      AtomicFile.write(
+          directory.resolve("config.json"),
+          out -> out.write(JSON.writerWithDefaultPrettyPrinter().writeValueAsBytes(config)));
+    }
+    copyTokenizer(checkpoint.location(), directory);
+  }
+
+  private static void create(Path directory) {
+    try {
+      Files.createDirectories(directory);
+    } catch (IOException e) {
+      throw new OutputException(
+          "Cannot create the folder %s (%s). Choose another place.".formatted(directory, e), e);
+    }
+  }
+
+  private static void copyTokenizer(Path from, Path directory) {
+    if (!Files.isDirectory(from)) {
+      return;
+    }
+    List<Path> files;
+    try (Stream<Path> entries = Files.list(from)) {
+      files =
+          entries
+              .filter(file -> TOKENIZER_FILES.matcher(file.getFileName().toString()).matches())
+              .sorted()
+              .toList();
+    } catch (IOException e) {
+      throw new UncheckedIOException(e);
+    }
+    for (Path file : files) {
+      AtomicFile.write(directory.resolve(file.getFileName()), out -> Files.copy(file, out));
+    }
+  }
+}
