@@ -9,11 +9,14 @@ import dev.kvshare.eval.EvaluationRequest;
 import dev.kvshare.eval.EvaluationText;
 import dev.kvshare.eval.Evaluator;
 import dev.kvshare.eval.ReportFormat;
+import dev.kvshare.eval.Sweep;
 import dev.kvshare.policy.AtomicFile;
 import dev.kvshare.policy.ModelIdentity;
+import dev.kvshare.policy.UpwardReading;
 import dev.kvshare.runtime.cache.CachePolicy;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Path;
+import java.util.ArrayList;
 import java.util.List;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Mixin;
@@ -42,6 +45,7 @@ import picocli.CommandLine.Mixin;
       "  kvshare eval --policy policy.json --windows 40 --no-speed --format markdown",
       "  kvshare eval --policy policy.json --cache h2o,pyramid --cache-budget 50%%",
       "  kvshare eval --policy policy.json --json result.json",
+      "  kvshare eval --sweep --windows 4 --format markdown",
       "",
       "Exit codes: 0 done; 1 failed; 2 bad usage; 130 interrupted."
     })
@@ -68,7 +72,7 @@ final class EvalCommand extends Verb {
     }
     warn(report, output);
     print(report, output);
-    if (options.model.policies.isEmpty()) {
+    if (options.model.policies.isEmpty() && options.model.reductions.isEmpty()) {
       output.note("");
       output.note(
           "next: compare policies with the unshared model by --policy FILE, which may be given"
@@ -86,7 +90,6 @@ final class EvalCommand extends Verb {
       throw usageError("--window must be at least 2: the first token of a window is not predicted");
     }
     caches();
-    caches();
     if (options.files.jsonAlone() && options.files.format != ReportFormat.TEXT) {
       throw usageError("--json and --format both choose the format: give one of them");
     }
@@ -94,10 +97,11 @@ final class EvalCommand extends Verb {
 
   private EvaluationReport evaluate(OpenModel model, Corpus corpus, ProgressLine progress) {
     ModelIdentity identity = model.identity();
-    List<EvaluatedPolicy> policies =
-        options.model.policies.stream()
-            .map(file -> EvaluatedPolicy.read(file, identity, options.model.force))
-            .toList();
+    List<EvaluatedPolicy> policies = new ArrayList<>();
+    for (Path file : options.model.policies) {
+      policies.add(EvaluatedPolicy.read(file, identity, options.model.force));
+    }
+    policies.addAll(Sweep.policies(identity, options.model.reductions, UpwardReading.LCKV_DEFAULT));
     return model.withEncoder(
         corpus,
         encoder ->
@@ -136,7 +140,16 @@ final class EvalCommand extends Verb {
 
   private void print(EvaluationReport report, Output output) {
     EvalOptions.OutputOptions files = options.files;
-    String text = (files.jsonAlone() ? ReportFormat.JSON : files.format).write(report);
+    ReportFormat format = files.jsonAlone() ? ReportFormat.JSON : files.format;
+    String text = format.write(report);
+    if (!options.model.reductions.isEmpty()) {
+      boolean beside = format == ReportFormat.TEXT || format == ReportFormat.MARKDOWN;
+      if (beside) {
+        text += "\n" + Sweep.NOTE + "\n";
+      } else {
+        output.note(Sweep.NOTE);
+      }
+    }
     if (files.output == null) {
       output.results().print(text);
       output.results().flush();

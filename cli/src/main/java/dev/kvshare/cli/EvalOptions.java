@@ -40,6 +40,19 @@ final class EvalOptions {
             "Go on where kvshare would refuse: replace existing output files, and measure a policy"
                 + " that was made for another model with the same layers and heads.")
     boolean force;
+
+    @Option(
+        names = "--sweep",
+        paramLabel = "X,X,...",
+        arity = "0..1",
+        fallbackValue = "2,3,4",
+        split = ",",
+        converter = PositiveInteger.class,
+        description =
+            "Measure the nine configurations of arXiv 2410.14442 (pizza, sandwich and lasagna;"
+                + " bottom, middle and top) with a KV cache that is X times smaller. Default for X:"
+                + " 2,3,4.")
+    List<Integer> reductions = new ArrayList<>();
   }
 
   static final class ComparedCacheOptions extends CachePolicyOptions {

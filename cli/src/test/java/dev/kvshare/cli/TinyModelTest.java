@@ -192,6 +192,35 @@ class TinyModelTest {
   }
 
   @Test
+  void aSweepMeasuresTheNineConfigurations() {
+    Object[] options = {
+      "eval", "--model", TINY_MODEL, "--text", ids, "--field", "ids", "--window", 16, "--sweep=4"
+    };
+    CommandRun.of(with(new Object[] {"--no-speed", "--windows", 1}, options))
+        .succeeds()
+        .prints("4x pizza-bottom, 2 KV layers")
+        .prints("4x lasagna-top, 2 KV layers")
+        .prints("Post-hoc sharing");
+  }
+
+  @Test
+  void aPolicyIsExportedForTheLckvCode() throws IOException {
+    Path written = folder.resolve("for-export.json");
+    calibrate("--scheme", "lckv", "--out", written).succeeds();
+    Path directory = folder.resolve("lckv-checkpoint");
+    CommandRun.of(
+            "apply", "--model", TINY_MODEL, "-p", written, "--export", "lckv", "--out", directory)
+        .succeeds();
+
+    CommandRun.of("inspect", directory).succeeds().prints("lckv-llama").prints("△");
+    CommandRun.of("apply", "--model", directory, "--prompt-ids", "5,7,9", "-n", 3).succeeds();
+    CommandRun.of("eval", "--model", directory, "--text", ids, "--field", "ids", "--window", 16)
+        .succeeds();
+    CommandRun.of("apply", "--model", TINY_MODEL, "--export", "lckv", "--out", directory)
+        .fails(ExitCodes.USAGE, "give --policy and --out");
+  }
+
+  @Test
   void policiesWithWindowsAndUpwardSourcesRunEverywhere() throws IOException {
     Path policy = folder.resolve("upward.json");
     Files.writeString(

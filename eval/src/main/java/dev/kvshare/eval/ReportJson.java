@@ -72,9 +72,11 @@ final class ReportJson {
       putNumber(node, "cache_fraction", row.cache().policyFraction());
       node.put("kv_bytes", row.cache().bytes());
     }
-    Speed speed = row.speed() == null ? new Speed(Double.NaN, Double.NaN) : row.speed();
+    double unknown = Double.NaN;
+    Speed speed = row.speed() == null ? new Speed(unknown, unknown, unknown) : row.speed();
     putNumber(node, "prefill_tokens_per_second", speed.prefillTokensPerSecond());
     putNumber(node, "decode_tokens_per_second", speed.decodeTokensPerSecond());
+    putNumber(node, "prefill_seconds", speed.prefillSeconds());
     return node;
   }
 

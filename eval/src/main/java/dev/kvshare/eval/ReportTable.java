@@ -54,7 +54,7 @@ final class ReportTable {
       head.addAll(List.of("KV cache", "KV bytes/token"));
     }
     if (withSpeed) {
-      head.addAll(List.of("prefill tokens/s", "decode tokens/s"));
+      head.addAll(List.of("prefill tokens/s", "decode tokens/s", "prefill ms"));
     }
     cells.add(head);
     report.rows().forEach(row -> cells.add(cells(row)));
@@ -82,6 +82,7 @@ final class ReportTable {
     if (row.speed() != null) {
       cells.add(number(row.speed().prefillTokensPerSecond()));
       cells.add(number(row.speed().decodeTokensPerSecond()));
+      cells.add(number(1000 * row.speed().prefillSeconds()));
     }
     return cells;
   }

@@ -5,5 +5,7 @@ package dev.kvshare.eval;
  *
  * @param prefillTokensPerSecond tokens of the prompt a second
  * @param decodeTokensPerSecond new tokens a second
+ * @param prefillSeconds time of the whole prompt
  */
-public record Speed(double prefillTokensPerSecond, double decodeTokensPerSecond) {}
+public record Speed(
+    double prefillTokensPerSecond, double decodeTokensPerSecond, double prefillSeconds) {}

@@ -70,7 +70,8 @@ final class SpeedMeter {
       long end = System.nanoTime();
       return new Speed(
           prompt.length * NANOSECONDS / (prefilled - start),
-          settings.newTokens() * NANOSECONDS / (end - prefilled));
+          settings.newTokens() * NANOSECONDS / (end - prefilled),
+          (prefilled - start) / NANOSECONDS);
     }
   }
 
@@ -85,7 +86,8 @@ final class SpeedMeter {
   private static Speed median(List<Speed> speeds) {
     return new Speed(
         median(speeds.stream().mapToDouble(Speed::prefillTokensPerSecond).toArray()),
-        median(speeds.stream().mapToDouble(Speed::decodeTokensPerSecond).toArray()));
+        median(speeds.stream().mapToDouble(Speed::decodeTokensPerSecond).toArray()),
+        median(speeds.stream().mapToDouble(Speed::prefillSeconds).toArray()));
   }
 
   private static double median(double[] values) {

@@ -20,7 +20,7 @@ class ReportFormatTest {
             List.of(new int[8], new int[8]),
             new TokenWindows.Counts("windows", 2, 2, 0),
             List.of());
-    Speed speed = withSpeed ? new Speed(1234.5, 56.78) : null;
+    Speed speed = withSpeed ? new Speed(1234.5, 56.78, 0.2074) : null;
     return new EvaluationReport(
         windows,
         List.of(
@@ -43,9 +43,9 @@ class ReportFormatTest {
   void writesText() {
     assertEquals(
         """
-        policy          perplexity    ratio  divergence  same token  KV cache  KV bytes/token  prefill tokens/s  decode tokens/s
-        (unshared)   39.63 ± 1.250        1      0.0000     100.0 %   100.0 %          46,080             1,235            56.78
-        a,b|c.json  12,346 ± 789.1  311.560      1.5000      25.0 %    50.0 %          23,040             1,235            56.78
+        policy          perplexity    ratio  divergence  same token  KV cache  KV bytes/token  prefill tokens/s  decode tokens/s  prefill ms
+        (unshared)   39.63 ± 1.250        1      0.0000     100.0 %   100.0 %          46,080             1,235            56.78       207.4
+        a,b|c.json  12,346 ± 789.1  311.560      1.5000      25.0 %    50.0 %          23,040             1,235            56.78       207.4
         """,
         ReportFormat.TEXT.write(report(true)));
   }
@@ -66,9 +66,9 @@ class ReportFormatTest {
   void writesCommaSeparatedValues() {
     assertEquals(
         """
-        policy,perplexity,perplexity_stderr,ratio,ratio_stderr,divergence,same_token_fraction,kv_fraction,kv_bytes_per_token,prefill_tokens_per_second,decode_tokens_per_second
-        ,39.625,1.25,1.0,0.0,0.0,1.0,1.0,46080,1234.5,56.78
-        "a,b|c.json",12345.6,789.1,311.56,,1.5,0.25,0.5,23040,1234.5,56.78
+        policy,perplexity,perplexity_stderr,ratio,ratio_stderr,divergence,same_token_fraction,kv_fraction,kv_bytes_per_token,prefill_tokens_per_second,decode_tokens_per_second,prefill_seconds
+        ,39.625,1.25,1.0,0.0,0.0,1.0,1.0,46080,1234.5,56.78,0.2074
+        "a,b|c.json",12345.6,789.1,311.56,,1.5,0.25,0.5,23040,1234.5,56.78,0.2074
         """,
         ReportFormat.CSV.write(report(true)));
   }

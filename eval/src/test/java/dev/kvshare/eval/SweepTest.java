@@ -1,0 +1,34 @@
+package dev.kvshare.eval;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertNotNull;
+
+import dev.kvshare.policy.LayerTypes;
+import dev.kvshare.policy.ModelIdentity;
+import dev.kvshare.policy.SharingPlan;
+import dev.kvshare.policy.UpwardReading;
+import java.util.List;
+import org.junit.jupiter.api.Test;
+
+class SweepTest {
+
+  @Test
+  void hasTheNineConfigurationsAtEachReduction() {
+    List<EvaluatedPolicy> policies =
+        Sweep.policies(ModelIdentity.ofLayers(12), List.of(3, 6), UpwardReading.LCKV_DEFAULT);
+
+    assertEquals(18, policies.size());
+    long distinct =
+        policies.subList(0, 9).stream().map(policy -> policy.policy().map()).distinct().count();
+    assertEquals(9, distinct);
+    assertEquals("3x pizza-bottom, 4 KV layers", policies.get(0).name());
+    assertEquals("0_1_2_3_3_3_3_3_3_3_3_3", types(policies.get(0)));
+    assertEquals("6x lasagna-top, 2 KV layers", policies.get(17).name());
+    assertEquals("5_5_5_5_5_5_11_11_11_11_11_11", types(policies.get(17)));
+    assertNotNull(policies.get(17).policy().upward());
+  }
+
+  private static String types(EvaluatedPolicy evaluated) {
+    return LayerTypes.of(SharingPlan.of(evaluated.policy())).toString();
+  }
+}
