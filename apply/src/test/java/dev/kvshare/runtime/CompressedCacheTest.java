@@ -1,14 +1,20 @@
 package dev.kvshare.runtime;
 
+import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import ai.djl.ndarray.NDArray;
 import ai.djl.ndarray.NDManager;
+import ai.djl.ndarray.types.Shape;
 import dev.kvshare.model.Checkpoint;
 import dev.kvshare.model.Checkpoints;
 import dev.kvshare.policy.SharingMap;
+import dev.kvshare.policy.SharingPlan;
+import dev.kvshare.policy.UpwardReading;
 import dev.kvshare.runtime.cache.CachePolicy;
+import dev.kvshare.runtime.cache.CachePolicyException;
 import dev.kvshare.runtime.cache.H2o;
 import dev.kvshare.runtime.cache.Int8Eviction;
 import dev.kvshare.runtime.cache.Int8Kv;
@@ -17,12 +23,14 @@ import dev.kvshare.runtime.cache.PyramidKv;
 import dev.kvshare.runtime.cache.SnapKv;
 import dev.kvshare.runtime.cache.StreamingLlm;
 import dev.kvshare.runtime.cache.TokenAmount;
+import java.nio.file.Path;
 import java.util.Arrays;
 import java.util.List;
 import java.util.Random;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.AfterAll;
 import org.junit.jupiter.api.BeforeAll;
+import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.Arguments;
 import org.junit.jupiter.params.provider.MethodSource;
@@ -221,6 +229,102 @@ class CompressedCacheTest {
           NDArray ids = manager.create(new long[] {text[token]});
           found = Goldens.take(decoder.decode(ids, cache));
         }
+      }
+    }
+  }
+
+  /** Long enough for keys to be turned back twice, so that rotary tables stay as they are, too. */
+  @Test
+  void aStreamTakesConstantMemory() {
+    int[] text = text(64, 6);
+    long[] ids = Arrays.stream(text).asLongStream().toArray();
+    StreamingLlm policy = new StreamingLlm(TokenAmount.tokens(BUDGET), 3);
+    try (NDManager manager = decoder.newManager();
+        CompressedCache cache = decoder.newCache(CacheOptions.of(MAPS.get(1)), policy, 1)) {
+      NDArray input = manager.create(ids, new Shape(1, ids.length));
+      decoder.hidden(input, cache).close();
+      long bytes = cache.bytes();
+      int arrays = manager.getManagedArrays().size();
+      for (int chunk = 1; chunk < 200; chunk++) {
+        decoder.hidden(input, cache).close();
+        assertEquals(bytes, cache.bytes());
+      }
+      assertEquals(200 * 64, cache.length());
+      assertTrue(cache.origin() > 8000, "columns begin at " + cache.origin());
+      assertEquals(arrays, manager.getManagedArrays().size());
+      assertArrayEquals(new int[] {0, 1, 2}, Arrays.copyOf(cache.places(7)[0][1], 3));
+    }
+  }
+
+  @Test
+  void whatMakesNoSenseIsRefused() {
+    CacheOptions plain = CacheOptions.of(MAPS.get(0));
+    StreamingLlm policy = new StreamingLlm(TokenAmount.tokens(3), 3);
+    CachePolicyException noRoom =
+        assertThrows(
+            CachePolicyException.class,
+            () -> {
+              try (CompressedCache cache = decoder.newCache(plain, policy, 1)) {
+                decoder.prefill(PromptBatch.of(text(9, 7)), cache, 9).close();
+              }
+            });
+    assertTrue(noRoom.getMessage().contains("3 sinks leave no room"), noRoom.getMessage());
+    SharingPlan upward =
+        new SharingPlan(
+            SharingMap.of(0, 7, 2, 3, 4, 5, 6, 7),
+            0,
+            List.of(),
+            new UpwardReading.Sequential(),
+            false);
+    CachePolicyException above =
+        assertThrows(
+            CachePolicyException.class,
+            () -> decoder.newCache(CacheOptions.of(upward), policies(8).get(1), 1));
+    assertTrue(above.getMessage().contains("above their readers"), above.getMessage());
+    assertThrows(
+        IllegalArgumentException.class,
+        () -> new Int8Eviction(new Int8Kv(KeyValueFormat.INT8_PER_TOKEN)));
+  }
+
+  private static Stream<Path> architectures() {
+    return Goldens.architectures().stream();
+  }
+
+  /** Windows, soft caps, learned positions, experts and so on: an ample budget changes nothing. */
+  @ParameterizedTest
+  @MethodSource("architectures")
+  void everyFamilyRunsUnderEveryPolicy(Path model) {
+    int[] text = text(36, 8);
+    try (Checkpoint checkpoint = Checkpoints.open(model);
+        Decoder family = Decoder.load(checkpoint, Goldens.OPTIONS);
+        NDManager manager = family.newManager()) {
+      SharingMap map = SharingMap.identity(family.spec().layers());
+      int window = family.spec().blocks().get(0).attention().window();
+      boolean learned = family.spec().learnedPositions() > 0;
+      for (CachePolicy policy : policies(100)) {
+        if (policy.format() != KeyValueFormat.COMPUTE_TYPE || (learned && policy.endless())) {
+          continue;
+        }
+        try (KvCache plain = family.newCache(map, 1, 64);
+            CompressedCache cache = family.newCache(CacheOptions.of(map), policy, 1)) {
+          PromptBatch prompts = PromptBatch.of(Arrays.copyOf(text, 30));
+          assertSame(family.prefill(prompts, plain, 64), family.prefill(prompts, cache, 7));
+          for (int token = 30; token < text.length; token++) {
+            NDArray ids = manager.create(new long[] {text[token]});
+            assertSame(family.decode(ids, plain), family.decode(ids, cache));
+          }
+          // What is behind the window of a layer is of no use to it.
+          assertEquals(window > 0 ? window : text.length, cache.kept(0), policy.name());
+          assertEquals(cache.predictedBytes(), cache.bytes());
+        }
+      }
+      StreamingLlm streaming = new StreamingLlm(TokenAmount.tokens(16), 4);
+      if (learned) {
+        CachePolicyException refused =
+            assertThrows(
+                CachePolicyException.class,
+                () -> family.newCache(CacheOptions.of(map), streaming, 1));
+        assertTrue(refused.getMessage().contains("learned positions"), refused.getMessage());
       }
     }
   }

@@ -2,6 +2,7 @@ package dev.kvshare.cli;
 
 import dev.kvshare.datasets.Corpus;
 import dev.kvshare.datasets.Datasets;
+import dev.kvshare.datasets.EvaluationWindows;
 import dev.kvshare.eval.CacheComparison;
 import dev.kvshare.eval.EvaluatedPolicy;
 import dev.kvshare.eval.EvaluationReport;
@@ -9,6 +10,7 @@ import dev.kvshare.eval.EvaluationRequest;
 import dev.kvshare.eval.EvaluationText;
 import dev.kvshare.eval.Evaluator;
 import dev.kvshare.eval.ReportFormat;
+import dev.kvshare.eval.StreamRow;
 import dev.kvshare.eval.Sweep;
 import dev.kvshare.policy.AtomicFile;
 import dev.kvshare.policy.ModelIdentity;
@@ -64,6 +66,10 @@ final class EvalCommand extends Verb {
     OutputFiles.checkWritable(files.output, files.jsonFile());
     Output output = output();
     Corpus corpus = options.windows.load(datasets(), Datasets.DEFAULT_EVALUATION);
+    if (options.cache.stream != null) {
+      stream(corpus, output);
+      return ExitCodes.DONE;
+    }
     EvaluationReport report;
     try (ProgressLine progress = new ProgressLine(output);
         OpenModel model =
@@ -81,6 +87,25 @@ final class EvalCommand extends Verb {
     return ExitCodes.DONE;
   }
 
+  private void stream(Corpus corpus, Output output) {
+    List<StreamRow> rows;
+    try (ProgressLine progress = new ProgressLine(output);
+        OpenModel model =
+            OpenModel.open(locate(options.model.model), options.model.decoderOptions(), output)) {
+      EvaluationWindows stretches = EvalOptions.WindowOptions.stretches(options.cache.stream);
+      rows =
+          model.withEncoder(
+              corpus,
+              encoder ->
+                  new Evaluator(model.decoder(), options.model.dtype.bytes())
+                      .stream(
+                          request(model, new EvaluationText(corpus, encoder, stretches)),
+                          (phase, done, total) -> progress.show(phase, done, total, "")));
+    }
+    StreamTable.of(rows).print(output.results());
+    output.results().flush();
+  }
+
   private void checkCombinations() {
     String problem = options.windows.problem();
     if (problem != null) {
@@ -90,30 +115,35 @@ final class EvalCommand extends Verb {
       throw usageError("--window must be at least 2: the first token of a window is not predicted");
     }
     caches();
+    if (options.cache.stream != null
+        && (options.files.output != null
+            || options.files.json != null
+            || options.files.format != ReportFormat.TEXT)) {
+      throw usageError("--stream prints a table as text: leave out --format, --json and --output");
+    }
     if (options.files.jsonAlone() && options.files.format != ReportFormat.TEXT) {
       throw usageError("--json and --format both choose the format: give one of them");
     }
   }
 
   private EvaluationReport evaluate(OpenModel model, Corpus corpus, ProgressLine progress) {
+    return model.withEncoder(
+        corpus,
+        encoder ->
+            new Evaluator(model.decoder(), options.model.dtype.bytes())
+                .evaluate(
+                    request(model, new EvaluationText(corpus, encoder, options.windows.cut())),
+                    (phase, done, total) -> progress.show(phase, done, total, "")));
+  }
+
+  private EvaluationRequest request(OpenModel model, EvaluationText text) {
     ModelIdentity identity = model.identity();
     List<EvaluatedPolicy> policies = new ArrayList<>();
     for (Path file : options.model.policies) {
       policies.add(EvaluatedPolicy.read(file, identity, options.model.force));
     }
     policies.addAll(Sweep.policies(identity, options.model.reductions, UpwardReading.LCKV_DEFAULT));
-    return model.withEncoder(
-        corpus,
-        encoder ->
-            new Evaluator(model.decoder(), options.model.dtype.bytes())
-                .evaluate(
-                    new EvaluationRequest(
-                        new EvaluationText(corpus, encoder, options.windows.cut()),
-                        policies,
-                        caches(),
-                        options.speed.settings(),
-                        datasets()),
-                    (phase, done, total) -> progress.show(phase, done, total, "")));
+    return new EvaluationRequest(text, policies, caches(), options.speed.settings(), datasets());
   }
 
   private CacheComparison caches() {

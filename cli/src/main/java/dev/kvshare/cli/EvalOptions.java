@@ -65,6 +65,15 @@ final class EvalOptions {
                 + " may be given to --cache here, separated by commas.")
     Integer prompt;
 
+    @Option(
+        names = "--stream",
+        paramLabel = "TOKENS",
+        converter = PositiveInteger.class,
+        description =
+            "Read so many tokens of the text as one, and print perplexity and memory for each 2,000"
+                + " of them instead: what a cache policy for texts of any length is for.")
+    Integer stream;
+
     /** 0 for half of the window. */
     int prompt() {
       if (prompt != null && names.isEmpty()) {
@@ -76,6 +85,7 @@ final class EvalOptions {
 
   static final class WindowOptions extends TextOptions {
     private static final int DEFAULT_WINDOWS = 12;
+    private static final int STRETCH = 2000;
 
     @Option(
         names = "--window",
@@ -91,6 +101,12 @@ final class EvalOptions {
         description =
             "The most windows, one after another from the start of the text. Default: 12.")
     Integer windows;
+
+    /** A text of so many tokens in stretches. */
+    static EvaluationWindows stretches(int tokens) {
+      int stretch = Math.min(STRETCH, tokens);
+      return new EvaluationWindows(stretch, tokens / stretch);
+    }
 
     EvaluationWindows cut() {
       return new EvaluationWindows(window, windows == null ? DEFAULT_WINDOWS : windows);

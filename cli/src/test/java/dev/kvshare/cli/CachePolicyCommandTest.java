@@ -11,6 +11,8 @@ import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.Arrays;
+import java.util.List;
+import java.util.Locale;
 import java.util.stream.IntStream;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.Test;
@@ -95,6 +97,27 @@ class CachePolicyCommandTest {
     assertEquals(rows.get(1).get("kv_bytes").asInt(), 2 * both.get("kv_bytes").asInt());
     CommandRun.of("eval", "-m", TINY_MODEL, "--cache-prompt", 8)
         .fails(ExitCodes.USAGE, "--cache-prompt goes with --cache");
+  }
+
+  @Test
+  void aStreamTakesAsMuchMemoryAtItsEndAsBefore() {
+    CommandRun run =
+        CommandRun.of(
+            "eval",
+            "--stream",
+            4000,
+            "--cache",
+            "streaming-llm",
+            "--cache-budget",
+            64,
+            "--threads",
+            1);
+    List<String> lines = run.succeeds().out().lines().filter(l -> l.contains("streaming")).toList();
+    assertEquals(2, lines.size(), run.out());
+    // 12 layers, 2 heads, 64 slots of 2 x 32 numbers of 4 bytes and one place
+    String bytes = String.format(Locale.ROOT, "%,d", 12 * 2 * 64 * (2 * 32 * 4 + 4));
+    assertTrue(lines.stream().allMatch(line -> line.contains(bytes)), run.out());
+    CommandRun.of("eval", "--stream", 4000, "--json").fails(ExitCodes.USAGE, "--stream prints");
   }
 
   @Test

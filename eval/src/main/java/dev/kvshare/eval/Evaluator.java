@@ -67,13 +67,48 @@ public final class Evaluator {
     return new EvaluationReport(windows, rows, warnings);
   }
 
-  private void checkFits(TokenWindows windows) {
+  /**
+   * Reads the text of {@code request}, its windows one behind another as one long text, under each
+   * sharing map with the whole cache and with each cache policy.
+   *
+   * @return a row each, a window being a stretch
+   * @throws EvaluationException if the text does not fit the model
+   */
+  public List<StreamRow> stream(EvaluationRequest request, EvaluationListener listener) {
+    TokenWindows windows = request.text().cut();
+    checkVocabulary(windows);
+    int[] text = windows.windows().stream().flatMapToInt(Arrays::stream).toArray();
+    int learned = decoder.spec().learnedPositions();
+    if (learned > 0 && text.length > learned) {
+      throw new EvaluationException(
+          "A text of %d tokens is longer than the %d positions that this model has learned. Use a shorter one."
+              .formatted(text.length, learned));
+    }
+    StreamMeter meter = new StreamMeter(decoder, listener);
+    List<StreamRow> rows = new ArrayList<>();
+    for (Variant variant : variants(request)) {
+      CachePolicy cache = variant.cachePolicy();
+      rows.add(
+          new StreamRow(
+              variant.sharing(),
+              cache == null ? null : cache.name(),
+              meter.measure(text, variant, windows.windows().get(0).length)));
+    }
+    return rows;
+  }
+
+  private void checkVocabulary(TokenWindows windows) {
     ModelSpec spec = decoder.spec();
     if (windows.highestId() >= spec.vocabularySize()) {
       throw new EvaluationException(
           "The text %s has the token id %d, but the vocabulary of the model ends at %d. Use token ids of this model's tokenizer."
               .formatted(windows.name(), windows.highestId(), spec.vocabularySize() - 1));
     }
+  }
+
+  private void checkFits(TokenWindows windows) {
+    checkVocabulary(windows);
+    ModelSpec spec = decoder.spec();
     int length = windows.windows().get(0).length;
     if (length > spec.maxPositions()) {
       throw new EvaluationException(
