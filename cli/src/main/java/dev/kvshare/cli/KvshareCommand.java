@@ -40,6 +40,7 @@ import picocli.CommandLine.Spec;
       EvalCommand.class,
       DatasetsCommand.class,
       InspectCommand.class,
+      BenchCommand.class,
       HelpCommand.class,
       GenerateCompletion.class
     })
