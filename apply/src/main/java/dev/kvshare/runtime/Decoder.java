@@ -35,13 +35,16 @@ public final class Decoder implements AutoCloseable {
   private final CompressedRun compressed;
   private final boolean longRope;
 
-  private Decoder(ModelSpec spec, Checkpoint checkpoint, PtNDManager manager, ComputeType type) {
+  private Decoder(
+      ModelSpec spec, Checkpoint checkpoint, PtNDManager manager, DecoderOptions options) {
+    ComputeType type = options.computeType();
     this.spec = spec;
     this.manager = manager;
     this.script = new ScriptModule(manager, "decoder.py", "compressed.py");
     WeightLoader loader = new WeightLoader(checkpoint, script, manager, type);
     this.arguments =
-        new ScriptArguments(spec, loader, manager, script, script.packs(manager, type));
+        new ScriptArguments(
+            spec, loader, manager, script, script.productForm(manager, type, options.weights()));
     this.storage = new KvCache.Storage(spec, script, type, manager, arguments);
     this.rotary = new RotaryTables(script, manager, type, arguments.rotaryKinds());
     this.calls = new ScriptCalls(script, arguments, rotary);
@@ -64,7 +67,7 @@ public final class Decoder implements AutoCloseable {
     PtNDManager manager = PyTorchRuntime.newManager(options.device());
     try {
       PyTorchRuntime.setThreads(options.threads());
-      return new Decoder(spec, checkpoint, manager, options.computeType());
+      return new Decoder(spec, checkpoint, manager, options);
     } catch (RuntimeException e) {
       manager.close();
       throw e;

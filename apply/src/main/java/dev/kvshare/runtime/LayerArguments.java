@@ -47,7 +47,8 @@ final class LayerArguments implements AutoCloseable {
   LayerArguments(List<Layer> layers, List<RotarySpec> rotaryKinds, ScriptModule script) {
     this.layers = List.copyOf(layers);
     this.script = script;
-    this.lists = layers.stream().map(layer -> list(layer.tensors())).toArray(IValue[]::new);
+    this.lists =
+        layers.stream().map(layer -> script.passed(layer.tensors())).toArray(IValue[]::new);
     this.readerLists = new IValue[lists.length];
     this.weights = IValue.listFrom(lists);
     this.numbers = new LayerNumbers(blocks(), rotaryKinds, SharingPlan.identity(layers.size()));
@@ -89,7 +90,7 @@ final class LayerArguments implements AutoCloseable {
       PtNDArray queries = script.leadingRows(tensors.get(slot), rows);
       queryRows.add(queries);
       tensors.set(slot, queries);
-      readerLists[number] = list(tensors);
+      readerLists[number] = script.passed(tensors);
     }
     return readerLists[number];
   }
@@ -108,10 +109,6 @@ final class LayerArguments implements AutoCloseable {
     Stream.of(readerLists).filter(Objects::nonNull).forEach(IValue::close);
     queryRows.forEach(PtNDArray::close);
     numbers.close();
-  }
-
-  static IValue list(List<PtNDArray> tensors) {
-    return IValue.listFrom(tensors.toArray(PtNDArray[]::new));
   }
 
   /** One list of what each entry becomes. */

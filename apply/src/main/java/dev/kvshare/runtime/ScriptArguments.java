@@ -18,6 +18,7 @@ import java.util.EnumSet;
 import java.util.List;
 import java.util.Map;
 import java.util.Set;
+import java.util.function.UnaryOperator;
 
 /**
  * A model as {@code decoder.py} takes it: for each layer a list of tensors, of ints and of floats
@@ -55,8 +56,6 @@ final class ScriptArguments implements AutoCloseable {
           WeightRole.OUTPUT,
           WeightRole.GATE_UP,
           WeightRole.DOWN,
-          WeightRole.EMBEDDING_PROJECTION,
-          WeightRole.HEAD_PROJECTION,
           WeightRole.HEAD);
 
   private static final List<WeightRole> MODEL_ROLES =
@@ -72,7 +71,7 @@ final class ScriptArguments implements AutoCloseable {
 
   private final ScriptModule script;
   private final WeightLoader loader;
-  private final boolean packed;
+  private final UnaryOperator<PtNDArray> product;
   private final PtNDArray absent;
   private final List<RotarySpec> rotaryKinds;
   private final IValue model;
@@ -84,17 +83,18 @@ final class ScriptArguments implements AutoCloseable {
   /**
    * Loads all weights of a model.
    *
-   * @param packed whether matrices are packed for products
+   * @param product makes the form of a matrix [out, in] that states are multiplied with; null to
+   *     keep matrices as they are loaded
    */
   ScriptArguments(
       ModelSpec spec,
       WeightLoader loader,
       PtNDManager manager,
       ScriptModule script,
-      boolean packed) {
+      UnaryOperator<PtNDArray> product) {
     this.script = script;
     this.loader = loader;
-    this.packed = packed;
+    this.product = product;
     this.absent = manager.create(new Shape(0), DataType.FLOAT32);
     this.rotaryKinds =
         spec.blocks().stream()
@@ -105,11 +105,11 @@ final class ScriptArguments implements AutoCloseable {
 
     List<PtNDArray> outer = tensors(MODEL_ROLES, spec.weights(), spec.finalNorm());
     if (spec.tiedHead()) {
-      // The embedding is looked up by row, which a packed matrix does not have.
-      PtNDArray head = packed ? script.pack(outer.get(0)) : outer.get(0);
+      // The embedding stays as it is: it is looked up by row.
+      PtNDArray head = product == null ? outer.get(0) : product.apply(outer.get(0));
       outer.set(MODEL_ROLES.indexOf(WeightRole.HEAD), head);
     }
-    this.model = LayerArguments.list(outer);
+    this.model = script.passed(outer);
     this.modelInts =
         IValue.listFrom(
             flag(spec.finalNorm() != null),
@@ -211,24 +211,24 @@ final class ScriptArguments implements AutoCloseable {
           tensor = stored.add(1);
         }
       }
-      tensors.add(spec == null ? tensor : packedIfProduct(role, tensor, specs));
+      tensors.add(spec == null ? tensor : asProduct(role, tensor, specs));
     }
     return tensors;
   }
 
   /**
-   * A matrix that states are multiplied with, packed if this model's are, and everything else as it
-   * is. Experts stay plain: their rows are taken one expert at a time.
+   * A matrix that states are multiplied with in the form that this model has them in, everything
+   * else as it is. Experts stay as they are: their rows are taken one expert at a time.
    *
    * @param tensor closed where another takes its place
    * @param specs all weights beside it
    */
-  PtNDArray packedIfProduct(WeightRole role, PtNDArray tensor, Map<WeightRole, WeightSpec> specs) {
-    if (!packed || !PRODUCTS.contains(role) || isOfExperts(role, specs)) {
+  PtNDArray asProduct(WeightRole role, PtNDArray tensor, Map<WeightRole, WeightSpec> specs) {
+    if (product == null || !PRODUCTS.contains(role) || isOfExperts(role, specs)) {
       return tensor;
     }
     try (tensor) {
-      return script.pack(tensor);
+      return product.apply(tensor);
     }
   }
 

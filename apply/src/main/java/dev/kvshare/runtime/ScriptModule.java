@@ -17,6 +17,7 @@ import java.io.InputStream;
 import java.io.UncheckedIOException;
 import java.nio.charset.StandardCharsets;
 import java.util.List;
+import java.util.function.UnaryOperator;
 import java.util.zip.ZipEntry;
 import java.util.zip.ZipOutputStream;
 
@@ -92,18 +93,41 @@ final class ScriptModule implements AutoCloseable {
     }
   }
 
-  /** Whether weights of a type can be packed for products. */
-  boolean packs(PtNDManager manager, ComputeType type) {
+  /** Makes the form of a weight [out, in] for products; null where it is best as it is. */
+  UnaryOperator<PtNDArray> productForm(PtNDManager manager, ComputeType type, WeightForm form) {
+    if (form == WeightForm.INT8) {
+      return this::toInt8;
+    }
+    return packs(manager, type) ? this::pack : null;
+  }
+
+  private boolean packs(PtNDManager manager, ComputeType type) {
     try (IValue code = IValue.from(type.scriptCode());
         PtNDArray able = run(manager, "packs", code)) {
       return able.size() > 0;
     }
   }
 
+  /** The list of tensors that every call is passed in place of these. */
+  IValue passed(List<PtNDArray> tensors) {
+    try (IValue list = IValue.listFrom(tensors.toArray(PtNDArray[]::new))) {
+      return IValueUtils.runMethod(block, "passed", list);
+    }
+  }
+
   /** A copy of {@code weight} [out, in] that is packed for products. */
-  PtNDArray pack(PtNDArray weight) {
+  private PtNDArray pack(PtNDArray weight) {
+    return ofWeight("pack", weight);
+  }
+
+  /** {@code weight} [out, in] as integers with a scale for each row, in one int8 tensor. */
+  private PtNDArray toInt8(PtNDArray weight) {
+    return ofWeight("int8_weight", weight);
+  }
+
+  private PtNDArray ofWeight(String method, PtNDArray weight) {
     try (IValue input = IValue.from(weight)) {
-      return run(weight.getManager(), "pack", input);
+      return run(weight.getManager(), method, input);
     }
   }
 

@@ -111,8 +111,7 @@ public final class WeightOverrides implements AutoCloseable {
         (role, tensor) -> {
           specs.put(role, replaceable.weight(layer, role));
           tensors.set(
-              ScriptArguments.LAYER_ROLES.indexOf(role),
-              model.packedIfProduct(role, tensor, specs));
+              ScriptArguments.LAYER_ROLES.indexOf(role), model.asProduct(role, tensor, specs));
         });
     BlockSpec block = original.block();
     return new Layer(

@@ -30,11 +30,77 @@ class Ops(Module):
 
   # [..., in] -> [..., out]
   def linear(self: __torch__.Ops, x: Tensor, weight: Tensor, bias: Tensor, biased: int) -> Tensor:
-    if biased != 0:
+    if weight.dtype == 1:
+      y = self.int8_product(x, weight, bias, biased)
+    elif biased != 0:
       y = self.product(x, weight, bias)
     else:
       y = self.product(x, weight, None)
     return y
+
+  # An int8 weight [out, in] is one int8 tensor [R, in]: out rows of integers, then for each of them the exponent e of its
+  # scale, then the fractions f, in as few rows as hold these; a scale is (1 + f / 128) 2^e, a bfloat16 number. R tells out.
+  def int8_rows(self: __torch__.Ops, weight: Tensor) -> int:
+    return torch.size(weight, 0) * torch.size(weight, 1) // (torch.size(weight, 1) + 2)
+
+  # The scales of an int8 weight: float32 [out]
+  def int8_scales(self: __torch__.Ops, weight: Tensor) -> Tensor:
+    rows = self.int8_rows(weight)
+    tail = torch.to(torch.flatten(torch.narrow(weight, 0, rows, torch.size(weight, 0) - rows)), 6)
+    fraction = torch.add(torch.div(torch.narrow(tail, 0, rows, rows), 128.0), 1.0)
+    return torch.mul(fraction, torch.exp2(torch.narrow(tail, 0, 0, rows)))
+
+  # [out, in] -> int8. The scale is rounded before the integers are, so that rounding it costs nothing.
+  def int8_weight(self: __torch__.Ops, weight: Tensor) -> Tensor:
+    wide = torch.to(weight, 6)
+    wanted = torch.div(torch.clamp_min(torch.amax(torch.abs(wide), [1]), 1e-30), 127.0)
+    exponent = torch.floor(torch.log2(wanted))
+    fraction = torch.sub(torch.div(wanted, torch.exp2(exponent)), 1.0)
+    fraction = torch.clamp(torch.ceil(torch.mul(fraction, 128.0)), 0, 127)
+    scales = torch.mul(torch.add(torch.div(fraction, 128.0), 1.0), torch.exp2(exponent))
+    numbers = torch.clamp(torch.round(torch.div(wide, torch.unsqueeze(scales, 1))), -127, 127)
+    return torch.to(self.int8_joined(numbers, exponent, fraction), 1)
+
+  def int8_joined(self: __torch__.Ops, numbers: Tensor, exponent: Tensor, fraction: Tensor) -> Tensor:
+    rows = torch.size(numbers, 0)
+    columns = torch.size(numbers, 1)
+    more = (2 * rows + columns - 1) // columns
+    tail = torch.constant_pad_nd(torch.cat([exponent, fraction]), [0, more * columns - 2 * rows], 0)
+    return torch.cat([numbers, torch.reshape(tail, [more, columns])])
+
+  # The tensors of a layer or model as they are passed to every call. Each product's weight stands before its bias: behind
+  # an int8 weight stands bfloat16 [1, out], its scales, or [2, out], its scales and its bias.
+  def passed(self: __torch__.Ops, tensors: List[Tensor]) -> List[Tensor]:
+    y = annotate(List[Tensor], [])
+    int8 = False
+    for i in range(torch.len(tensors)):
+      tensor = tensors[i]
+      if int8:
+        scales = self.int8_scales(tensors[i - 1])
+        rows = [scales]
+        if torch.numel(tensor) > 0:
+          rows = [scales, torch.to(tensor, 6)]
+        tensor = torch.to(torch.stack(rows), 15)
+      int8 = tensors[i].dtype == 1
+      _0 = torch.append(y, tensor)
+    return y
+
+  # [..., in] -> [..., out]. The kernel that reads the integers as they are is fast for few rows and bfloat16 alone (with
+  # float32 rows it falls to 1 GB/s); for more rows the integers, which are exact in bfloat16, are widened first.
+  def int8_product(self: __torch__.Ops, x: Tensor, weight: Tensor, scales: Tensor, biased: int) -> Tensor:
+    rows = torch.size(scales, 1)
+    numbers = torch.narrow(weight, 0, 0, rows)
+    scale = torch.contiguous(torch.select(scales, 0, 0))
+    inputs = torch.reshape(torch.to(x, 15), [-1, torch.size(x, -1)])
+    if torch.size(inputs, 0) <= 32:
+      y = torch._weight_int8pack_mm(inputs, numbers, scale)
+    else:
+      y = torch.mul(torch.linear(inputs, torch.to(numbers, 15)), scale)
+    if biased != 0:
+      y = torch.add(y, torch.select(scales, 0, 1))
+    sizes = torch.size(x)
+    _0 = torch._set_item(sizes, -1, rows)
+    return torch.to(torch.reshape(y, sizes), x.dtype)
 
   # 0 silu, 1 gelu, 2 gelu by tanh, 3 relu
   def activate(self: __torch__.Ops, x: Tensor, activation: int) -> Tensor:
@@ -166,7 +232,9 @@ class Ops(Module):
   def project(self: __torch__.Ops, x: Tensor, qkv: Tensor, qkv_b: Tensor, qkv_biased: int, size: int) -> Tensor:
     rows = torch.size(qkv, 0)
     bias = qkv_b
-    if qkv_biased != 0:
+    if qkv.dtype == 1:
+      rows = torch.size(qkv_b, 1)
+    elif qkv_biased != 0:
       bias = torch.narrow(qkv_b, 0, 0, rows)
     return torch.reshape(self.linear(x, qkv, bias, qkv_biased), [torch.size(x, 0), torch.size(x, 1), rows // size, size])
 
@@ -546,15 +614,23 @@ class Ops(Module):
   def convert(self: __torch__.Ops, x: Tensor, dtype: int) -> Tensor:
     return torch.to(self.plain(x), dtype, False, True)
 
-  # A weight that may be packed, with rows
+  # A weight that may be packed or int8, with rows of numbers
   def plain(self: __torch__.Ops, weight: Tensor) -> Tensor:
     if ops.prim.is_mkldnn(weight):
       weight = torch.to_dense(weight)
+    elif weight.dtype == 1:
+      numbers = torch.to(torch.narrow(weight, 0, 0, self.int8_rows(weight)), 6)
+      weight = torch.mul(numbers, torch.unsqueeze(self.int8_scales(weight), 1))
     return weight
 
-  # The first rows of a weight, packed if it is
+  # The first rows of a weight, packed or int8 if it is
   def leading_rows(self: __torch__.Ops, weight: Tensor, rows: int) -> Tensor:
-    leading = torch.narrow(self.plain(weight), 0, 0, rows)
+    if weight.dtype == 1:
+      all = self.int8_rows(weight)
+      tail = torch.flatten(torch.narrow(weight, 0, all, torch.size(weight, 0) - all))
+      leading = self.int8_joined(torch.narrow(weight, 0, 0, rows), torch.narrow(tail, 0, 0, rows), torch.narrow(tail, 0, all, rows))
+    else:
+      leading = torch.narrow(self.plain(weight), 0, 0, rows)
     if ops.prim.is_mkldnn(weight):
       leading = self.pack(leading)
     return leading

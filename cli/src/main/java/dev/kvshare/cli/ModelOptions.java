@@ -2,6 +2,7 @@ package dev.kvshare.cli;
 
 import dev.kvshare.runtime.ComputeType;
 import dev.kvshare.runtime.DecoderOptions;
+import dev.kvshare.runtime.WeightForm;
 import picocli.CommandLine.Option;
 
 /** Which model, and where it runs. */
@@ -31,6 +32,14 @@ class ModelOptions {
   ComputeType dtype = ComputeType.FLOAT32;
 
   @Option(
+      names = "--weights",
+      paramLabel = "NAME",
+      description =
+          "How weights are kept: full (numbers of --dtype) or int8 (8-bit integers with a scale a row,"
+              + " on the cpu: less memory, faster decoding). Default: full.")
+  WeightForm weights = WeightForm.FULL;
+
+  @Option(
       names = "--threads",
       paramLabel = "N",
       converter = PositiveInteger.class,
@@ -38,6 +47,6 @@ class ModelOptions {
   Integer threads;
 
   final DecoderOptions decoderOptions() {
-    return new DecoderOptions(device, dtype, threads == null ? 0 : threads);
+    return new DecoderOptions(device, dtype, threads == null ? 0 : threads, weights);
   }
 }

@@ -1,0 +1,101 @@
+package dev.kvshare.runtime;
+
+import static org.junit.jupiter.api.Assertions.assertArrayEquals;
+import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import ai.djl.ndarray.NDArray;
+import ai.djl.ndarray.NDManager;
+import ai.djl.ndarray.types.Shape;
+import dev.kvshare.model.Checkpoint;
+import dev.kvshare.model.Checkpoints;
+import dev.kvshare.model.family.WeightRole;
+import dev.kvshare.policy.SharingMap;
+import java.nio.file.Path;
+import java.util.Arrays;
+import java.util.List;
+import java.util.Map;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.MethodSource;
+
+/** Weights kept as 8-bit integers: close to the reference in every family, shared or not. */
+class Int8WeightsTest {
+  private static final DecoderOptions INT8 =
+      new DecoderOptions("cpu", ComputeType.FLOAT32, 1, WeightForm.INT8);
+  private static final int BATCH = 2;
+  private static final int TOKENS = 20;
+
+  static List<Path> architectures() {
+    return Goldens.architectures();
+  }
+
+  /** 40 rows take one way through a product, 2 rows the other. */
+  @ParameterizedTest
+  @MethodSource("architectures")
+  void logitsAreNearTheReference(Path directory) {
+    Path golden = directory.resolve("golden.safetensors");
+    float[] expected = Goldens.floats(golden, "logits");
+    int vocabulary = expected.length / BATCH / TOKENS;
+    try (Checkpoint checkpoint = Checkpoints.open(directory);
+        Decoder decoder = Decoder.load(checkpoint, INT8);
+        NDManager manager = decoder.newManager()) {
+      SharingMap identity = SharingMap.identity(decoder.spec().layers());
+      NDArray ids = manager.create(Goldens.longs(golden, "input_ids"), new Shape(BATCH, TOKENS));
+      try (KvCache whole = decoder.newCache(identity, BATCH, TOKENS);
+          KvCache stepwise = decoder.newCache(identity, BATCH, TOKENS)) {
+        assertNear(expected, Goldens.take(decoder.forward(ids, whole)));
+        for (int t = 0; t < TOKENS; t++) {
+          float[] logits = Goldens.take(decoder.decode(ids.get(":, " + t), stepwise));
+          for (int row = 0; row < BATCH; row++) {
+            int from = (row * TOKENS + t) * vocabulary;
+            assertNear(
+                Arrays.copyOfRange(expected, from, from + vocabulary),
+                Arrays.copyOfRange(logits, row * vocabulary, (row + 1) * vocabulary));
+          }
+        }
+      }
+    }
+  }
+
+  @Test
+  void aSharingLayerAndAnOverrideKeepTheIntegers() {
+    try (Checkpoint checkpoint = Checkpoints.open(Goldens.TINY_LLAMA);
+        Decoder decoder = Decoder.load(checkpoint, INT8);
+        NDManager manager = decoder.newManager()) {
+      int layers = decoder.spec().layers();
+      SharingMap map = SharingMap.identity(layers).withShared(layers - 1, 1);
+      NDArray ids = manager.create(new long[] {1, 2, 3, 4}, new Shape(1, 4));
+      String name = "model.layers.2.self_attn.o_proj.weight";
+      Map<String, NDArray> own = Map.of(name, decoder.weight(2, WeightRole.OUTPUT, manager));
+      try (KvCache cache = decoder.newCache(map, 1, 4);
+          WeightOverrides overrides = decoder.newOverrides(own);
+          KvCache overridden = decoder.newCache(new CacheOptions(map, overrides), 1, 4)) {
+        float[] expected = Goldens.take(decoder.forward(ids, cache));
+        float[] logits = Goldens.take(decoder.forward(ids, overridden));
+        assertArrayEquals(expected, logits, 1e-2f);
+      }
+    }
+  }
+
+  @Test
+  void areRefusedOnAGpu() {
+    String message =
+        assertThrows(
+                IllegalArgumentException.class,
+                () -> new DecoderOptions("cuda:0", ComputeType.FLOAT32, 0, WeightForm.INT8))
+            .getMessage();
+    assertTrue(message.contains("int8 weights run on the cpu"), message);
+  }
+
+  private static void assertNear(float[] expected, float[] logits) {
+    double difference = 0;
+    double square = 0;
+    for (int i = 0; i < expected.length; i++) {
+      difference += Math.pow(expected[i] - logits[i], 2);
+      square += Math.pow(expected[i], 2);
+    }
+    double relative = Math.sqrt(difference / square);
+    assertTrue(relative < 0.05, "relative difference " + relative);
+  }
+}
