@@ -27,6 +27,10 @@ final class Interruption {
                     terminal.out().flush();
                     terminal.err().println();
                     terminal.err().println("kvshare: interrupted; " + interruption.advice.get());
+                    terminal.err().flush();
+                    // An orderly exit would take the native libraries down under the computation
+                    // that still runs in them, which ends in a crash.
+                    Runtime.getRuntime().halt(ExitCodes.INTERRUPTED);
                   }
                 },
                 "kvshare-interruption"));
