@@ -69,6 +69,10 @@ final class CalibrateCommand extends Verb {
       return scheme(output);
     }
     try {
+      if (options.search.dryRun) {
+        new CalibrationForecast(options).print(locate(options.model.model), budget(), output);
+        return ExitCodes.DONE;
+      }
       CalibrationFiles files = CalibrationFiles.plan(options.files, options.search);
       CalibrationSettings settings = settings(files);
       Corpus corpus = corpusOrNull();
@@ -163,16 +167,17 @@ final class CalibrateCommand extends Verb {
     return plan;
   }
 
-  private CalibrationSettings settings(CalibrationFiles files) {
-    KvBudget budget = KvBudget.DEFAULT;
+  private KvBudget budget() {
     if (options.goal.shareLayers != null) {
-      budget = new KvBudget.SharedLayers(options.goal.shareLayers);
-    } else if (options.goal.kvBudget != null) {
-      budget = KvBudget.parse(options.goal.kvBudget);
+      return new KvBudget.SharedLayers(options.goal.shareLayers);
     }
+    return options.goal.kvBudget == null ? KvBudget.DEFAULT : KvBudget.parse(options.goal.kvBudget);
+  }
+
+  private CalibrationSettings settings(CalibrationFiles files) {
     return CalibrationSettings.builder()
         .order(CandidateOrder.of(options.search.strategy, options.search.seed))
-        .budget(budget)
+        .budget(budget())
         .threshold(options.goal.threshold)
         .seed(options.search.seed)
         .acrossKinds(options.goal.acrossKinds)

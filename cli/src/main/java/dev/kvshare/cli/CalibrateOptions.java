@@ -117,6 +117,13 @@ final class CalibrateOptions {
     Path stats;
 
     @Option(
+        names = "--dry-run",
+        description =
+            "Say what the calibration would cost, and stop: measures this machine for a second and"
+                + " needs no weights, so a folder with config.json alone will do.")
+    boolean dryRun;
+
+    @Option(
         names = "--resume",
         description = "Continue a search that was interrupted, with the same options.")
     boolean resume;

@@ -54,6 +54,11 @@ public final class ModelFamilies {
     return spec;
   }
 
+  /** Describes what a configuration asks for where no weights are at hand. */
+  public static ModelSpec spec(ModelConfig config) {
+    return spec(config, Set.of());
+  }
+
   /** Describes what a configuration asks for; every key must be understood. */
   static ModelSpec spec(ModelConfig config, Set<String> tensors) {
     ModelSpec spec = of(config).spec(config, tensors);
