@@ -15,6 +15,7 @@ import dev.kvshare.policy.SharingPlan;
 import dev.kvshare.runtime.CacheOptions;
 import dev.kvshare.runtime.Decoder;
 import dev.kvshare.runtime.DecoderOptions;
+import dev.kvshare.runtime.WeightOverrides;
 import dev.kvshare.runtime.cache.CachePolicy;
 import java.nio.file.Path;
 import java.util.ArrayList;
@@ -31,6 +32,7 @@ public final class PolicyModel implements AutoCloseable {
   private final Checkpoint checkpoint;
   private final Decoder decoder;
   private final SharingPlan plan;
+  private final WeightOverrides overrides;
   private final Tokenizer tokenizer;
   private final TokenizerException tokenizerFailure;
   private final Set<Integer> endTokens;
@@ -46,7 +48,8 @@ public final class PolicyModel implements AutoCloseable {
     this.decoder = decoder;
     this.tokenizer = tokenizer;
     this.tokenizerFailure = tokenizerFailure;
-    this.plan = plan(options, checkpoint, decoder.spec());
+    Policy policy = options.policy() == null ? null : policy(options, checkpoint, decoder.spec());
+    this.plan = policy == null ? decoder.spec().plan() : SharingPlan.of(policy);
     this.endTokens =
         tokenizer == null
             ? EndTokens.of(checkpoint.location(), checkpoint.config())
@@ -54,6 +57,10 @@ public final class PolicyModel implements AutoCloseable {
     this.bytesPerElement = options.decoder().computeType().bytes();
     // A map that the decoder cannot run is refused now, not at the first generation.
     decoder.newCache(CacheOptions.of(plan), 1, 1).close();
+    this.overrides =
+        policy != null && options.repair()
+            ? PolicySupport.overrides(policy, options.policy(), decoder)
+            : null;
   }
 
   /**
@@ -63,7 +70,7 @@ public final class PolicyModel implements AutoCloseable {
    * @param policyOrNull a policy file, or null for the unshared model
    */
   public static PolicyModel load(Path model, Path policyOrNull) {
-    return load(new PolicyModelOptions(model, policyOrNull, DecoderOptions.DEFAULT, false));
+    return load(new PolicyModelOptions(model, policyOrNull, DecoderOptions.DEFAULT, false, true));
   }
 
   /**
@@ -107,6 +114,11 @@ public final class PolicyModel implements AutoCloseable {
   /** Which keys and values each layer sees: the policy's, or the model's own without one. */
   public SharingPlan plan() {
     return plan;
+  }
+
+  /** What a cache of the decoder needs to run as this model does. */
+  public CacheOptions cacheOptions() {
+    return new CacheOptions(plan, overrides);
   }
 
   /**
@@ -160,13 +172,16 @@ public final class PolicyModel implements AutoCloseable {
             && request.sampling().repetitionPenalty() == 1
             && excluded.isEmpty();
     GenerationRow.Limits limits = new GenerationRow.Limits(request.maxNewTokens(), maxPositions);
-    Generation.Caches caches = new Generation.Caches(decoder, CacheOptions.of(plan), cachePolicy);
+    Generation.Caches caches = new Generation.Caches(decoder, cacheOptions(), cachePolicy);
     return new Generation(caches, rows, endTokens, limits, asComputed, listener)
         .run(bytesPerElement);
   }
 
   @Override
   public void close() {
+    if (overrides != null) {
+      overrides.close();
+    }
     closeAll(decoder, tokenizer, checkpoint);
   }
 
@@ -178,11 +193,7 @@ public final class PolicyModel implements AutoCloseable {
     return prompt instanceof Prompt.Text ? tokenizer.streaming(ids) : tokenizer.streaming();
   }
 
-  private static SharingPlan plan(
-      PolicyModelOptions options, Checkpoint checkpoint, ModelSpec spec) {
-    if (options.policy() == null) {
-      return spec.plan();
-    }
+  private static Policy policy(PolicyModelOptions options, Checkpoint checkpoint, ModelSpec spec) {
     Policy policy = PolicyFile.read(options.policy());
     if (policy.map().layers() != spec.layers()) {
       throw new PolicyMismatchException(
@@ -197,8 +208,7 @@ public final class PolicyModel implements AutoCloseable {
     if (!options.force()) {
       policy.check(ModelIdentities.of(checkpoint, spec));
     }
-    PolicySupport.require(policy, options.policy());
-    return SharingPlan.of(policy);
+    return policy;
   }
 
   private static void closeAll(Decoder decoder, Tokenizer tokenizer, Checkpoint checkpoint) {

@@ -11,8 +11,10 @@ import java.util.Objects;
  * @param policy a policy file, or null for the unshared model
  * @param decoder device, number type and threads
  * @param force whether to apply a policy that was made for another model of the same shape
+ * @param repair whether the refitted weights of a policy are used
  */
-public record PolicyModelOptions(Path model, Path policy, DecoderOptions decoder, boolean force) {
+public record PolicyModelOptions(
+    Path model, Path policy, DecoderOptions decoder, boolean force, boolean repair) {
   public PolicyModelOptions {
     Objects.requireNonNull(model, "model");
     Objects.requireNonNull(decoder, "decoder");

@@ -11,4 +11,12 @@ public final class PolicyFormatException extends PolicyException {
   public PolicyFormatException(String message) {
     super(message);
   }
+
+  /**
+   * @param message what is wrong, where, what was expected and what to do
+   * @param cause where the content was found wrong
+   */
+  public PolicyFormatException(String message, Throwable cause) {
+    super(message, cause);
+  }
 }

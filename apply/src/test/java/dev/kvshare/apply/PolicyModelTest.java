@@ -186,11 +186,11 @@ class PolicyModelTest {
     Path policy = policy(SharingMap.of(0, 0, 2, 3), "sha256:" + "0".repeat(64));
     assertThrows(PolicyException.class, () -> PolicyModel.load(TinyLlama.DIRECTORY, policy));
     PolicyModelOptions forced =
-        new PolicyModelOptions(TinyLlama.DIRECTORY, policy, DecoderOptions.DEFAULT, true);
+        new PolicyModelOptions(TinyLlama.DIRECTORY, policy, DecoderOptions.DEFAULT, true, true);
     PolicyModel.load(forced).close();
     Path longer = policy(SharingMap.of(0, 0, 2, 3, 4), null);
     PolicyModelOptions forcedLonger =
-        new PolicyModelOptions(TinyLlama.DIRECTORY, longer, DecoderOptions.DEFAULT, true);
+        new PolicyModelOptions(TinyLlama.DIRECTORY, longer, DecoderOptions.DEFAULT, true, true);
     PolicyException error =
         assertThrows(PolicyException.class, () -> PolicyModel.load(forcedLonger));
     assertTrue(error.getMessage().contains("5 layers"), error.getMessage());

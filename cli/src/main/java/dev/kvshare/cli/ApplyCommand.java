@@ -79,7 +79,8 @@ final class ApplyCommand extends Verb {
             locate(options.model.model),
             policy,
             options.model.decoderOptions(),
-            options.model.force);
+            options.model.force,
+            !options.model.noRepair);
     interruption().advise("the text above is not complete.");
     try (PolicyModel model =
         ProgressLine.whileLoading(

@@ -41,6 +41,11 @@ final class ApplyOptions {
     boolean noPolicy;
 
     @Option(
+        names = "--no-repair",
+        description = "Leave out the refitted weights of the policy: plain sharing.")
+    boolean noRepair;
+
+    @Option(
         names = {"-f", "--force"},
         description =
             "Apply a policy that was made for another model with the same layers and heads.")

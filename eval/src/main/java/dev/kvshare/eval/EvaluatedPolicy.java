@@ -1,6 +1,5 @@
 package dev.kvshare.eval;
 
-import dev.kvshare.apply.PolicySupport;
 import dev.kvshare.policy.ModelIdentity;
 import dev.kvshare.policy.Policy;
 import dev.kvshare.policy.PolicyFile;
@@ -31,7 +30,6 @@ public record EvaluatedPolicy(String name, Policy policy) {
     } catch (PolicyMismatchException e) {
       throw new PolicyMismatchException(file + ": " + e.getMessage());
     }
-    PolicySupport.require(policy, file);
     return new EvaluatedPolicy(file.toString(), policy);
   }
 }
