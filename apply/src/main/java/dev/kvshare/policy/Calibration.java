@@ -14,6 +14,7 @@ import java.util.List;
  * @param seed seed of everything random
  * @param accepted the accepted steps, in order
  * @param rejected the tested and refused steps, in order
+ * @param validation how near the final map comes to the unshared model, or null
  */
 public record Calibration(
     String strategy,
@@ -24,7 +25,8 @@ public record Calibration(
     Integer tokensPerSample,
     Long seed,
     List<Candidate> accepted,
-    List<Candidate> rejected) {
+    List<Candidate> rejected,
+    Validation validation) {
 
   /** Copies the lists and rounds to the digits that the policy file keeps. */
   public Calibration {
@@ -32,6 +34,21 @@ public record Calibration(
     similarity = Digits.round(similarity);
     accepted = List.copyOf(accepted);
     rejected = List.copyOf(rejected);
+  }
+
+  /** Returns the same with a validation. */
+  public Calibration withValidation(Validation value) {
+    return new Calibration(
+        strategy,
+        threshold,
+        similarity,
+        dataset,
+        samples,
+        tokensPerSample,
+        seed,
+        accepted,
+        rejected,
+        value);
   }
 
   /** Returns a builder with nothing set. */
@@ -50,6 +67,7 @@ public record Calibration(
     private Long seed;
     private List<Candidate> accepted = List.of();
     private List<Candidate> rejected = List.of();
+    private Validation validation;
 
     private Builder() {}
 
@@ -107,6 +125,12 @@ public record Calibration(
       return this;
     }
 
+    /** Sets how near the final map comes to the unshared model. */
+    public Builder validation(Validation value) {
+      validation = value;
+      return this;
+    }
+
     /** Returns the record. */
     public Calibration build() {
       return new Calibration(
@@ -118,7 +142,8 @@ public record Calibration(
           tokensPerSample,
           seed,
           accepted,
-          rejected);
+          rejected,
+          validation);
     }
   }
 }

@@ -140,7 +140,20 @@ final class PolicyReader {
         .seed(isAbsent(node.path("seed")) ? null : Long.valueOf(node.path("seed").longValue()))
         .accepted(candidates(node.path("accepted")))
         .rejected(candidates(node.path("rejected")))
+        .validation(validation(node.path("validation")))
         .build();
+  }
+
+  private static Validation validation(JsonNode node) {
+    return node.isObject()
+        ? new Validation(
+            node.path("tokens").longValue(),
+            node.path("similarity").doubleValue(),
+            node.path("kl_divergence").doubleValue(),
+            node.path("perplexity_ratio").doubleValue(),
+            node.path("top1_agreement").doubleValue(),
+            node.path("kl_divergence_without_repair").doubleValue())
+        : null;
   }
 
   private static List<Candidate> candidates(JsonNode node) {

@@ -104,6 +104,20 @@ final class PolicyWriter {
     }
     node.set("accepted", candidates(calibration.accepted()));
     node.set("rejected", candidates(calibration.rejected()));
+    if (calibration.validation() != null) {
+      node.set("validation", validation(calibration.validation()));
+    }
+    return node;
+  }
+
+  private static ObjectNode validation(Validation validation) {
+    ObjectNode node = NODES.objectNode();
+    node.put("tokens", validation.tokens());
+    putIfKnown(node, "similarity", validation.similarity());
+    putIfKnown(node, "kl_divergence", validation.divergence());
+    putIfKnown(node, "perplexity_ratio", validation.perplexityRatio());
+    putIfKnown(node, "top1_agreement", validation.agreement());
+    putIfKnown(node, "kl_divergence_without_repair", validation.plainDivergence());
     return node;
   }
 

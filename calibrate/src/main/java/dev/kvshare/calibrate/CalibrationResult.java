@@ -14,6 +14,11 @@ import dev.kvshare.policy.Policy;
 public record CalibrationResult(
     Policy policy, CalibrationSettings settings, KvStatistics statistics, SearchOutcome outcome) {
 
+  /** The same with another policy of the same map, such as a repaired one. */
+  public CalibrationResult withPolicy(Policy other) {
+    return new CalibrationResult(other, settings, statistics, outcome);
+  }
+
   /** The result in one paragraph, with what to do when the size was not reached. */
   public String summary() {
     return ResultText.summary(this);

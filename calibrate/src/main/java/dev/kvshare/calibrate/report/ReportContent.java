@@ -7,6 +7,7 @@ import dev.kvshare.policy.ModelIdentity;
 import dev.kvshare.policy.Policy;
 import dev.kvshare.policy.Savings;
 import dev.kvshare.policy.SharingMap;
+import dev.kvshare.policy.Validation;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Locale;
@@ -136,6 +137,27 @@ record ReportContent(
             "%s (%d layers share)"
                 .formatted(result.settings().budget(), result.outcome().wantedSharedLayers())));
     facts.add(new Fact("Threshold", Double.toString(result.settings().threshold())));
+    Validation validation = policy.calibration().validation();
+    if (validation != null) {
+      facts.add(
+          new Fact(
+              "Repair",
+              policy.repair() == null
+                  ? "none"
+                  : "%d refitted tensors in %s"
+                      .formatted(policy.repair().tensors().size(), policy.repair().file())));
+      facts.add(
+          new Fact(
+              "Against the unshared model",
+              format(
+                  "KL divergence %.4f (without repair %.4f), perplexity %.3f times, same token at %.1f %% of the positions, similarity %.4f; %,d tokens that nothing was fitted to",
+                  validation.divergence(),
+                  validation.plainDivergence(),
+                  validation.perplexityRatio(),
+                  100 * validation.agreement(),
+                  validation.similarity(),
+                  validation.tokens())));
+    }
     facts.add(new Fact("Layers run", result.work()));
     facts.add(new Fact("Written by", policy.tool().name() + " " + policy.tool().version()));
     return facts;
