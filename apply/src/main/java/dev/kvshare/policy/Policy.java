@@ -42,6 +42,11 @@ public record Policy(
     }
   }
 
+  /** How near the map comes to the unshared model; null where that was not measured. */
+  public Validation validation() {
+    return calibration == null ? null : calibration.validation();
+  }
+
   @Override
   public ObjectNode unknownFields() {
     return unknownFields.deepCopy();

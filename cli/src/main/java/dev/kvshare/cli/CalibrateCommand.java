@@ -82,6 +82,7 @@ final class CalibrateCommand extends Verb {
           OpenModel model =
               OpenModel.open(locate(options.model.model), options.model.decoderOptions(), output)) {
         result = calibrate(model, corpus, settings, new CalibrationProgress(output, progress));
+        result = result.withPolicy(repaired(result.policy(), model, corpus, files, progress));
       }
       write(result, files);
       new CalibrationSummary(options.model, files).print(result, output);
@@ -89,6 +90,18 @@ final class CalibrateCommand extends Verb {
     } catch (CalibrationUsageException e) {
       throw usageError(e.getMessage());
     }
+  }
+
+  private Policy repaired(
+      Policy policy,
+      OpenModel model,
+      Corpus corpusOrNull,
+      CalibrationFiles files,
+      ProgressLine progress) {
+    return options.repair.noRepair
+        ? policy
+        : new RepairRun(options.repair.tokens, files.weights(), output())
+            .run(policy, model, corpusOrNull, progress);
   }
 
   private void checkCombinations() {
@@ -140,6 +153,7 @@ final class CalibrateCommand extends Verb {
                   new DatasetReference(samples.name(), samples.sha256()),
                   samples.windows(),
                   new CalibrationProgress(output, progress));
+      policy = repaired(policy, model, corpus, files, progress);
     }
     PolicyFile.write(policy, files.policy());
     PolicyDescription.of(files.policy(), policy).print(output.results());

@@ -22,7 +22,10 @@ final class CalibrateOptions {
   @ArgGroup(validate = false, order = 5, heading = "%nSearch%n")
   SearchOptions search = new SearchOptions();
 
-  @ArgGroup(validate = false, order = 6, heading = "%nOutput%n")
+  @ArgGroup(validate = false, order = 6, heading = "%nRepair%n")
+  RepairOptions repair = new RepairOptions();
+
+  @ArgGroup(validate = false, order = 7, heading = "%nOutput%n")
   OutputOptions files = new OutputOptions();
 
   static final class SampleOptions extends TextOptions {
@@ -132,6 +135,25 @@ final class CalibrateOptions {
     boolean savesStatsBesidePolicy() {
       return saveStats != null && saveStats.toString().equals(BESIDE_POLICY);
     }
+  }
+
+  static final class RepairOptions {
+    @Option(
+        names = "--no-repair",
+        description =
+            "Write the map alone. By default, weights from the first sharing layer on are refitted"
+                + " to the text, so that the model comes back to what it computed unshared; they"
+                + " are written to NAME.safetensors beside the policy.")
+    boolean noRepair;
+
+    @Option(
+        names = "--repair-tokens",
+        paramLabel = "N",
+        converter = PositiveInteger.class,
+        description =
+            "The most tokens of the text that the repair reads; an eighth of them judges it."
+                + " Default: 100000.")
+    int tokens = 100_000;
   }
 
   static final class OutputOptions {

@@ -37,6 +37,7 @@ record CalibrationFiles(Path policy, Path report, Path statistics) {
     if (!options.force) {
       if (options.out != null || !isPolicy(policy)) {
         OutputFiles.requireNew(policy, "--out");
+        OutputFiles.requireNew(policy.resolveSibling(stem(policy) + ".safetensors"), "--out");
       }
       if (options.report != null || !isReport(report)) {
         OutputFiles.requireNew(report, "--report");
@@ -45,6 +46,11 @@ record CalibrationFiles(Path policy, Path report, Path statistics) {
     }
     OutputFiles.checkWritable(policy, report, statistics);
     return new CalibrationFiles(policy, report, statistics);
+  }
+
+  /** The refitted weights, if there are any. */
+  Path weights() {
+    return policy.resolveSibling(stem(policy) + ".safetensors");
   }
 
   /** Keeps the progress of the search until the policy is written. */

@@ -20,6 +20,9 @@ final class CalibrationSummary {
     PrintWriter out = output.results();
     out.println(result.summary());
     out.println("The search took " + result.work() + ".");
+    if (result.policy().validation() != null) {
+      out.println(RepairRun.sentence(result.policy()));
+    }
     out.println();
     MapPicture.lines(result.policy().map()).forEach(out::println);
     DistanceMatrix distances = result.statistics().distances();
@@ -30,6 +33,9 @@ final class CalibrationSummary {
     }
     out.println();
     wrote(out, "policy", files.policy());
+    if (result.policy().repair() != null) {
+      wrote(out, "refitted weights", files.weights());
+    }
     wrote(out, "report", files.report());
     wrote(out, "statistics", files.statistics());
     output.note("");

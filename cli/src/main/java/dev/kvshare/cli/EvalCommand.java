@@ -140,7 +140,7 @@ final class EvalCommand extends Verb {
     ModelIdentity identity = model.identity();
     List<EvaluatedPolicy> policies = new ArrayList<>();
     for (Path file : options.model.policies) {
-      policies.add(EvaluatedPolicy.read(file, identity, options.model.force));
+      policies.add(evaluated(file, identity, model));
     }
     policies.addAll(Sweep.policies(identity, options.model.reductions, UpwardReading.LCKV_DEFAULT));
     return new EvaluationRequest(text, policies, caches(), options.speed.settings(), datasets());
@@ -154,6 +154,11 @@ final class EvalCommand extends Verb {
     } catch (IllegalArgumentException e) {
       throw usageError(e.getMessage());
     }
+  }
+
+  private EvaluatedPolicy evaluated(Path file, ModelIdentity identity, OpenModel model) {
+    EvaluatedPolicy policy = EvaluatedPolicy.read(file, identity, options.model.force);
+    return options.model.noRepair ? policy : policy.repaired(file, model.decoder());
   }
 
   /** A text shorter than the default number of windows is worth a note, not a warning. */

@@ -35,6 +35,11 @@ final class EvalOptions {
     List<Path> policies = new ArrayList<>();
 
     @Option(
+        names = "--no-repair",
+        description = "Leave out the refitted weights of the policies: plain sharing.")
+    boolean noRepair;
+
+    @Option(
         names = {"-f", "--force"},
         description =
             "Go on where kvshare would refuse: replace existing output files, and measure a policy"

@@ -6,6 +6,7 @@ import dev.kvshare.policy.ModelIdentity;
 import dev.kvshare.policy.Policy;
 import dev.kvshare.policy.Savings;
 import dev.kvshare.policy.SharingPlan;
+import dev.kvshare.policy.Validation;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
@@ -97,6 +98,19 @@ final class PolicyDescription {
     if (calibration.samples() != null) {
       facts.add(
           "samples", calibration.samples() + " of " + calibration.tokensPerSample() + " tokens");
+    }
+    Validation validation = calibration.validation();
+    if (validation != null) {
+      facts.add(
+          "quality",
+          String.format(
+              Locale.ROOT,
+              "KL divergence from the unshared model %.4f (%.4f without repair), perplexity %.3f times, same token at %.1f %%, on %d tokens",
+              validation.divergence(),
+              validation.plainDivergence(),
+              validation.perplexityRatio(),
+              100 * validation.agreement(),
+              validation.tokens()));
     }
     if (calibration.accepted().isEmpty() && calibration.rejected().isEmpty()) {
       return;

@@ -1,9 +1,12 @@
 package dev.kvshare.eval;
 
+import dev.kvshare.apply.PolicySupport;
 import dev.kvshare.policy.ModelIdentity;
 import dev.kvshare.policy.Policy;
 import dev.kvshare.policy.PolicyFile;
 import dev.kvshare.policy.PolicyMismatchException;
+import dev.kvshare.runtime.Decoder;
+import dev.kvshare.runtime.WeightOverrides;
 import java.nio.file.Path;
 
 /**
@@ -11,8 +14,25 @@ import java.nio.file.Path;
  *
  * @param name the name of its row, usually the path as the user wrote it
  * @param policy the policy
+ * @param overrides its refitted weights, null for none; whoever loaded them closes them
  */
-public record EvaluatedPolicy(String name, Policy policy) {
+public record EvaluatedPolicy(String name, Policy policy, WeightOverrides overrides) {
+
+  /** A policy with the checkpoint's weights. */
+  public EvaluatedPolicy(String name, Policy policy) {
+    this(name, policy, null);
+  }
+
+  /**
+   * The same with the refitted weights of its file.
+   *
+   * @param file where the policy was read from
+   * @throws dev.kvshare.policy.PolicyException if the weights are damaged or another's
+   */
+  public EvaluatedPolicy repaired(Path file, Decoder decoder) {
+    return new EvaluatedPolicy(name, policy, PolicySupport.overrides(policy, file, decoder));
+  }
+
   /**
    * Reads a policy file and checks that it belongs to {@code model} and that this release runs all
    * of it.

@@ -162,7 +162,8 @@ public final class Evaluator {
       variants.add(new Variant(null, CacheOptions.of(decoder.spec().plan()), cache));
     }
     for (EvaluatedPolicy evaluated : request.policies()) {
-      CacheOptions options = CacheOptions.of(SharingPlan.of(evaluated.policy()));
+      CacheOptions options =
+          new CacheOptions(SharingPlan.of(evaluated.policy()), evaluated.overrides());
       for (CachePolicy cache : caches) {
         variants.add(new Variant(evaluated.name(), options, cache));
       }

@@ -137,7 +137,7 @@ record ReportContent(
             "%s (%d layers share)"
                 .formatted(result.settings().budget(), result.outcome().wantedSharedLayers())));
     facts.add(new Fact("Threshold", Double.toString(result.settings().threshold())));
-    Validation validation = policy.calibration().validation();
+    Validation validation = policy.validation();
     if (validation != null) {
       facts.add(
           new Fact(

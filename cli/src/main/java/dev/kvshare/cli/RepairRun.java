@@ -1,0 +1,110 @@
+package dev.kvshare.cli;
+
+import dev.kvshare.calibrate.repair.Repair;
+import dev.kvshare.calibrate.repair.RepairOutcome;
+import dev.kvshare.calibrate.repair.RepairSettings;
+import dev.kvshare.calibrate.repair.RepairWindows;
+import dev.kvshare.calibrate.repair.RepairedPolicy;
+import dev.kvshare.datasets.Corpus;
+import dev.kvshare.datasets.DatasetException;
+import dev.kvshare.datasets.EvaluationWindows;
+import dev.kvshare.datasets.TokenWindows;
+import dev.kvshare.policy.Policy;
+import dev.kvshare.policy.Validation;
+import java.nio.file.Path;
+import java.util.Locale;
+
+/** The repair at the end of a calibration. */
+final class RepairRun {
+  private static final int WINDOW_TOKENS = 256;
+  private static final int SHORTEST_WINDOW_TOKENS = 32;
+
+  /** One window of so many judges the fits. */
+  private static final int VALIDATION_SHARE = 8;
+
+  private final int tokens;
+  private final Path file;
+  private final Output output;
+
+  /**
+   * @param tokens most tokens read
+   * @param file where refitted weights go
+   */
+  RepairRun(int tokens, Path file, Output output) {
+    this.tokens = tokens;
+    this.file = file;
+    this.output = output;
+  }
+
+  /**
+   * Repairs the map of a policy and writes the weights; a map that cannot be repaired is left as it
+   * is, with a note.
+   *
+   * @param corpusOrNull null where the calibration began with stored statistics
+   */
+  Policy run(Policy policy, OpenModel model, Corpus corpusOrNull, ProgressLine progress) {
+    if (policy.map().sharedLayers() == 0) {
+      return policy;
+    }
+    String obstacle = obstacle(policy, corpusOrNull);
+    if (obstacle != null) {
+      output.note("not repaired: " + obstacle);
+      return policy;
+    }
+    TokenWindows windows = windows(model, corpusOrNull);
+    if (windows == null || windows.windows().size() < VALIDATION_SHARE) {
+      output.note(
+          "not repaired: %s is too short, %d windows of %d tokens are needed"
+              .formatted(corpusOrNull.name(), VALIDATION_SHARE, SHORTEST_WINDOW_TOKENS));
+      return policy;
+    }
+    int layers = policy.map().layers();
+    try (RepairOutcome outcome =
+        new Repair(model.decoder(), RepairSettings.DEFAULT)
+            .repair(
+                policy.map(),
+                RepairWindows.split(windows.windows(), VALIDATION_SHARE),
+                done -> progress.show("refitting layers", done, layers, ""))) {
+      return RepairedPolicy.write(policy, outcome, file);
+    }
+  }
+
+  /** What a repair reached, for the summary. */
+  static String sentence(Policy policy) {
+    Validation validation = policy.validation();
+    return String.format(
+        Locale.ROOT,
+        "%s: KL divergence from the unshared model %.4f, %.4f without repair; perplexity %.3f times; same token at %.1f %% of %d positions.",
+        policy.repair() == null ? "The repair did not help and is left out" : "Repaired",
+        validation.divergence(),
+        validation.plainDivergence(),
+        validation.perplexityRatio(),
+        100 * validation.agreement(),
+        validation.tokens());
+  }
+
+  private static String obstacle(Policy policy, Corpus corpusOrNull) {
+    if (policy.map().hasUpwardSources() || !policy.windowedLayers().isEmpty()) {
+      return "only maps with sources below their readers and without windows of their own can be";
+    }
+    return corpusOrNull == null ? "--stats holds no text, which a repair needs" : null;
+  }
+
+  /** Windows of 256 tokens, shorter ones where the text has too few of these; null for none. */
+  private TokenWindows windows(OpenModel model, Corpus corpus) {
+    int longest = Math.min(WINDOW_TOKENS, model.decoder().spec().maxPositions());
+    TokenWindows found = null;
+    for (int length = longest; length >= SHORTEST_WINDOW_TOKENS; length /= 2) {
+      EvaluationWindows cut = new EvaluationWindows(length, Math.max(1, tokens / length));
+      try {
+        found = model.withEncoder(corpus, encoder -> cut.cut(corpus, encoder));
+      } catch (DatasetException e) {
+        continue;
+      }
+      if (found.windows().size() >= 2 * VALIDATION_SHARE) {
+        return found;
+      }
+    }
+    return found;
+  }
+}
