@@ -2,6 +2,7 @@ package dev.kvshare.runtime;
 
 import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
@@ -284,6 +285,24 @@ class CompressedCacheTest {
     assertThrows(
         IllegalArgumentException.class,
         () -> new Int8Eviction(new Int8Kv(KeyValueFormat.INT8_PER_TOKEN)));
+  }
+
+  /** The lowest layer computes the same under both maps; only its readers can make a difference. */
+  @ParameterizedTest
+  @ValueSource(ints = {1, 2, 3})
+  void theAttentionOfReadersCounts(int method) {
+    CachePolicy policy = policies(BUDGET).get(method);
+    PromptBatch prompts = PromptBatch.of(text(PROMPT, 9));
+    try (CompressedCache alone =
+            decoder.newCache(CacheOptions.of(SharingMap.of(0, 1, 1, 1, 1, 1, 1, 1)), policy, 1);
+        CompressedCache read =
+            decoder.newCache(CacheOptions.of(SharingMap.of(0, 1, 0, 0, 0, 0, 0, 0)), policy, 1)) {
+      decoder.prefill(prompts, alone, PROMPT).close();
+      decoder.prefill(prompts, read, PROMPT).close();
+      assertEquals(alone.kept(0), read.kept(0));
+      assertFalse(Arrays.deepEquals(alone.places(0), read.places(0)));
+      assertTrue(Arrays.deepEquals(read.places(0), read.places(5)));
+    }
   }
 
   private static Stream<Path> architectures() {
