@@ -16,7 +16,7 @@ print(tokenizer.decode(model.generate(ids, max_new_tokens=1, do_sample=False)[0]
 """
 
 kvshare = [bench.ROOT / "kvshare", "apply", "--quiet", "--model", bench.model(), "--threads", bench.THREADS,
-           "--prompt", PROMPT, "--max-new-tokens", "1"]
+           "--prompt", PROMPT, "--max-tokens", "1"]
 theirs, ours = bench.alternate(
     lambda: bench.timed([sys.executable, "-c", PEER, bench.model(), bench.THREADS, PROMPT]),
     lambda: bench.timed(kvshare))

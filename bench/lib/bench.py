@@ -91,8 +91,11 @@ def samples():
 
 def timed(command, **options):
     start = time.perf_counter()
-    subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=ROOT, **options)
-    return time.perf_counter() - start
+    done = subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, cwd=ROOT, **options)
+    seconds = time.perf_counter() - start
+    if done.returncode != 0:
+        raise RuntimeError(f"{command[0]} ended with exit code {done.returncode}: {done.stderr[-2000:]}")
+    return seconds
 
 
 def row(claim, measured, target, met, detail):
