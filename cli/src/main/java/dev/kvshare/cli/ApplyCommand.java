@@ -114,7 +114,7 @@ final class ApplyCommand extends Verb {
       Policy policy = EvaluatedPolicy.read(policyFile, identity, options.model.force).policy();
       Path repair =
           policy.repair() == null ? null : policyFile.resolveSibling(policy.repair().file());
-      boolean repaired = repair != null && Files.exists(repair);
+      boolean repaired = repair != null && !options.model.noRepair && Files.exists(repair);
       LckvExport.write(
           checkpoint, policy, repaired ? repair : null, options.export.weights, directory);
       output
