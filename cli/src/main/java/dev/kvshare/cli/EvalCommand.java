@@ -92,6 +92,7 @@ final class EvalCommand extends Verb {
     try (ProgressLine progress = new ProgressLine(output);
         OpenModel model =
             OpenModel.open(locate(options.model.model), options.model.decoderOptions(), output)) {
+      List<EvaluatedPolicy> policies = policies(model);
       EvaluationWindows stretches = EvalOptions.WindowOptions.stretches(options.cache.stream);
       rows =
           model.withEncoder(
@@ -99,7 +100,7 @@ final class EvalCommand extends Verb {
               encoder ->
                   new Evaluator(model.decoder(), options.model.dtype.bytes())
                       .stream(
-                          request(model, new EvaluationText(corpus, encoder, stretches)),
+                          request(policies, new EvaluationText(corpus, encoder, stretches)),
                           (phase, done, total) -> progress.show(phase, done, total, "")));
     }
     StreamTable.of(rows).print(output.results());
@@ -127,22 +128,28 @@ final class EvalCommand extends Verb {
   }
 
   private EvaluationReport evaluate(OpenModel model, Corpus corpus, ProgressLine progress) {
+    List<EvaluatedPolicy> policies = policies(model);
     return model.withEncoder(
         corpus,
         encoder ->
             new Evaluator(model.decoder(), options.model.dtype.bytes())
                 .evaluate(
-                    request(model, new EvaluationText(corpus, encoder, options.windows.cut())),
+                    request(policies, new EvaluationText(corpus, encoder, options.windows.cut())),
                     (phase, done, total) -> progress.show(phase, done, total, "")));
   }
 
-  private EvaluationRequest request(OpenModel model, EvaluationText text) {
+  /** Read before the text is encoded: a policy of another model is refused first. */
+  private List<EvaluatedPolicy> policies(OpenModel model) {
     ModelIdentity identity = model.identity();
     List<EvaluatedPolicy> policies = new ArrayList<>();
     for (Path file : options.model.policies) {
       policies.add(evaluated(file, identity, model));
     }
     policies.addAll(Sweep.policies(identity, options.model.reductions, UpwardReading.LCKV_DEFAULT));
+    return policies;
+  }
+
+  private EvaluationRequest request(List<EvaluatedPolicy> policies, EvaluationText text) {
     return new EvaluationRequest(text, policies, caches(), options.speed.settings(), datasets());
   }
 

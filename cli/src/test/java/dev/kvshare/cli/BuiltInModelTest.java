@@ -24,9 +24,19 @@ class BuiltInModelTest {
   static void calibrateOnce() {
     policy = folder.resolve("policy.json");
     CommandRun run =
-        CommandRun.of("calibrate", "--samples", 4, "--tokens", 16, "--out", policy)
+        CommandRun.of(
+                "calibrate",
+                "--samples",
+                4,
+                "--tokens",
+                16,
+                "--repair-tokens",
+                4096,
+                "--out",
+                policy)
             .succeeds()
-            .prints("of 12 layers read another layer's keys and values");
+            .prints("of 12 layers read another layer's keys and values")
+            .prints("Repaired: KL divergence");
     assertTrue(run.err().contains("text parlour-calibration: 4 paragraphs"), run.err());
     assertTrue(run.err().contains("kvshare apply --policy " + policy), run.err());
   }
