@@ -10,8 +10,10 @@ import dev.kvshare.model.family.ModelFamilies;
 import dev.kvshare.model.family.ModelSpec;
 import dev.kvshare.model.family.WeightRole;
 import dev.kvshare.policy.SharingMap;
+import dev.kvshare.policy.SharingPlan;
 import dev.kvshare.runtime.cache.CachePolicy;
 import java.util.Map;
+import java.util.Set;
 
 /**
  * Runs a checkpoint. Letters: B batch, T tokens, E hidden size, V vocabulary. Not safe for use by
@@ -151,6 +153,20 @@ public final class Decoder implements AutoCloseable {
   /** Fits projections on the decoder's device; the caller closes it. */
   public LinearFits newFits() {
     return new LinearFits((PtNDManager) manager.newSubManager());
+  }
+
+  /**
+   * Training of weights towards what the checkpoint computes; the caller closes it.
+   *
+   * @param map one without sources above their readers, under which some layer shares
+   * @param start the weights to begin with, among them the biases that the checkpoint lacks; may be
+   *     closed before the training
+   * @param roles the matrices that are trained, with their biases
+   */
+  public Distillation newDistillation(
+      SharingMap map, WeightOverrides start, Set<WeightRole> roles) {
+    SharingRules.check(spec, SharingPlan.of(map));
+    return new Distillation(this, storage, rotary, new CacheOptions(map, start), roles);
   }
 
   /**

@@ -50,7 +50,7 @@ final class ScriptArguments implements AutoCloseable {
           WeightRole.ROUTER);
 
   /** Matrices that rows of states are multiplied with. */
-  private static final Set<WeightRole> PRODUCTS =
+  static final Set<WeightRole> PRODUCTS =
       EnumSet.of(
           WeightRole.QUERY_KEY_VALUE,
           WeightRole.OUTPUT,
@@ -58,7 +58,7 @@ final class ScriptArguments implements AutoCloseable {
           WeightRole.DOWN,
           WeightRole.HEAD);
 
-  private static final List<WeightRole> MODEL_ROLES =
+  static final List<WeightRole> MODEL_ROLES =
       List.of(
           WeightRole.EMBEDDING,
           WeightRole.EMBEDDING_PROJECTION,
@@ -74,6 +74,7 @@ final class ScriptArguments implements AutoCloseable {
   private final UnaryOperator<PtNDArray> product;
   private final PtNDArray absent;
   private final List<RotarySpec> rotaryKinds;
+  private final List<PtNDArray> modelTensors;
   private final IValue model;
   private final IValue modelInts;
   private final IValue modelFloats;
@@ -109,6 +110,7 @@ final class ScriptArguments implements AutoCloseable {
       PtNDArray head = product == null ? outer.get(0) : product.apply(outer.get(0));
       outer.set(MODEL_ROLES.indexOf(WeightRole.HEAD), head);
     }
+    this.modelTensors = List.copyOf(outer);
     this.model = script.passed(outer);
     this.modelInts =
         IValue.listFrom(
@@ -138,7 +140,12 @@ final class ScriptArguments implements AutoCloseable {
     return rotaryKinds;
   }
 
-  /** Tensors outside the layers. */
+  /** Tensors outside the layers, in the order of {@link #MODEL_ROLES}. */
+  List<PtNDArray> modelTensors() {
+    return modelTensors;
+  }
+
+  /** The same as every call takes them. */
   IValue model() {
     return model;
   }

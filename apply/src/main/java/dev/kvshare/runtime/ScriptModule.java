@@ -2,6 +2,7 @@ package dev.kvshare.runtime;
 
 import ai.djl.Device;
 import ai.djl.engine.EngineException;
+import ai.djl.ndarray.NDList;
 import ai.djl.ndarray.types.DataType;
 import ai.djl.ndarray.types.Shape;
 import ai.djl.pytorch.engine.PtNDArray;
@@ -36,6 +37,7 @@ import java.util.zip.ZipOutputStream;
  */
 final class ScriptModule implements AutoCloseable {
   private static final String ONEDNN_PRODUCT = "product_onednn.py";
+  private static final String MIXED_PRODUCT = "product_mixed.py";
   private static final String PLAIN_PRODUCT = "product_plain.py";
   private static final String FORMAT_VERSION = "10\n";
   private static final byte[] OBJECT =
@@ -51,14 +53,24 @@ final class ScriptModule implements AutoCloseable {
    * @param sources the names of the resources, which together are one source
    */
   ScriptModule(PtNDManager manager, String... sources) {
-    block = load(manager, List.of(sources));
+    this(manager, ONEDNN_PRODUCT, List.of(sources));
+  }
+
+  private ScriptModule(PtNDManager manager, String productOnCpu, List<String> sources) {
+    block = loadWith(manager, productOnCpu, sources);
     onDevice = manager.create(new Shape(0), DataType.FLOAT32);
   }
 
-  private static PtSymbolBlock load(PtNDManager manager, List<String> sources) {
+  /** As the constructor, with products that gradients pass through. */
+  static ScriptModule differentiable(PtNDManager manager, String... sources) {
+    return new ScriptModule(manager, MIXED_PRODUCT, List.of(sources));
+  }
+
+  private static PtSymbolBlock loadWith(
+      PtNDManager manager, String productOnCpu, List<String> sources) {
     if (manager.getDevice().equals(Device.cpu())) {
       try {
-        return load(manager, sources, ONEDNN_PRODUCT);
+        return load(manager, sources, productOnCpu);
       } catch (EngineException withoutOneDnn) {
         return load(manager, sources, PLAIN_PRODUCT);
       }
@@ -85,6 +97,19 @@ final class ScriptModule implements AutoCloseable {
     }
   }
 
+  /**
+   * Runs a method that returns one tensor, with autograd, which {@link #run} switches off.
+   *
+   * @param manager owns the result
+   * @param arguments tensors and lists of tensors alone
+   */
+  PtNDArray run(PtNDManager manager, GradientCall arguments) {
+    NDList result = IValueUtils.forward(block, arguments.inputs(), true);
+    PtNDArray tensor = (PtNDArray) result.singletonOrThrow();
+    tensor.attach(manager);
+    return tensor;
+  }
+
   /** {@code tensor} in another type, a copy that belongs to {@code manager}. */
   PtNDArray convert(PtNDManager manager, PtNDArray tensor, ComputeType type) {
     try (IValue input = IValue.from(tensor);
@@ -101,7 +126,7 @@ final class ScriptModule implements AutoCloseable {
     return packs(manager, type) ? this::pack : null;
   }
 
-  private boolean packs(PtNDManager manager, ComputeType type) {
+  boolean packs(PtNDManager manager, ComputeType type) {
     try (IValue code = IValue.from(type.scriptCode());
         PtNDArray able = run(manager, "packs", code)) {
       return able.size() > 0;

@@ -1,0 +1,167 @@
+package dev.kvshare.runtime;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertNull;
+import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import ai.djl.ndarray.NDArray;
+import ai.djl.ndarray.NDManager;
+import ai.djl.ndarray.types.Shape;
+import dev.kvshare.model.Checkpoint;
+import dev.kvshare.model.Checkpoints;
+import dev.kvshare.model.family.WeightRole;
+import dev.kvshare.policy.SharingMap;
+import java.nio.file.Path;
+import java.util.Arrays;
+import java.util.HashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.Random;
+import java.util.Set;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.MethodSource;
+
+/** Training of weights towards the unshared model. */
+class DistillationTest {
+  private static final Set<WeightRole> ROLES =
+      Set.of(WeightRole.QUERY_KEY_VALUE, WeightRole.OUTPUT, WeightRole.DOWN);
+  private static final int WINDOWS = 4;
+  private static final int TOKENS = 12;
+
+  static List<Path> architectures() {
+    return Goldens.architectures();
+  }
+
+  /**
+   * Along the gradient of each matrix the divergence, computed by the decoder, changes as the
+   * gradient says; the products of the training may be bfloat16. Where experts are chosen, a small
+   * change may choose others, which no gradient sees.
+   */
+  @ParameterizedTest
+  @MethodSource("architectures")
+  void theGradientIsThatOfTheDecodersDivergence(Path directory) {
+    try (Decoder decoder = load(directory);
+        NDManager manager = decoder.newManager();
+        WeightOverrides none = decoder.newOverrides(Map.of());
+        Distillation distillation = decoder.newDistillation(map(decoder), none, ROLES)) {
+      NDArray ids = ids(decoder, manager);
+      double sum = distillation.add(ids, ids.size());
+      assertEquals(
+          divergence(decoder, map(decoder), Map.of(), ids),
+          sum / ids.size(),
+          0.05 * sum / ids.size());
+      boolean routed =
+          decoder.spec().blocks().stream().anyMatch(block -> block.feedForward().experts() != null);
+      double tolerance = routed ? 0.4 : 0.1;
+      Map<String, NDArray> weights = distillation.weights(manager);
+      distillation
+          .gradients(manager)
+          .forEach(
+              (name, gradient) -> {
+                double length = gradient.norm().getFloat();
+                NDArray direction = gradient.div(length + 1e-30);
+                double reach = 0.003 * (weights.get(name).norm().getFloat() + 0.1);
+                double up = moved(decoder, weights, name, direction.mul(reach), ids);
+                double down = moved(decoder, weights, name, direction.mul(-reach), ids);
+                double slope = (up - down) / (2 * reach);
+                assertEquals(slope, length, tolerance * length + 1e-3 * sum / ids.size(), name);
+              });
+    }
+  }
+
+  @Test
+  void theDivergenceFalls() {
+    SharingMap map = SharingMap.of(0, 1, 2, 3, 4, 3, 1, 4);
+    try (Decoder decoder = load(Goldens.TINY_LLAMA);
+        NDManager manager = decoder.newManager();
+        WeightOverrides none = decoder.newOverrides(Map.of());
+        Distillation distillation = decoder.newDistillation(map, none, ROLES)) {
+      NDArray ids = ids(decoder, manager);
+      double before = distillation.add(ids, ids.size()) / ids.size();
+      for (int step = 0; step < 15; step++) {
+        distillation.step(1e-3);
+        distillation.add(ids, ids.size());
+      }
+      double after = divergence(decoder, map, distillation.weights(manager), ids);
+      assertTrue(after < 0.5 * before, after + " of " + before);
+    }
+  }
+
+  /** What a layer reads of one below the first that shares comes from the unshared run. */
+  @Test
+  void layersWithoutKeysHaveOnlyTheirQueriesTrained() {
+    try (Decoder decoder = load(Goldens.TINY_LLAMA);
+        NDManager manager = decoder.newManager();
+        WeightOverrides none = decoder.newOverrides(Map.of());
+        Distillation distillation =
+            decoder.newDistillation(SharingMap.of(0, 1, 2, 3, 4, 5, 5, 7), none, ROLES)) {
+      Map<String, NDArray> weights = distillation.weights(manager);
+      assertNull(weights.get("model.layers.6.self_attn.k_proj.weight"));
+      assertTrue(weights.containsKey("model.layers.6.self_attn.q_proj.weight"));
+      assertTrue(weights.containsKey("model.layers.7.self_attn.k_proj.weight"));
+      assertTrue(weights.keySet().stream().noneMatch(name -> name.contains("layers.5.")));
+    }
+  }
+
+  @Test
+  void aMapThatSharesNothingIsRefused() {
+    try (Decoder decoder = load(Goldens.TINY_LLAMA);
+        WeightOverrides none = decoder.newOverrides(Map.of())) {
+      assertThrows(
+          IllegalArgumentException.class,
+          () -> decoder.newDistillation(SharingMap.identity(8), none, ROLES));
+    }
+  }
+
+  private static Decoder load(Path directory) {
+    try (Checkpoint checkpoint = Checkpoints.open(directory)) {
+      return Decoder.load(checkpoint, Goldens.OPTIONS);
+    }
+  }
+
+  private static NDArray ids(Decoder decoder, NDManager manager) {
+    long[] ids =
+        new Random(3).longs((long) WINDOWS * TOKENS, 0, decoder.spec().vocabularySize()).toArray();
+    return manager.create(ids, new Shape(WINDOWS, TOKENS));
+  }
+
+  /** The lowest layer that may read one below it reads the nearest such. */
+  private static SharingMap map(Decoder decoder) {
+    int layers = decoder.spec().layers();
+    for (int layer = 1; layer < layers; layer++) {
+      for (int source = layer - 1; source >= 0; source--) {
+        if (decoder.spec().mayShare(layer, source)) {
+          return SharingMap.identity(layers).withShared(layer, source);
+        }
+      }
+    }
+    throw new AssertionError("no two layers may share");
+  }
+
+  private static double moved(
+      Decoder decoder, Map<String, NDArray> weights, String name, NDArray change, NDArray ids) {
+    Map<String, NDArray> moved = new HashMap<>(weights);
+    moved.put(name, weights.get(name).add(change));
+    return divergence(decoder, map(decoder), moved, ids);
+  }
+
+  private static double divergence(
+      Decoder decoder, SharingMap map, Map<String, NDArray> weights, NDArray ids) {
+    int layers = decoder.spec().layers();
+    try (NDManager scratch = decoder.newManager();
+        WeightOverrides overrides = decoder.newOverrides(weights);
+        KvCache shared = decoder.newCache(new CacheOptions(map, overrides), WINDOWS, TOKENS);
+        KvCache unshared = decoder.newCache(SharingMap.identity(layers), WINDOWS, TOKENS);
+        NDArray embedded = decoder.embed(ids, shared);
+        NDArray expected = decoder.layers(embedded, unshared, 0, layers);
+        NDArray actual = decoder.layers(embedded, shared, 0, layers)) {
+      long[] none = new long[WINDOWS * TOKENS];
+      Arrays.fill(none, -1);
+      return decoder
+          .divergence(expected, actual, scratch.create(none, new Shape(WINDOWS, TOKENS)))
+          .mean();
+    }
+  }
+}
