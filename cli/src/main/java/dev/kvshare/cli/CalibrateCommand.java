@@ -100,7 +100,7 @@ final class CalibrateCommand extends Verb {
       ProgressLine progress) {
     return options.repair.noRepair
         ? policy
-        : new RepairRun(options.repair.tokens, files.weights(), output())
+        : new RepairRun(options.repair, files.weights(), output())
             .run(policy, model, corpusOrNull, progress);
   }
 
@@ -112,6 +112,9 @@ final class CalibrateCommand extends Verb {
     String schemeProblem = options.scheme.problem();
     if (schemeProblem != null) {
       throw usageError(schemeProblem);
+    }
+    if (options.repair.noRepair && options.repair.healingSteps != null) {
+      throw usageError("--heal goes on from a repair: leave out --no-repair");
     }
     boolean goal = options.goal.shareLayers != null || options.goal.kvBudget != null;
     boolean statistics = options.search.stats != null || options.search.saveStats != null;

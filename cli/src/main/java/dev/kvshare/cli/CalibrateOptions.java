@@ -154,6 +154,18 @@ final class CalibrateOptions {
             "The most tokens of the text that the repair reads; an eighth of them judges it."
                 + " Default: 100000.")
     int tokens = 100_000;
+
+    @Option(
+        names = "--heal",
+        paramLabel = "STEPS",
+        arity = "0..1",
+        fallbackValue = "40",
+        converter = PositiveInteger.class,
+        description =
+            "Train the weights behind the repair towards the unshared model, minutes on a small"
+                + " model: each step reads 2048 tokens of the text. The repair stays where this"
+                + " does not help. Default for STEPS: 40.")
+    Integer healingSteps;
   }
 
   static final class OutputOptions {

@@ -1,5 +1,7 @@
 package dev.kvshare.cli;
 
+import dev.kvshare.calibrate.repair.Healing;
+import dev.kvshare.calibrate.repair.HealingSettings;
 import dev.kvshare.calibrate.repair.Repair;
 import dev.kvshare.calibrate.repair.RepairOutcome;
 import dev.kvshare.calibrate.repair.RepairSettings;
@@ -22,16 +24,15 @@ final class RepairRun {
   /** One window of so many judges the fits. */
   private static final int VALIDATION_SHARE = 8;
 
-  private final int tokens;
+  private final CalibrateOptions.RepairOptions options;
   private final Path file;
   private final Output output;
 
   /**
-   * @param tokens most tokens read
    * @param file where refitted weights go
    */
-  RepairRun(int tokens, Path file, Output output) {
-    this.tokens = tokens;
+  RepairRun(CalibrateOptions.RepairOptions options, Path file, Output output) {
+    this.options = options;
     this.file = file;
     this.output = output;
   }
@@ -58,14 +59,42 @@ final class RepairRun {
               .formatted(corpusOrNull.name(), VALIDATION_SHARE, SHORTEST_WINDOW_TOKENS));
       return policy;
     }
+    RepairWindows split = RepairWindows.split(windows.windows(), VALIDATION_SHARE);
     int layers = policy.map().layers();
     try (RepairOutcome outcome =
         new Repair(model.decoder(), RepairSettings.DEFAULT)
             .repair(
-                policy.map(),
-                RepairWindows.split(windows.windows(), VALIDATION_SHARE),
-                done -> progress.show("refitting layers", done, layers, ""))) {
-      return RepairedPolicy.write(policy, outcome, file);
+                policy.map(), split, done -> progress.show("refitting layers", done, layers, ""))) {
+      return options.healingSteps == null
+          ? RepairedPolicy.write(policy, outcome, file)
+          : healed(policy, outcome, model, split, progress);
+    }
+  }
+
+  private Policy healed(
+      Policy policy,
+      RepairOutcome repaired,
+      OpenModel model,
+      RepairWindows windows,
+      ProgressLine progress) {
+    int steps = options.healingSteps;
+    Healing.Listener listener =
+        (step, divergence) ->
+            progress.show(
+                "healing",
+                step,
+                steps,
+                String.format(Locale.ROOT, "KL divergence %.4f", divergence));
+    try (RepairOutcome healed =
+        new Healing(model.decoder(), HealingSettings.DEFAULT.withSteps(steps))
+            .heal(repaired, windows, listener)) {
+      output.note(
+          String.format(
+              Locale.ROOT,
+              "healing took the KL divergence from %.4f to %.4f",
+              repaired.repaired().divergence().mean(),
+              healed.repaired().divergence().mean()));
+      return RepairedPolicy.write(policy, healed, file);
     }
   }
 
@@ -95,7 +124,7 @@ final class RepairRun {
     int longest = Math.min(WINDOW_TOKENS, model.decoder().spec().maxPositions());
     TokenWindows found = null;
     for (int length = longest; length >= SHORTEST_WINDOW_TOKENS; length /= 2) {
-      EvaluationWindows cut = new EvaluationWindows(length, Math.max(1, tokens / length));
+      EvaluationWindows cut = new EvaluationWindows(length, Math.max(1, options.tokens / length));
       try {
         found = model.withEncoder(corpus, encoder -> cut.cut(corpus, encoder));
       } catch (DatasetException e) {

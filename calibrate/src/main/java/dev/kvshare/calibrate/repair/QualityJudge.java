@@ -3,6 +3,7 @@ package dev.kvshare.calibrate.repair;
 import ai.djl.ndarray.NDArray;
 import ai.djl.ndarray.NDManager;
 import dev.kvshare.policy.SharingMap;
+import dev.kvshare.runtime.CacheOptions;
 import dev.kvshare.runtime.Decoder;
 import dev.kvshare.runtime.Divergence;
 import dev.kvshare.runtime.KvCache;
@@ -11,7 +12,7 @@ import java.util.function.IntFunction;
 import java.util.stream.IntStream;
 
 /** Compares last hidden states with the reference's on the batches that judge. */
-final class QualityJudge {
+final class QualityJudge implements AutoCloseable {
   private final Decoder decoder;
   private final List<WindowBatch> batches;
   private final ReferenceStream reference;
@@ -30,6 +31,13 @@ final class QualityJudge {
             .filter(batch -> !validated || batches.get(batch).validation())
             .boxed()
             .toList();
+  }
+
+  /** One with a reference of its own. */
+  static QualityJudge of(Decoder decoder, List<WindowBatch> batches) {
+    ReferenceStream reference = new ReferenceStream(decoder, batches, false);
+    reference.runToTop();
+    return new QualityJudge(decoder, batches, reference);
   }
 
   /** The divergence alone of the states [B, T, E] behind the last layer of each batch. */
@@ -57,15 +65,20 @@ final class QualityJudge {
 
   /** A map with the checkpoint's weights. */
   RepairQuality plain(SharingMap map) {
+    return quality(CacheOptions.of(map));
+  }
+
+  /** A map with other weights. */
+  RepairQuality quality(CacheOptions options) {
     Divergence sum = Divergence.NONE;
     double cosines = 0;
     int windows = 0;
     for (int batch : judging) {
       WindowBatch rows = batches.get(batch);
       try (NDManager scratch = decoder.newManager();
-          KvCache cache = decoder.newCache(map, rows.size(), rows.tokens());
+          KvCache cache = decoder.newCache(options, rows.size(), rows.tokens());
           NDArray embedded = decoder.embed(rows.ids(scratch), cache);
-          NDArray hidden = decoder.layers(embedded, cache, 0, map.layers())) {
+          NDArray hidden = decoder.layers(embedded, cache, 0, options.map().layers())) {
         sum = sum.plus(divergence(batch, hidden));
         cosines += cosines(batch, hidden);
       }
@@ -101,5 +114,11 @@ final class QualityJudge {
         NDArray sum = cosines.sum()) {
       return sum.getFloat();
     }
+  }
+
+  /** Frees the reference. */
+  @Override
+  public void close() {
+    reference.close();
   }
 }

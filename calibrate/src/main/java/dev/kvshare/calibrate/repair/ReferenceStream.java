@@ -81,6 +81,18 @@ final class ReferenceStream implements AutoCloseable {
     steps[batch][index] = null;
   }
 
+  /** Runs all steps of a stream that keeps none. */
+  void runToTop() {
+    for (int batch = 0; batch < ahead.length; batch++) {
+      for (int layer = 0; layer < decoder.spec().layers(); layer++) {
+        for (Part part : Part.values()) {
+          step(batch, layer, part);
+          release(batch, layer, part);
+        }
+      }
+    }
+  }
+
   /** The stream behind the last layer, before the final norm [B, T, E]; all steps were run. */
   NDArray last(int batch) {
     return ahead[batch];

@@ -24,24 +24,49 @@ public final class RepairOutcome implements AutoCloseable {
   private final RepairQuality repaired;
 
   private RepairOutcome(
-      Decoder decoder, RepairWalk walk, RepairQuality plain, RepairQuality repaired) {
-    this.map = walk.map();
-    this.manager = decoder.newManager();
-    this.fits = walk.reports();
+      SharingMap map,
+      NDManager manager,
+      List<FittedPart> fits,
+      RepairQuality plain,
+      RepairQuality repaired) {
+    this.map = map;
+    this.manager = manager;
+    this.fits = fits;
     this.plain = plain;
     this.repaired = repaired;
-    ReplaceableWeights names = ReplaceableWeights.of(decoder.spec());
-    List<Map<Part, Projection>> projections = walk.projections();
-    for (int layer = 0; layer < projections.size(); layer++) {
-      for (Map.Entry<Part, Projection> entry : projections.get(layer).entrySet()) {
-        put(names, layer, entry.getKey(), entry.getValue());
-      }
-    }
   }
 
   /** What a walk that was run to the top found. */
   static RepairOutcome of(Decoder decoder, RepairWalk walk, QualityJudge judge) {
-    return new RepairOutcome(decoder, walk, judge.plain(walk.map()), judge.quality(walk::last));
+    RepairOutcome outcome =
+        new RepairOutcome(
+            walk.map(),
+            decoder.newManager(),
+            walk.reports(),
+            judge.plain(walk.map()),
+            judge.quality(walk::last));
+    ReplaceableWeights names = ReplaceableWeights.of(decoder.spec());
+    List<Map<Part, Projection>> projections = walk.projections();
+    for (int layer = 0; layer < projections.size(); layer++) {
+      for (Map.Entry<Part, Projection> entry : projections.get(layer).entrySet()) {
+        outcome.put(names, layer, entry.getKey(), entry.getValue());
+      }
+    }
+    return outcome;
+  }
+
+  /**
+   * The same map with other weights, or these again where the others are not better.
+   *
+   * @param healed copied
+   * @param quality of the map with them, on the validation windows
+   */
+  RepairOutcome healed(Decoder decoder, SortedMap<String, NDArray> healed, RepairQuality quality) {
+    boolean better = quality.divergence().mean() < repaired.divergence().mean();
+    RepairOutcome outcome =
+        new RepairOutcome(map, decoder.newManager(), fits, plain, better ? quality : repaired);
+    (better ? healed : tensors).forEach((name, tensor) -> outcome.keep(name, tensor.duplicate()));
+    return outcome;
   }
 
   /** The map that was repaired. */

@@ -1,0 +1,134 @@
+package dev.kvshare.calibrate.repair;
+
+import ai.djl.ndarray.NDArray;
+import ai.djl.ndarray.NDManager;
+import dev.kvshare.policy.SharingMap;
+import dev.kvshare.runtime.CacheOptions;
+import dev.kvshare.runtime.Decoder;
+import dev.kvshare.runtime.Distillation;
+import dev.kvshare.runtime.WeightOverrides;
+import java.util.Collections;
+import java.util.List;
+import java.util.SortedMap;
+import java.util.TreeMap;
+
+/**
+ * A short training behind a repair: weights from the first sharing layer on are changed along the
+ * gradient of the divergence KL(unshared || shared) on the windows that the repair was fitted to.
+ * The best weights by the divergence on validation windows are kept; these are the repair's own
+ * when no others are better. Equal input gives equal weights, on one machine with one number of
+ * threads.
+ */
+public final class Healing {
+  private static final long SEED = 17;
+
+  private final Decoder decoder;
+  private final HealingSettings settings;
+
+  /** Told about progress. */
+  public interface Listener {
+    /**
+     * After each step.
+     *
+     * @param step counted from 1
+     * @param divergence mean divergence on the windows of the step, in nats
+     */
+    void done(int step, double divergence);
+  }
+
+  /** Healing of repairs of one model; it closes nothing. */
+  public Healing(Decoder decoder, HealingSettings settings) {
+    this.decoder = decoder;
+    this.settings = settings;
+  }
+
+  /**
+   * Trains the weights of a repaired map.
+   *
+   * @param repaired stays as it is
+   * @param windows those of the repair
+   * @return to be closed by the caller
+   */
+  public RepairOutcome heal(RepairOutcome repaired, RepairWindows windows, Listener listener) {
+    SharingMap map = repaired.map();
+    SortedMap<String, NDArray> start =
+        repaired.improves() ? repaired.tensors() : Collections.emptySortedMap();
+    List<int[]> judging = windows.validation().isEmpty() ? windows.fit() : windows.validation();
+    try (NDManager manager = decoder.newManager();
+        QualityJudge judge = judge(judging.subList(0, judgedWindows(judging)))) {
+      Candidate best = candidate(judge, map, start);
+      try (Distillation distillation = begin(map, start)) {
+        WindowOrder order = new WindowOrder(windows.fit(), SEED);
+        for (int step = 0; step < settings.steps(); step++) {
+          double divergence = add(distillation, order.next(settings.windowsPerStep()));
+          distillation.step(settings.rate(step));
+          listener.done(step + 1, divergence);
+          if (settings.judgesBehind(step)) {
+            SortedMap<String, NDArray> tensors = new TreeMap<>(start);
+            tensors.putAll(distillation.weights(manager));
+            Candidate candidate = candidate(judge, map, tensors);
+            if (candidate.divergence() < best.divergence()) {
+              best = candidate;
+            }
+          }
+        }
+      }
+      try (QualityJudge all = judge(judging)) {
+        return repaired.healed(decoder, best.tensors(), quality(all, map, best.tensors()));
+      }
+    }
+  }
+
+  /** Weights and the divergence that they leave. */
+  private record Candidate(SortedMap<String, NDArray> tensors, double divergence) {}
+
+  private Candidate candidate(
+      QualityJudge judge, SharingMap map, SortedMap<String, NDArray> tensors) {
+    return new Candidate(tensors, quality(judge, map, tensors).divergence().mean());
+  }
+
+  private RepairQuality quality(
+      QualityJudge judge, SharingMap map, SortedMap<String, NDArray> tensors) {
+    try (WeightOverrides overrides = decoder.newOverrides(tensors)) {
+      return judge.quality(new CacheOptions(map, overrides));
+    }
+  }
+
+  private Distillation begin(SharingMap map, SortedMap<String, NDArray> start) {
+    try (WeightOverrides overrides = decoder.newOverrides(start)) {
+      return decoder.newDistillation(map, overrides, settings.roles());
+    }
+  }
+
+  /** Adds the gradient of the mean divergence on some windows, which it gives. */
+  private double add(Distillation distillation, List<int[]> windows) {
+    long tokens = windows.stream().mapToLong(window -> window.length).sum();
+    double sum = 0;
+    for (WindowBatch batch : batches(windows)) {
+      try (NDManager scratch = decoder.newManager()) {
+        sum += distillation.add(batch.ids(scratch), tokens);
+      }
+    }
+    return sum / tokens;
+  }
+
+  private QualityJudge judge(List<int[]> windows) {
+    return QualityJudge.of(decoder, batches(windows));
+  }
+
+  private List<WindowBatch> batches(List<int[]> windows) {
+    int longest = windows.stream().mapToInt(window -> window.length).max().orElseThrow();
+    return WindowBatch.of(
+        new RepairWindows(windows, List.of()), longest * settings.windowsAtOnce());
+  }
+
+  private int judgedWindows(List<int[]> windows) {
+    int count = 0;
+    long tokens = 0;
+    while (count < windows.size() && tokens < settings.judgedTokens()) {
+      tokens += windows.get(count).length;
+      count++;
+    }
+    return count;
+  }
+}

@@ -1,0 +1,125 @@
+package dev.kvshare.calibrate.repair;
+
+import static org.junit.jupiter.api.Assertions.assertArrayEquals;
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+import static org.junit.jupiter.api.Assumptions.assumeTrue;
+
+import ai.djl.ndarray.NDArray;
+import dev.kvshare.policy.SharingMap;
+import dev.kvshare.runtime.Decoder;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Map;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.ValueSource;
+
+/** A short training behind the repair of tiny models. */
+class HealingTest {
+  private static final Path STATUS = Path.of("/proc/self/status");
+  private static final int WINDOWS = 80;
+  private static final int TOKENS = 16;
+  private static final HealingSettings SETTINGS =
+      new HealingSettings(HealingSettings.DEFAULT.roles(), 12, 8, 4, 1e-3, 2, 4, 4096);
+
+  @ParameterizedTest
+  @ValueSource(strings = {"llama", "gemma2", "olmo2", "gpt_neox", "gpt2", "qwen3_moe"})
+  void healingComesNearerThanTheRepair(String family) {
+    try (Decoder decoder = TinyModels.load(TinyModels.architecture(family))) {
+      RepairWindows windows = TinyModels.windows(decoder, WINDOWS, TOKENS);
+      List<Double> progress = new ArrayList<>();
+      try (RepairOutcome repaired = repair(decoder, windows);
+          RepairOutcome healed =
+              new Healing(decoder, SETTINGS)
+                  .heal(repaired, windows, (step, divergence) -> progress.add(divergence))) {
+        double before = repaired.repaired().divergence().mean();
+        double after = healed.repaired().divergence().mean();
+        assertTrue(after < before, after + " of " + before);
+        assertEquals(SETTINGS.steps(), progress.size());
+        assertEquals(repaired.plain(), healed.plain());
+        assertTrue(healed.tensors().keySet().containsAll(repaired.tensors().keySet()));
+      }
+    }
+  }
+
+  /** A rate at which training destroys the model: the repair is kept. */
+  @Test
+  void whatDoesNotHelpIsLeftOut() {
+    HealingSettings wild =
+        new HealingSettings(SETTINGS.roles(), 3, 8, 4, 10, 1, 1, SETTINGS.judgedTokens());
+    try (Decoder decoder = TinyModels.load(TinyModels.architecture("llama"))) {
+      RepairWindows windows = TinyModels.windows(decoder, WINDOWS, TOKENS);
+      try (RepairOutcome repaired = repair(decoder, windows);
+          RepairOutcome healed =
+              new Healing(decoder, wild).heal(repaired, windows, (step, divergence) -> {})) {
+        assertEquals(repaired.repaired(), healed.repaired());
+        assertSame(repaired.tensors(), healed.tensors());
+      }
+    }
+  }
+
+  @Test
+  void equalInputGivesEqualTensors() {
+    try (Decoder decoder = TinyModels.load(TinyModels.architecture("llama"))) {
+      RepairWindows windows = TinyModels.windows(decoder, WINDOWS, TOKENS);
+      Healing healing = new Healing(decoder, SETTINGS);
+      try (RepairOutcome repaired = repair(decoder, windows);
+          RepairOutcome first = healing.heal(repaired, windows, (step, divergence) -> {});
+          RepairOutcome second = healing.heal(repaired, windows, (step, divergence) -> {})) {
+        assertSame(first.tensors(), second.tensors());
+      }
+    }
+  }
+
+  @Test
+  void manyStepsKeepNoMemory() throws IOException {
+    assumeTrue(Files.exists(STATUS), "resident memory is read from /proc");
+    try (Decoder decoder = TinyModels.load(TinyModels.architecture("llama"))) {
+      RepairWindows windows = TinyModels.windows(decoder, WINDOWS, 64);
+      int steps = 120;
+      long[] resident = new long[steps + 1];
+      try (RepairOutcome repaired = repair(decoder, windows)) {
+        new Healing(decoder, SETTINGS.withSteps(steps))
+            .heal(repaired, windows, (step, divergence) -> resident[step] = residentBytes())
+            .close();
+      }
+      long logitsOfAStep = 8L * 64 * decoder.spec().vocabularySize() * Float.BYTES;
+      long grown = resident[steps] - resident[steps / 3];
+      assertTrue(grown < Math.max(24L << 20, logitsOfAStep * steps / 6), "memory grew by " + grown);
+    }
+  }
+
+  @Test
+  void settingsThatCannotBeAreRefused() {
+    assertThrows(IllegalArgumentException.class, () -> SETTINGS.withSteps(0));
+  }
+
+  private static RepairOutcome repair(Decoder decoder, RepairWindows windows) {
+    SharingMap map = TinyModels.map(decoder);
+    return new Repair(decoder, RepairSettings.DEFAULT).repair(map, windows, done -> {});
+  }
+
+  private static void assertSame(Map<String, NDArray> expected, Map<String, NDArray> actual) {
+    assertEquals(expected.keySet(), actual.keySet());
+    expected.forEach(
+        (name, tensor) ->
+            assertArrayEquals(tensor.toFloatArray(), actual.get(name).toFloatArray(), name));
+  }
+
+  private static long residentBytes() {
+    try {
+      return Files.readAllLines(STATUS).stream()
+          .filter(line -> line.startsWith("VmRSS:"))
+          .mapToLong(line -> Long.parseLong(line.replaceAll("\\D", "")) * 1024)
+          .findFirst()
+          .orElseThrow();
+    } catch (IOException e) {
+      throw new AssertionError(e);
+    }
+  }
+}
