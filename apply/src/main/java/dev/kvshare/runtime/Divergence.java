@@ -1,6 +1,7 @@
 package dev.kvshare.runtime;
 
 import ai.djl.ndarray.NDArray;
+import java.util.Arrays;
 
 /**
  * Sums over positions of how far next-token distributions are from those of a reference, such as
@@ -50,17 +51,30 @@ public record Divergence(
     return Math.exp((loss - referenceLoss) / targets);
   }
 
+  /** The components in their order. */
+  public double[] toArray() {
+    return new double[] {positions, divergence, agreeing, targets, referenceLoss, loss};
+  }
+
+  /** From {@link #toArray}. */
+  public static Divergence ofArray(double[] numbers) {
+    if (numbers.length != 6) {
+      throw new IllegalArgumentException(
+          "a divergence has 6 sums, found " + Arrays.toString(numbers));
+    }
+    return new Divergence(
+        Math.round(numbers[0]),
+        numbers[1],
+        Math.round(numbers[2]),
+        Math.round(numbers[3]),
+        numbers[4],
+        numbers[5]);
+  }
+
   /** From the script's float64 [6], which is closed. */
   static Divergence of(NDArray sums) {
     try (sums) {
-      double[] numbers = sums.toDoubleArray();
-      return new Divergence(
-          Math.round(numbers[0]),
-          numbers[1],
-          Math.round(numbers[2]),
-          Math.round(numbers[3]),
-          numbers[4],
-          numbers[5]);
+      return ofArray(sums.toDoubleArray());
     }
   }
 }

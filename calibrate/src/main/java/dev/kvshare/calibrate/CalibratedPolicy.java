@@ -13,8 +13,8 @@ final class CalibratedPolicy {
   static Policy of(KvStatistics statistics, CalibrationSettings settings, SearchOutcome outcome) {
     Calibration calibration =
         Calibration.builder()
-            .strategy(settings.order().strategy())
-            .threshold(settings.threshold())
+            .strategy(settings.strategy().strategy())
+            .threshold(settings.limits().threshold())
             .similarity(outcome.similarity())
             .dataset(statistics.dataset())
             .samples(statistics.samples().size())

@@ -16,7 +16,11 @@ public interface CalibrationListener {
     /** Distances are computed; {@code total} is 1. */
     RANK,
     /** Candidates are tested; {@code done} and {@code total} count ranked pairs. */
-    SEARCH
+    SEARCH,
+    /** Each layer shares alone and is repaired; {@code done} and {@code total} count layers. */
+    SINGLES,
+    /** Layers join the map; {@code done} and {@code total} count layers that share. */
+    STEPS
   }
 
   /**
@@ -28,7 +32,21 @@ public interface CalibrationListener {
    * @param sharedLayers layers that share in the best map so far
    * @param wantedLayers layers that are to share
    * @param similarity similarity of the best map so far, 1 while no layer shares
+   * @param divergence mean KL divergence in nats of the best map when repaired, NaN where it is not
+   *     measured
    */
   record Progress(
-      Phase phase, int done, int total, int sharedLayers, int wantedLayers, double similarity) {}
+      Phase phase,
+      int done,
+      int total,
+      int sharedLayers,
+      int wantedLayers,
+      double similarity,
+      double divergence) {
+
+    /** Before any map is accepted. */
+    static Progress of(Phase phase, int done, int total) {
+      return new Progress(phase, done, total, 0, 0, 1, Double.NaN);
+    }
+  }
 }

@@ -1,6 +1,7 @@
 package dev.kvshare.calibrate;
 
 import dev.kvshare.policy.Policy;
+import java.util.List;
 
 /**
  * A finished calibration.
@@ -22,6 +23,14 @@ public record CalibrationResult(
   /** The result in one paragraph, with what to do when the size was not reached. */
   public String summary() {
     return ResultText.summary(this);
+  }
+
+  /**
+   * What each strategy found whose map was measured as repaired, a line each, the one whose map was
+   * taken at the front.
+   */
+  public List<String> compared() {
+    return ResultText.compared(outcome);
   }
 
   /** How much of the model was run, in words, beside what the papers' procedure runs. */

@@ -1,16 +1,19 @@
 package dev.kvshare.calibrate;
 
 import java.nio.file.Path;
+import java.util.List;
 
 /**
  * What a calibration is to find and how.
  *
- * @param order the search strategy
+ * @param strategy how the map is searched
  * @param budget how much of the KV cache the policy may keep
- * @param threshold mean cosine similarity, from -1 to 1, that an accepted map exceeds
+ * @param limits what an accepted map keeps
  * @param seed written to the policy; the random order was made with it
  * @param acrossKinds whether layers with a sliding window and layers with full attention may share
  *     with each other; by default only layers of one kind do
+ * @param text token ids, one array a window, on which maps are repaired and compared; empty for the
+ *     samples
  * @param maxStateBytes most bytes of hidden states kept for resuming candidates; what does not fit
  *     is computed again
  * @param maxBatchTokens most tokens that run through the model at once
@@ -19,33 +22,25 @@ import java.nio.file.Path;
  * @param resume whether to go on where the journal ends, if it exists
  */
 public record CalibrationSettings(
-    CandidateOrder order,
+    SearchStrategy strategy,
     KvBudget budget,
-    double threshold,
+    QualityLimits limits,
     long seed,
     boolean acrossKinds,
+    List<int[]> text,
     long maxStateBytes,
     int maxBatchTokens,
     Path journal,
     boolean resume) {
-  /** The threshold of the reference implementation. */
-  public static final double DEFAULT_THRESHOLD = 0.5;
-
   /**
    * Enough rows for matrix products at full speed on a CPU; more would run samples of candidates
    * that could have been dropped before.
    */
   private static final int DEFAULT_BATCH_TOKENS = 512;
 
+  /** Checks the values. */
   public CalibrationSettings {
-    if (!(threshold >= -1 && threshold <= 1)) {
-      throw new CalibrationUsageException(
-          "The threshold is a cosine similarity from -1 to 1, not "
-              + threshold
-              + "; the usual one is "
-              + DEFAULT_THRESHOLD
-              + ".");
-    }
+    text = List.copyOf(text);
     if (maxStateBytes < 0 || maxBatchTokens < 1) {
       throw new CalibrationUsageException(
           "The memory for hidden states must be at least 0 bytes and a batch at least 1 token, not %d and %d."
@@ -64,11 +59,12 @@ public record CalibrationSettings(
 
   /** Collects the components of {@link CalibrationSettings}, starting from the defaults. */
   public static final class Builder {
-    private CandidateOrder order = new DissimilarOrder();
+    private SearchStrategy strategy = new DissimilarOrder();
     private KvBudget budget = KvBudget.DEFAULT;
-    private double threshold = DEFAULT_THRESHOLD;
+    private QualityLimits limits = QualityLimits.DEFAULT;
     private long seed;
     private boolean acrossKinds;
+    private List<int[]> text = List.of();
     private long maxStateBytes = 2L << 30;
     private int maxBatchTokens = DEFAULT_BATCH_TOKENS;
     private Path journal;
@@ -77,8 +73,8 @@ public record CalibrationSettings(
     private Builder() {}
 
     /** Sets the search strategy. */
-    public Builder order(CandidateOrder value) {
-      order = value;
+    public Builder strategy(SearchStrategy value) {
+      strategy = value;
       return this;
     }
 
@@ -88,9 +84,20 @@ public record CalibrationSettings(
       return this;
     }
 
-    /** Sets the similarity that an accepted map exceeds. */
+    /** Sets the similarity that an accepted map exceeds, and no other limit. */
     public Builder threshold(double value) {
-      threshold = value;
+      return limits(QualityLimits.ofThreshold(value));
+    }
+
+    /** Sets what an accepted map keeps. */
+    public Builder limits(QualityLimits value) {
+      limits = value;
+      return this;
+    }
+
+    /** Sets the text on which maps are repaired and compared. */
+    public Builder text(List<int[]> value) {
+      text = value;
       return this;
     }
 
@@ -133,11 +140,12 @@ public record CalibrationSettings(
     /** Returns the settings. */
     public CalibrationSettings build() {
       return new CalibrationSettings(
-          order,
+          strategy,
           budget,
-          threshold,
+          limits,
           seed,
           acrossKinds,
+          text,
           maxStateBytes,
           maxBatchTokens,
           journal,

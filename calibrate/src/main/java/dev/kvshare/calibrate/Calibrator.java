@@ -1,15 +1,12 @@
 package dev.kvshare.calibrate;
 
-import com.fasterxml.jackson.databind.node.ObjectNode;
 import dev.kvshare.model.family.ModelSpec;
 import dev.kvshare.policy.DatasetReference;
 import dev.kvshare.policy.ModelIdentity;
 import dev.kvshare.policy.Policy;
 import dev.kvshare.policy.SharingMap;
 import dev.kvshare.runtime.Decoder;
-import java.nio.file.Files;
 import java.util.List;
-import java.util.stream.IntStream;
 
 /**
  * Finds a sharing map for a model: the entry point of this module.
@@ -99,8 +96,7 @@ public final class Calibrator {
   }
 
   private static void report(CalibrationListener listener, int done) {
-    listener.progressed(
-        new CalibrationListener.Progress(CalibrationListener.Phase.RANK, done, 1, 0, 0, 1));
+    listener.progressed(CalibrationListener.Progress.of(CalibrationListener.Phase.RANK, done, 1));
   }
 
   private CalibrationResult search(
@@ -108,35 +104,13 @@ public final class Calibrator {
       KvStatistics statistics,
       CalibrationSettings settings,
       CalibrationListener listener) {
-    ModelSpec spec = decoder.spec();
-    List<CandidatePair> ranking =
-        settings.order().rank(statistics.distances()).stream()
-            .filter(pair -> spec.mayShare(pair.layer(), pair.source(), settings.acrossKinds()))
-            .toList();
     SearchOutcome outcome;
-    if (settings.journal() == null) {
-      outcome = search(ranking, runner, settings, listener);
-    } else {
-      try (SearchJournal journal = journal(statistics, ranking, settings, listener)) {
-        outcome = search(ranking, new JournalledProbe(runner, journal), settings, listener);
-      }
+    try (StrategyRun run =
+        new StrategyRun(decoder, runner, statistics, settings, layersToShare(settings), listener)) {
+      outcome = run.run();
     }
     Policy policy = CalibratedPolicy.of(statistics, settings, outcome);
     return new CalibrationResult(policy, settings, statistics, outcome);
-  }
-
-  private SearchOutcome search(
-      List<CandidatePair> ranking,
-      SimilarityProbe probe,
-      CalibrationSettings settings,
-      CalibrationListener listener) {
-    return new SharingSearch(ranking, map -> mayShare(map, settings.acrossKinds()), probe, listener)
-        .run(decoder.spec().layers(), layersToShare(settings), settings.threshold());
-  }
-
-  private boolean mayShare(SharingMap map, boolean acrossKinds) {
-    return IntStream.range(0, map.layers())
-        .allMatch(layer -> decoder.spec().mayShare(layer, map.source(layer), acrossKinds));
   }
 
   private int layersToShare(CalibrationSettings settings) {
@@ -145,25 +119,6 @@ public final class Calibrator {
     return settings
         .budget()
         .layersToShare(spec.layers(), spec.kvBytesPerToken(unshared, BYTES_PER_ELEMENT));
-  }
-
-  private SearchJournal journal(
-      KvStatistics statistics,
-      List<CandidatePair> ranking,
-      CalibrationSettings settings,
-      CalibrationListener listener) {
-    ObjectNode header =
-        SearchJournal.settings(statistics, ranking, settings, layersToShare(settings));
-    boolean exists = Files.exists(settings.journal());
-    if (exists && settings.resume()) {
-      return SearchJournal.resume(settings.journal(), header);
-    }
-    if (exists) {
-      listener.warned(
-          "The journal %s of an interrupted calibration is replaced; --resume would have gone on with it."
-              .formatted(settings.journal()));
-    }
-    return SearchJournal.create(settings.journal(), header);
   }
 
   private void requireSameModel(ModelIdentity captured) {

@@ -176,8 +176,7 @@ final class CandidateRunner implements SimilarityProbe, AutoCloseable {
 
   private void report(CalibrationListener listener, int done) {
     listener.progressed(
-        new CalibrationListener.Progress(
-            CalibrationListener.Phase.CAPTURE, done, samples, 0, 0, 1));
+        CalibrationListener.Progress.of(CalibrationListener.Phase.CAPTURE, done, samples));
   }
 
   @Override

@@ -1,7 +1,6 @@
 package dev.kvshare.calibrate;
 
 import dev.kvshare.policy.SharingMap;
-import java.util.List;
 
 /**
  * A probe that answers from a journal as long as it lasts and then measures and writes to it.
@@ -12,26 +11,18 @@ import java.util.List;
 final class JournalledProbe implements SimilarityProbe {
   private final SimilarityProbe probe;
   private final SearchJournal journal;
-  private final List<SearchJournal.Entry> entries;
-  private int replayed;
   private boolean measuring;
   private SharingMap acceptedInJournal;
 
   JournalledProbe(SimilarityProbe probe, SearchJournal journal) {
     this.probe = probe;
     this.journal = journal;
-    this.entries = journal.entries();
   }
 
   @Override
   public MeasuredSimilarity similarity(SharingMap candidate, double threshold) {
-    if (replayed < entries.size()) {
-      SearchJournal.Entry entry = entries.get(replayed++);
-      if (!entry.map().equals(candidate)) {
-        throw journal.foreign(
-            "its test number %d is of %s, but this search tests %s there"
-                .formatted(replayed, entry.map(), candidate));
-      }
+    SearchJournal.Tested entry = journal.replay(candidate, SearchJournal.Tested.class);
+    if (entry != null) {
       return entry.similarity();
     }
     if (!measuring && acceptedInJournal != null) {
@@ -39,7 +30,7 @@ final class JournalledProbe implements SimilarityProbe {
     }
     measuring = true;
     MeasuredSimilarity similarity = probe.similarity(candidate, threshold);
-    journal.append(new SearchJournal.Entry(candidate, similarity));
+    journal.append(new SearchJournal.Tested(candidate, similarity));
     return similarity;
   }
 

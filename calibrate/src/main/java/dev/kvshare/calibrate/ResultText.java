@@ -1,5 +1,7 @@
 package dev.kvshare.calibrate;
 
+import dev.kvshare.calibrate.repair.RepairQuality;
+import java.util.List;
 import java.util.Locale;
 
 /** A calibration's result in sentences, for the command line and the report. */
@@ -13,13 +15,52 @@ final class ResultText {
         String.format(
             Locale.ROOT,
             "%d of %d layers read another layer's keys and values: %.1f %% of the KV cache is kept"
-                + " (similarity %.4f, threshold %s).",
+                + " (%s).",
             shared,
             outcome.map().layers(),
             100.0 * outcome.map().ownedLayers() / outcome.map().layers(),
-            outcome.similarity(),
-            result.settings().threshold());
-    return outcome.reached() ? found : found + " " + missed(result);
+            outcome.repaired()
+                ? quality(outcome.compared().get(0).quality())
+                : String.format(
+                    Locale.ROOT,
+                    "similarity %.4f, threshold %s",
+                    outcome.similarity(),
+                    result.settings().limits().threshold()));
+    if (outcome.reached()) {
+      return found;
+    }
+    return found + " " + (outcome.repaired() ? limited(outcome) : missed(result));
+  }
+
+  /** Each strategy with what it found, a line each, the one taken at the front; may be none. */
+  static List<String> compared(SearchOutcome outcome) {
+    return outcome.compared().stream()
+        .map(
+            found ->
+                String.format(
+                    Locale.ROOT,
+                    "%-11s %2d layers, %s%s",
+                    found.strategy(),
+                    found.map().sharedLayers(),
+                    quality(found.quality()),
+                    found.reached() ? "" : "; not the size asked for, within the limits"))
+        .toList();
+  }
+
+  private static String quality(RepairQuality quality) {
+    return String.format(
+        Locale.ROOT,
+        "after a short repair KL divergence %.4f, perplexity %.3f times, same token %.1f %%,"
+            + " similarity %.4f",
+        quality.divergence().mean(),
+        quality.divergence().perplexityRatio(),
+        100 * quality.divergence().agreement(),
+        quality.similarity());
+  }
+
+  private static String limited(SearchOutcome outcome) {
+    return "That is less than asked for (%d): no map that was tried has that size within the limits. Raise --max-kl or --max-perplexity-rise, lower --threshold, or share fewer layers."
+        .formatted(outcome.wantedSharedLayers());
   }
 
   static String work(LayerWork work) {

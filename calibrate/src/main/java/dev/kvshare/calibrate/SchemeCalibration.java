@@ -74,8 +74,7 @@ public final class SchemeCalibration {
     for (SampleBatch batch : SampleBatch.of(samples, BATCH_TOKENS)) {
       Interrupts.check();
       listener.progressed(
-          new CalibrationListener.Progress(
-              CalibrationListener.Phase.CAPTURE, done, samples.size(), 0, 0, 1));
+          CalibrationListener.Progress.of(CalibrationListener.Phase.CAPTURE, done, samples.size()));
       float[] unshared = lastHidden(SharingPlan.identity(plan.map().layers()), batch);
       float[] shared = lastHidden(plan, batch);
       int size = unshared.length / batch.size();

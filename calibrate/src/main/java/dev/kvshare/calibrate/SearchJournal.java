@@ -5,7 +5,9 @@ import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.ObjectMapper;
 import com.fasterxml.jackson.databind.node.ArrayNode;
 import com.fasterxml.jackson.databind.node.ObjectNode;
+import dev.kvshare.calibrate.repair.RepairQuality;
 import dev.kvshare.policy.SharingMap;
+import dev.kvshare.runtime.Divergence;
 import java.io.FileOutputStream;
 import java.io.IOException;
 import java.nio.charset.StandardCharsets;
@@ -20,7 +22,8 @@ import java.util.List;
  *
  * <pre>
  * {"schema":"kvshare.journal/1", ...}            the settings; a journal of others is refused
- * {"kv_source":[0,1,1,3],"similarity":0.97,"samples":30}    one line a tested candidate
+ * {"kv_source":[0,1,1,3],"similarity":0.97,"samples":30}    one line a tested candidate,
+ * {"kv_source":[0,1,1,3],"similarity":0.99,"sums":[...]}    or one that was repaired
  * </pre>
  *
  * <p>A line is on disk before the next candidate is tested. A last line without its line feed was
@@ -32,11 +35,20 @@ final class SearchJournal implements AutoCloseable {
 
   private final Path file;
   private final List<Entry> entries;
+  private int replayed;
   // Not a FileChannel: an interrupt would close it.
   private final FileOutputStream out;
 
+  /** A map that was measured. */
+  sealed interface Entry permits Tested, Repaired {
+    SharingMap map();
+  }
+
   /** A tested candidate and its similarity. */
-  record Entry(SharingMap map, MeasuredSimilarity similarity) {}
+  record Tested(SharingMap map, MeasuredSimilarity similarity) implements Entry {}
+
+  /** A map that was measured as repaired. */
+  record Repaired(SharingMap map, RepairQuality quality) implements Entry {}
 
   private SearchJournal(Path file, List<Entry> entries, FileOutputStream out) {
     this.file = file;
@@ -62,9 +74,9 @@ final class SearchJournal implements AutoCloseable {
     node.put("dataset", statistics.dataset().sha256());
     node.put("samples", Sha256.of(statistics.samples()));
     node.put("sample_count", statistics.samples().size());
-    node.put("strategy", settings.order().strategy());
+    node.put("strategy", settings.strategy().strategy());
     node.put("seed", settings.seed());
-    node.put("threshold", settings.threshold());
+    node.put("threshold", settings.limits().threshold());
     node.put("share_layers", layersToShare);
     node.put("ranking", Sha256.ofPairs(ranking));
     return node;
@@ -113,9 +125,24 @@ final class SearchJournal implements AutoCloseable {
     }
   }
 
-  /** What an earlier run tested, in order. */
-  List<Entry> entries() {
-    return entries;
+  /**
+   * What an earlier run measured next, null at the end.
+   *
+   * @param map what this run measures next
+   * @throws CalibrationException if the earlier run did something else
+   */
+  <T extends Entry> T replay(SharingMap map, Class<T> kind) {
+    if (replayed == entries.size()) {
+      return null;
+    }
+    Entry entry = entries.get(replayed++);
+    if (!entry.map().equals(map) || !kind.isInstance(entry)) {
+      throw foreign(
+          file,
+          "its test number %d is of %s, but this search tests %s there"
+              .formatted(replayed, entry.map(), map));
+    }
+    return kind.cast(entry);
   }
 
   /** Adds a tested candidate; on disk when this returns. */
@@ -123,8 +150,13 @@ final class SearchJournal implements AutoCloseable {
     ObjectNode line = JSON.createObjectNode();
     ArrayNode sources = line.putArray("kv_source");
     Arrays.stream(entry.map().toArray()).forEach(sources::add);
-    line.put("similarity", entry.similarity().mean());
-    line.put("samples", entry.similarity().samples());
+    if (entry instanceof Tested tested) {
+      line.put("similarity", tested.similarity().mean());
+      line.put("samples", tested.similarity().samples());
+    } else if (entry instanceof Repaired repaired) {
+      line.put("similarity", repaired.quality().similarity());
+      Arrays.stream(repaired.quality().divergence().toArray()).forEach(line.putArray("sums")::add);
+    }
     try {
       appendLine(line);
     } catch (IOException e) {
@@ -135,11 +167,6 @@ final class SearchJournal implements AutoCloseable {
   private void appendLine(ObjectNode line) throws IOException {
     out.write((line + "\n").getBytes(StandardCharsets.UTF_8));
     out.getFD().sync();
-  }
-
-  /** The refusal of a journal that another search wrote. */
-  CalibrationException foreign(String difference) {
-    return foreign(file, difference);
   }
 
   @Override
@@ -174,15 +201,21 @@ final class SearchJournal implements AutoCloseable {
       JsonNode node = JSON.readTree(text);
       JsonNode similarity = node.path("similarity");
       JsonNode samples = node.path("samples");
+      double[] sums = JSON.convertValue(node.path("sums"), double[].class);
       int[] sources = JSON.convertValue(node.path("kv_source"), int[].class);
       if (!similarity.isNumber()
-          || !samples.isInt()
+          || samples.isInt() == (sums != null)
           || sources == null
           || sources.length != settings.path("layers").asInt()) {
         throw damaged(file, line, null);
       }
-      return new Entry(
-          SharingMap.of(sources),
+      SharingMap map = SharingMap.of(sources);
+      if (sums != null) {
+        return new Repaired(
+            map, new RepairQuality(Divergence.ofArray(sums), similarity.doubleValue()));
+      }
+      return new Tested(
+          map,
           new MeasuredSimilarity(
               similarity.doubleValue(),
               samples.intValue(),

@@ -14,7 +14,9 @@ import java.util.List;
  * @param tested the candidates that were run, in order
  * @param skipped pairs passed over because their layer shared already or because the resolved
  *     source must not be shared
- * @param work how much of the model was run
+ * @param work how much of the model was run without repair
+ * @param compared what each strategy found whose map was measured as repaired, the one whose map
+ *     was taken at the front; empty where nothing was repaired
  */
 public record SearchOutcome(
     SharingMap map,
@@ -23,15 +25,28 @@ public record SearchOutcome(
     List<CandidatePair> ranking,
     List<TestedCandidate> tested,
     int skipped,
-    LayerWork work) {
+    LayerWork work,
+    List<StrategyResult> compared) {
   public SearchOutcome {
     ranking = List.copyOf(ranking);
     tested = List.copyOf(tested);
+    compared = List.copyOf(compared);
   }
 
-  /** Whether as many layers share as were wanted. */
+  /** Whether as many layers share as were wanted, within the limits. */
   public boolean reached() {
-    return map.sharedLayers() >= wantedSharedLayers;
+    return repaired() ? compared.get(0).reached() : map.sharedLayers() >= wantedSharedLayers;
+  }
+
+  /** The same with the maps of several strategies that were measured as repaired. */
+  SearchOutcome withCompared(List<StrategyResult> results) {
+    return new SearchOutcome(
+        map, similarity, wantedSharedLayers, ranking, tested, skipped, work, results);
+  }
+
+  /** Whether the map was chosen by what it computes when repaired. */
+  public boolean repaired() {
+    return !compared.isEmpty();
   }
 
   /** The accepted candidates, in order. */

@@ -70,7 +70,7 @@ final class SharingSearch {
       }
       MeasuredSimilarity measured = probe.similarity(candidate, threshold);
       boolean accepted = measured.isComplete() && measured.mean() > threshold;
-      tested.add(new TestedCandidate(rank, pair, candidate, measured, accepted));
+      tested.add(new TestedCandidate(rank, pair, candidate, measured, null, accepted));
       if (accepted) {
         map = candidate;
         similarity = measured.mean();
@@ -79,7 +79,7 @@ final class SharingSearch {
     }
     report(ranking.size(), map, wantedSharedLayers, similarity);
     return new SearchOutcome(
-        map, similarity, wantedSharedLayers, ranking, tested, skipped, probe.work());
+        map, similarity, wantedSharedLayers, ranking, tested, skipped, probe.work(), List.of());
   }
 
   private void report(int done, SharingMap map, int wanted, double similarity) {
@@ -90,6 +90,7 @@ final class SharingSearch {
             ranking.size(),
             map.sharedLayers(),
             wanted,
-            similarity));
+            similarity,
+            Double.NaN));
   }
 }

@@ -9,10 +9,17 @@ import dev.kvshare.policy.SharingMap;
  * @param pair the pair of layers
  * @param map the map that was tested, chains resolved
  * @param measured its similarity with the unshared model, complete if accepted
- * @param accepted whether the similarity is greater than the threshold
+ * @param divergence mean KL divergence in nats from the unshared model when repaired, null where
+ *     the map was tested without repair
+ * @param accepted whether it became the map of the search
  */
 public record TestedCandidate(
-    int rank, CandidatePair pair, SharingMap map, MeasuredSimilarity measured, boolean accepted) {
+    int rank,
+    CandidatePair pair,
+    SharingMap map,
+    MeasuredSimilarity measured,
+    Double divergence,
+    boolean accepted) {
 
   /** The mean similarity over the samples that were run. */
   public double similarity() {

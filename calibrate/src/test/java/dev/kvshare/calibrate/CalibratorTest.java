@@ -106,7 +106,7 @@ class CalibratorTest {
   void everyStrategyReachesTheBudgetOfALowThreshold(String strategy) {
     CalibrationSettings settings =
         CalibrationSettings.builder()
-            .order(CandidateOrder.of(strategy, 3))
+            .strategy(SearchStrategy.of(strategy, 3, false))
             .budget(KvBudget.parse("0.5"))
             .threshold(-1)
             .build();
@@ -198,7 +198,7 @@ class CalibratorTest {
     assertRefused(settings(2, 0.4).journal(journal), "threshold is 0.3 there and 0.4 now");
     assertRefused(settings(3, 0.3).journal(journal), "share_layers is 2 there and 3 now");
     assertRefused(
-        settings(2, 0.3).order(new SimilarOrder()).journal(journal),
+        settings(2, 0.3).strategy(new SimilarOrder()).journal(journal),
         "strategy is \"dissimilar\" there and \"similar\" now");
     String whole = Files.readString(journal);
     Files.writeString(journal, whole.replace("\"kv_source\":[0,1,1,", "\"kv_source\":[0,1,2,"));

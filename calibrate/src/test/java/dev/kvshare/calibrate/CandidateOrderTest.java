@@ -48,15 +48,15 @@ class CandidateOrderTest {
 
   @Test
   void everyListedStrategyExistsUnderItsName() {
-    for (String strategy : CandidateOrder.STRATEGIES) {
-      assertEquals(strategy, CandidateOrder.of(strategy, 0).strategy());
+    for (String strategy : SearchStrategy.STRATEGIES) {
+      assertEquals(strategy, SearchStrategy.of(strategy, 0, false).strategy());
     }
     String message =
-        assertThrows(CalibrationUsageException.class, () -> CandidateOrder.of("best", 0))
+        assertThrows(CalibrationUsageException.class, () -> SearchStrategy.of("best", 0, false))
             .getMessage();
     assertEquals(
-        "No search strategy is called \"best\". Choose one of: dissimilar, similar, random,"
-            + " layer-order.",
+        "No search strategy is called \"best\". Choose one of: auto, greedy, beam, dissimilar,"
+            + " similar, random, layer-order.",
         message);
   }
 
@@ -71,7 +71,8 @@ class CandidateOrderTest {
 
   private static String order(String strategy, long seed) {
     StringBuilder text = new StringBuilder();
-    for (CandidatePair pair : CandidateOrder.of(strategy, seed).rank(DISTANCES)) {
+    for (CandidatePair pair :
+        ((CandidateOrder) SearchStrategy.of(strategy, seed, false)).rank(DISTANCES)) {
       text.append(text.isEmpty() ? "" : " ").append(pair.layer()).append(pair.source());
     }
     return text.toString();

@@ -101,7 +101,8 @@ final class KvSharerGolden {
     for (int step = 0; step < Math.min(trace.size(), outcome.tested().size()); step++) {
       JsonNode expected = trace.get(step);
       TestedCandidate tested = outcome.tested().get(step);
-      String where = "test " + step + " of " + settings.budget() + ", " + settings.threshold();
+      String where =
+          "test " + step + " of " + settings.budget() + ", " + settings.limits().threshold();
       assertEquals(expected.get("rank").intValue(), tested.rank(), where);
       assertEquals(map(layers, expected.get("candidate_map")), tested.map(), where);
       double similarity = expected.get("mean_cosine").doubleValue();
@@ -110,14 +111,14 @@ final class KvSharerGolden {
         worst = Math.max(worst, Math.abs(similarity - tested.similarity()));
       } else {
         assertTrue(similarity < tested.measured().upperBound() + SIMILARITY, where);
-        assertTrue(tested.measured().upperBound() <= settings.threshold(), where);
+        assertTrue(tested.measured().upperBound() <= settings.limits().threshold(), where);
       }
       assertEquals(expected.get("accepted").booleanValue(), tested.accepted(), where);
     }
     System.out.printf(
         "%s above %s: %d tests, largest difference of a similarity %.1e, %s%n",
         settings.budget(),
-        settings.threshold(),
+        settings.limits().threshold(),
         trace.size(),
         worst,
         ResultText.work(outcome.work()));

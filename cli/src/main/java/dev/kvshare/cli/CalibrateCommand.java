@@ -4,9 +4,9 @@ import dev.kvshare.calibrate.CalibrationResult;
 import dev.kvshare.calibrate.CalibrationSettings;
 import dev.kvshare.calibrate.CalibrationUsageException;
 import dev.kvshare.calibrate.Calibrator;
-import dev.kvshare.calibrate.CandidateOrder;
 import dev.kvshare.calibrate.KvBudget;
 import dev.kvshare.calibrate.SchemeCalibration;
+import dev.kvshare.calibrate.SearchStrategy;
 import dev.kvshare.calibrate.StatisticsFile;
 import dev.kvshare.calibrate.report.ReportFile;
 import dev.kvshare.datasets.CalibrationSampler;
@@ -33,10 +33,10 @@ import picocli.CommandLine.Mixin;
     header = "Find layers that can share keys and values, and write a policy.",
     description = {
       "",
-      "Runs the model on sample text, ranks the pairs of layers, tries them one after another and"
-          + " keeps each pair under which the model's last hidden states stay close to what they"
-          + " were. The result is a policy file for 'kvshare apply' and 'kvshare eval', and a"
-          + " report to open in a browser.",
+      "Runs the model on sample text, tries which layers can read another layer's keys and values,"
+          + " compares several strategies by what the model still computes, and repairs the best map."
+          + " The result is a policy file for 'kvshare apply' and 'kvshare eval', and a report to"
+          + " open in a browser. '--strategy dissimilar --no-repair' is the papers' method alone.",
       "",
       "With --scheme or --layer-types nothing is searched: the policy is a sharing scheme of the"
           + " papers, whose similarity is measured.",
@@ -59,6 +59,9 @@ import picocli.CommandLine.Mixin;
     })
 final class CalibrateCommand extends Verb {
 
+  /** Tokens from which the search takes its windows. */
+  private static final int SEARCH_TEXT_TOKENS = 100_000;
+
   @Mixin private CalibrateOptions options;
 
   @Override
@@ -74,7 +77,7 @@ final class CalibrateCommand extends Verb {
         return ExitCodes.DONE;
       }
       CalibrationFiles files = CalibrationFiles.plan(options.files, options.search);
-      CalibrationSettings settings = settings(files);
+      CalibrationSettings.Builder settings = settings(files);
       Corpus corpus = corpusOrNull();
       interruption().advise(adviceToResume());
       CalibrationResult result;
@@ -191,17 +194,18 @@ final class CalibrateCommand extends Verb {
     return options.goal.kvBudget == null ? KvBudget.DEFAULT : KvBudget.parse(options.goal.kvBudget);
   }
 
-  private CalibrationSettings settings(CalibrationFiles files) {
+  private CalibrationSettings.Builder settings(CalibrationFiles files) {
     return CalibrationSettings.builder()
-        .order(CandidateOrder.of(options.search.strategy, options.search.seed))
+        .strategy(
+            SearchStrategy.of(
+                options.search.strategy, options.search.seed, options.search.preferTop))
         .budget(budget())
-        .threshold(options.goal.threshold)
+        .limits(options.goal.limits())
         .seed(options.search.seed)
         .acrossKinds(options.goal.acrossKinds)
         .maxStateBytes(options.search.batchMemoryBytes)
         .journal(files.journal())
-        .resume(options.search.resume)
-        .build();
+        .resume(options.search.resume);
   }
 
   private String defaultDataset() {
@@ -218,17 +222,18 @@ final class CalibrateCommand extends Verb {
   private CalibrationResult calibrate(
       OpenModel model,
       Corpus corpusOrNull,
-      CalibrationSettings settings,
+      CalibrationSettings.Builder settings,
       CalibrationProgress progress) {
     Calibrator calibrator = new Calibrator(model.decoder(), model.identity());
     if (corpusOrNull == null) {
-      return calibrator.search(StatisticsFile.read(options.search.stats), settings, progress);
+      return calibrator.search(
+          StatisticsFile.read(options.search.stats), settings.build(), progress);
     }
     TokenWindows samples = samples(model, corpusOrNull);
     return calibrator.calibrate(
         new DatasetReference(samples.name(), samples.sha256()),
         samples.windows(),
-        settings,
+        settings.text(RepairText.read(model, corpusOrNull, SEARCH_TEXT_TOKENS)).build(),
         progress);
   }
 

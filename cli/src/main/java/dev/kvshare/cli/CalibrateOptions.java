@@ -1,5 +1,6 @@
 package dev.kvshare.cli;
 
+import dev.kvshare.calibrate.QualityLimits;
 import java.nio.file.Path;
 import picocli.CommandLine.ArgGroup;
 import picocli.CommandLine.Option;
@@ -64,9 +65,25 @@ final class CalibrateOptions {
         names = "--threshold",
         paramLabel = "X",
         description =
-            "A pair is kept when the mean cosine similarity of the last hidden states is above"
+            "A map is kept when the mean cosine similarity of the last hidden states is above"
                 + " this. Default: 0.5.")
-    double threshold = 0.5;
+    double threshold = QualityLimits.DEFAULT_THRESHOLD;
+
+    @Option(
+        names = "--max-kl",
+        paramLabel = "NATS",
+        description =
+            "Refuse maps whose next-token distributions diverge more from the unshared model's,"
+                + " after repair, on average. Default: no limit.")
+    double maxDivergence = Double.POSITIVE_INFINITY;
+
+    @Option(
+        names = "--max-perplexity-rise",
+        paramLabel = "X",
+        description =
+            "Refuse maps under which the perplexity rises by more than this fraction, after repair"
+                + " (0.05 for 5 %%). Default: no limit.")
+    double maxPerplexityRise = Double.POSITIVE_INFINITY;
 
     @Option(
         names = "--across-kinds",
@@ -74,6 +91,10 @@ final class CalibrateOptions {
             "Let layers with a sliding window and layers with full attention share with each"
                 + " other. By default only layers of one kind do.")
     boolean acrossKinds;
+
+    QualityLimits limits() {
+      return new QualityLimits(threshold, maxDivergence, maxPerplexityRise);
+    }
   }
 
   static final class SearchOptions {
@@ -83,13 +104,24 @@ final class CalibrateOptions {
         names = {"-s", "--strategy"},
         paramLabel = "NAME",
         description = {
-          "The order in which pairs are tried. Default: dissimilar.",
-          "  dissimilar   most different keys and values first",
+          "How layers are chosen. Default: auto.",
+          "  auto         dissimilar, similar and greedy; the map that comes nearest to the model"
+              + " after repair",
+          "  greedy       layer by layer, what costs least after repair",
+          "  beam         the same with three maps kept after each step",
+          "  dissimilar   pairs with the most different keys and values first (KVSharer)",
           "  similar      most similar first",
           "  layer-order  top layers first, source just below",
           "  random       shuffled by --seed"
         })
-    String strategy = "dissimilar";
+    String strategy = "auto";
+
+    @Option(
+        names = "--prefer-top",
+        description =
+            "Let auto, greedy and beam prefer to share the layers at the top: what shares there, a"
+                + " prompt skips.")
+    boolean preferTop;
 
     @Option(names = "--seed", paramLabel = "N", description = "For random choices. Default: 0.")
     long seed;

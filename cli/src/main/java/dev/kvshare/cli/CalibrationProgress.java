@@ -29,17 +29,25 @@ final class CalibrationProgress implements CalibrationListener {
       case CAPTURE -> "reading samples";
       case RANK -> "ranking pairs";
       case SEARCH -> "trying pairs";
+      case SINGLES -> "trying single layers";
+      case STEPS -> "choosing layers";
     };
   }
 
   private static String remark(Progress progress) {
-    return progress.phase() == Phase.SEARCH
-        ? String.format(
-            Locale.ROOT,
-            "%d of %d layers share, similarity %.3f",
-            progress.sharedLayers(),
-            progress.wantedLayers(),
-            progress.similarity())
-        : "";
+    return switch (progress.phase()) {
+      case CAPTURE, RANK, SINGLES -> "";
+      case SEARCH -> shared(progress, "similarity %.3f", progress.similarity());
+      case STEPS -> shared(progress, "KL divergence %.4f", progress.divergence());
+    };
+  }
+
+  private static String shared(Progress progress, String quality, double value) {
+    return String.format(
+        Locale.ROOT,
+        "%d of %d layers share, " + quality,
+        progress.sharedLayers(),
+        progress.wantedLayers(),
+        value);
   }
 }

@@ -19,7 +19,12 @@ final class CalibrationSummary {
   void print(CalibrationResult result, Output output) {
     PrintWriter out = output.results();
     out.println(result.summary());
-    out.println("The search took " + result.work() + ".");
+    if (result.outcome().compared().size() > 1) {
+      result.compared().forEach(line -> out.println("  " + line));
+    }
+    if (result.outcome().work().evaluations() > 0) {
+      out.println("The search took " + result.work() + ".");
+    }
     if (result.policy().validation() != null) {
       out.println(RepairRun.sentence(result.policy()));
     }

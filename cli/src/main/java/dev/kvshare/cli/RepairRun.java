@@ -8,19 +8,14 @@ import dev.kvshare.calibrate.repair.RepairSettings;
 import dev.kvshare.calibrate.repair.RepairWindows;
 import dev.kvshare.calibrate.repair.RepairedPolicy;
 import dev.kvshare.datasets.Corpus;
-import dev.kvshare.datasets.DatasetException;
-import dev.kvshare.datasets.EvaluationWindows;
-import dev.kvshare.datasets.TokenWindows;
 import dev.kvshare.policy.Policy;
 import dev.kvshare.policy.Validation;
 import java.nio.file.Path;
+import java.util.List;
 import java.util.Locale;
 
 /** The repair at the end of a calibration. */
 final class RepairRun {
-  private static final int WINDOW_TOKENS = 256;
-  private static final int SHORTEST_WINDOW_TOKENS = 32;
-
   /** One window of so many judges the fits. */
   private static final int VALIDATION_SHARE = 8;
 
@@ -52,14 +47,14 @@ final class RepairRun {
       output.note("not repaired: " + obstacle);
       return policy;
     }
-    TokenWindows windows = windows(model, corpusOrNull);
-    if (windows == null || windows.windows().size() < VALIDATION_SHARE) {
+    List<int[]> windows = RepairText.read(model, corpusOrNull, options.tokens);
+    if (windows.size() < VALIDATION_SHARE) {
       output.note(
           "not repaired: %s is too short, %d windows of %d tokens are needed"
-              .formatted(corpusOrNull.name(), VALIDATION_SHARE, SHORTEST_WINDOW_TOKENS));
+              .formatted(corpusOrNull.name(), VALIDATION_SHARE, RepairText.SHORTEST_WINDOW_TOKENS));
       return policy;
     }
-    RepairWindows split = RepairWindows.split(windows.windows(), VALIDATION_SHARE);
+    RepairWindows split = RepairWindows.split(windows, VALIDATION_SHARE);
     int layers = policy.map().layers();
     try (RepairOutcome outcome =
         new Repair(model.decoder(), RepairSettings.DEFAULT)
@@ -117,23 +112,5 @@ final class RepairRun {
       return "only maps with sources below their readers and without windows of their own can be";
     }
     return corpusOrNull == null ? "--stats holds no text, which a repair needs" : null;
-  }
-
-  /** Windows of 256 tokens, shorter ones where the text has too few of these; null for none. */
-  private TokenWindows windows(OpenModel model, Corpus corpus) {
-    int longest = Math.min(WINDOW_TOKENS, model.decoder().spec().maxPositions());
-    TokenWindows found = null;
-    for (int length = longest; length >= SHORTEST_WINDOW_TOKENS; length /= 2) {
-      EvaluationWindows cut = new EvaluationWindows(length, Math.max(1, options.tokens / length));
-      try {
-        found = model.withEncoder(corpus, encoder -> cut.cut(corpus, encoder));
-      } catch (DatasetException e) {
-        continue;
-      }
-      if (found.windows().size() >= 2 * VALIDATION_SHARE) {
-        return found;
-      }
-    }
-    return found;
   }
 }

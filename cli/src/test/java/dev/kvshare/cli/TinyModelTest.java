@@ -358,7 +358,7 @@ class TinyModelTest {
     CommandRun.of("inspect", policy)
         .succeeds()
         .prints("6 of 8 layers keep one (75.0 %): 768 bytes a token instead of 1.0 KiB")
-        .prints("strategy     dissimilar");
+        .prints("strategy     auto");
   }
 
   @Test

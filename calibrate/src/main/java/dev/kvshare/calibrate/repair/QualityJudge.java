@@ -40,15 +40,6 @@ final class QualityJudge implements AutoCloseable {
     return new QualityJudge(decoder, batches, reference);
   }
 
-  /** The divergence alone of the states [B, T, E] behind the last layer of each batch. */
-  Divergence divergence(IntFunction<NDArray> last) {
-    Divergence sum = Divergence.NONE;
-    for (int batch : judging) {
-      sum = sum.plus(divergence(batch, last.apply(batch)));
-    }
-    return sum;
-  }
-
   /** Everything about the states [B, T, E] behind the last layer of each batch. */
   RepairQuality quality(IntFunction<NDArray> last) {
     Divergence sum = Divergence.NONE;

@@ -2,8 +2,8 @@ package dev.kvshare.calibrate.repair;
 
 import dev.kvshare.policy.SharingMap;
 import dev.kvshare.runtime.Decoder;
-import dev.kvshare.runtime.Divergence;
 import java.util.List;
+import java.util.function.IntConsumer;
 
 /**
  * Judges maps as they are when repaired, many over the same windows. The unshared model runs once;
@@ -34,18 +34,14 @@ public final class RepairBench implements AutoCloseable {
     return accepted.map();
   }
 
-  /** How far the repaired map is from the unshared model. */
-  public Divergence divergence(SharingMap map) {
+  /**
+   * How near a map comes to the unshared model when repaired.
+   *
+   * @param done told the number of layers that are done, after each
+   */
+  public RepairQuality quality(SharingMap map, IntConsumer done) {
     try (RepairWalk walk = new RepairWalk(setting, map, accepted, false)) {
-      walk.run(done -> {});
-      return judge.divergence(walk::last);
-    }
-  }
-
-  /** The same and the similarity of the last hidden states. */
-  public RepairQuality quality(SharingMap map) {
-    try (RepairWalk walk = new RepairWalk(setting, map, accepted, false)) {
-      walk.run(done -> {});
+      walk.run(done);
       return judge.quality(walk::last);
     }
   }
@@ -55,10 +51,20 @@ public final class RepairBench implements AutoCloseable {
     return judge.plain(map);
   }
 
-  /** Later maps resume from this one. Runs it from the bottom again and keeps what they need. */
-  public void accept(SharingMap map) {
-    RepairWalk walk = new RepairWalk(setting, map, null, true);
-    walk.run(done -> {});
+  /**
+   * Later maps resume from this one.
+   *
+   * @param done told the number of layers that are done, after each
+   */
+  public void accept(SharingMap map, IntConsumer done) {
+    RepairWalk walk = new RepairWalk(setting, map, accepted, true);
+    try {
+      walk.run(done);
+    } catch (RuntimeException | Error e) {
+      walk.close();
+      throw e;
+    }
+    walk.adoptBase();
     accepted.close();
     accepted = walk;
   }

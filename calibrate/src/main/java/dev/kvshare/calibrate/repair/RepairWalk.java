@@ -40,15 +40,16 @@ final class RepairWalk implements AutoCloseable {
   private final Setting setting;
   private final LayerParts parts;
   private final SharingMap map;
-  private final RepairWalk base;
   private final boolean kept;
   private final int firstShared;
+  private final int lastFitted;
   private final int from;
   private final NDManager manager;
   private final NDArray[][] streams;
   private final KeyValues[][] caches;
   private final List<Map<Part, Projection>> projections = new ArrayList<>();
   private final List<FittedPart> reports = new ArrayList<>();
+  private RepairWalk base;
 
   /**
    * A walk that has not begun.
@@ -63,6 +64,7 @@ final class RepairWalk implements AutoCloseable {
     this.base = base;
     this.kept = kept;
     this.firstShared = firstShared(map);
+    this.lastFitted = lastFitted();
     this.from = base == null ? 0 : firstDifference(map, base.map);
     this.manager = setting.decoder().newManager();
     this.streams = new NDArray[map.layers() + 1][setting.batches().size()];
@@ -113,6 +115,34 @@ final class RepairWalk implements AutoCloseable {
     return projections;
   }
 
+  /** Takes over what it has in common with the walk below it, which may be closed then. */
+  void adoptBase() {
+    for (int layer = 0; layer < from; layer++) {
+      for (int batch = 0; batch < setting.batches().size(); batch++) {
+        KeyValues cache = base.caches[layer][batch];
+        if (cache != null) {
+          cache.keys().attach(manager);
+          cache.values().attach(manager);
+          caches[layer][batch] = cache;
+        }
+      }
+      for (Projection projection : projections.get(layer).values()) {
+        projection.weight().attach(manager);
+        projection.bias().attach(manager);
+      }
+    }
+    for (int layer = 0; layer <= from; layer++) {
+      for (int batch = 0; batch < setting.batches().size(); batch++) {
+        NDArray stream = base.streams[layer][batch];
+        if (stream != null && streams[layer][batch] == null) {
+          stream.attach(manager);
+          streams[layer][batch] = stream;
+        }
+      }
+    }
+    base = null;
+  }
+
   @Override
   public void close() {
     manager.close();
@@ -136,13 +166,15 @@ final class RepairWalk implements AutoCloseable {
     int batches = setting.batches().size();
     NDArray[] before = new NDArray[batches];
     for (int batch = 0; batch < batches; batch++) {
-      before[batch] = stream(layer, batch);
+      before[batch] = isNeeded(layer, batch) ? stream(layer, batch) : null;
     }
     NDArray[] between = part(layer, Part.ATTENTION, before, before);
     forgetCaches(layer);
     NDArray[] after = part(layer, Part.FEED_FORWARD, before, between);
     for (int batch = 0; batch < batches; batch++) {
-      between[batch].close();
+      if (between[batch] != null) {
+        between[batch].close();
+      }
       streams[layer + 1][batch] = after[batch];
       if (!kept && streams[layer][batch] != null) {
         streams[layer][batch].close();
@@ -179,6 +211,9 @@ final class RepairWalk implements AutoCloseable {
       for (int batch = 0; batch < batches; batch++) {
         setting.reference().step(batch, layer, part);
         setting.reference().release(batch, layer, part);
+        if (!isNeeded(layer, batch)) {
+          continue;
+        }
         NDArray inputs =
             entering[batch] != null
                 ? entering[batch]
@@ -194,6 +229,24 @@ final class RepairWalk implements AutoCloseable {
       }
     }
     return behind;
+  }
+
+  /** Windows that only make fits end where the last fit is made. */
+  private boolean isNeeded(int layer, int batch) {
+    return kept || layer <= lastFitted || setting.batches().get(batch).validation();
+  }
+
+  /** The highest layer with a fit; the top where all windows judge. */
+  private int lastFitted() {
+    int top = map.layers() - 1;
+    if (setting.settings().scope() == RepairSettings.Scope.FROM_FIRST_SHARED
+        || setting.batches().stream().noneMatch(WindowBatch::validation)) {
+      return top;
+    }
+    while (top > 0 && map.ownsCache(top)) {
+      top--;
+    }
+    return top;
   }
 
   private Projection choose(PartFit fit, int layer, Part part) {

@@ -52,10 +52,24 @@ record LogRow(
         String.format(Locale.ROOT, "%.4f", tested.pair().distance()),
         String.format(Locale.ROOT, "%.6f", tested.similarity()),
         tested.accepted(),
-        (tested.accepted()
-                ? "above %s: %d share".formatted(threshold, tested.map().sharedLayers())
-                : "not above " + threshold + decidedAfter(tested.measured()))
+        (tested.divergence() == null ? byThreshold(tested, threshold) : byDivergence(tested))
             + resolution(tested, before));
+  }
+
+  private static String byThreshold(TestedCandidate tested, double threshold) {
+    return tested.accepted()
+        ? "above %s: %d share".formatted(threshold, tested.map().sharedLayers())
+        : "not above " + threshold + decidedAfter(tested.measured());
+  }
+
+  private static String byDivergence(TestedCandidate tested) {
+    return String.format(
+        Locale.ROOT,
+        tested.accepted()
+            ? "KL divergence %.4f after repair: %d share"
+            : "KL divergence %.4f after repair: another layer of %d cost less",
+        tested.divergence(),
+        tested.map().sharedLayers());
   }
 
   private static String decidedAfter(MeasuredSimilarity measured) {

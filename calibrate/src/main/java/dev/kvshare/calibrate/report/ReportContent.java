@@ -60,8 +60,8 @@ record ReportContent(
         MapPicture.of(map),
         sources(map),
         HeatMap.of(result.statistics().distances(), outcome),
-        StepChart.of(outcome, result.settings().threshold()),
-        LogRow.of(outcome, result.settings().threshold()),
+        StepChart.of(outcome, result.settings().limits().threshold()),
+        LogRow.of(outcome, result.settings().limits().threshold()),
         outcome.skipped(),
         facts(result));
   }
@@ -88,7 +88,7 @@ record ReportContent(
         new Figure(
             "Similarity",
             format("%.4f", outcome.similarity()),
-            "threshold " + result.settings().threshold()));
+            "threshold " + result.settings().limits().threshold()));
     figures.add(
         new Figure(
             "Candidates tested",
@@ -129,14 +129,17 @@ record ReportContent(
             "Samples",
             "%d of up to %d tokens"
                 .formatted(statistics.samples().size(), statistics.tokensPerSample())));
-    facts.add(new Fact("Strategy", result.settings().order().strategy()));
+    facts.add(new Fact("Strategy", result.settings().strategy().strategy()));
+    result
+        .compared()
+        .forEach(line -> facts.add(new Fact("Strategy tried", line.replaceAll(" +", " "))));
     facts.add(new Fact("Seed", Long.toString(result.settings().seed())));
     facts.add(
         new Fact(
             "Budget",
             "%s (%d layers share)"
                 .formatted(result.settings().budget(), result.outcome().wantedSharedLayers())));
-    facts.add(new Fact("Threshold", Double.toString(result.settings().threshold())));
+    facts.add(new Fact("Threshold", Double.toString(result.settings().limits().threshold())));
     Validation validation = policy.validation();
     if (validation != null) {
       facts.add(

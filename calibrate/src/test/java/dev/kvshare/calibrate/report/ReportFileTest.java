@@ -110,6 +110,7 @@ class ReportFileTest {
                 new CandidatePair(pair[0], pair[1], distances.distance(pair[0], pair[1])),
                 candidate,
                 new MeasuredSimilarity(similarity, accepted ? 30 : 21, 30),
+                null,
                 accepted));
         map = accepted ? candidate : map;
       }
@@ -122,7 +123,8 @@ class ReportFileTest {
             new DissimilarOrder().rank(distances),
             tested,
             1,
-            new LayerWork(120, 300));
+            new LayerWork(120, 300),
+            List.of());
     ModelIdentity model = new ModelIdentity("llama", layers, 4, 2, 16, "sha256:" + "a".repeat(64));
     Policy policy = Policy.builder(model, map).tool(new ToolVersion("kvshare", "1")).build();
     KvStatistics statistics =

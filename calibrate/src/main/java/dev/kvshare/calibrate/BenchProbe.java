@@ -1,0 +1,97 @@
+package dev.kvshare.calibrate;
+
+import dev.kvshare.calibrate.repair.Repair;
+import dev.kvshare.calibrate.repair.RepairBench;
+import dev.kvshare.calibrate.repair.RepairQuality;
+import dev.kvshare.calibrate.repair.RepairSettings;
+import dev.kvshare.calibrate.repair.RepairWindows;
+import dev.kvshare.model.family.ModelSpec;
+import dev.kvshare.policy.SharingMap;
+import dev.kvshare.runtime.Decoder;
+import dev.kvshare.runtime.LayerParts.Part;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.List;
+import java.util.Set;
+
+/**
+ * Repairs every map on a few windows of the calibration text: attention of the shared layers alone,
+ * with one regularisation. That ranks maps as a whole repair does and costs a fraction of it.
+ *
+ * <p>The unshared model runs when the first map is measured.
+ */
+final class BenchProbe implements RepairedProbe, AutoCloseable {
+  private static final int WINDOW_TOKENS = 128;
+  private static final int WINDOWS = 32;
+  private static final int VALIDATION_EVERY = 4;
+
+  /** Windows below which a fit says nothing. */
+  private static final int FEWEST_WINDOWS = 8;
+
+  /** Streams of all tokens that a bench keeps a layer. */
+  private static final int STREAMS_PER_LAYER = 6;
+
+  private static final RepairSettings SETTINGS =
+      RepairSettings.DEFAULT
+          .withParts(Set.of(Part.ATTENTION))
+          .withScope(RepairSettings.Scope.SHARED)
+          .withStrength(1e-1);
+
+  private final Decoder decoder;
+  private final RepairWindows windows;
+  private RepairBench bench;
+
+  /**
+   * A probe with nothing run.
+   *
+   * @param text token ids, one array a window
+   * @param maxStateBytes most bytes of hidden states; a small limit takes windows away
+   */
+  BenchProbe(Decoder decoder, List<int[]> text, long maxStateBytes) {
+    this.decoder = decoder;
+    this.windows = windows(decoder.spec(), text, maxStateBytes);
+  }
+
+  /** Windows spread evenly over the text, every fourth of which judges. */
+  private static RepairWindows windows(ModelSpec spec, List<int[]> text, long maxStateBytes) {
+    long windowBytes =
+        (long) STREAMS_PER_LAYER * spec.layers() * WINDOW_TOKENS * spec.hiddenSize() * Float.BYTES;
+    long count = Math.max(FEWEST_WINDOWS, Math.min(WINDOWS, maxStateBytes / windowBytes));
+    count = Math.min(count, text.size());
+    List<int[]> chosen = new ArrayList<>();
+    for (long window = 0; window < count; window++) {
+      int[] whole = text.get(Math.toIntExact(window * text.size() / count));
+      chosen.add(Arrays.copyOf(whole, Math.min(whole.length, WINDOW_TOKENS)));
+    }
+    return RepairWindows.split(chosen, VALIDATION_EVERY);
+  }
+
+  /** The text that decides, for the journal. */
+  RepairWindows windows() {
+    return windows;
+  }
+
+  @Override
+  public RepairQuality quality(SharingMap map) {
+    return bench().quality(map, done -> Interrupts.check());
+  }
+
+  @Override
+  public void accepted(SharingMap map) {
+    bench().accept(map, done -> Interrupts.check());
+  }
+
+  private RepairBench bench() {
+    if (bench == null) {
+      bench = new Repair(decoder, SETTINGS).bench(windows);
+    }
+    return bench;
+  }
+
+  @Override
+  public void close() {
+    if (bench != null) {
+      bench.close();
+    }
+  }
+}

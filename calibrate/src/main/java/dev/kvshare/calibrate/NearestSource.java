@@ -1,0 +1,39 @@
+package dev.kvshare.calibrate;
+
+import dev.kvshare.model.family.ModelSpec;
+import dev.kvshare.policy.SharingMap;
+
+/**
+ * One layer more that shares, with the nearest layer below that keeps its own keys and values and
+ * may be read. With repair the choice of the layer matters most and that of its source little.
+ *
+ * @param acrossKinds whether layers with a sliding window and layers with full attention may share
+ *     with each other
+ */
+record NearestSource(ModelSpec spec, boolean acrossKinds) {
+
+  /** The source that {@code layer} would read, -1 if there is none. */
+  int source(SharingMap map, int layer) {
+    for (int source = layer - 1; source >= 0; source--) {
+      if (map.ownsCache(source) && spec.mayShare(layer, source, acrossKinds)) {
+        return source;
+      }
+    }
+    return -1;
+  }
+
+  /** The map with one layer more that shares; null if that layer cannot. */
+  SharingMap extend(SharingMap map, int layer) {
+    int source = map.ownsCache(layer) ? source(map, layer) : -1;
+    if (source < 0) {
+      return null;
+    }
+    SharingMap extended = map.withShared(layer, source);
+    for (int reader = 0; reader < map.layers(); reader++) {
+      if (!spec.mayShare(reader, extended.source(reader), acrossKinds)) {
+        return null;
+      }
+    }
+    return extended;
+  }
+}

@@ -1,0 +1,38 @@
+package dev.kvshare.cli;
+
+import dev.kvshare.datasets.Corpus;
+import dev.kvshare.datasets.DatasetException;
+import dev.kvshare.datasets.EvaluationWindows;
+import java.util.List;
+
+/** The windows of a text on which maps are repaired and judged. */
+final class RepairText {
+  private static final int WINDOW_TOKENS = 256;
+  static final int SHORTEST_WINDOW_TOKENS = 32;
+  private static final int ENOUGH_WINDOWS = 16;
+
+  private RepairText() {}
+
+  /**
+   * Windows of 256 tokens, shorter ones where the text has too few of these; none where it is too
+   * short for one.
+   *
+   * @param tokens most tokens read
+   */
+  static List<int[]> read(OpenModel model, Corpus corpus, int tokens) {
+    int longest = Math.min(WINDOW_TOKENS, model.decoder().spec().maxPositions());
+    List<int[]> found = List.of();
+    for (int length = longest; length >= SHORTEST_WINDOW_TOKENS; length /= 2) {
+      EvaluationWindows cut = new EvaluationWindows(length, Math.max(1, tokens / length));
+      try {
+        found = model.withEncoder(corpus, encoder -> cut.cut(corpus, encoder)).windows();
+      } catch (DatasetException e) {
+        continue;
+      }
+      if (found.size() >= ENOUGH_WINDOWS) {
+        return found;
+      }
+    }
+    return found;
+  }
+}
