@@ -9,12 +9,14 @@ import static org.junit.jupiter.api.Assumptions.assumeTrue;
 import ai.djl.ndarray.NDArray;
 import dev.kvshare.policy.SharingMap;
 import dev.kvshare.runtime.Decoder;
+import dev.kvshare.runtime.LayerParts.Part;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
+import java.util.Set;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.ValueSource;
@@ -22,18 +24,30 @@ import org.junit.jupiter.params.provider.ValueSource;
 /** A short training behind the repair of tiny models. */
 class HealingTest {
   private static final Path STATUS = Path.of("/proc/self/status");
-  private static final int WINDOWS = 80;
+  private static final int WINDOWS = 40;
   private static final int TOKENS = 16;
   private static final HealingSettings SETTINGS =
-      new HealingSettings(HealingSettings.DEFAULT.roles(), 12, 8, 4, 1e-3, 2, 4, 4096);
+      new HealingSettings(HealingSettings.DEFAULT.roles(), 8, 8, 4, 3e-4, 2, 4, 4096);
 
+  /**
+   * Random text has nothing in common with other such: the windows of the training judge, behind a
+   * repair that leaves an error on them.
+   */
   @ParameterizedTest
   @ValueSource(strings = {"llama", "gemma2", "olmo2", "gpt_neox", "gpt2", "qwen3_moe"})
-  void healingComesNearerThanTheRepair(String family) {
+  void theDivergenceFallsOnTheWindowsOfTheTraining(String family) {
     try (Decoder decoder = TinyModels.load(TinyModels.architecture(family))) {
-      RepairWindows windows = TinyModels.windows(decoder, WINDOWS, TOKENS);
+      RepairWindows windows =
+          new RepairWindows(TinyModels.windows(decoder, 10, TOKENS).fit(), List.of());
+      RepairSettings weak =
+          RepairSettings.DEFAULT
+              .withParts(Set.of(Part.ATTENTION))
+              .withScope(RepairSettings.Scope.SHARED)
+              .withOwnToken(false)
+              .withStrength(1);
       List<Double> progress = new ArrayList<>();
-      try (RepairOutcome repaired = repair(decoder, windows);
+      try (RepairOutcome repaired =
+              new Repair(decoder, weak).repair(TinyModels.map(decoder), windows, done -> {});
           RepairOutcome healed =
               new Healing(decoder, SETTINGS)
                   .heal(repaired, windows, (step, divergence) -> progress.add(divergence))) {
@@ -41,6 +55,7 @@ class HealingTest {
         double after = healed.repaired().divergence().mean();
         assertTrue(after < before, after + " of " + before);
         assertEquals(SETTINGS.steps(), progress.size());
+        assertTrue(progress.get(SETTINGS.steps() - 1) < progress.get(0), progress.toString());
         assertEquals(repaired.plain(), healed.plain());
         assertTrue(healed.tensors().keySet().containsAll(repaired.tensors().keySet()));
       }
@@ -81,7 +96,7 @@ class HealingTest {
     assumeTrue(Files.exists(STATUS), "resident memory is read from /proc");
     try (Decoder decoder = TinyModels.load(TinyModels.architecture("llama"))) {
       RepairWindows windows = TinyModels.windows(decoder, WINDOWS, 64);
-      int steps = 120;
+      int steps = 90;
       long[] resident = new long[steps + 1];
       try (RepairOutcome repaired = repair(decoder, windows)) {
         new Healing(decoder, SETTINGS.withSteps(steps))
