@@ -73,8 +73,9 @@ final class EvalCommand extends Verb {
     EvaluationReport report;
     try (ProgressLine progress = new ProgressLine(output);
         OpenModel model =
-            OpenModel.open(locate(options.model.model), options.model.decoderOptions(), output)) {
-      report = evaluate(model, corpus, progress);
+            OpenModel.open(locate(options.model.model), options.model.decoderOptions(), output);
+        SweepRepair repair = new SweepRepair()) {
+      report = evaluate(model, repair, corpus, progress);
     }
     warn(report, output);
     print(report, output);
@@ -93,6 +94,7 @@ final class EvalCommand extends Verb {
         OpenModel model =
             OpenModel.open(locate(options.model.model), options.model.decoderOptions(), output)) {
       List<EvaluatedPolicy> policies = policies(model);
+      policies.addAll(sweep(model));
       EvaluationWindows stretches = EvalOptions.WindowOptions.stretches(options.cache.stream);
       rows =
           model.withEncoder(
@@ -127,8 +129,10 @@ final class EvalCommand extends Verb {
     }
   }
 
-  private EvaluationReport evaluate(OpenModel model, Corpus corpus, ProgressLine progress) {
+  private EvaluationReport evaluate(
+      OpenModel model, SweepRepair repair, Corpus corpus, ProgressLine progress) {
     List<EvaluatedPolicy> policies = policies(model);
+    policies.addAll(repairedSweep(model, repair, progress));
     return model.withEncoder(
         corpus,
         encoder ->
@@ -145,8 +149,23 @@ final class EvalCommand extends Verb {
     for (Path file : options.model.policies) {
       policies.add(evaluated(file, identity, model));
     }
-    policies.addAll(Sweep.policies(identity, options.model.reductions, UpwardReading.LCKV_DEFAULT));
     return policies;
+  }
+
+  private List<EvaluatedPolicy> sweep(OpenModel model) {
+    return Sweep.policies(model.identity(), options.model.reductions, UpwardReading.LCKV_DEFAULT);
+  }
+
+  private List<EvaluatedPolicy> repairedSweep(
+      OpenModel model, SweepRepair repair, ProgressLine progress) {
+    List<EvaluatedPolicy> sweep = sweep(model);
+    if (sweep.isEmpty() || options.model.noRepair) {
+      return sweep;
+    }
+    String name =
+        options.model.model == null ? Datasets.DEFAULT_CALIBRATION : Datasets.GENERAL_CALIBRATION;
+    Corpus text = datasets().find(name).load();
+    return repair.beside(sweep, model, text, options.model.repairTokens, progress);
   }
 
   private EvaluationRequest request(List<EvaluatedPolicy> policies, EvaluationText text) {

@@ -55,9 +55,18 @@ final class EvalOptions {
         converter = PositiveInteger.class,
         description =
             "Measure the nine configurations of arXiv 2410.14442 (pizza, sandwich and lasagna;"
-                + " bottom, middle and top) with a KV cache that is X times smaller. Default for X:"
-                + " 2,3,4.")
+                + " bottom, middle and top) with a KV cache that is X times smaller, those without"
+                + " sources above their readers also repaired. Default for X: 2,3,4.")
     List<Integer> reductions = new ArrayList<>();
+
+    @Option(
+        names = "--repair-tokens",
+        paramLabel = "N",
+        converter = PositiveInteger.class,
+        description =
+            "With --sweep, the most tokens of the model's default calibration text that a repair"
+                + " reads. Default: 20000.")
+    int repairTokens = 20_000;
   }
 
   static final class ComparedCacheOptions extends CachePolicyOptions {
