@@ -16,10 +16,14 @@ import dev.kvshare.policy.AtomicFile;
 import dev.kvshare.policy.ModelIdentity;
 import dev.kvshare.policy.UpwardReading;
 import dev.kvshare.runtime.cache.CachePolicy;
+import java.io.IOException;
+import java.io.UncheckedIOException;
 import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.function.Function;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Mixin;
 
@@ -48,6 +52,7 @@ import picocli.CommandLine.Mixin;
       "  kvshare eval --policy policy.json --cache h2o,pyramid --cache-budget 50%%",
       "  kvshare eval --policy policy.json --json result.json",
       "  kvshare eval --sweep --windows 4 --format markdown",
+      "  kvshare eval --compare 0.25,0.5 --text book.txt,manual.txt --format markdown",
       "",
       "Exit codes: 0 done; 1 failed; 2 bad usage; 130 interrupted."
     })
@@ -65,6 +70,10 @@ final class EvalCommand extends Verb {
     }
     OutputFiles.checkWritable(files.output, files.jsonFile());
     Output output = output();
+    if (!options.comparison.sizes.isEmpty()) {
+      compare(output);
+      return ExitCodes.DONE;
+    }
     Corpus corpus = options.windows.load(datasets(), Datasets.DEFAULT_EVALUATION);
     if (options.cache.stream != null) {
       stream(corpus, output);
@@ -86,6 +95,33 @@ final class EvalCommand extends Verb {
               + " several times");
     }
     return ExitCodes.DONE;
+  }
+
+  private void compare(Output output) {
+    Corpus calibration =
+        datasets()
+            .find(
+                options.model.model == null
+                    ? Datasets.DEFAULT_CALIBRATION
+                    : Datasets.GENERAL_CALIBRATION)
+            .load();
+    List<Corpus> texts = options.windows.loadAll(datasets(), Datasets.DEFAULT_EVALUATION);
+    createFolder(options.comparison.folder);
+    List<ComparedMap> maps;
+    try (ProgressLine progress = new ProgressLine(output);
+        OpenModel model =
+            OpenModel.open(locate(options.model.model), options.model.decoderOptions(), output)) {
+      maps = new Comparison(options, datasets(), output, progress, model, calibration, texts).run();
+    }
+    print(new ComparisonTable(maps)::write, output);
+  }
+
+  private static void createFolder(Path folder) {
+    try {
+      Files.createDirectories(folder);
+    } catch (IOException e) {
+      throw new UncheckedIOException(e);
+    }
   }
 
   private void stream(Corpus corpus, Output output) {
@@ -200,8 +236,10 @@ final class EvalCommand extends Verb {
   }
 
   private void print(EvaluationReport report, Output output) {
-    EvalOptions.OutputOptions files = options.files;
-    ReportFormat format = files.jsonAlone() ? ReportFormat.JSON : files.format;
+    print(format -> text(format, report, output), output);
+  }
+
+  private String text(ReportFormat format, EvaluationReport report, Output output) {
     String text = format.write(report);
     if (!options.model.reductions.isEmpty()) {
       boolean beside = format == ReportFormat.TEXT || format == ReportFormat.MARKDOWN;
@@ -211,6 +249,12 @@ final class EvalCommand extends Verb {
         output.note(Sweep.NOTE);
       }
     }
+    return text;
+  }
+
+  private void print(Function<ReportFormat, String> report, Output output) {
+    EvalOptions.OutputOptions files = options.files;
+    String text = report.apply(files.jsonAlone() ? ReportFormat.JSON : files.format);
     if (files.output == null) {
       output.results().print(text);
       output.results().flush();
@@ -218,7 +262,7 @@ final class EvalCommand extends Verb {
       write(files.output, text, output);
     }
     if (files.jsonFile() != null) {
-      write(files.jsonFile(), ReportFormat.JSON.write(report), output);
+      write(files.jsonFile(), report.apply(ReportFormat.JSON), output);
     }
   }
 

@@ -24,7 +24,10 @@ final class EvalOptions {
   @ArgGroup(validate = false, order = 4, heading = "%nSpeed%n")
   SpeedOptions speed = new SpeedOptions();
 
-  @ArgGroup(validate = false, order = 5, heading = "%nOutput%n")
+  @ArgGroup(validate = false, order = 5, heading = "%nComparison of strategies%n")
+  ComparisonOptions comparison = new ComparisonOptions();
+
+  @ArgGroup(validate = false, order = 6, heading = "%nOutput%n")
   OutputOptions files = new OutputOptions();
 
   static final class ModelAndPolicyOptions extends ModelOptions {
@@ -155,6 +158,39 @@ final class EvalOptions {
     /** Null when speed is not measured. */
     SpeedSettings settings() {
       return noSpeed ? null : new SpeedSettings(promptTokens, newTokens, rounds);
+    }
+  }
+
+  static final class ComparisonOptions {
+    @Option(
+        names = "--compare",
+        paramLabel = "N,N,...",
+        split = ",",
+        description =
+            "Search maps with so many shared layers (or fractions of all layers) by the papers'"
+                + " method, its reverse, at random (mean of five seeds) and by 'auto', and measure"
+                + " each with and without repair. --text may then name several files, separated by"
+                + " commas.")
+    List<Double> sizes = new ArrayList<>();
+
+    @Option(
+        names = "--compare-folder",
+        paramLabel = "DIR",
+        description =
+            "Where the policies and what was measured of each are kept; a comparison that was"
+                + " interrupted goes on from there. Default: comparison.")
+    Path folder = Path.of("comparison");
+
+    @Option(
+        names = "--repair-tokens",
+        paramLabel = "N",
+        converter = PositiveInteger.class,
+        description = "The most tokens that each repair of a comparison reads. Default: 16384.")
+    int repairTokens = 16384;
+
+    /** Numbers of layers; a fraction below 1 is one of all. */
+    List<Integer> sizes(int layers) {
+      return sizes.stream().map(size -> (int) Math.round(size < 1 ? size * layers : size)).toList();
     }
   }
 

@@ -2,6 +2,8 @@ package dev.kvshare.cli;
 
 import dev.kvshare.datasets.Corpus;
 import dev.kvshare.datasets.Datasets;
+import java.util.Arrays;
+import java.util.List;
 import picocli.CommandLine.Option;
 
 /** Which text is read. */
@@ -49,5 +51,14 @@ class TextOptions {
       return datasets.resolve(text, field, System.in).load();
     }
     return datasets.find(dataset == null ? defaultDataset : dataset).load();
+  }
+
+  /** As {@link #load}, with several texts separated by commas. */
+  final List<Corpus> loadAll(Datasets datasets, String defaultDataset) {
+    return text == null
+        ? List.of(load(datasets, defaultDataset))
+        : Arrays.stream(text.split(",", -1))
+            .map(name -> datasets.resolve(name, field, System.in).load())
+            .toList();
   }
 }
