@@ -121,7 +121,7 @@ final class Comparison {
         calibrator.search(statistics, settings, new CalibrationProgress(output, progress));
     long searched = System.nanoTime();
     CalibrateOptions.RepairOptions repair = new CalibrateOptions.RepairOptions();
-    repair.tokens = options.comparison.repairTokens;
+    repair.tokens = options.model.repairTokens;
     Path weights = file.resolveSibling(file.getFileName() + ".safetensors");
     Policy repaired =
         new RepairRun(repair, weights, output).run(result.policy(), model, calibration, progress);
@@ -182,6 +182,6 @@ final class Comparison {
             calibration.sha256(),
             texts.stream().map(Corpus::sha256).toList(),
             options.windows.cut(),
-            options.comparison.repairTokens);
+            options.model.repairTokens);
   }
 }

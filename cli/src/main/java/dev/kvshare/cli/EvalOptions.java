@@ -67,7 +67,7 @@ final class EvalOptions {
         paramLabel = "N",
         converter = PositiveInteger.class,
         description =
-            "With --sweep, the most tokens of the model's default calibration text that a repair"
+            "With --sweep and --compare, the most tokens of the model's default calibration text that a repair"
                 + " reads. Default: 20000.")
     int repairTokens = 20_000;
   }
@@ -180,13 +180,6 @@ final class EvalOptions {
             "Where the policies and what was measured of each are kept; a comparison that was"
                 + " interrupted goes on from there. Default: comparison.")
     Path folder = Path.of("comparison");
-
-    @Option(
-        names = "--repair-tokens",
-        paramLabel = "N",
-        converter = PositiveInteger.class,
-        description = "The most tokens that each repair of a comparison reads. Default: 16384.")
-    int repairTokens = 16384;
 
     /** Numbers of layers; a fraction below 1 is one of all. */
     List<Integer> sizes(int layers) {
