@@ -194,7 +194,17 @@ class TinyModelTest {
   @Test
   void aSweepMeasuresTheNineConfigurations() {
     Object[] options = {
-      "eval", "--model", TINY_MODEL, "--text", ids, "--field", "ids", "--window", 16, "--sweep=4"
+      "eval",
+      "--model",
+      TINY_MODEL,
+      "--text",
+      ids,
+      "--field",
+      "ids",
+      "--window",
+      16,
+      "--sweep=4",
+      "--no-repair"
     };
     CommandRun.of(with(new Object[] {"--no-speed", "--windows", 1}, options))
         .succeeds()
