@@ -35,9 +35,8 @@ import java.util.TreeSet;
 
 /**
  * The refitted weights beside a policy: a safetensors file whose tensors have the names, shapes and
- * layout of the checkpoint's. Matrices are float16, which costs less than a thousandth of the
- * divergence that a repair leaves, and biases float32; a tensor with a number that float16 does not
- * hold is float32 as well. Equal tensors give equal bytes.
+ * layout of the checkpoint's. Matrices are float16 and biases float32; a tensor with a number that
+ * float16 does not hold is float32 as well. Equal tensors give equal bytes.
  */
 public final class RepairFile {
   private static final float LARGEST_FLOAT16 = 65504;

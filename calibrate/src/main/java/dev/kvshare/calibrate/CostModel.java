@@ -22,7 +22,7 @@ import dev.kvshare.runtime.MachineSpeed;
  * @param speed the machine
  */
 public record CostModel(ModelSpec spec, int bytesPerElement, MachineSpeed speed) {
-  /** Measured time over that of the products: 1.2 to 1.5 for models of 3 to 270 million weights. */
+  /** Assumed time over that of the products alone: a margin, not yet compared with real runs. */
   private static final double OVERHEAD = 1.35;
 
   private static final int BATCH_TOKENS = 512;
