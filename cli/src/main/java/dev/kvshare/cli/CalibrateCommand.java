@@ -11,7 +11,6 @@ import dev.kvshare.calibrate.StatisticsFile;
 import dev.kvshare.calibrate.report.ReportFile;
 import dev.kvshare.datasets.CalibrationSampler;
 import dev.kvshare.datasets.Corpus;
-import dev.kvshare.datasets.Datasets;
 import dev.kvshare.datasets.TokenWindows;
 import dev.kvshare.policy.DatasetReference;
 import dev.kvshare.policy.Policy;
@@ -144,7 +143,7 @@ final class CalibrateCommand extends Verb {
   private int scheme(Output output) {
     options.files.noReport = true;
     CalibrationFiles files = CalibrationFiles.plan(options.files, options.search);
-    Corpus corpus = options.samples.load(datasets(), defaultDataset());
+    Corpus corpus = options.samples.load(datasets(), options.model.calibrationDataset());
     Policy policy;
     try (ProgressLine progress = new ProgressLine(output);
         OpenModel model =
@@ -208,15 +207,11 @@ final class CalibrateCommand extends Verb {
         .resume(options.search.resume);
   }
 
-  private String defaultDataset() {
-    return options.model.model == null
-        ? Datasets.DEFAULT_CALIBRATION
-        : Datasets.GENERAL_CALIBRATION;
-  }
-
   /** The text, read before the model because it fails sooner; null with --stats. */
   private Corpus corpusOrNull() {
-    return options.search.stats == null ? options.samples.load(datasets(), defaultDataset()) : null;
+    return options.search.stats == null
+        ? options.samples.load(datasets(), options.model.calibrationDataset())
+        : null;
   }
 
   private CalibrationResult calibrate(

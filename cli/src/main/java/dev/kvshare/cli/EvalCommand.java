@@ -98,13 +98,7 @@ final class EvalCommand extends Verb {
   }
 
   private void compare(Output output) {
-    Corpus calibration =
-        datasets()
-            .find(
-                options.model.model == null
-                    ? Datasets.DEFAULT_CALIBRATION
-                    : Datasets.GENERAL_CALIBRATION)
-            .load();
+    Corpus calibration = datasets().find(options.model.calibrationDataset()).load();
     List<Corpus> texts = options.windows.loadAll(datasets(), Datasets.DEFAULT_EVALUATION);
     createFolder(options.comparison.folder);
     List<ComparedMap> maps;
@@ -198,9 +192,7 @@ final class EvalCommand extends Verb {
     if (sweep.isEmpty() || options.model.noRepair) {
       return sweep;
     }
-    String name =
-        options.model.model == null ? Datasets.DEFAULT_CALIBRATION : Datasets.GENERAL_CALIBRATION;
-    Corpus text = datasets().find(name).load();
+    Corpus text = datasets().find(options.model.calibrationDataset()).load();
     return repair.beside(sweep, model, text, options.model.repairTokens, progress);
   }
 

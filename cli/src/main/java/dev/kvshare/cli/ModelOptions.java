@@ -1,5 +1,6 @@
 package dev.kvshare.cli;
 
+import dev.kvshare.datasets.Datasets;
 import dev.kvshare.runtime.ComputeType;
 import dev.kvshare.runtime.DecoderOptions;
 import dev.kvshare.runtime.WeightForm;
@@ -45,6 +46,11 @@ class ModelOptions {
       converter = PositiveInteger.class,
       description = "Threads for the computation. Default: one a core.")
   Integer threads;
+
+  /** The data set that the model is calibrated on where no text is named. */
+  final String calibrationDataset() {
+    return model == null ? Datasets.DEFAULT_CALIBRATION : Datasets.GENERAL_CALIBRATION;
+  }
 
   final DecoderOptions decoderOptions() {
     return new DecoderOptions(device, dtype, threads == null ? 0 : threads, weights);

@@ -16,9 +16,6 @@ import java.util.Locale;
 
 /** The repair at the end of a calibration. */
 final class RepairRun {
-  /** One window of so many judges the fits. */
-  private static final int VALIDATION_SHARE = 8;
-
   private final CalibrateOptions.RepairOptions options;
   private final Path file;
   private final Output output;
@@ -48,13 +45,16 @@ final class RepairRun {
       return policy;
     }
     List<int[]> windows = RepairText.read(model, corpusOrNull, options.tokens);
-    if (windows.size() < VALIDATION_SHARE) {
+    if (windows.size() < RepairText.VALIDATION_SHARE) {
       output.note(
           "not repaired: %s is too short, %d windows of %d tokens are needed"
-              .formatted(corpusOrNull.name(), VALIDATION_SHARE, RepairText.SHORTEST_WINDOW_TOKENS));
+              .formatted(
+                  corpusOrNull.name(),
+                  RepairText.VALIDATION_SHARE,
+                  RepairText.SHORTEST_WINDOW_TOKENS));
       return policy;
     }
-    RepairWindows split = RepairWindows.split(windows, VALIDATION_SHARE);
+    RepairWindows split = RepairWindows.split(windows, RepairText.VALIDATION_SHARE);
     int layers = policy.map().layers();
     try (RepairOutcome outcome =
         new Repair(model.decoder(), RepairSettings.DEFAULT)

@@ -7,6 +7,9 @@ import java.util.List;
 
 /** The windows of a text on which maps are repaired and judged. */
 final class RepairText {
+  /** One window of so many judges the fits. */
+  static final int VALIDATION_SHARE = 8;
+
   private static final int WINDOW_TOKENS = 256;
   static final int SHORTEST_WINDOW_TOKENS = 32;
   private static final int ENOUGH_WINDOWS = 16;

@@ -19,8 +19,6 @@ import java.util.Map;
  * readers cannot be repaired and stay as they are. Closing it frees the weights.
  */
 final class SweepRepair implements AutoCloseable {
-  private static final int VALIDATION_SHARE = 8;
-
   private final Map<SharingMap, WeightOverrides> repaired = new HashMap<>();
 
   /**
@@ -36,7 +34,7 @@ final class SweepRepair implements AutoCloseable {
       int tokens,
       ProgressLine progress) {
     RepairWindows windows =
-        RepairWindows.split(RepairText.read(model, text, tokens), VALIDATION_SHARE);
+        RepairWindows.split(RepairText.read(model, text, tokens), RepairText.VALIDATION_SHARE);
     Repair repair = new Repair(model.decoder(), RepairSettings.DEFAULT);
     List<EvaluatedPolicy> rows = new ArrayList<>();
     for (EvaluatedPolicy evaluated : policies) {
