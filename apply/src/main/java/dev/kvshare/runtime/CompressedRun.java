@@ -7,20 +7,20 @@ import ai.djl.pytorch.jni.IValue;
 import dev.kvshare.model.family.RotarySpec;
 import dev.kvshare.runtime.cache.CachePolicyException;
 
-/**
- * Runs tokens through a model whose cache is compressed: the counterpart of what {@link Decoder}
- * does with a {@link KvCache}.
- */
+/** Runs tokens through a model whose cache is compressed: the counterpart of {@link PlainRun}. */
 final class CompressedRun {
   /** Columns that rotary tables have beyond what is kept, before keys are turned back. */
   private static final int TABLE = 4096;
 
   private final KvCache.Storage storage;
+  private final InputChecks checks;
   private final ScriptCalls calls;
   private final RotaryTables rotary;
 
-  CompressedRun(KvCache.Storage storage, ScriptCalls calls, RotaryTables rotary) {
+  CompressedRun(
+      KvCache.Storage storage, InputChecks checks, ScriptCalls calls, RotaryTables rotary) {
     this.storage = storage;
+    this.checks = checks;
     this.calls = calls;
     this.rotary = rotary;
   }
@@ -93,12 +93,7 @@ final class CompressedRun {
 
   private void prepare(CompressedCache cache, int tokens, int length) {
     int end = cache.length() + tokens;
-    int learned = storage.spec().learnedPositions();
-    if (learned > 0 && end > learned) {
-      throw new IllegalArgumentException(
-          "position %d is beyond the %d learned positions of this %s model. Shorten the text."
-              .formatted(end, learned, storage.spec().modelType()));
-    }
+    checks.positions(end);
     cache.reserve(tokens);
     int reach = cache.plan().reach();
     if (reach == 0) {

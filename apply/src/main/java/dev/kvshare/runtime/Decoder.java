@@ -2,7 +2,6 @@ package dev.kvshare.runtime;
 
 import ai.djl.ndarray.NDArray;
 import ai.djl.ndarray.NDManager;
-import ai.djl.ndarray.types.Shape;
 import ai.djl.pytorch.engine.PtNDArray;
 import ai.djl.pytorch.engine.PtNDManager;
 import dev.kvshare.model.Checkpoint;
@@ -24,8 +23,6 @@ import java.util.Set;
  * sub-manager of {@link #newManager()} that it closes.
  */
 public final class Decoder implements AutoCloseable {
-  private static final int RESTART_CHUNK = 512;
-
   private final ModelSpec spec;
   private final PtNDManager manager;
   private final ScriptModule script;
@@ -33,9 +30,9 @@ public final class Decoder implements AutoCloseable {
   private final ScriptArguments arguments;
   private final RotaryTables rotary;
   private final ScriptCalls calls;
-  private final UpwardPasses upward;
+  private final InputChecks checks;
+  private final PlainRun plain;
   private final CompressedRun compressed;
-  private final boolean longRope;
 
   private Decoder(
       ModelSpec spec, Checkpoint checkpoint, PtNDManager manager, DecoderOptions options) {
@@ -50,9 +47,9 @@ public final class Decoder implements AutoCloseable {
     this.storage = new KvCache.Storage(spec, script, type, manager, arguments);
     this.rotary = new RotaryTables(script, manager, type, arguments.rotaryKinds());
     this.calls = new ScriptCalls(script, arguments, rotary);
-    this.upward = new UpwardPasses(calls);
-    this.compressed = new CompressedRun(storage, calls, rotary);
-    this.longRope = rotary.hasLongRope();
+    this.checks = new InputChecks(spec);
+    this.plain = new PlainRun(storage, checks, calls, rotary);
+    this.compressed = new CompressedRun(storage, checks, calls, rotary);
   }
 
   /**
@@ -200,8 +197,7 @@ public final class Decoder implements AutoCloseable {
    * @return [B, T, E] in the compute type
    */
   public NDArray embed(NDArray ids, KvCache cache) {
-    checkPositions(cache.length() + (int) ids.getShape().get(1));
-    return calls.embed((PtNDArray) ids, cache, cache.length());
+    return plain.embed((PtNDArray) ids, cache);
   }
 
   /**
@@ -213,15 +209,7 @@ public final class Decoder implements AutoCloseable {
    * @return [B, T, E] in the compute type
    */
   public NDArray layers(NDArray hidden, KvCache cache, int from, int to) {
-    if (from < cache.fromLayer() || from > to || to > spec.layers()) {
-      throw new IllegalArgumentException(
-          "layers %d to %d of %d cannot be run with a cache that begins at layer %d."
-              .formatted(from, to, spec.layers(), cache.fromLayer()));
-    }
-    checkBatch(hidden, cache);
-    int end = cache.length() + (int) hidden.getShape().get(1);
-    prepare(cache, cache.length(), end, end);
-    return upward.layers((PtNDArray) hidden, cache, cache.length(), from, to);
+    return plain.layers((PtNDArray) hidden, cache, from, to);
   }
 
   /**
@@ -251,20 +239,7 @@ public final class Decoder implements AutoCloseable {
    * @return logits float32 [B, T, V] of every new position
    */
   public NDArray forward(NDArray ids, KvCache cache) {
-    int tokens = (int) ids.getShape().get(1);
-    if (!cache.map().hasUpwardSources() || tokens == 1) {
-      return whole("forward", ids, cache, tokens);
-    }
-    checkBatch(ids, cache);
-    if (longRope) {
-      cache.history().append(ids, cache.length());
-    }
-    try (NDArray embedded = embed(ids, cache);
-        NDArray hidden = layers(embedded, cache, 0, spec.layers())) {
-      NDArray logits = head(hidden);
-      cache.advance(tokens);
-      return logits;
-    }
+    return plain.forward((PtNDArray) ids, cache);
   }
 
   /**
@@ -275,7 +250,7 @@ public final class Decoder implements AutoCloseable {
    * @return [B, T, E] in the compute type, before the final norm
    */
   public NDArray hidden(NDArray ids, CompressedCache cache) {
-    checkBatch(ids, cache);
+    checks.batch(ids, cache);
     return compressed.feed((PtNDArray) ids, cache);
   }
 
@@ -286,8 +261,8 @@ public final class Decoder implements AutoCloseable {
    * @return logits float32 [B, V]
    */
   public NDArray decode(NDArray ids, DecodingCache cache) {
-    if (cache instanceof KvCache plain) {
-      return decode(ids, plain);
+    if (cache instanceof KvCache whole) {
+      return decode(ids, whole);
     }
     try (NDArray column = ids.expandDims(1);
         NDArray last = hidden(column, (CompressedCache) cache);
@@ -303,10 +278,7 @@ public final class Decoder implements AutoCloseable {
    * @return logits float32 [B, V]
    */
   public NDArray decode(NDArray ids, KvCache cache) {
-    if (longRope && rotary.switches(cache.length(), cache.length() + 1)) {
-      return restart(ids, cache);
-    }
-    return whole("decode", ids, cache, 1);
+    return plain.decode((PtNDArray) ids, cache);
   }
 
   /**
@@ -314,10 +286,10 @@ public final class Decoder implements AutoCloseable {
    * one, the layers whose attention decides what is kept run all of the prompt.
    */
   public NDArray prefill(PromptBatch prompts, DecodingCache cache, int chunkTokens) {
-    if (cache instanceof KvCache plain) {
-      return prefill(prompts, plain, chunkTokens);
+    if (cache instanceof KvCache whole) {
+      return prefill(prompts, whole, chunkTokens);
     }
-    checkPrompts(prompts, cache, chunkTokens);
+    checks.prompts(prompts, cache, chunkTokens);
     try (PtNDArray last = compressed.prefill(prompts, (CompressedCache) cache, chunkTokens);
         NDArray logits = head(last)) {
       return logits.reshape(prompts.size(), spec.vocabularySize());
@@ -336,38 +308,8 @@ public final class Decoder implements AutoCloseable {
    * @return logits float32 [B, V] of each row's last token
    */
   public NDArray prefill(PromptBatch prompts, KvCache cache, int chunkTokens) {
-    checkPrompts(prompts, cache, chunkTokens);
-    int longest = prompts.longest();
-    int highest = cache.map().highestOwner();
-    cache.setFirst(prompts.firstPositions());
-    if (longRope) {
-      cache.history().set(prompts);
-    }
-    try (PtNDManager scratch = (PtNDManager) manager.newSubManager()) {
-      PtNDArray last = null;
-      int chunk = upward.chunk(cache.plan(), longest, chunkTokens);
-      for (int start = 0; start < longest; start += chunk) {
-        int end = Math.min(longest, start + chunk);
-        prepare(cache, start, end, longest);
-        PtNDArray ids =
-            (PtNDArray)
-                scratch.create(prompts.column(start, end), new Shape(prompts.size(), end - start));
-        PtNDArray hidden = calls.embed(ids, cache, start);
-        PtNDArray lower = upward.layers(hidden, cache, start, 0, highest);
-        hidden.close();
-        if (last != null) {
-          last.close();
-        }
-        last = calls.fill(lower, cache, start, highest);
-        lower.close();
-        cache.advance(end - start);
-      }
-      PtNDArray top = calls.layers(last, cache, longest - 1, highest, spec.layers());
-      NDArray logits = head(top);
-      NDArray result = logits.reshape(prompts.size(), spec.vocabularySize());
-      result.attach(manager);
-      return result;
-    }
+    checks.prompts(prompts, cache, chunkTokens);
+    return plain.prefill(prompts, cache, chunkTokens);
   }
 
   @Override
@@ -376,81 +318,5 @@ public final class Decoder implements AutoCloseable {
     rotary.close();
     script.close();
     manager.close();
-  }
-
-  private void prepare(KvCache cache, int start, int end, int length) {
-    checkPositions(end);
-    cache.reserve(end);
-    rotary.prepare(cache.isPadded() ? 0 : start, end, length);
-  }
-
-  private void checkPrompts(PromptBatch prompts, DecodingCache cache, int chunkTokens) {
-    if (cache.length() != 0 || cache.batch() != prompts.size() || chunkTokens < 1) {
-      throw new IllegalArgumentException(
-          "prefill of %d prompts in chunks of %d needs an empty cache of that batch, but has one of batch %d with %d positions."
-              .formatted(prompts.size(), chunkTokens, cache.batch(), cache.length()));
-    }
-    checkVocabulary(prompts);
-  }
-
-  private void checkVocabulary(PromptBatch prompts) {
-    for (int row = 0; row < prompts.size(); row++) {
-      int[] tokens = prompts.rows().get(row);
-      for (int position = 0; position < tokens.length; position++) {
-        if (tokens[position] < 0 || tokens[position] >= spec.vocabularySize()) {
-          throw new IllegalArgumentException(
-              "prompt %d has token id %d at position %d; ids of this %s model are 0 to %d. Use its own tokenizer."
-                  .formatted(
-                      row,
-                      tokens[position],
-                      position,
-                      spec.modelType(),
-                      spec.vocabularySize() - 1));
-        }
-      }
-    }
-  }
-
-  private static void checkBatch(NDArray rows, DecodingCache cache) {
-    if (rows.getShape().get(0) != cache.batch()) {
-      throw new IllegalArgumentException(
-          "%d rows do not fit a cache of batch %d."
-              .formatted(rows.getShape().get(0), cache.batch()));
-    }
-  }
-
-  private void checkPositions(int end) {
-    if (spec.learnedPositions() > 0 && end > spec.learnedPositions()) {
-      throw new IllegalArgumentException(
-          "position %d is beyond the %d learned positions of this %s model. Shorten the text."
-              .formatted(end, spec.learnedPositions(), spec.modelType()));
-    }
-  }
-
-  private NDArray whole(String method, NDArray ids, KvCache cache, int tokens) {
-    if (cache.fromLayer() > 0) {
-      throw new IllegalArgumentException(
-          "a cache forked at layer %d runs no layer below it.".formatted(cache.fromLayer()));
-    }
-    checkBatch(ids, cache);
-    int start = cache.length();
-    if (longRope) {
-      cache.history().append(ids, start);
-    }
-    prepare(cache, start, start + tokens, start + tokens);
-    PtNDArray logits = calls.whole(method, (PtNDArray) ids, cache, start);
-    cache.advance(tokens);
-    return logits;
-  }
-
-  /**
-   * The keys of another regime of the rotary embedding are of no use: computes all of them anew.
-   */
-  private NDArray restart(NDArray ids, KvCache cache) {
-    cache.history().append(ids, cache.length());
-    cache.truncate(0);
-    NDArray logits = prefill(cache.history().prompts(), cache, RESTART_CHUNK);
-    logits.attach(ids.getManager());
-    return logits;
   }
 }
