@@ -14,7 +14,12 @@ import java.util.List;
  * @param seed seed of everything random
  * @param accepted the accepted steps, in order
  * @param rejected the tested and refused steps, in order
+ * @param compared what each strategy found that was tried, the one whose map was taken at the
+ *     front; empty where nothing was measured after a repair
+ * @param repairDataset the text of the repair where it is another than that of the calibration, or
+ *     null
  * @param validation how near the final map comes to the unshared model, or null
+ * @param healing the training behind the repair, or null where there was none
  */
 public record Calibration(
     String strategy,
@@ -26,7 +31,10 @@ public record Calibration(
     Long seed,
     List<Candidate> accepted,
     List<Candidate> rejected,
-    Validation validation) {
+    List<ComparedStrategy> compared,
+    DatasetReference repairDataset,
+    Validation validation,
+    HealingReport healing) {
 
   /** Copies the lists and rounds to the digits that the policy file keeps. */
   public Calibration {
@@ -34,21 +42,25 @@ public record Calibration(
     similarity = Digits.round(similarity);
     accepted = List.copyOf(accepted);
     rejected = List.copyOf(rejected);
+    compared = List.copyOf(compared);
   }
 
-  /** Returns the same with a validation. */
-  public Calibration withValidation(Validation value) {
-    return new Calibration(
-        strategy,
-        threshold,
-        similarity,
-        dataset,
-        samples,
-        tokensPerSample,
-        seed,
-        accepted,
-        rejected,
-        value);
+  /** Returns a builder that starts from this record. */
+  public Builder toBuilder() {
+    return builder()
+        .strategy(strategy)
+        .threshold(threshold)
+        .similarity(similarity)
+        .dataset(dataset)
+        .samples(samples)
+        .tokensPerSample(tokensPerSample)
+        .seed(seed)
+        .accepted(accepted)
+        .rejected(rejected)
+        .compared(compared)
+        .repairDataset(repairDataset)
+        .validation(validation)
+        .healing(healing);
   }
 
   /** Returns a builder with nothing set. */
@@ -67,7 +79,10 @@ public record Calibration(
     private Long seed;
     private List<Candidate> accepted = List.of();
     private List<Candidate> rejected = List.of();
+    private List<ComparedStrategy> compared = List.of();
+    private DatasetReference repairDataset;
     private Validation validation;
+    private HealingReport healing;
 
     private Builder() {}
 
@@ -125,9 +140,27 @@ public record Calibration(
       return this;
     }
 
+    /** Sets what each strategy found, the one taken at the front. */
+    public Builder compared(List<ComparedStrategy> value) {
+      compared = value;
+      return this;
+    }
+
+    /** Sets the text of the repair where it is another one. */
+    public Builder repairDataset(DatasetReference value) {
+      repairDataset = value;
+      return this;
+    }
+
     /** Sets how near the final map comes to the unshared model. */
     public Builder validation(Validation value) {
       validation = value;
+      return this;
+    }
+
+    /** Sets the training behind the repair. */
+    public Builder healing(HealingReport value) {
+      healing = value;
       return this;
     }
 
@@ -143,7 +176,10 @@ public record Calibration(
           seed,
           accepted,
           rejected,
-          validation);
+          compared,
+          repairDataset,
+          validation,
+          healing);
     }
   }
 }

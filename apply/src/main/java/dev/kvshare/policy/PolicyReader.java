@@ -126,22 +126,50 @@ final class PolicyReader {
     if (!node.isObject()) {
       return null;
     }
-    JsonNode dataset = node.path("dataset");
     return Calibration.builder()
         .strategy(text(node, "strategy"))
         .threshold(number(node, "threshold"))
         .similarity(number(node, "similarity"))
-        .dataset(
-            dataset.isObject()
-                ? new DatasetReference(text(dataset, "name"), text(dataset, "sha256"))
-                : null)
+        .dataset(dataset(node.path("dataset")))
         .samples(integer(node, "samples"))
         .tokensPerSample(integer(node, "tokens_per_sample"))
         .seed(isAbsent(node.path("seed")) ? null : Long.valueOf(node.path("seed").longValue()))
         .accepted(candidates(node.path("accepted")))
         .rejected(candidates(node.path("rejected")))
+        .compared(compared(node.path("compared")))
+        .repairDataset(dataset(node.path("repair_dataset")))
         .validation(validation(node.path("validation")))
+        .healing(healing(node.path("healing")))
         .build();
+  }
+
+  private static DatasetReference dataset(JsonNode node) {
+    return node.isObject() ? new DatasetReference(text(node, "name"), text(node, "sha256")) : null;
+  }
+
+  private static List<ComparedStrategy> compared(JsonNode node) {
+    return StreamSupport.stream(node.spliterator(), false)
+        .map(
+            entry ->
+                new ComparedStrategy(
+                    text(entry, "strategy"),
+                    entry.path("shared_layers").intValue(),
+                    entry.path("reached").booleanValue(),
+                    entry.path("kl_divergence").doubleValue(),
+                    entry.path("perplexity_ratio").doubleValue(),
+                    entry.path("top1_agreement").doubleValue(),
+                    entry.path("similarity").doubleValue()))
+        .toList();
+  }
+
+  private static HealingReport healing(JsonNode node) {
+    return node.isObject()
+        ? new HealingReport(
+            node.path("steps").intValue(),
+            node.path("taken").booleanValue(),
+            node.path("kl_divergence_before").doubleValue(),
+            node.path("kl_divergence").doubleValue())
+        : null;
   }
 
   private static Validation validation(JsonNode node) {

@@ -92,11 +92,7 @@ final class PolicyWriter {
     putIfKnown(node, "strategy", calibration.strategy());
     putIfKnown(node, "threshold", calibration.threshold());
     putIfKnown(node, "similarity", calibration.similarity());
-    if (calibration.dataset() != null) {
-      ObjectNode dataset = node.putObject("dataset");
-      dataset.put("name", calibration.dataset().name());
-      putIfKnown(dataset, "sha256", calibration.dataset().sha256());
-    }
+    putIfKnown(node, "dataset", calibration.dataset());
     putIfKnown(node, "samples", calibration.samples());
     putIfKnown(node, "tokens_per_sample", calibration.tokensPerSample());
     if (calibration.seed() != null) {
@@ -104,9 +100,40 @@ final class PolicyWriter {
     }
     node.set("accepted", candidates(calibration.accepted()));
     node.set("rejected", candidates(calibration.rejected()));
+    if (!calibration.compared().isEmpty()) {
+      node.set("compared", compared(calibration.compared()));
+    }
+    putIfKnown(node, "repair_dataset", calibration.repairDataset());
     if (calibration.validation() != null) {
       node.set("validation", validation(calibration.validation()));
     }
+    if (calibration.healing() != null) {
+      node.set("healing", healing(calibration.healing()));
+    }
+    return node;
+  }
+
+  private static ArrayNode compared(List<ComparedStrategy> strategies) {
+    ArrayNode array = NODES.arrayNode();
+    for (ComparedStrategy found : strategies) {
+      ObjectNode node = array.addObject();
+      node.put("strategy", found.strategy());
+      node.put("shared_layers", found.sharedLayers());
+      node.put("reached", found.reached());
+      putIfKnown(node, "kl_divergence", found.divergence());
+      putIfKnown(node, "perplexity_ratio", found.perplexityRatio());
+      putIfKnown(node, "top1_agreement", found.agreement());
+      putIfKnown(node, "similarity", found.similarity());
+    }
+    return array;
+  }
+
+  private static ObjectNode healing(HealingReport healing) {
+    ObjectNode node = NODES.objectNode();
+    node.put("steps", healing.steps());
+    node.put("taken", healing.taken());
+    putIfKnown(node, "kl_divergence_before", healing.divergenceBefore());
+    putIfKnown(node, "kl_divergence", healing.divergence());
     return node;
   }
 
@@ -132,6 +159,14 @@ final class PolicyWriter {
       putIfKnown(node, "samples", candidate.samples());
     }
     return array;
+  }
+
+  private static void putIfKnown(ObjectNode node, String field, DatasetReference value) {
+    if (value != null) {
+      ObjectNode dataset = node.putObject(field);
+      dataset.put("name", value.name());
+      putIfKnown(dataset, "sha256", value.sha256());
+    }
   }
 
   private static void putIfKnown(ObjectNode node, String field, String value) {

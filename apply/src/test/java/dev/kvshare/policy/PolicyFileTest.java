@@ -3,6 +3,7 @@ package dev.kvshare.policy;
 import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertNull;
+import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import com.fasterxml.jackson.databind.JsonNode;
@@ -89,6 +90,40 @@ class PolicyFileTest {
 
     assertTrue(new String(bytes, StandardCharsets.UTF_8).contains("\"samples\": 21"));
     assertEquals(policy, PolicyFile.fromBytes(bytes, "policy.json"));
+  }
+
+  @Test
+  void keepsWhatWasComparedAndHowItWasHealed() {
+    List<ComparedStrategy> compared =
+        List.of(
+            new ComparedStrategy("greedy", 8, true, 0.0625, 1.015625, 0.875, 0.96875),
+            new ComparedStrategy("similar", 7, false, 0.125, 1.0625, 0.75, 0.9375));
+    HealingReport healing = new HealingReport(40, true, 0.0625, 0.03125);
+    DatasetReference text = new DatasetReference("book.txt", "0".repeat(64));
+    Policy policy =
+        Policy.builder(complete().model(), complete().map())
+            .calibration(
+                Calibration.builder()
+                    .compared(compared)
+                    .repairDataset(text)
+                    .healing(healing)
+                    .build())
+            .build();
+    byte[] bytes = PolicyFile.toBytes(policy);
+    Policy read = PolicyFile.fromBytes(bytes, "policy.json");
+
+    assertEquals(compared, read.calibration().compared());
+    assertEquals(healing, read.calibration().healing());
+    assertEquals(text, read.calibration().repairDataset());
+    assertEquals(policy, read);
+    String halved =
+        new String(bytes, StandardCharsets.UTF_8).replace("\"steps\": 40", "\"steps\": 0");
+    String message =
+        assertThrows(
+                PolicyFormatException.class,
+                () -> PolicyFile.fromBytes(halved.getBytes(StandardCharsets.UTF_8), "policy.json"))
+            .getMessage();
+    assertTrue(message.contains("$.calibration.healing.steps"), message);
   }
 
   @Test

@@ -2,6 +2,7 @@ package dev.kvshare.calibrate;
 
 import dev.kvshare.policy.Calibration;
 import dev.kvshare.policy.Candidate;
+import dev.kvshare.policy.ComparedStrategy;
 import dev.kvshare.policy.Policy;
 import dev.kvshare.policy.ToolVersion;
 import java.util.List;
@@ -22,6 +23,7 @@ final class CalibratedPolicy {
             .seed(settings.seed())
             .accepted(candidates(outcome.accepted()))
             .rejected(candidates(outcome.rejected()))
+            .compared(compared(outcome.compared()))
             .build();
     return Policy.builder(statistics.model(), outcome.map())
         .calibration(calibration)
@@ -44,6 +46,21 @@ final class CalibratedPolicy {
                     candidate.pair().distance(),
                     candidate.similarity(),
                     candidate.measured().isComplete() ? null : candidate.measured().samples()))
+        .toList();
+  }
+
+  private static List<ComparedStrategy> compared(List<StrategyResult> results) {
+    return results.stream()
+        .map(
+            found ->
+                new ComparedStrategy(
+                    found.strategy(),
+                    found.map().sharedLayers(),
+                    found.reached(),
+                    found.quality().divergence().mean(),
+                    found.quality().divergence().perplexityRatio(),
+                    found.quality().divergence().agreement(),
+                    found.quality().similarity()))
         .toList();
   }
 

@@ -1,7 +1,9 @@
 package dev.kvshare.cli;
 
 import dev.kvshare.policy.Calibration;
+import dev.kvshare.policy.ComparedStrategy;
 import dev.kvshare.policy.DatasetReference;
+import dev.kvshare.policy.HealingReport;
 import dev.kvshare.policy.ModelIdentity;
 import dev.kvshare.policy.Policy;
 import dev.kvshare.policy.Savings;
@@ -89,12 +91,8 @@ final class PolicyDescription {
                   ? ""
                   : " (threshold " + calibration.threshold() + ")"));
     }
-    DatasetReference dataset = calibration.dataset();
-    if (dataset != null) {
-      facts.add(
-          "text",
-          dataset.name() + (dataset.sha256() == null ? "" : ", sha256 " + dataset.sha256()));
-    }
+    addText(facts, "text", calibration.dataset());
+    addText(facts, "repair text", calibration.repairDataset());
     if (calibration.samples() != null) {
       facts.add(
           "samples", calibration.samples() + " of " + calibration.tokensPerSample() + " tokens");
@@ -112,6 +110,21 @@ final class PolicyDescription {
               100 * validation.agreement(),
               validation.tokens()));
     }
+    HealingReport healing = calibration.healing();
+    if (healing != null) {
+      facts.add(
+          "healing",
+          String.format(
+              Locale.ROOT,
+              "%d steps, %s; KL divergence before %.4f, after %.4f",
+              healing.steps(),
+              healing.taken() ? "taken" : "not taken",
+              healing.divergenceBefore(),
+              healing.divergence()));
+    }
+    if (!calibration.compared().isEmpty()) {
+      facts.add("tried", calibration.compared().stream().map(PolicyDescription::compared).toList());
+    }
     if (calibration.accepted().isEmpty() && calibration.rejected().isEmpty()) {
       return;
     }
@@ -121,6 +134,24 @@ final class PolicyDescription {
             + " pairs of layers accepted, "
             + calibration.rejected().size()
             + " refused");
+  }
+
+  private static void addText(Facts facts, String name, DatasetReference text) {
+    if (text != null) {
+      facts.add(name, text.name() + (text.sha256() == null ? "" : ", sha256 " + text.sha256()));
+    }
+  }
+
+  private static String compared(ComparedStrategy found) {
+    return String.format(
+        Locale.ROOT,
+        "%s: %d layers%s, after a short repair KL divergence %.4f, perplexity %.3f times, same token at %.1f %%",
+        found.strategy(),
+        found.sharedLayers(),
+        found.reached() ? "" : " (not the size asked for)",
+        found.divergence(),
+        found.perplexityRatio(),
+        100 * found.agreement());
   }
 
   private static String seed(Calibration calibration) {

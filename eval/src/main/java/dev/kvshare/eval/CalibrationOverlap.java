@@ -7,6 +7,7 @@ import dev.kvshare.datasets.TextOverlap;
 import dev.kvshare.policy.DatasetReference;
 import dev.kvshare.policy.Policy;
 import java.util.Optional;
+import java.util.stream.Stream;
 
 /**
  * Warns if a policy is measured on text that it was calibrated on. A policy names its calibration
@@ -27,21 +28,25 @@ final class CalibrationOverlap {
 
   /** Returns a warning, or nothing if there is no known overlap. */
   Optional<String> warning(EvaluatedPolicy evaluated) {
-    DatasetReference calibration = reference(evaluated.policy());
-    if (calibration == null || calibration.sha256() == null) {
-      return Optional.empty();
-    }
-    double overlap = overlap(calibration.sha256());
+    return texts(evaluated.policy()).flatMap(text -> warning(evaluated, text).stream()).findFirst();
+  }
+
+  private Optional<String> warning(EvaluatedPolicy evaluated, DatasetReference text) {
+    double overlap = overlap(text.sha256());
     if (overlap <= TOLERATED) {
       return Optional.empty();
     }
     return Optional.of(
         "%.0f %% of the evaluation text %s occurs in %s, on which %s was calibrated: its quality looks better than it is. Evaluate on another text."
-            .formatted(100 * overlap, evaluation.name(), calibration.name(), evaluated.name()));
+            .formatted(100 * overlap, evaluation.name(), text.name(), evaluated.name()));
   }
 
-  private static DatasetReference reference(Policy policy) {
-    return policy.calibration() == null ? null : policy.calibration().dataset();
+  /** The texts that the search and the repair read, as far as they can be told. */
+  private static Stream<DatasetReference> texts(Policy policy) {
+    return policy.calibration() == null
+        ? Stream.of()
+        : Stream.of(policy.calibration().dataset(), policy.calibration().repairDataset())
+            .filter(text -> text != null && text.sha256() != null);
   }
 
   private double overlap(String sha256) {

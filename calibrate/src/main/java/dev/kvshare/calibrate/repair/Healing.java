@@ -74,7 +74,8 @@ public final class Healing {
         }
       }
       try (QualityJudge all = judge(judging)) {
-        return repaired.healed(decoder, best.tensors(), quality(all, map, best.tensors()));
+        return repaired.healed(
+            decoder, settings.steps(), best.tensors(), quality(all, map, best.tensors()));
       }
     }
   }

@@ -3,6 +3,7 @@ package dev.kvshare.calibrate.repair;
 import ai.djl.ndarray.NDArray;
 import ai.djl.ndarray.NDManager;
 import dev.kvshare.model.family.WeightRole;
+import dev.kvshare.policy.HealingReport;
 import dev.kvshare.policy.SharingMap;
 import dev.kvshare.runtime.Decoder;
 import dev.kvshare.runtime.LayerParts.Part;
@@ -22,18 +23,21 @@ public final class RepairOutcome implements AutoCloseable {
   private final List<FittedPart> fits;
   private final RepairQuality plain;
   private final RepairQuality repaired;
+  private final HealingReport healing;
 
   private RepairOutcome(
       SharingMap map,
       NDManager manager,
       List<FittedPart> fits,
       RepairQuality plain,
-      RepairQuality repaired) {
+      RepairQuality repaired,
+      HealingReport healing) {
     this.map = map;
     this.manager = manager;
     this.fits = fits;
     this.plain = plain;
     this.repaired = repaired;
+    this.healing = healing;
   }
 
   /** What a walk that was run to the top found. */
@@ -44,7 +48,8 @@ public final class RepairOutcome implements AutoCloseable {
             decoder.newManager(),
             walk.reports(),
             judge.plain(walk.map()),
-            judge.quality(walk::last));
+            judge.quality(walk::last),
+            null);
     ReplaceableWeights names = ReplaceableWeights.of(decoder.spec());
     List<Map<Part, Projection>> projections = walk.projections();
     for (int layer = 0; layer < projections.size(); layer++) {
@@ -58,13 +63,23 @@ public final class RepairOutcome implements AutoCloseable {
   /**
    * The same map with other weights, or these again where the others are not better.
    *
+   * @param steps of the training that gave the others
    * @param healed copied
    * @param quality of the map with them, on the validation windows
    */
-  RepairOutcome healed(Decoder decoder, SortedMap<String, NDArray> healed, RepairQuality quality) {
-    boolean better = quality.divergence().mean() < repaired.divergence().mean();
+  RepairOutcome healed(
+      Decoder decoder, int steps, SortedMap<String, NDArray> healed, RepairQuality quality) {
+    double before = repaired.divergence().mean();
+    boolean better = quality.divergence().mean() < before;
+    RepairQuality kept = better ? quality : repaired;
     RepairOutcome outcome =
-        new RepairOutcome(map, decoder.newManager(), fits, plain, better ? quality : repaired);
+        new RepairOutcome(
+            map,
+            decoder.newManager(),
+            fits,
+            plain,
+            kept,
+            new HealingReport(steps, better, before, kept.divergence().mean()));
     (better ? healed : tensors).forEach((name, tensor) -> outcome.keep(name, tensor.duplicate()));
     return outcome;
   }
@@ -97,6 +112,11 @@ public final class RepairOutcome implements AutoCloseable {
   /** The map as repaired, on the validation windows. */
   public RepairQuality repaired() {
     return repaired;
+  }
+
+  /** What the training behind the repair did, null where there was none. */
+  public HealingReport healing() {
+    return healing;
   }
 
   @Override

@@ -32,7 +32,8 @@ public final class RepairedPolicy {
     Calibration calibration =
         policy.calibration() == null ? Calibration.builder().build() : policy.calibration();
     return policy.toBuilder()
-        .calibration(calibration.withValidation(validation))
+        .calibration(
+            calibration.toBuilder().validation(validation).healing(outcome.healing()).build())
         .repair(used ? RepairFile.write(outcome.tensors(), file) : null)
         .build();
   }

@@ -3,6 +3,7 @@ package dev.kvshare.calibrate.report;
 import dev.kvshare.calibrate.CalibrationResult;
 import dev.kvshare.calibrate.KvStatistics;
 import dev.kvshare.calibrate.SearchOutcome;
+import dev.kvshare.policy.HealingReport;
 import dev.kvshare.policy.ModelIdentity;
 import dev.kvshare.policy.Policy;
 import dev.kvshare.policy.Savings;
@@ -160,6 +161,19 @@ record ReportContent(
                   100 * validation.agreement(),
                   validation.similarity(),
                   validation.tokens())));
+    }
+    HealingReport healing = policy.calibration().healing();
+    if (healing != null) {
+      facts.add(
+          new Fact(
+              "Healing",
+              format(
+                  "%d steps, KL divergence before %.4f, %s",
+                  healing.steps(),
+                  healing.divergenceBefore(),
+                  healing.taken()
+                      ? format("behind %.4f", healing.divergence())
+                      : "not taken, since it did not help")));
     }
     facts.add(new Fact("Layers run", result.work()));
     facts.add(new Fact("Written by", policy.tool().name() + " " + policy.tool().version()));

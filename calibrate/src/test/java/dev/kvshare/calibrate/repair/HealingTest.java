@@ -2,17 +2,15 @@ package dev.kvshare.calibrate.repair;
 
 import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertNull;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
-import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
 import ai.djl.ndarray.NDArray;
+import dev.kvshare.policy.HealingReport;
 import dev.kvshare.policy.SharingMap;
 import dev.kvshare.runtime.Decoder;
 import dev.kvshare.runtime.LayerParts.Part;
-import java.io.IOException;
-import java.nio.file.Files;
-import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
@@ -23,7 +21,6 @@ import org.junit.jupiter.params.provider.ValueSource;
 
 /** A short training behind the repair of tiny models. */
 class HealingTest {
-  private static final Path STATUS = Path.of("/proc/self/status");
   private static final int WINDOWS = 40;
   private static final int TOKENS = 16;
   private static final HealingSettings SETTINGS =
@@ -57,6 +54,8 @@ class HealingTest {
         assertEquals(SETTINGS.steps(), progress.size());
         assertTrue(progress.get(SETTINGS.steps() - 1) < progress.get(0), progress.toString());
         assertEquals(repaired.plain(), healed.plain());
+        assertEquals(new HealingReport(SETTINGS.steps(), true, before, after), healed.healing());
+        assertNull(repaired.healing());
         assertTrue(healed.tensors().keySet().containsAll(repaired.tensors().keySet()));
       }
     }
@@ -73,6 +72,8 @@ class HealingTest {
           RepairOutcome healed =
               new Healing(decoder, wild).heal(repaired, windows, (step, divergence) -> {})) {
         assertEquals(repaired.repaired(), healed.repaired());
+        double kept = repaired.repaired().divergence().mean();
+        assertEquals(new HealingReport(3, false, kept, kept), healed.healing());
         assertSame(repaired.tensors(), healed.tensors());
       }
     }
@@ -92,15 +93,14 @@ class HealingTest {
   }
 
   @Test
-  void manyStepsKeepNoMemory() throws IOException {
-    assumeTrue(Files.exists(STATUS), "resident memory is read from /proc");
+  void manyStepsKeepNoMemory() {
     try (Decoder decoder = TinyModels.load(TinyModels.architecture("llama"))) {
       RepairWindows windows = TinyModels.windows(decoder, WINDOWS, 64);
       int steps = 90;
       long[] resident = new long[steps + 1];
       try (RepairOutcome repaired = repair(decoder, windows)) {
         new Healing(decoder, SETTINGS.withSteps(steps))
-            .heal(repaired, windows, (step, divergence) -> resident[step] = residentBytes())
+            .heal(repaired, windows, (step, divergence) -> resident[step] = ResidentMemory.bytes())
             .close();
       }
       long logitsOfAStep = 8L * 64 * decoder.spec().vocabularySize() * Float.BYTES;
@@ -124,17 +124,5 @@ class HealingTest {
     expected.forEach(
         (name, tensor) ->
             assertArrayEquals(tensor.toFloatArray(), actual.get(name).toFloatArray(), name));
-  }
-
-  private static long residentBytes() {
-    try {
-      return Files.readAllLines(STATUS).stream()
-          .filter(line -> line.startsWith("VmRSS:"))
-          .mapToLong(line -> Long.parseLong(line.replaceAll("\\D", "")) * 1024)
-          .findFirst()
-          .orElseThrow();
-    } catch (IOException e) {
-      throw new AssertionError(e);
-    }
   }
 }
