@@ -28,6 +28,9 @@ final class PartFit implements AutoCloseable {
   /** A fit must lower the error by this fraction to be worth its place in the file. */
   private static final double MINIMUM_GAIN = 1e-3;
 
+  /** An error that float32 makes by itself: a fit to it is one to noise. */
+  private static final double ROUNDING_ERROR = 1e-10;
+
   private final LayerParts parts;
   private final int layer;
   private final Part part;
@@ -114,7 +117,7 @@ final class PartFit implements AutoCloseable {
       }
     }
     double after = best.error() / tokens;
-    if (!(after < before * (1 - MINIMUM_GAIN))) {
+    if (before < ROUNDING_ERROR || !(after < before * (1 - MINIMUM_GAIN))) {
       best.projection().close();
       return new Choice(null, new FittedPart(layer, part, 0, before, before));
     }
