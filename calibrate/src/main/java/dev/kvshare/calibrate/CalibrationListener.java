@@ -13,7 +13,7 @@ public interface CalibrationListener {
   enum Phase {
     /** The unshared model runs the samples; {@code done} and {@code total} count samples. */
     CAPTURE,
-    /** Distances are computed; {@code total} is 1. */
+    /** Pairs are ranked; {@code total} is 1, or counts layers where pairs are fitted for that. */
     RANK,
     /** Candidates are tested; {@code done} and {@code total} count ranked pairs. */
     SEARCH,

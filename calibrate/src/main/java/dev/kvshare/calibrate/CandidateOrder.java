@@ -7,12 +7,21 @@ import java.util.List;
  * (test, threshold, resolution of chains, budget) is the same for all.
  */
 public sealed interface CandidateOrder extends SearchStrategy
-    permits DissimilarOrder, SimilarOrder, RandomOrder, LayerOrder {
+    permits DissimilarOrder, SimilarOrder, RandomOrder, LayerOrder, RepairAwareOrder {
 
   /** The names of all orders. */
   List<String> NAMES =
-      List.of(DissimilarOrder.NAME, SimilarOrder.NAME, RandomOrder.NAME, LayerOrder.NAME);
+      List.of(
+          RepairAwareOrder.NAME,
+          DissimilarOrder.NAME,
+          SimilarOrder.NAME,
+          RandomOrder.NAME,
+          LayerOrder.NAME);
 
-  /** Every pair that may share, the one to try first at the front; equal input, equal order. */
+  /**
+   * Every pair that may share, the one to try first at the front; equal input, equal order.
+   *
+   * @param distances of keys and values; for {@link RepairAwareOrder} the errors that it ranks by
+   */
   List<CandidatePair> rank(DistanceMatrix distances);
 }

@@ -5,7 +5,7 @@ package dev.kvshare.calibrate;
  *
  * @param layer the layer that would share
  * @param source the lower layer whose keys and values it would read
- * @param distance distance of the two in the {@link DistanceMatrix}
+ * @param distance distance of the two in the {@link DistanceMatrix} that ranks them
  */
 public record CandidatePair(int layer, int source, double distance) {
   public CandidatePair {

@@ -30,6 +30,7 @@ public sealed interface SearchStrategy permits CandidateOrder, LayerwiseStrategy
       case AutoStrategy.NAME -> new AutoStrategy(preferTop);
       case LayerwiseStrategy.GREEDY -> new LayerwiseStrategy(1, preferTop);
       case LayerwiseStrategy.BEAM -> new LayerwiseStrategy(LayerwiseStrategy.WIDTH, preferTop);
+      case RepairAwareOrder.NAME -> new RepairAwareOrder();
       case DissimilarOrder.NAME -> new DissimilarOrder();
       case SimilarOrder.NAME -> new SimilarOrder();
       case RandomOrder.NAME -> new RandomOrder(seed);

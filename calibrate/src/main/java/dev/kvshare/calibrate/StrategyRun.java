@@ -1,6 +1,7 @@
 package dev.kvshare.calibrate;
 
 import com.fasterxml.jackson.databind.node.ObjectNode;
+import dev.kvshare.calibrate.repair.ReadingErrors;
 import dev.kvshare.calibrate.repair.RepairQuality;
 import dev.kvshare.policy.SharingMap;
 import dev.kvshare.runtime.Decoder;
@@ -21,6 +22,7 @@ final class StrategyRun implements AutoCloseable {
   private final SearchJournal journal;
   private final SimilarityProbe similarities;
   private final RepairedProbe repairs;
+  private DistanceMatrix readingErrors;
 
   /**
    * A search that has not begun.
@@ -108,23 +110,47 @@ final class StrategyRun implements AutoCloseable {
   }
 
   private List<CandidatePair> ranking(CandidateOrder order) {
-    return order.rank(statistics.distances()).stream()
-        .filter(
-            pair -> decoder.spec().mayShare(pair.layer(), pair.source(), settings.acrossKinds()))
+    DistanceMatrix distances =
+        order instanceof RepairAwareOrder ? readingErrors() : statistics.distances();
+    return order.rank(distances).stream()
+        .filter(pair -> mayShare(pair.layer(), pair.source()))
         .toList();
   }
 
+  private DistanceMatrix readingErrors() {
+    if (readingErrors == null) {
+      int layers = decoder.spec().layers();
+      double[][] errors =
+          new ReadingErrors(decoder)
+              .measure(
+                  bench.windows(),
+                  this::mayShare,
+                  done -> {
+                    Interrupts.check();
+                    listener.progressed(
+                        CalibrationListener.Progress.of(
+                            CalibrationListener.Phase.RANK, done, layers));
+                  });
+      readingErrors = new DistanceMatrix(errors, errors);
+    }
+    return readingErrors;
+  }
+
+  private boolean mayShare(int layer, int source) {
+    return decoder.spec().mayShare(layer, source, settings.acrossKinds());
+  }
+
   private boolean mayShare(SharingMap map) {
-    return IntStream.range(0, map.layers())
-        .allMatch(
-            layer -> decoder.spec().mayShare(layer, map.source(layer), settings.acrossKinds()));
+    return IntStream.range(0, map.layers()).allMatch(layer -> mayShare(layer, map.source(layer)));
   }
 
   private SearchJournal journal() {
     CandidateOrder order =
         settings.strategy() instanceof CandidateOrder chosen ? chosen : new DissimilarOrder();
     ObjectNode header = SearchJournal.settings(statistics, ranking(order), settings, layersToShare);
-    if (!(settings.strategy() instanceof CandidateOrder) || settings.limits().needRepair()) {
+    if (!(settings.strategy() instanceof CandidateOrder)
+        || settings.strategy() instanceof RepairAwareOrder
+        || settings.limits().needRepair()) {
       header.put("repair", Sha256.of(bench.windows().fit()));
       header.put("validation", Sha256.of(bench.windows().validation()));
       header.put("options", settings.strategy() + " " + settings.limits());

@@ -7,6 +7,7 @@ import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import dev.kvshare.calibrate.repair.RepairQuality;
+import dev.kvshare.policy.ComparedStrategy;
 import dev.kvshare.policy.PolicyFile;
 import dev.kvshare.policy.SharingMap;
 import dev.kvshare.runtime.Divergence;
@@ -135,6 +136,9 @@ class LayerwiseSearchTest {
             .min(Comparator.comparingDouble(found -> found.quality().divergence().mean()))
             .orElseThrow());
     assertEquals(3, result.compared().size());
+    assertEquals(
+        compared.stream().map(StrategyResult::strategy).toList(),
+        result.policy().calibration().compared().stream().map(ComparedStrategy::strategy).toList());
     assertTrue(
         result.compared().stream().anyMatch(line -> line.startsWith("dissimilar")),
         result.compared().toString());
@@ -159,6 +163,27 @@ class LayerwiseSearchTest {
     String message =
         assertThrows(CalibrationException.class, () -> model.calibrate(others)).getMessage();
     assertTrue(message.contains("repair is"), message);
+  }
+
+  @Test
+  void repairAwareTriesPairsByTheirErrorsAndResumes() throws IOException {
+    Path journal = folder.resolve("policy.journal");
+    CalibrationResult result =
+        model.calibrate(settings("repair-aware", 3).journal(journal).build());
+    assertTrue(result.outcome().reached());
+    List<CandidatePair> ranking = result.outcome().ranking();
+    assertEquals(28, ranking.size());
+    for (int rank = 1; rank < ranking.size(); rank++) {
+      assertTrue(ranking.get(rank - 1).distance() <= ranking.get(rank).distance());
+    }
+    assertEquals(ranking.get(0), result.outcome().tested().get(0).pair());
+    List<String> lines = Files.readAllLines(journal);
+    Files.writeString(journal, String.join("\n", lines.subList(0, lines.size() - 1)) + "\n");
+    CalibrationSettings resuming =
+        settings("repair-aware", 3).journal(journal).resume(true).build();
+    assertArrayEquals(
+        PolicyFile.toBytes(result.policy()),
+        PolicyFile.toBytes(model.calibrate(resuming).policy()));
   }
 
   private static CalibrationSettings.Builder settings(String strategy, int sharedLayers) {

@@ -78,13 +78,15 @@ final class CalibrateCommand extends Verb {
       CalibrationFiles files = CalibrationFiles.plan(options.files, options.search);
       CalibrationSettings.Builder settings = settings(files);
       Corpus corpus = corpusOrNull();
+      Corpus repairCorpus = repairCorpusOrNull(corpus);
       interruption().advise(adviceToResume());
       CalibrationResult result;
       try (ProgressLine progress = new ProgressLine(output);
           OpenModel model =
               OpenModel.open(locate(options.model.model), options.model.decoderOptions(), output)) {
-        result = calibrate(model, corpus, settings, new CalibrationProgress(output, progress));
-        result = result.withPolicy(repaired(result.policy(), model, corpus, files, progress));
+        RepairText text = new RepairText(model);
+        result = calibrate(text, corpus, settings, new CalibrationProgress(output, progress));
+        result = result.withPolicy(repaired(result.policy(), text, repairCorpus, files, progress));
       }
       write(result, files);
       new CalibrationSummary(options.model, files).print(result, output);
@@ -96,14 +98,14 @@ final class CalibrateCommand extends Verb {
 
   private Policy repaired(
       Policy policy,
-      OpenModel model,
+      RepairText text,
       Corpus corpusOrNull,
       CalibrationFiles files,
       ProgressLine progress) {
     return options.repair.noRepair
         ? policy
-        : new RepairRun(options.repair, files.weights(), output())
-            .run(policy, model, corpusOrNull, progress);
+        : new RepairRun(options.repair, text, files.weights(), output())
+            .run(policy, corpusOrNull, progress);
   }
 
   private void checkCombinations() {
@@ -115,8 +117,9 @@ final class CalibrateCommand extends Verb {
     if (schemeProblem != null) {
       throw usageError(schemeProblem);
     }
-    if (options.repair.noRepair && options.repair.healingSteps != null) {
-      throw usageError("--heal goes on from a repair: leave out --no-repair");
+    if (options.repair.noRepair
+        && (options.repair.healingSteps != null || options.repair.text != null)) {
+      throw usageError("--heal and --repair-text are for a repair: leave out --no-repair");
     }
     boolean goal = options.goal.shareLayers != null || options.goal.kvBudget != null;
     boolean statistics = options.search.stats != null || options.search.saveStats != null;
@@ -144,6 +147,7 @@ final class CalibrateCommand extends Verb {
     options.files.noReport = true;
     CalibrationFiles files = CalibrationFiles.plan(options.files, options.search);
     Corpus corpus = options.samples.load(datasets(), options.model.calibrationDataset());
+    Corpus repairCorpus = repairCorpusOrNull(corpus);
     Policy policy;
     try (ProgressLine progress = new ProgressLine(output);
         OpenModel model =
@@ -158,7 +162,7 @@ final class CalibrateCommand extends Verb {
                   new DatasetReference(samples.name(), samples.sha256()),
                   samples.windows(),
                   new CalibrationProgress(output, progress));
-      policy = repaired(policy, model, corpus, files, progress);
+      policy = repaired(policy, new RepairText(model), repairCorpus, files, progress);
     }
     PolicyFile.write(policy, files.policy());
     PolicyDescription.of(files.policy(), policy).print(output.results());
@@ -214,11 +218,19 @@ final class CalibrateCommand extends Verb {
         : null;
   }
 
+  /** The text of the repair; null with --stats where none is named. */
+  private Corpus repairCorpusOrNull(Corpus calibration) {
+    return options.repair.text == null
+        ? calibration
+        : datasets().resolve(options.repair.text, null, System.in).load();
+  }
+
   private CalibrationResult calibrate(
-      OpenModel model,
+      RepairText text,
       Corpus corpusOrNull,
       CalibrationSettings.Builder settings,
       CalibrationProgress progress) {
+    OpenModel model = text.model();
     Calibrator calibrator = new Calibrator(model.decoder(), model.identity());
     if (corpusOrNull == null) {
       return calibrator.search(
@@ -228,7 +240,7 @@ final class CalibrateCommand extends Verb {
     return calibrator.calibrate(
         new DatasetReference(samples.name(), samples.sha256()),
         samples.windows(),
-        settings.text(RepairText.read(model, corpusOrNull, SEARCH_TEXT_TOKENS)).build(),
+        settings.text(text.windows(corpusOrNull, SEARCH_TEXT_TOKENS)).build(),
         progress);
   }
 

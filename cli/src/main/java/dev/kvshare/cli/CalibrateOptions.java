@@ -109,6 +109,7 @@ final class CalibrateOptions {
               + " after repair",
           "  greedy       layer by layer, what costs least after repair",
           "  beam         the same with three maps kept after each step",
+          "  repair-aware pairs of which a refit restores the attention output best first",
           "  dissimilar   pairs with the most different keys and values first (KVSharer)",
           "  similar      most similar first",
           "  layer-order  top layers first, source just below",
@@ -177,6 +178,14 @@ final class CalibrateOptions {
                 + " to the text, so that the model comes back to what it computed unshared; they"
                 + " are written to NAME.safetensors beside the policy.")
     boolean noRepair;
+
+    @Option(
+        names = "--repair-text",
+        paramLabel = "TEXT",
+        description =
+            "A text file, .jsonl file (its field text, input_ids or token_ids) or data set that the"
+                + " repair reads in place of the calibration text.")
+    String text;
 
     @Option(
         names = "--repair-tokens",

@@ -31,7 +31,8 @@ final class Comparison {
   private static final int SAMPLES = 30;
   private static final int SAMPLE_TOKENS = 64;
   private static final int SEARCH_TEXT_TOKENS = 100_000;
-  private static final List<String> METHODS = List.of("dissimilar", "similar", "random", "auto");
+  private static final List<String> METHODS =
+      List.of("dissimilar", "similar", "random", "repair-aware", "auto");
   private static final int RANDOM_SEEDS = 5;
 
   private final EvalOptions options;
@@ -41,6 +42,7 @@ final class Comparison {
   private final OpenModel model;
   private final Corpus calibration;
   private final List<Corpus> texts;
+  private final RepairText repairText;
 
   /**
    * A comparison that has not begun.
@@ -63,6 +65,7 @@ final class Comparison {
     this.model = model;
     this.calibration = calibration;
     this.texts = List.copyOf(texts);
+    this.repairText = new RepairText(model);
   }
 
   /** Measures all maps, or takes them from the folder. */
@@ -115,7 +118,7 @@ final class Comparison {
             .strategy(SearchStrategy.of(method, seed, false))
             .seed(seed)
             .budget(new KvBudget.SharedLayers(size))
-            .text(RepairText.read(model, calibration, SEARCH_TEXT_TOKENS))
+            .text(repairText.windows(calibration, SEARCH_TEXT_TOKENS))
             .build();
     CalibrationResult result =
         calibrator.search(statistics, settings, new CalibrationProgress(output, progress));
@@ -124,7 +127,8 @@ final class Comparison {
     repair.tokens = options.model.repairTokens;
     Path weights = file.resolveSibling(file.getFileName() + ".safetensors");
     Policy repaired =
-        new RepairRun(repair, weights, output).run(result.policy(), model, calibration, progress);
+        new RepairRun(repair, repairText, weights, output)
+            .run(result.policy(), calibration, progress);
     long done = System.nanoTime();
     PolicyFile.write(repaired, file);
     EvaluatedPolicy withWeights =

@@ -98,7 +98,7 @@ final class EvalCommand extends Verb {
   }
 
   private void compare(Output output) {
-    Corpus calibration = datasets().find(options.model.calibrationDataset()).load();
+    Corpus calibration = repairCorpus();
     List<Corpus> texts = options.windows.loadAll(datasets(), Datasets.DEFAULT_EVALUATION);
     createFolder(options.comparison.folder);
     List<ComparedMap> maps;
@@ -192,8 +192,14 @@ final class EvalCommand extends Verb {
     if (sweep.isEmpty() || options.model.noRepair) {
       return sweep;
     }
-    Corpus text = datasets().find(options.model.calibrationDataset()).load();
-    return repair.beside(sweep, model, text, options.model.repairTokens, progress);
+    return repair.beside(sweep, model, repairCorpus(), options.model.repairTokens, progress);
+  }
+
+  /** What the searches and repairs of a sweep or comparison read. */
+  private Corpus repairCorpus() {
+    return options.model.repairText == null
+        ? datasets().find(options.model.calibrationDataset()).load()
+        : datasets().resolve(options.model.repairText, null, System.in).load();
   }
 
   private EvaluationRequest request(List<EvaluatedPolicy> policies, EvaluationText text) {

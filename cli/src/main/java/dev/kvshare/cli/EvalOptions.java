@@ -63,12 +63,21 @@ final class EvalOptions {
     List<Integer> reductions = new ArrayList<>();
 
     @Option(
+        names = "--repair-text",
+        paramLabel = "TEXT",
+        description =
+            "With --sweep and --compare, the text file, .jsonl file (its field text, input_ids or"
+                + " token_ids) or data set that searches and repairs read. Default: the model's"
+                + " default calibration text.")
+    String repairText;
+
+    @Option(
         names = "--repair-tokens",
         paramLabel = "N",
         converter = PositiveInteger.class,
         description =
-            "With --sweep and --compare, the most tokens of the model's default calibration text that a repair"
-                + " reads. Default: 20000.")
+            "With --sweep and --compare, the most tokens of that text that a repair reads."
+                + " Default: 20000.")
     int repairTokens = 20_000;
   }
 
@@ -168,9 +177,9 @@ final class EvalOptions {
         split = ",",
         description =
             "Search maps with so many shared layers (or fractions of all layers) by the papers'"
-                + " method, its reverse, at random (mean of five seeds) and by 'auto', and measure"
-                + " each with and without repair. --text may then name several files, separated by"
-                + " commas.")
+                + " method, its reverse, at random (mean of five seeds), by 'repair-aware' and by"
+                + " 'auto', and measure each with and without repair. --text may then name several"
+                + " files, separated by commas.")
     List<Double> sizes = new ArrayList<>();
 
     @Option(

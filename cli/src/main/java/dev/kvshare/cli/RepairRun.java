@@ -8,6 +8,7 @@ import dev.kvshare.calibrate.repair.RepairSettings;
 import dev.kvshare.calibrate.repair.RepairWindows;
 import dev.kvshare.calibrate.repair.RepairedPolicy;
 import dev.kvshare.datasets.Corpus;
+import dev.kvshare.policy.DatasetReference;
 import dev.kvshare.policy.Policy;
 import dev.kvshare.policy.Validation;
 import java.nio.file.Path;
@@ -17,14 +18,16 @@ import java.util.Locale;
 /** The repair at the end of a calibration. */
 final class RepairRun {
   private final CalibrateOptions.RepairOptions options;
+  private final RepairText text;
   private final Path file;
   private final Output output;
 
   /**
    * @param file where refitted weights go
    */
-  RepairRun(CalibrateOptions.RepairOptions options, Path file, Output output) {
+  RepairRun(CalibrateOptions.RepairOptions options, RepairText text, Path file, Output output) {
     this.options = options;
+    this.text = text;
     this.file = file;
     this.output = output;
   }
@@ -33,9 +36,10 @@ final class RepairRun {
    * Repairs the map of a policy and writes the weights; a map that cannot be repaired is left as it
    * is, with a note.
    *
-   * @param corpusOrNull null where the calibration began with stored statistics
+   * @param corpusOrNull null where the calibration began with stored statistics and no text is
+   *     named
    */
-  Policy run(Policy policy, OpenModel model, Corpus corpusOrNull, ProgressLine progress) {
+  Policy run(Policy policy, Corpus corpusOrNull, ProgressLine progress) {
     if (policy.map().sharedLayers() == 0) {
       return policy;
     }
@@ -44,7 +48,7 @@ final class RepairRun {
       output.note("not repaired: " + obstacle);
       return policy;
     }
-    List<int[]> windows = RepairText.read(model, corpusOrNull, options.tokens);
+    List<int[]> windows = text.windows(corpusOrNull, options.tokens);
     if (windows.size() < RepairText.VALIDATION_SHARE) {
       output.note(
           "not repaired: %s is too short, %d windows of %d tokens are needed"
@@ -57,21 +61,27 @@ final class RepairRun {
     RepairWindows split = RepairWindows.split(windows, RepairText.VALIDATION_SHARE);
     int layers = policy.map().layers();
     try (RepairOutcome outcome =
-        new Repair(model.decoder(), RepairSettings.DEFAULT)
+        new Repair(text.model().decoder(), RepairSettings.DEFAULT)
             .repair(
                 policy.map(), split, done -> progress.show("refitting layers", done, layers, ""))) {
-      return options.healingSteps == null
-          ? RepairedPolicy.write(policy, outcome, file)
-          : healed(policy, outcome, model, split, progress);
+      Policy repaired =
+          options.healingSteps == null
+              ? RepairedPolicy.write(policy, outcome, file)
+              : healed(policy, outcome, split, progress);
+      return options.text == null ? repaired : named(repaired, corpusOrNull);
     }
   }
 
+  /** The policy with the text of the repair beside that of the search. */
+  private static Policy named(Policy policy, Corpus text) {
+    DatasetReference reference = new DatasetReference(text.name(), text.sha256());
+    return policy.toBuilder()
+        .calibration(policy.calibration().toBuilder().repairDataset(reference).build())
+        .build();
+  }
+
   private Policy healed(
-      Policy policy,
-      RepairOutcome repaired,
-      OpenModel model,
-      RepairWindows windows,
-      ProgressLine progress) {
+      Policy policy, RepairOutcome repaired, RepairWindows windows, ProgressLine progress) {
     int steps = options.healingSteps;
     Healing.Listener listener =
         (step, divergence) ->
@@ -81,7 +91,7 @@ final class RepairRun {
                 steps,
                 String.format(Locale.ROOT, "KL divergence %.4f", divergence));
     try (RepairOutcome healed =
-        new Healing(model.decoder(), HealingSettings.DEFAULT.withSteps(steps))
+        new Healing(text.model().decoder(), HealingSettings.DEFAULT.withSteps(steps))
             .heal(repaired, windows, listener)) {
       output.note(
           String.format(
@@ -111,6 +121,8 @@ final class RepairRun {
     if (policy.map().hasUpwardSources() || !policy.windowedLayers().isEmpty()) {
       return "only maps with sources below their readers and without windows of their own can be";
     }
-    return corpusOrNull == null ? "--stats holds no text, which a repair needs" : null;
+    return corpusOrNull == null
+        ? "--stats holds no text, which a repair needs; give one by --repair-text"
+        : null;
   }
 }

@@ -3,18 +3,32 @@ package dev.kvshare.cli;
 import dev.kvshare.datasets.Corpus;
 import dev.kvshare.datasets.DatasetException;
 import dev.kvshare.datasets.EvaluationWindows;
+import java.util.HashMap;
 import java.util.List;
+import java.util.Map;
 
-/** The windows of a text on which maps are repaired and judged. */
+/** The windows on which maps are repaired and judged; each text is turned into tokens once. */
 final class RepairText {
   /** One window of so many judges the fits. */
   static final int VALIDATION_SHARE = 8;
 
-  private static final int WINDOW_TOKENS = 256;
   static final int SHORTEST_WINDOW_TOKENS = 32;
+  private static final int WINDOW_TOKENS = 256;
   private static final int ENOUGH_WINDOWS = 16;
 
-  private RepairText() {}
+  private final OpenModel model;
+  private final Map<Request, List<int[]>> read = new HashMap<>();
+
+  private record Request(Corpus corpus, int tokens) {}
+
+  /** Windows for one model. */
+  RepairText(OpenModel model) {
+    this.model = model;
+  }
+
+  OpenModel model() {
+    return model;
+  }
 
   /**
    * Windows of 256 tokens, shorter ones where the text has too few of these; none where it is too
@@ -22,7 +36,11 @@ final class RepairText {
    *
    * @param tokens most tokens read
    */
-  static List<int[]> read(OpenModel model, Corpus corpus, int tokens) {
+  List<int[]> windows(Corpus corpus, int tokens) {
+    return read.computeIfAbsent(new Request(corpus, tokens), request -> cut(corpus, tokens));
+  }
+
+  private List<int[]> cut(Corpus corpus, int tokens) {
     int longest = Math.min(WINDOW_TOKENS, model.decoder().spec().maxPositions());
     List<int[]> found = List.of();
     for (int length = longest; length >= SHORTEST_WINDOW_TOKENS; length /= 2) {

@@ -34,7 +34,8 @@ final class SweepRepair implements AutoCloseable {
       int tokens,
       ProgressLine progress) {
     RepairWindows windows =
-        RepairWindows.split(RepairText.read(model, text, tokens), RepairText.VALIDATION_SHARE);
+        RepairWindows.split(
+            new RepairText(model).windows(text, tokens), RepairText.VALIDATION_SHARE);
     Repair repair = new Repair(model.decoder(), RepairSettings.DEFAULT);
     List<EvaluatedPolicy> rows = new ArrayList<>();
     for (EvaluatedPolicy evaluated : policies) {

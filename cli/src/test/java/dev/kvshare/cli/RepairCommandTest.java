@@ -1,0 +1,162 @@
+package dev.kvshare.cli;
+
+import static dev.kvshare.cli.CommandRun.TINY_MODEL;
+import static org.junit.jupiter.api.Assertions.assertArrayEquals;
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertNotEquals;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import com.fasterxml.jackson.databind.JsonNode;
+import com.fasterxml.jackson.databind.ObjectMapper;
+import dev.kvshare.policy.Calibration;
+import dev.kvshare.policy.PolicyFile;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.Arrays;
+import java.util.List;
+import java.util.stream.Stream;
+import org.junit.jupiter.api.BeforeAll;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+
+/** A repaired and healed policy on the way from {@code calibrate} to its use. */
+class RepairCommandTest {
+  @TempDir static Path folder;
+  private static Path searchText;
+  private static Path repairText;
+  private static Path policy;
+  private static CommandRun calibration;
+
+  @BeforeAll
+  static void calibrateOnce() throws IOException {
+    searchText = TokenFile.write(folder.resolve("search.jsonl"), 30, 64, 1);
+    repairText = TokenFile.write(folder.resolve("repair.jsonl"), 60, 64, 2);
+    policy = folder.resolve("healed.json");
+    calibration = calibrate("--out", policy).succeeds();
+  }
+
+  private static CommandRun calibrate(Object... more) {
+    return run(
+        more,
+        "calibrate",
+        "--model",
+        TINY_MODEL,
+        "--text",
+        searchText,
+        "--repair-text",
+        repairText,
+        "--share-layers",
+        2,
+        "--threshold",
+        -1,
+        "--threads",
+        1,
+        "--heal=2");
+  }
+
+  private static CommandRun run(Object[] more, Object... first) {
+    return CommandRun.of(Stream.concat(Arrays.stream(first), Arrays.stream(more)).toArray());
+  }
+
+  @Test
+  void twoRunsWriteEqualPoliciesAndWeights() throws IOException {
+    Path again = Files.createDirectory(folder.resolve("again")).resolve("healed.json");
+    calibrate("--out", again).succeeds();
+
+    assertArrayEquals(Files.readAllBytes(policy), Files.readAllBytes(again));
+    String weights = PolicyFile.read(policy).repair().file();
+    assertArrayEquals(
+        Files.readAllBytes(policy.resolveSibling(weights)),
+        Files.readAllBytes(again.resolveSibling(weights)));
+  }
+
+  @Test
+  void thePolicyTellsWhatWasTriedAndHowItWasHealed() throws IOException {
+    Calibration told = PolicyFile.read(policy).calibration();
+    assertEquals("search.jsonl", Path.of(told.dataset().name()).getFileName().toString());
+    assertEquals("repair.jsonl", Path.of(told.repairDataset().name()).getFileName().toString());
+    assertEquals(3, told.compared().size());
+    assertTrue(told.compared().stream().allMatch(found -> found.sharedLayers() == 2));
+    assertEquals(2, told.healing().steps());
+    assertEquals(told.validation().divergence(), told.healing().divergence());
+    assertTrue(told.healing().divergence() <= told.healing().divergenceBefore());
+    assertEquals(
+        told.healing().taken(), told.healing().divergence() < told.healing().divergenceBefore());
+    calibration.prints("Repaired");
+    assertTrue(calibration.err().contains("healing took"), calibration.err());
+    CommandRun.of("inspect", policy)
+        .succeeds()
+        .prints("healing      2 steps, ")
+        .prints("dissimilar: 2 layers, after a short repair KL divergence")
+        .prints("repair text  ");
+    String report = Files.readString(folder.resolve("healed.report.html"));
+    assertTrue(report.contains("Healing") && report.contains("Strategy tried"));
+  }
+
+  @Test
+  void evalUsesTheWeightsUnlessTheyAreRefused() throws IOException {
+    List<Double> repaired = perplexities();
+    List<Double> plain = perplexities("--no-repair");
+    assertEquals(repaired.get(0), plain.get(0));
+    assertNotEquals(repaired.get(1), plain.get(1));
+  }
+
+  /** Without its weights a policy is plain sharing. */
+  @Test
+  void aPolicyWithoutItsWeightsStillWorks() throws IOException {
+    Path alone = Files.createDirectory(folder.resolve("alone")).resolve("healed.json");
+    Files.copy(policy, alone);
+    Object[] request = {"--prompt-ids", "5,7,9,11", "--print-ids", "-n", 12};
+    Object[] apply = {"apply", "--model", TINY_MODEL, "--policy"};
+
+    String lost = run(request, append(apply, alone)).succeeds().out();
+    assertEquals(run(request, append(apply, policy, "--no-repair")).succeeds().out(), lost);
+    assertNotEquals(run(request, append(apply, policy)).succeeds().out(), lost);
+  }
+
+  /** Own-token projections have no place in a checkpoint of the LCKV code. */
+  @Test
+  void anExportRefusesWeightsThatItCannotHold() {
+    Path export = folder.resolve("exported");
+    Object[] apply = {
+      "apply", "--model", TINY_MODEL, "--policy", policy, "--export", "lckv", "--out", export
+    };
+    CommandRun.of(apply).fails(ExitCodes.FAILED, "has no place", "--no-repair");
+    run(new Object[] {"--no-repair"}, apply).succeeds();
+    CommandRun.of("inspect", export).succeeds().prints("lckv-llama");
+  }
+
+  @Test
+  void optionsOfARepairGoWithARepair() {
+    calibrate("--no-repair", "--out", folder.resolve("never.json"))
+        .fails(ExitCodes.USAGE, "--repair-text", "--no-repair");
+  }
+
+  /** The perplexity of the unshared model and of the policy. */
+  private static List<Double> perplexities(Object... more) throws IOException {
+    CommandRun eval =
+        run(
+            more,
+            "eval",
+            "--model",
+            TINY_MODEL,
+            "--policy",
+            policy,
+            "--text",
+            searchText,
+            "--window",
+            32,
+            "--windows",
+            2,
+            "--no-speed",
+            "--json");
+    JsonNode rows = new ObjectMapper().readTree(eval.succeeds().out()).get("rows");
+    return List.of(
+        rows.get(0).get("perplexity").asDouble(), rows.get(1).get("perplexity").asDouble());
+  }
+
+  private static Object[] append(Object[] first, Object... more) {
+    return Stream.concat(Arrays.stream(first), Arrays.stream(more)).toArray();
+  }
+}
