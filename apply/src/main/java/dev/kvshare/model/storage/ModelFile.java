@@ -80,6 +80,11 @@ public final class ModelFile implements AutoCloseable {
     }
   }
 
+  /** As {@link #map}, to be closed by the caller once nothing reads it. */
+  MappedRange mapRange(long offset, long length) {
+    return new MappedRange(map(offset, length));
+  }
+
   /** Fills the buffer from the given offset on. */
   public void read(long offset, ByteBuffer dst) {
     try {

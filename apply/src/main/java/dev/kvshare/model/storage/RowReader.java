@@ -76,12 +76,13 @@ final class RowReader {
       long base = start / units.period() * units.period();
       long stop = Math.min(end, base + windowUnits);
       long groups = (stop - base + units.period() - 1) / units.period();
-      ByteBuffer window =
+      int outOffset = (int) ((start - first) * units.elements());
+      try (MappedRange mapped =
           tensor
               .file()
-              .map(tensor.offset() + base * unitBytes, groups * units.period() * unitBytes);
-      int outOffset = (int) ((start - first) * units.elements());
-      readWindow(units, new Window(window, base, start, stop), out, outOffset);
+              .mapRange(tensor.offset() + base * unitBytes, groups * units.period() * unitBytes)) {
+        readWindow(units, new Window(mapped.bytes(), base, start, stop), out, outOffset);
+      }
       start = stop;
     }
   }
@@ -124,11 +125,14 @@ final class RowReader {
         (from, to) -> {
           Sink sink = new Sink(tensor, target, out, storedRowElements);
           long offset = tensor.offset() + (long) from * storedRowBytes;
-          ByteBuffer part = tensor.file().map(offset, (long) (to - from) * storedRowBytes);
-          for (int row = from; row < to; row++) {
-            float[] values = sink.decode(part, (row - from) * storedRowBytes, storedRowElements);
-            for (int i = 0; i < rows; i++) {
-              sink.put(i * storedRows + row, values[(int) firstRow + i]);
+          long bytes = (long) (to - from) * storedRowBytes;
+          try (MappedRange part = tensor.file().mapRange(offset, bytes)) {
+            for (int row = from; row < to; row++) {
+              int at = (row - from) * storedRowBytes;
+              float[] values = sink.decode(part.bytes(), at, storedRowElements);
+              for (int i = 0; i < rows; i++) {
+                sink.put(i * storedRows + row, values[(int) firstRow + i]);
+              }
             }
           }
         });
