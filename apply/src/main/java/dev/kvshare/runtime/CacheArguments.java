@@ -16,6 +16,7 @@ import java.util.stream.IntStream;
 /** A compressed cache as {@code compressed.py} takes it. */
 final class CacheArguments implements AutoCloseable {
   private final SharingMap map;
+  private final LayerArguments layers;
   private final IValue weights;
   private final LayerNumbers numbers;
   private final boolean ownNumbers;
@@ -33,7 +34,7 @@ final class CacheArguments implements AutoCloseable {
       KvCache.Storage storage, CacheOptions options, PtNDManager manager, long[] columns) {
     SharingPlan sharing = options.plan();
     this.map = sharing.map();
-    LayerArguments layers =
+    this.layers =
         options.overrides() == null ? storage.arguments().layers() : options.overrides().layers();
     this.weights = layers.weights(map);
     this.ownNumbers = !sharing.isPlain();
@@ -74,6 +75,11 @@ final class CacheArguments implements AutoCloseable {
         rule.observation().pooling(),
         plan.window(owner),
         byChannel ? KeyValueFormat.GROUP : 0);
+  }
+
+  /** Brings the tensors of a layer into memory, where not all are. */
+  void enter(int layer) {
+    layers.enter(layer, map);
   }
 
   IValue weights() {

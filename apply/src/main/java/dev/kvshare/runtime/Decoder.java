@@ -40,10 +40,16 @@ public final class Decoder implements AutoCloseable {
     this.spec = spec;
     this.manager = manager;
     this.script = new ScriptModule(manager, "decoder.py", "compressed.py");
-    WeightLoader loader = new WeightLoader(checkpoint, script, manager, type);
+    boolean mapped = options.residency() == WeightResidency.ALL;
+    WeightLoader loader = new WeightLoader(checkpoint, script, manager, type, mapped);
     this.arguments =
         new ScriptArguments(
-            spec, loader, manager, script, script.productForm(manager, type, options.weights()));
+            spec,
+            loader,
+            manager,
+            script,
+            script.productForm(manager, type, options.weights()),
+            options.residency());
     this.storage = new KvCache.Storage(spec, script, type, manager, arguments);
     this.rotary = new RotaryTables(script, manager, type, arguments.rotaryKinds());
     this.calls = new ScriptCalls(script, arguments, rotary);
@@ -54,7 +60,7 @@ public final class Decoder implements AutoCloseable {
 
   /**
    * Reads the weights. Those that are mapped from the file stay valid after the checkpoint is
-   * closed.
+   * closed; with {@link WeightResidency#ONE_LAYER} the checkpoint must stay open.
    *
    * @throws dev.kvshare.model.UnsupportedModelException when the configuration asks for something
    *     that the decoder does not compute
@@ -89,6 +95,19 @@ public final class Decoder implements AutoCloseable {
    */
   public long layerPositions() {
     return calls.layerPositions();
+  }
+
+  /**
+   * Layers that were read from the checkpoint while running: 0 where all weights are in memory. The
+   * output head counts as a layer.
+   */
+  public long layerReads() {
+    return arguments.layerReads();
+  }
+
+  /** Whether a layer is read from the checkpoint each time that another one ran before it. */
+  public boolean readsLayers() {
+    return arguments.isWindowed();
   }
 
   /**
@@ -162,6 +181,10 @@ public final class Decoder implements AutoCloseable {
    */
   public Distillation newDistillation(
       SharingMap map, WeightOverrides start, Set<WeightRole> roles) {
+    if (readsLayers()) {
+      throw new IllegalArgumentException(
+          "training needs the weights of all layers in memory, and only one is: load the model with all.");
+    }
     SharingRules.check(spec, SharingPlan.of(map));
     return new Distillation(this, storage, rotary, new CacheOptions(map, start), roles);
   }
@@ -219,7 +242,7 @@ public final class Decoder implements AutoCloseable {
    * @return float32 [B, T, E]
    */
   public NDArray finalNorm(NDArray hidden) {
-    return calls.onHidden("final_norm", (PtNDArray) hidden);
+    return calls.finalNorm((PtNDArray) hidden);
   }
 
   /**
@@ -229,7 +252,7 @@ public final class Decoder implements AutoCloseable {
    * @return logits float32 [B, T, V]
    */
   public NDArray head(NDArray hidden) {
-    return calls.onHidden("head", (PtNDArray) hidden);
+    return calls.head((PtNDArray) hidden);
   }
 
   /**

@@ -8,16 +8,21 @@ package dev.kvshare.runtime;
  * @param threads threads of one operator on the CPU, set once a process; 0 leaves the engine's
  *     default
  * @param weights how matrices are kept
+ * @param residency which weights are in memory
  */
 public record DecoderOptions(
-    String device, ComputeType computeType, int threads, WeightForm weights) {
+    String device,
+    ComputeType computeType,
+    int threads,
+    WeightForm weights,
+    WeightResidency residency) {
 
   /** The CPU, float32, the engine's number of threads. */
   public static final DecoderOptions DEFAULT = new DecoderOptions("cpu", ComputeType.FLOAT32, 0);
 
-  /** Weights as numbers of the compute type. */
+  /** All weights in memory as numbers of the compute type. */
   public DecoderOptions(String device, ComputeType computeType, int threads) {
-    this(device, computeType, threads, WeightForm.FULL);
+    this(device, computeType, threads, WeightForm.FULL, WeightResidency.ALL);
   }
 
   /** Checks the values. */
@@ -34,5 +39,15 @@ public record DecoderOptions(
     if (threads < 0) {
       throw new IllegalArgumentException("threads is " + threads + "; expected 0 or more.");
     }
+  }
+
+  /** The same with matrices kept in another form. */
+  public DecoderOptions withWeights(WeightForm form) {
+    return new DecoderOptions(device, computeType, threads, form, residency);
+  }
+
+  /** The same with other weights in memory. */
+  public DecoderOptions withResidency(WeightResidency which) {
+    return new DecoderOptions(device, computeType, threads, weights, which);
   }
 }

@@ -21,6 +21,7 @@ public final class KvCache implements DecodingCache {
   private final PtNDManager manager;
   private final SharingPlan plan;
   private final SharingMap map;
+  private final LayerArguments layers;
   private final IValue weights;
   private final LayerNumbers numbers;
   private final CacheOptions options;
@@ -59,7 +60,7 @@ public final class KvCache implements DecodingCache {
     this.options = options;
     this.plan = options.plan();
     this.map = plan.map();
-    LayerArguments layers =
+    this.layers =
         options.overrides() == null ? storage.arguments().layers() : options.overrides().layers();
     this.weights = layers.weights(map);
     this.numbers = plan.isPlain() ? layers.numbers() : storage.arguments().numbers(layers, plan);
@@ -236,6 +237,11 @@ public final class KvCache implements DecodingCache {
   /** Whether rows begin at different positions. */
   boolean isPadded() {
     return first.size() > 0;
+  }
+
+  /** Brings the tensors of a layer into memory, where not all are. */
+  void enter(int layer) {
+    layers.enter(layer, map);
   }
 
   /** For each layer its tensors under the map. */

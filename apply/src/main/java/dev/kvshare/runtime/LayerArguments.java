@@ -9,15 +9,19 @@ import dev.kvshare.model.family.WeightRole;
 import dev.kvshare.policy.SharingMap;
 import dev.kvshare.policy.SharingPlan;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.List;
 import java.util.Objects;
+import java.util.function.Consumer;
 import java.util.function.Function;
+import java.util.function.Supplier;
 import java.util.stream.Stream;
 
 /** The tensors and ints of every layer as {@code decoder.py} takes them. */
 final class LayerArguments implements AutoCloseable {
   private final List<Layer> layers;
   private final ScriptModule script;
+  private final WeightWindow window;
   private final IValue[] lists;
   private final IValue[] readerLists;
   private final List<PtNDArray> queryRows = new ArrayList<>();
@@ -28,27 +32,34 @@ final class LayerArguments implements AutoCloseable {
    * One layer.
    *
    * @param block what it computes; its biases are the ones that are used
-   * @param tensors in the order of {@link ScriptArguments#LAYER_ROLES}
+   * @param source gives its tensors in the order of {@link ScriptArguments#LAYER_ROLES}; where not
+   *     all layers are in memory, those of the layer that was asked for last are valid
    */
-  record Layer(BlockSpec block, List<PtNDArray> tensors) {
-    Layer {
-      tensors = List.copyOf(tensors);
+  record Layer(BlockSpec block, Supplier<List<PtNDArray>> source) {
+
+    List<PtNDArray> tensors() {
+      return source.get();
     }
 
     /** The tensor of a role; an empty one where the layer has none. */
     PtNDArray tensor(WeightRole role) {
-      return tensors.get(ScriptArguments.LAYER_ROLES.indexOf(role));
+      return tensors().get(ScriptArguments.LAYER_ROLES.indexOf(role));
     }
   }
 
   /**
    * @param rotaryKinds the distinct rotary embeddings in the order of their numbers
+   * @param windowOrNull where the tensors are while their layer runs; null where all are in memory
    */
-  LayerArguments(List<Layer> layers, List<RotarySpec> rotaryKinds, ScriptModule script) {
+  LayerArguments(
+      List<Layer> layers,
+      List<RotarySpec> rotaryKinds,
+      ScriptModule script,
+      WeightWindow windowOrNull) {
     this.layers = List.copyOf(layers);
     this.script = script;
-    this.lists =
-        layers.stream().map(layer -> script.passed(layer.tensors())).toArray(IValue[]::new);
+    this.window = windowOrNull;
+    this.lists = layers.stream().map(this::newList).toArray(IValue[]::new);
     this.readerLists = new IValue[lists.length];
     this.weights = IValue.listFrom(lists);
     this.numbers = new LayerNumbers(blocks(), rotaryKinds, SharingPlan.identity(layers.size()));
@@ -80,19 +91,51 @@ final class LayerArguments implements AutoCloseable {
     return IValue.listFrom(chosen);
   }
 
+  /** Brings the tensors of a layer into memory for the next call with all its weights. */
+  void enter(int number) {
+    if (window != null) {
+      window.fill(number, lists[number], layers.get(number)::tensors);
+    }
+  }
+
+  /** The same for a call under a map. */
+  void enter(int number, SharingMap map) {
+    if (map.ownsCache(number)) {
+      enter(number);
+    } else if (window != null) {
+      window.fill(number, readerList(number), () -> readerTensors(number, window::own));
+    }
+  }
+
+  private IValue newList(Layer layer) {
+    return window == null
+        ? script.passed(layer.tensors())
+        : window.newList(ScriptArguments.LAYER_ROLES.size());
+  }
+
   private IValue readerList(int number) {
     if (readerLists[number] == null) {
-      Layer layer = layers.get(number);
-      AttentionSpec attention = layer.block().attention();
-      List<PtNDArray> tensors = new ArrayList<>(layer.tensors());
-      int slot = ScriptArguments.LAYER_ROLES.indexOf(WeightRole.QUERY_KEY_VALUE);
-      long rows = (long) attention.queryHeads() * attention.headSize();
-      PtNDArray queries = script.leadingRows(tensors.get(slot), rows);
-      queryRows.add(queries);
-      tensors.set(slot, queries);
-      readerLists[number] = script.passed(tensors);
+      readerLists[number] =
+          window == null
+              ? script.passed(readerTensors(number, queryRows::add))
+              : window.newList(ScriptArguments.LAYER_ROLES.size());
     }
     return readerLists[number];
+  }
+
+  /**
+   * @param owner told the rows of the queries
+   */
+  private List<PtNDArray> readerTensors(int number, Consumer<PtNDArray> owner) {
+    Layer layer = layers.get(number);
+    AttentionSpec attention = layer.block().attention();
+    List<PtNDArray> tensors = new ArrayList<>(layer.tensors());
+    int slot = ScriptArguments.LAYER_ROLES.indexOf(WeightRole.QUERY_KEY_VALUE);
+    long rows = (long) attention.queryHeads() * attention.headSize();
+    PtNDArray queries = script.leadingRows(tensors.get(slot), rows);
+    owner.accept(queries);
+    tensors.set(slot, queries);
+    return tensors;
   }
 
   /** Ints of each layer where nothing but the model sets windows. */
@@ -103,12 +146,19 @@ final class LayerArguments implements AutoCloseable {
   @Override
   public void close() {
     weights.close();
-    for (IValue list : lists) {
-      list.close();
-    }
-    Stream.of(readerLists).filter(Objects::nonNull).forEach(IValue::close);
+    Stream.of(lists, readerLists)
+        .flatMap(Arrays::stream)
+        .filter(Objects::nonNull)
+        .forEach(this::close);
     queryRows.forEach(PtNDArray::close);
     numbers.close();
+  }
+
+  private void close(IValue list) {
+    if (window != null) {
+      window.forget(list);
+    }
+    list.close();
   }
 
   /** One list of what each entry becomes. */

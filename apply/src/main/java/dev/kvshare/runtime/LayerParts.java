@@ -119,6 +119,7 @@ public final class LayerParts {
   private NDArray heads(int layer, NDArray x, KeyValues cache, boolean owns, boolean own) {
     int tokens = Math.toIntExact(x.getShape().get(1));
     rotary.prepare(0, tokens, tokens);
+    layers.enter(layer);
     try (IValue input = from(x);
         IValue number = IValue.from((long) layer);
         IValue ownToken = IValue.from(own ? 1L : 0L);
@@ -151,6 +152,7 @@ public final class LayerParts {
    * @return [B, T, F]; [B, T, E] of experts
    */
   public NDArray inner(int layer, NDArray x, NDArray between) {
+    layers.enter(layer);
     try (IValue before = from(x);
         IValue after = from(between);
         IValue number = IValue.from((long) layer)) {
@@ -191,6 +193,7 @@ public final class LayerParts {
    * @return [B, T, E]; of experts what is given
    */
   public NDArray project(int layer, Part part, NDArray entering) {
+    layers.enter(layer);
     try (IValue input = from(entering);
         IValue number = IValue.from((long) layer);
         IValue which = IValue.from(ScriptCodes.of(part))) {
@@ -213,6 +216,7 @@ public final class LayerParts {
    * @return [B, T, E]
    */
   public NDArray add(int layer, Part part, NDArray x, NDArray projected) {
+    layers.enter(layer);
     try (IValue stream = from(x);
         IValue addend = from(projected);
         IValue number = IValue.from((long) layer);
@@ -243,6 +247,7 @@ public final class LayerParts {
    * @return float32 [B, T, E]
    */
   public NDArray target(int layer, Part part, NDArray reference, NDArray x, NDArray expected) {
+    layers.enter(layer);
     try (IValue wanted = from(reference);
         IValue stream = from(x);
         IValue given = from(expected);
@@ -271,6 +276,7 @@ public final class LayerParts {
    * @return float32 [B, T]
    */
   public NDArray tokenWeights(int layer, NDArray reference, NDArray expected) {
+    layers.enter(layer);
     try (IValue wanted = from(reference);
         IValue given = from(expected);
         IValue number = IValue.from((long) layer)) {

@@ -63,7 +63,7 @@ final class PlainRun {
     }
     try (PtNDArray embedded = embed(ids, cache);
         PtNDArray hidden = layers(embedded, cache, 0, spec.layers())) {
-      PtNDArray logits = calls.onHidden("head", hidden);
+      PtNDArray logits = calls.head(hidden);
       cache.advance(tokens);
       return logits;
     }
@@ -105,7 +105,7 @@ final class PlainRun {
         cache.advance(end - start);
       }
       PtNDArray top = calls.layers(last, cache, longest - 1, highest, spec.layers());
-      PtNDArray logits = calls.onHidden("head", top);
+      PtNDArray logits = calls.head(top);
       PtNDArray result = logits.reshape(new Shape(prompts.size(), spec.vocabularySize()));
       result.attach(manager);
       return result;

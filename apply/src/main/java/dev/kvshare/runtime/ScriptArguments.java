@@ -18,12 +18,14 @@ import java.util.EnumSet;
 import java.util.List;
 import java.util.Map;
 import java.util.Set;
+import java.util.function.Supplier;
 import java.util.function.UnaryOperator;
 
 /**
  * A model as {@code decoder.py} takes it: for each layer a list of tensors, of ints and of floats
  * in the order in which the script unpacks them, and the same for what stands outside the layers.
- * Made once, passed to every call.
+ * Made once, passed to every call. Where weights come into memory one layer at a time, a call has
+ * to {@link LayerArguments#enter} the layers that it runs.
  */
 final class ScriptArguments implements AutoCloseable {
   /** The order of a layer's tensors. */
@@ -69,20 +71,30 @@ final class ScriptArguments implements AutoCloseable {
           WeightRole.HEAD,
           WeightRole.HEAD_BIAS);
 
+  private static final int EMBEDDING = MODEL_ROLES.indexOf(WeightRole.EMBEDDING);
+  private static final int HEAD = MODEL_ROLES.indexOf(WeightRole.HEAD);
+
+  /** What is not in memory from the start where not all weights are. */
+  private static final Set<WeightRole> ON_DEMAND =
+      EnumSet.of(WeightRole.EMBEDDING, WeightRole.HEAD);
+
+  private final ModelSpec spec;
   private final ScriptModule script;
   private final WeightLoader loader;
   private final UnaryOperator<PtNDArray> product;
   private final PtNDArray absent;
   private final List<RotarySpec> rotaryKinds;
+  private final WeightWindow window;
   private final List<PtNDArray> modelTensors;
   private final IValue model;
+  private final IValue modelWithHead;
   private final IValue modelInts;
   private final IValue modelFloats;
   private final LayerArguments layers;
   private final IValue floats;
 
   /**
-   * Loads all weights of a model.
+   * Loads the weights of a model that are to be in memory from the start.
    *
    * @param product makes the form of a matrix [out, in] that states are multiplied with; null to
    *     keep matrices as they are loaded
@@ -92,7 +104,9 @@ final class ScriptArguments implements AutoCloseable {
       WeightLoader loader,
       PtNDManager manager,
       ScriptModule script,
-      UnaryOperator<PtNDArray> product) {
+      UnaryOperator<PtNDArray> product,
+      WeightResidency residency) {
+    this.spec = spec;
     this.script = script;
     this.loader = loader;
     this.product = product;
@@ -104,14 +118,21 @@ final class ScriptArguments implements AutoCloseable {
             .distinct()
             .toList();
 
-    List<PtNDArray> outer = tensors(MODEL_ROLES, spec.weights(), spec.finalNorm());
-    if (spec.tiedHead()) {
+    boolean all = residency == WeightResidency.ALL;
+    this.window = all ? null : new WeightWindow(script, manager, absent, this::read);
+    Map<WeightRole, WeightSpec> kept = new EnumMap<>(spec.weights());
+    if (!all) {
+      kept.keySet().removeAll(ON_DEMAND);
+    }
+    List<PtNDArray> outer = tensors(loader, MODEL_ROLES, kept, spec.finalNorm());
+    if (all && spec.tiedHead()) {
       // The embedding stays as it is: it is looked up by row.
-      PtNDArray head = product == null ? outer.get(0) : product.apply(outer.get(0));
-      outer.set(MODEL_ROLES.indexOf(WeightRole.HEAD), head);
+      PtNDArray embedding = outer.get(EMBEDDING);
+      outer.set(HEAD, product == null ? embedding : product.apply(embedding));
     }
     this.modelTensors = List.copyOf(outer);
     this.model = script.passed(outer);
+    this.modelWithHead = all ? model : window.newList(MODEL_ROLES.size());
     this.modelInts =
         IValue.listFrom(
             flag(spec.finalNorm() != null),
@@ -126,12 +147,11 @@ final class ScriptArguments implements AutoCloseable {
             spec.logitScale(),
             spec.logitSoftCap());
 
-    List<LayerArguments.Layer> loaded = new ArrayList<>();
+    List<LayerArguments.Layer> described = new ArrayList<>();
     for (BlockSpec block : spec.blocks()) {
-      loaded.add(
-          new LayerArguments.Layer(block, tensors(LAYER_ROLES, withExperts(block), block.norm())));
+      described.add(new LayerArguments.Layer(block, source(block, described.size())));
     }
-    this.layers = new LayerArguments(loaded, rotaryKinds, script);
+    this.layers = new LayerArguments(described, rotaryKinds, script, window);
     this.floats = LayerArguments.nested(spec.blocks(), ScriptArguments::floats);
   }
 
@@ -145,9 +165,38 @@ final class ScriptArguments implements AutoCloseable {
     return modelTensors;
   }
 
-  /** The same as every call takes them. */
+  /** The same as calls take them that use neither the embedding nor the output head. */
   IValue model() {
     return model;
+  }
+
+  /** The same with the output head, which this brings into memory where it is not. */
+  IValue modelWithHead() {
+    if (window != null) {
+      int head = spec.layers();
+      window.fill(head, modelWithHead, () -> window.tensors(head));
+    }
+    return modelWithHead;
+  }
+
+  /** Whether calls have to bring the layers that they run into memory. */
+  boolean isWindowed() {
+    return window != null;
+  }
+
+  /** Layers that were read from the checkpoint again and again; the output head counts as one. */
+  long layerReads() {
+    return window == null ? 0 : window.reads();
+  }
+
+  /**
+   * The rows of the embedding for some tokens; only where not all weights are in memory.
+   *
+   * @param ids int64 [B, T]
+   */
+  EmbeddedTokens embedding(PtNDArray ids) {
+    return new EmbeddedTokens(
+        ids, loader, spec.weights().get(WeightRole.EMBEDDING), modelTensors, script);
   }
 
   /** Ints outside the layers. */
@@ -167,7 +216,7 @@ final class ScriptArguments implements AutoCloseable {
 
   /** The same with layers replaced. */
   LayerArguments with(List<LayerArguments.Layer> replaced) {
-    return new LayerArguments(replaced, rotaryKinds, script);
+    return new LayerArguments(replaced, rotaryKinds, script, window);
   }
 
   /** The ints of layers under a plan that changes them. */
@@ -183,6 +232,10 @@ final class ScriptArguments implements AutoCloseable {
   @Override
   public void close() {
     layers.close();
+    if (window != null) {
+      window.close();
+      modelWithHead.close();
+    }
     for (IValue value : List.of(model, modelInts, modelFloats, floats)) {
       value.close();
     }
@@ -207,12 +260,49 @@ final class ScriptArguments implements AutoCloseable {
     return weights;
   }
 
+  private Supplier<List<PtNDArray>> source(BlockSpec block, int number) {
+    if (window != null) {
+      return () -> window.tensors(number);
+    }
+    List<PtNDArray> tensors = layerTensors(loader, block);
+    return () -> tensors;
+  }
+
+  /** A group of the window: a layer, or behind the layers what stands outside, with the head. */
+  private List<PtNDArray> read(int group, PtNDManager owner) {
+    WeightLoader into = loader.into(owner);
+    if (group < spec.layers()) {
+      return layerTensors(into, spec.blocks().get(group));
+    }
+    List<PtNDArray> outer = new ArrayList<>(modelTensors);
+    outer.set(HEAD, head(into));
+    return outer;
+  }
+
+  private List<PtNDArray> layerTensors(WeightLoader from, BlockSpec block) {
+    return tensors(from, LAYER_ROLES, withExperts(block), block.norm());
+  }
+
+  private PtNDArray head(WeightLoader from) {
+    if (!spec.tiedHead()) {
+      WeightSpec head = spec.weights().get(WeightRole.HEAD);
+      return asProduct(WeightRole.HEAD, from.load(head), spec.weights());
+    }
+    PtNDArray embedding = from.load(spec.weights().get(WeightRole.EMBEDDING));
+    if (product == null) {
+      return embedding;
+    }
+    try (embedding) {
+      return product.apply(embedding);
+    }
+  }
+
   private List<PtNDArray> tensors(
-      List<WeightRole> roles, Map<WeightRole, WeightSpec> specs, NormSpec norm) {
+      WeightLoader from, List<WeightRole> roles, Map<WeightRole, WeightSpec> specs, NormSpec norm) {
     List<PtNDArray> tensors = new ArrayList<>();
     for (WeightRole role : roles) {
       WeightSpec spec = specs.get(role);
-      PtNDArray tensor = spec == null ? absent : loader.load(spec);
+      PtNDArray tensor = spec == null ? absent : from.load(spec);
       if (spec != null && role.scalesNorm() && norm.kind() == NormSpec.Kind.RMS_ONE_PLUS) {
         try (PtNDArray stored = tensor) {
           tensor = stored.add(1);

@@ -2,6 +2,7 @@ package dev.kvshare.runtime;
 
 import ai.djl.pytorch.engine.PtNDArray;
 import ai.djl.pytorch.jni.IValue;
+import java.util.function.IntConsumer;
 
 /**
  * The entry points of {@code decoder.py}, one native call each. The result belongs to the manager
@@ -35,7 +36,16 @@ final class ScriptCalls {
   }
 
   private PtNDArray embed(PtNDArray ids, IValue first, int start) {
-    try (IValue input = IValue.from(ids);
+    if (!model.isWindowed()) {
+      return embed(ids, ids, model.model(), first, start);
+    }
+    try (EmbeddedTokens tokens = model.embedding(ids)) {
+      return embed(ids, tokens.rows(), tokens.model(), first, start);
+    }
+  }
+
+  private PtNDArray embed(PtNDArray ids, PtNDArray rows, IValue outer, IValue first, int start) {
+    try (IValue input = IValue.from(rows);
         IValue position = IValue.from((long) start)) {
       return script.run(
           ids.getManager(),
@@ -43,10 +53,37 @@ final class ScriptCalls {
           input,
           position,
           first,
-          model.model(),
+          outer,
           model.modelInts(),
           model.modelFloats());
     }
+  }
+
+  /** Some layers of a range. */
+  @FunctionalInterface
+  private interface LayerRun {
+    PtNDArray run(PtNDArray hidden, int from, int to);
+  }
+
+  /**
+   * A range of layers at once, or one by one where they come into memory one by one.
+   *
+   * @param enter brings one into memory
+   */
+  private PtNDArray inTurn(PtNDArray hidden, int from, int to, IntConsumer enter, LayerRun layers) {
+    if (!model.isWindowed() || from == to) {
+      return layers.run(hidden, from, to);
+    }
+    PtNDArray current = hidden;
+    for (int layer = from; layer < to; layer++) {
+      enter.accept(layer);
+      PtNDArray next = layers.run(current, layer, layer + 1);
+      if (layer > from) {
+        current.close();
+      }
+      current = next;
+    }
+    return current;
   }
 
   /**
@@ -57,6 +94,16 @@ final class ScriptCalls {
   PtNDArray compressedLayers(
       PtNDArray hidden, CompressedCache cache, int start, int from, int to, int written) {
     layerPositions += hidden.getShape().get(1) * (to - from);
+    return inTurn(
+        hidden,
+        from,
+        to,
+        cache.arguments()::enter,
+        (x, low, high) -> compressed(x, cache, start, low, high, written));
+  }
+
+  private PtNDArray compressed(
+      PtNDArray hidden, CompressedCache cache, int start, int from, int to, int written) {
     CacheArguments arguments = cache.arguments();
     try (IValue input = IValue.from(hidden);
         IValue low = IValue.from((long) from);
@@ -92,6 +139,11 @@ final class ScriptCalls {
   /** Layers {@code from} to {@code to - 1}: [B, T, E] to [B, T, E]. */
   PtNDArray layers(PtNDArray hidden, KvCache cache, int start, int from, int to) {
     layerPositions += hidden.getShape().get(1) * (to - from);
+    return inTurn(
+        hidden, from, to, cache::enter, (x, low, high) -> plain(x, cache, start, low, high));
+  }
+
+  private PtNDArray plain(PtNDArray hidden, KvCache cache, int start, int from, int to) {
     try (IValue input = IValue.from(hidden);
         IValue low = IValue.from((long) from);
         IValue high = IValue.from((long) to);
@@ -122,6 +174,7 @@ final class ScriptCalls {
    * @return the last position of hidden [B, 1, E]
    */
   PtNDArray fill(PtNDArray hidden, KvCache cache, int start, int layer) {
+    cache.enter(layer);
     try (IValue input = IValue.from(hidden);
         IValue number = IValue.from((long) layer);
         IValue reader = IValue.from((long) cache.readerOf(layer));
@@ -172,16 +225,20 @@ final class ScriptCalls {
     }
   }
 
-  /** {@code final_norm} or {@code head}: [B, T, E] to [B, T, E] or [B, T, V]. */
-  PtNDArray onHidden(String method, PtNDArray hidden) {
+  /** The final norm: [B, T, E] to float32 [B, T, E]. */
+  PtNDArray finalNorm(PtNDArray hidden) {
+    return onHidden("final_norm", hidden, model.model());
+  }
+
+  /** The final norm and the output head: [B, T, E] to float32 [B, T, V]. */
+  PtNDArray head(PtNDArray hidden) {
+    return onHidden("head", hidden, model.modelWithHead());
+  }
+
+  private PtNDArray onHidden(String method, PtNDArray hidden, IValue outer) {
     try (IValue input = IValue.from(hidden)) {
       return script.run(
-          hidden.getManager(),
-          method,
-          input,
-          model.model(),
-          model.modelInts(),
-          model.modelFloats());
+          hidden.getManager(), method, input, outer, model.modelInts(), model.modelFloats());
     }
   }
 
@@ -196,7 +253,7 @@ final class ScriptCalls {
           expected,
           actual,
           following,
-          model.model(),
+          model.modelWithHead(),
           model.modelInts(),
           model.modelFloats());
     }
@@ -205,6 +262,9 @@ final class ScriptCalls {
   /** {@code forward} or {@code decode}: the whole model from ids to logits. */
   PtNDArray whole(String method, PtNDArray ids, KvCache cache, int start) {
     int tokens = (int) (ids.getShape().size() / cache.batch());
+    if (model.isWindowed()) {
+      return inParts(ids, cache, start, tokens);
+    }
     layerPositions += (long) tokens * cache.map().layers();
     try (IValue input = IValue.from(ids);
         IValue position = IValue.from((long) start)) {
@@ -226,6 +286,16 @@ final class ScriptCalls {
           cache.ownsArgument(),
           rotary.cosines(),
           rotary.sines());
+    }
+  }
+
+  /** The whole model where layers come into memory one by one. */
+  private PtNDArray inParts(PtNDArray ids, KvCache cache, int start, int tokens) {
+    try (PtNDArray rows = (PtNDArray) ids.reshape(cache.batch(), tokens);
+        PtNDArray embedded = embed(rows, cache, start);
+        PtNDArray hidden = layers(embedded, cache, start, 0, cache.map().layers());
+        PtNDArray logits = head(hidden)) {
+      return logits.reshape(ids.getShape().add(logits.getShape().get(2)));
     }
   }
 }

@@ -140,6 +140,18 @@ final class ScriptModule implements AutoCloseable {
     }
   }
 
+  /** Puts the tensors of another list of the same length into {@code list}. */
+  void replace(IValue list, IValue tensors) {
+    IValueUtils.runMethod(block, "replace", list, tensors).close();
+  }
+
+  /** Puts {@code absent} into every place of {@code list}. */
+  void clear(IValue list, PtNDArray absent) {
+    try (IValue nothing = IValue.from(absent)) {
+      IValueUtils.runMethod(block, "clear_list", list, nothing).close();
+    }
+  }
+
   /** A copy of {@code weight} [out, in] that is packed for products. */
   private PtNDArray pack(PtNDArray weight) {
     return ofWeight("pack", weight);

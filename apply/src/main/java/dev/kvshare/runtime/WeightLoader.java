@@ -10,11 +10,14 @@ import dev.kvshare.model.Checkpoint;
 import dev.kvshare.model.FiniteCheck;
 import dev.kvshare.model.family.WeightSpec;
 import java.nio.ByteBuffer;
+import java.util.HashSet;
 import java.util.List;
+import java.util.Set;
 
 /**
  * Puts the weights of a decoder together. A tensor that the checkpoint stores in the compute type
- * stays in the mapped file; all others are decoded straight into the engine's memory.
+ * stays in the mapped file where that is wanted; all others are decoded straight into the engine's
+ * memory.
  */
 final class WeightLoader {
   private static final long MAX_BYTES_AT_ONCE = 1L << 30;
@@ -24,15 +27,40 @@ final class WeightLoader {
   private final ScriptModule script;
   private final PtNDManager manager;
   private final ComputeType type;
+  private final boolean mapped;
+  private final Set<String> checked;
 
   /**
    * @param manager owns the weights; its device is where they end up
+   * @param mapped whether tensors may stay in the mapped file, which then holds their memory
    */
-  WeightLoader(Checkpoint checkpoint, ScriptModule script, PtNDManager manager, ComputeType type) {
+  WeightLoader(
+      Checkpoint checkpoint,
+      ScriptModule script,
+      PtNDManager manager,
+      ComputeType type,
+      boolean mapped) {
+    this(checkpoint, script, manager, type, mapped, new HashSet<>());
+  }
+
+  private WeightLoader(
+      Checkpoint checkpoint,
+      ScriptModule script,
+      PtNDManager manager,
+      ComputeType type,
+      boolean mapped,
+      Set<String> checked) {
     this.checkpoint = checkpoint;
     this.script = script;
     this.manager = manager;
     this.type = type;
+    this.mapped = mapped;
+    this.checked = checked;
+  }
+
+  /** The same for another owner of weights; what was checked once is not checked again. */
+  WeightLoader into(PtNDManager owner) {
+    return new WeightLoader(checkpoint, script, owner, type, mapped, checked);
   }
 
   /** One weight in the compute type, with the shape that its description asks for. */
@@ -51,15 +79,40 @@ final class WeightLoader {
     }
   }
 
+  /**
+   * Some rows of a weight that is stored as it is used.
+   *
+   * @param numbers of the rows
+   * @return [rows, ...] in the compute type
+   */
+  PtNDArray rows(WeightSpec weight, int[] numbers) {
+    WeightSpec.Part part = weight.parts().get(0);
+    long columns = elements(part.shape()) / part.shape().get(0);
+    PtNDArray chosen = empty(new Shape(numbers.length, columns));
+    for (int row = 0; row < numbers.length; row++) {
+      try (PtNDArray slice = rows(chosen, row, 1)) {
+        ByteBuffer memory = slice.toByteBuffer(true);
+        checkpoint.readRows(part.tensor(), type.checkpointType(), numbers[row], 1, memory);
+        requireFinite(part, numbers[row] * columns, memory.rewind());
+      }
+    }
+    if (manager.getDevice().equals(Device.cpu())) {
+      return chosen;
+    }
+    try (chosen) {
+      return script.toDevice(manager, chosen);
+    }
+  }
+
   private PtNDArray mappedOrRead(WeightSpec.Part part, Shape shape) {
-    ByteBuffer mapped =
-        type == ComputeType.BFLOAT16 // which the engine cannot take from a buffer
+    ByteBuffer bytes =
+        !mapped || type == ComputeType.BFLOAT16 // which the engine cannot take from a buffer
             ? null
             : checkpoint.mapped(part.tensor(), type.checkpointType());
-    if (mapped != null && mapped.alignmentOffset(0, ALIGNMENT) == 0) {
-      FiniteCheck.require(checkpoint, part.tensor(), type.checkpointType(), 0, mapped);
+    if (bytes != null && bytes.alignmentOffset(0, ALIGNMENT) == 0) {
+      requireFinite(part, 0, bytes);
       return JniUtils.createNdFromByteBuffer(
-          manager, mapped, shape, type.engineType(), SparseFormat.DENSE, Device.cpu());
+          manager, bytes, shape, type.engineType(), SparseFormat.DENSE, Device.cpu());
     }
     PtNDArray whole = empty(shape);
     read(part, whole);
@@ -99,21 +152,24 @@ final class WeightLoader {
     long rows = part.shape().get(0);
     long bytesPerRow = target.size() / rows * type.bytes();
     long rowsAtOnce = Math.max(1, Math.min(rows, MAX_BYTES_AT_ONCE / bytesPerRow));
+    boolean unchecked = !checked.contains(part.tensor());
     try (PtNDArray byRow = (PtNDArray) target.reshape(rows, target.size() / rows)) {
       for (long row = 0; row < rows; row += rowsAtOnce) {
         long count = Math.min(rowsAtOnce, rows - row);
         try (PtNDArray slice = rows(byRow, row, count)) {
           ByteBuffer memory = slice.toByteBuffer(true);
           checkpoint.readRows(part.tensor(), type.checkpointType(), row, count, memory);
-          FiniteCheck.require(
-              checkpoint,
-              part.tensor(),
-              type.checkpointType(),
-              row * (target.size() / rows),
-              memory.rewind());
+          if (unchecked) {
+            requireFinite(part, row * (target.size() / rows), memory.rewind());
+          }
         }
       }
     }
+    checked.add(part.tensor());
+  }
+
+  private void requireFinite(WeightSpec.Part part, long firstElement, ByteBuffer values) {
+    FiniteCheck.require(checkpoint, part.tensor(), type.checkpointType(), firstElement, values);
   }
 
   private PtNDArray empty(Shape shape) {

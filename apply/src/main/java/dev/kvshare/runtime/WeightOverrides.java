@@ -98,7 +98,7 @@ public final class WeightOverrides implements AutoCloseable {
     if (weights.isEmpty()) {
       return original;
     }
-    List<PtNDArray> tensors = new ArrayList<>(original.tensors());
+    Map<WeightRole, PtNDArray> products = new EnumMap<>(WeightRole.class);
     PtNDArray own = weights.remove(WeightRole.OWN_TOKEN);
     if (own != null) {
       weights.compute(
@@ -110,8 +110,7 @@ public final class WeightOverrides implements AutoCloseable {
     weights.forEach(
         (role, tensor) -> {
           specs.put(role, replaceable.weight(layer, role));
-          tensors.set(
-              ScriptArguments.LAYER_ROLES.indexOf(role), model.asProduct(role, tensor, specs));
+          products.put(role, model.asProduct(role, tensor, specs));
         });
     BlockSpec block = original.block();
     return new Layer(
@@ -122,7 +121,12 @@ public final class WeightOverrides implements AutoCloseable {
             block.placement(),
             block.residualScale(),
             specs),
-        tensors);
+        () -> {
+          List<PtNDArray> tensors = new ArrayList<>(original.tensors());
+          products.forEach(
+              (role, tensor) -> tensors.set(ScriptArguments.LAYER_ROLES.indexOf(role), tensor));
+          return tensors;
+        });
   }
 
   /** The columns of an own-token projection behind those of an output projection. */

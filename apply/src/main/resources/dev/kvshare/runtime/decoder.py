@@ -85,6 +85,15 @@ class Ops(Module):
       _0 = torch.append(y, tensor)
     return y
 
+  # Other tensors in a list that stays the same: all calls that were given it see them.
+  def replace(self: __torch__.Ops, target: List[Tensor], tensors: List[Tensor]) -> None:
+    for i in range(torch.len(target)):
+      _0 = torch._set_item(target, i, tensors[i])
+
+  def clear_list(self: __torch__.Ops, target: List[Tensor], absent: Tensor) -> None:
+    for i in range(torch.len(target)):
+      _0 = torch._set_item(target, i, absent)
+
   # [..., in] -> [..., out]. The kernel that reads the integers as they are is fast for few rows and bfloat16 alone (with
   # float32 rows it falls to 1 GB/s); for more rows the integers, which are exact in bfloat16, are widened first.
   def int8_product(self: __torch__.Ops, x: Tensor, weight: Tensor, scales: Tensor, biased: int) -> Tensor:

@@ -23,7 +23,7 @@ import org.junit.jupiter.params.provider.MethodSource;
  */
 class Int8WeightsTest {
   private static final DecoderOptions INT8 =
-      new DecoderOptions("cpu", ComputeType.FLOAT32, 1, WeightForm.INT8);
+      new DecoderOptions("cpu", ComputeType.FLOAT32, 1).withWeights(WeightForm.INT8);
   private static final int BATCH = 2;
   private static final int TOKENS = 20;
 
@@ -84,7 +84,9 @@ class Int8WeightsTest {
     String message =
         assertThrows(
                 IllegalArgumentException.class,
-                () -> new DecoderOptions("cuda:0", ComputeType.FLOAT32, 0, WeightForm.INT8))
+                () ->
+                    new DecoderOptions("cuda:0", ComputeType.FLOAT32, 0)
+                        .withWeights(WeightForm.INT8))
             .getMessage();
     assertTrue(message.contains("int8 weights run on the cpu"), message);
   }

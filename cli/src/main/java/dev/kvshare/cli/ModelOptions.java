@@ -53,6 +53,6 @@ class ModelOptions {
   }
 
   final DecoderOptions decoderOptions() {
-    return new DecoderOptions(device, dtype, threads == null ? 0 : threads, weights);
+    return new DecoderOptions(device, dtype, threads == null ? 0 : threads).withWeights(weights);
   }
 }
