@@ -5,7 +5,9 @@ import dev.kvshare.policy.SharingMap;
 import dev.kvshare.runtime.Decoder;
 import java.util.ArrayList;
 import java.util.Arrays;
+import java.util.Iterator;
 import java.util.List;
+import java.util.function.IntFunction;
 
 /**
  * Runs the samples through the model under candidate maps and compares the last hidden states with
@@ -18,13 +20,20 @@ import java.util.List;
  * <p>A candidate is dropped at the first sample after which it cannot pass. That sample depends on
  * the cosines alone, not on the batches, although the rest of its batch has been run by then:
  * memory and batch size change nothing in the policy.
+ *
+ * <p>Where the decoder reads layers from a file, all batches and several candidates go through a
+ * layer together ({@link LayerPasses}); the outcome is the same.
  */
 final class CandidateRunner implements SimilarityProbe, AutoCloseable {
   /** More than what rounding may add to a sum of cosines. */
   private static final double ROUNDING = 1e-9;
 
+  /** Beyond this many, reading a layer costs little beside running it. */
+  private static final int MOST_CANDIDATES = 8;
+
   private final Decoder decoder;
   private final List<ResumableBatch> batches = new ArrayList<>();
+  private final LayerPasses passesOrNull;
   private final int samples;
   private final long maxStateBytes;
   private List<float[]> baseline;
@@ -46,6 +55,21 @@ final class CandidateRunner implements SimilarityProbe, AutoCloseable {
     for (SampleBatch batch : SampleBatch.of(samples, maxBatchTokens)) {
       batches.add(new ResumableBatch(decoder, batch, stride));
     }
+    this.passesOrNull =
+        decoder.readsLayers()
+            ? new LayerPasses(
+                batches,
+                decoder.spec().layers(),
+                candidatesOfPass(decoder.spec(), samples, maxStateBytes))
+            : null;
+  }
+
+  /** Candidates whose keys and values fit into a quarter of the memory; at least one. */
+  private static int candidatesOfPass(ModelSpec spec, List<int[]> samples, long maxStateBytes) {
+    long tokens = samples.stream().mapToLong(sample -> sample.length).sum();
+    SharingMap unshared = SharingMap.identity(spec.layers());
+    long bytes = tokens * spec.kvBytesPerToken(unshared, Float.BYTES);
+    return (int) Math.max(1, Math.min(MOST_CANDIDATES, maxStateBytes / 4 / bytes));
   }
 
   /** Distance of the layers whose states are kept, so that two maps' states fit. */
@@ -66,10 +90,10 @@ final class CandidateRunner implements SimilarityProbe, AutoCloseable {
     KvAverages averages = new KvAverages(layers, samples);
     int tokens = batches.get(0).batch().tokens();
     List<float[]> captured = new ArrayList<>(Arrays.asList(new float[samples][]));
-    int done = 0;
-    for (ResumableBatch batch : batches) {
-      report(listener, done);
-      float[] hidden = batch.runAccepted();
+    IntFunction<float[]> lastHidden = lastHidden(listener);
+    for (int number = 0; number < batches.size(); number++) {
+      ResumableBatch batch = batches.get(number);
+      float[] hidden = lastHidden.apply(number);
       for (int row = 0; row < batch.batch().size(); row++) {
         captured.set(batch.batch().samples().get(row), row(hidden, batch.batch(), row));
       }
@@ -77,9 +101,8 @@ final class CandidateRunner implements SimilarityProbe, AutoCloseable {
       if (batch.batch().tokens() == tokens) {
         batch.addTo(averages);
       }
-      done += batch.batch().size();
     }
-    report(listener, done);
+    report(listener, samples);
     compareWith(captured);
     return averages;
   }
@@ -102,11 +125,13 @@ final class CandidateRunner implements SimilarityProbe, AutoCloseable {
   @Override
   public MeasuredSimilarity similarity(SharingMap candidate, double threshold) {
     reference += 2L * decoder.spec().layers() * samples;
+    IntFunction<float[]> lastHidden = lastHidden(candidate);
     double[] cosines = new double[samples];
     double sum = 0;
     int run = 0;
-    for (ResumableBatch batch : batches) {
-      float[] hidden = batch.runCandidate(candidate);
+    for (int number = 0; number < batches.size(); number++) {
+      ResumableBatch batch = batches.get(number);
+      float[] hidden = lastHidden.apply(number);
       FiniteStates.require(decoder, batch.batch(), candidate, hidden);
       for (int row = 0; row < batch.batch().size(); row++) {
         int sample = batch.batch().samples().get(row);
@@ -122,6 +147,47 @@ final class CandidateRunner implements SimilarityProbe, AutoCloseable {
     return new MeasuredSimilarity(Arrays.stream(cosines).average().orElseThrow(), samples, samples);
   }
 
+  @Override
+  public void announce(Iterator<SharingMap> candidates) {
+    if (passesOrNull != null) {
+      passesOrNull.announce(candidates);
+    }
+  }
+
+  /** The last hidden states of a batch, by its number, under the accepted map. */
+  private IntFunction<float[]> lastHidden(CalibrationListener listener) {
+    if (passesOrNull != null) {
+      int layers = decoder.spec().layers();
+      return passesOrNull.run(layer -> report(listener, samples * layer / layers))::get;
+    }
+    return number -> {
+      ResumableBatch batch = batches.get(number);
+      report(listener, batch.batch().samples().get(0));
+      batch.begin();
+      run(batch);
+      return batch.last();
+    };
+  }
+
+  /** The same under a candidate. */
+  private IntFunction<float[]> lastHidden(SharingMap candidate) {
+    if (passesOrNull != null) {
+      return passesOrNull.run(candidate)::get;
+    }
+    return number -> {
+      ResumableBatch batch = batches.get(number);
+      batch.begin(List.of(candidate));
+      run(batch);
+      return batch.last(0);
+    };
+  }
+
+  private static void run(ResumableBatch batch) {
+    for (int layer = batch.firstLayer(); layer < batch.layers(); layer++) {
+      batch.step(layer);
+    }
+  }
+
   private static void requireNumber(double cosine, SharingMap candidate) {
     if (Double.isNaN(cosine)) {
       throw new CalibrationException(
@@ -135,12 +201,11 @@ final class CandidateRunner implements SimilarityProbe, AutoCloseable {
   public void accepted(SharingMap map) {
     long bytes = 0;
     for (ResumableBatch batch : batches) {
-      if (map.equals(batch.candidate())) {
-        batch.accept();
-      } else {
-        batch.restart(map);
-      }
+      batch.accept(map);
       bytes += batch.cacheBytes();
+    }
+    if (passesOrNull != null) {
+      passesOrNull.accepted();
     }
     if (bytes > maxStateBytes / 2) {
       batches.forEach(batch -> batch.restart(map));

@@ -1,6 +1,7 @@
 package dev.kvshare.calibrate;
 
 import dev.kvshare.policy.SharingMap;
+import java.util.Iterator;
 
 /**
  * A probe that answers from a journal as long as it lasts and then measures and writes to it.
@@ -32,6 +33,11 @@ final class JournalledProbe implements SimilarityProbe {
     MeasuredSimilarity similarity = probe.similarity(candidate, threshold);
     journal.append(new SearchJournal.Tested(candidate, similarity));
     return similarity;
+  }
+
+  @Override
+  public void announce(Iterator<SharingMap> candidates) {
+    probe.announce(candidates);
   }
 
   @Override

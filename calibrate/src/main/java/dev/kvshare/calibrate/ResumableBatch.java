@@ -8,7 +8,10 @@ import dev.kvshare.policy.SharingMap;
 import dev.kvshare.runtime.Decoder;
 import dev.kvshare.runtime.KvCache;
 import java.util.ArrayDeque;
+import java.util.ArrayList;
+import java.util.BitSet;
 import java.util.Deque;
+import java.util.List;
 
 /**
  * A batch of samples under the accepted map, from which candidates resume at the first layer that
@@ -18,6 +21,14 @@ import java.util.Deque;
  * oldest at the end) and the hidden states [B, T, E] that enter every {@code stride}-th layer. The
  * states of layers in between are computed again from the stored ones below, which gives the same
  * numbers. States are made when a candidate first needs them.
+ *
+ * <p>A pass goes layer by layer, with any number of candidates in it:
+ *
+ * <pre>
+ * begin(candidates)
+ * for layer = firstLayer() to L - 1: step(layer)
+ * last(c) of each candidate c
+ * </pre>
  */
 final class ResumableBatch implements AutoCloseable {
   private final Decoder decoder;
@@ -27,11 +38,16 @@ final class ResumableBatch implements AutoCloseable {
   private final NDManager manager;
   private final Deque<KvCache> caches = new ArrayDeque<>();
   private final NDArray[] states;
+  private final List<CandidateLane> lanes = new ArrayList<>();
 
-  /** The last candidate: its cache and its states, null where there are none. */
-  private KvCache candidateCache;
+  /** Layers of the accepted map that the pass runs. */
+  private final BitSet running = new BitSet();
 
-  private final NDArray[] candidateStates;
+  /**
+   * The accepted map's states that enter the next layer of the pass; null where they are stored.
+   */
+  private NDArray flowing;
+
   private long evaluations;
 
   /**
@@ -46,7 +62,6 @@ final class ResumableBatch implements AutoCloseable {
     this.stride = stride;
     this.manager = decoder.newManager();
     this.states = new NDArray[layers + 1];
-    this.candidateStates = new NDArray[layers + 1];
     caches.push(newCache(SharingMap.identity(layers)));
   }
 
@@ -54,9 +69,9 @@ final class ResumableBatch implements AutoCloseable {
     return batch;
   }
 
-  /** The map of the last candidate, null if it was accepted or there was none. */
-  SharingMap candidate() {
-    return candidateCache == null ? null : candidateCache.map();
+  /** L. */
+  int layers() {
+    return layers;
   }
 
   /** Layers run so far times samples. */
@@ -65,51 +80,98 @@ final class ResumableBatch implements AutoCloseable {
   }
 
   /**
-   * Runs the rest of the accepted map.
+   * Begins a pass of candidates, each of which runs from the first layer that it changes. Until the
+   * next pass, {@link #accept} makes one of them the accepted map.
+   *
+   * @param candidates the states of the first one are kept, for the case that it is accepted
+   */
+  void begin(List<SharingMap> candidates) {
+    endPass();
+    for (SharingMap candidate : candidates) {
+      int first = firstChange(candidate);
+      need(first);
+      KvCache cache = caches.peek().fork(candidate, first);
+      cache.advance(batch.tokens());
+      lanes.add(new CandidateLane(cache, first, lanes.isEmpty() ? new NDArray[layers + 1] : null));
+    }
+  }
+
+  /** Begins a pass of the accepted map to its end. */
+  void begin() {
+    endPass();
+    need(layers);
+  }
+
+  /** The lowest layer that the pass runs; L where it runs none. */
+  int firstLayer() {
+    int lowest = lanes.stream().mapToInt(CandidateLane::first).min().orElse(layers);
+    int next = running.nextSetBit(0);
+    return next < 0 ? lowest : Math.min(lowest, next);
+  }
+
+  /** Runs one layer of the pass; the layers come in ascending order. */
+  void step(int layer) {
+    Interrupts.check();
+    NDArray entering = states[layer] == null ? flowing : states[layer];
+    for (CandidateLane lane : lanes) {
+      if (lane.first() <= layer) {
+        NDArray hidden = lane.first() == layer ? entering : lane.hidden();
+        lane.advance(run(hidden, lane.cache(), layer), layer + 1, isKept(layer + 1));
+      }
+    }
+    NDArray next = running.get(layer) ? run(entering, writer(layer), layer) : null;
+    close(flowing);
+    flowing = next;
+    if (next != null && isKept(layer + 1)) {
+      states[layer + 1] = next;
+      flowing = null;
+    }
+  }
+
+  /**
+   * The end of a pass for one candidate.
    *
    * @return last hidden states after the final norm, float32 [B, T, E] row-major
    */
-  float[] runAccepted() {
-    NDArray last = accepted(layers);
-    float[] hidden = normed(last);
-    discard(last);
+  float[] last(int candidate) {
+    CandidateLane lane = lanes.get(candidate);
+    float[] hidden = normed(lane.hidden() == null ? flowing : lane.hidden());
+    lane.closeHidden();
+    return hidden;
+  }
+
+  /** The end of a pass of the accepted map, otherwise as {@link #last(int)}. */
+  float[] last() {
+    float[] hidden = normed(flowing);
+    close(flowing);
+    flowing = null;
     return hidden;
   }
 
   /**
-   * Runs a candidate from the first layer that it changes; {@link #accept} makes it the accepted
-   * map.
-   *
-   * @return last hidden states after the final norm, float32 [B, T, E] row-major
+   * Makes a map the accepted one. If it is not a candidate of the last pass, its states are made
+   * when they are needed.
    */
-  float[] runCandidate(SharingMap candidate) {
-    dropCandidate();
-    int first = firstChange(candidate);
-    NDArray hidden = accepted(first);
-    candidateCache = caches.peek().fork(candidate, first);
-    candidateCache.advance(batch.tokens());
-    NDArray last = run(hidden, first, layers, candidateStates);
-    discard(hidden);
-    float[] normed = normed(last);
-    last.close();
-    return normed;
-  }
-
-  /** Makes the last candidate the accepted map. */
-  void accept() {
-    int first = firstChange(candidateCache.map());
-    for (int layer = first + 1; layer <= layers; layer++) {
-      close(states[layer]);
-      states[layer] = candidateStates[layer];
-      candidateStates[layer] = null;
+  void accept(SharingMap map) {
+    for (CandidateLane lane : lanes) {
+      if (lane.cache().map().equals(map)) {
+        lanes.remove(lane);
+        for (int layer = lane.first() + 1; layer <= layers; layer++) {
+          close(states[layer]);
+          states[layer] = lane.takeState(layer);
+        }
+        lane.closeStates();
+        caches.push(lane.cache());
+        endPass();
+        return;
+      }
     }
-    caches.push(candidateCache);
-    candidateCache = null;
+    restart(map);
   }
 
-  /** Starts again from a map that was accepted earlier; its states are made when needed. */
+  /** Forgets all keys and values and all states but the lowest; they are made when needed. */
   void restart(SharingMap map) {
-    dropCandidate();
+    endPass();
     closeCaches();
     for (int layer = 1; layer <= layers; layer++) {
       close(states[layer]);
@@ -143,16 +205,18 @@ final class ResumableBatch implements AutoCloseable {
     }
   }
 
-  /** The hidden states that enter {@code layer} under the accepted map; stored or to be closed. */
-  private NDArray accepted(int layer) {
-    int from = layer;
-    while (from > 0 && states[from] == null) {
-      from--;
-    }
+  /** Lets the pass run what is missing of the accepted map's states that enter a layer. */
+  private void need(int layer) {
     if (states[0] == null) {
       states[0] = embed();
     }
-    return run(states[from], from, layer, states);
+    for (int below = layer; states[below] == null; below--) {
+      running.set(below - 1);
+    }
+  }
+
+  private boolean isKept(int layer) {
+    return layer % stride == 0 && layer < layers;
   }
 
   private NDArray embed() {
@@ -172,30 +236,12 @@ final class ResumableBatch implements AutoCloseable {
     return cache;
   }
 
-  /**
-   * Runs layers and keeps the states that enter every stride-th one.
-   *
-   * @param kept {@link #states} for the accepted map, {@link #candidateStates} for the candidate
-   */
-  private NDArray run(NDArray input, int from, int to, NDArray[] kept) {
-    NDArray hidden = input;
-    for (int layer = from; layer < to; layer++) {
-      Interrupts.check();
-      KvCache cache = kept == candidateStates ? candidateCache : writer(layer);
-      cache.truncate(0);
-      NDArray next = decoder.layers(hidden, cache, layer, layer + 1);
-      cache.advance(batch.tokens());
-      evaluations += batch.size();
-      if (hidden != input && hidden != kept[layer]) {
-        hidden.close();
-      }
-      if ((layer + 1) % stride == 0 && layer + 1 < layers) {
-        close(kept[layer + 1]);
-        kept[layer + 1] = next;
-      }
-      hidden = next;
-    }
-    return hidden;
+  private NDArray run(NDArray hidden, KvCache cache, int layer) {
+    cache.truncate(0);
+    NDArray next = decoder.layers(hidden, cache, layer, layer + 1);
+    cache.advance(batch.tokens());
+    evaluations += batch.size();
+    return next;
   }
 
   /** The cache of the chain that holds the keys and values of a layer under the accepted map. */
@@ -224,24 +270,12 @@ final class ResumableBatch implements AutoCloseable {
     return layer;
   }
 
-  private void dropCandidate() {
-    for (int layer = 0; layer <= layers; layer++) {
-      close(candidateStates[layer]);
-      candidateStates[layer] = null;
-    }
-    if (candidateCache != null) {
-      candidateCache.close();
-      candidateCache = null;
-    }
-  }
-
-  private void discard(NDArray hidden) {
-    for (NDArray state : states) {
-      if (state == hidden) {
-        return;
-      }
-    }
-    hidden.close();
+  private void endPass() {
+    lanes.forEach(CandidateLane::close);
+    lanes.clear();
+    running.clear();
+    close(flowing);
+    flowing = null;
   }
 
   private static void close(NDArray array) {
@@ -258,7 +292,7 @@ final class ResumableBatch implements AutoCloseable {
 
   @Override
   public void close() {
-    dropCandidate();
+    endPass();
     closeCaches();
     manager.close();
   }

@@ -3,6 +3,7 @@ package dev.kvshare.calibrate;
 import dev.kvshare.policy.SharingMap;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Objects;
 import java.util.function.Predicate;
 
 /**
@@ -59,15 +60,17 @@ final class SharingSearch {
     for (int rank = 0; rank < ranking.size() && map.sharedLayers() < wantedSharedLayers; rank++) {
       report(rank, map, wantedSharedLayers, similarity);
       CandidatePair pair = ranking.get(rank);
-      if (!map.ownsCache(pair.layer())) {
+      SharingMap candidate = candidate(map, pair);
+      if (candidate == null) {
         skipped++;
         continue;
       }
-      SharingMap candidate = map.withShared(pair.layer(), pair.source());
-      if (!allowed.test(candidate)) {
-        skipped++;
-        continue;
-      }
+      SharingMap current = map;
+      probe.announce(
+          ranking.subList(rank + 1, ranking.size()).stream()
+              .map(next -> candidate(current, next))
+              .filter(Objects::nonNull)
+              .iterator());
       MeasuredSimilarity measured = probe.similarity(candidate, threshold);
       boolean accepted = measured.isComplete() && measured.mean() > threshold;
       tested.add(new TestedCandidate(rank, pair, candidate, measured, null, accepted));
@@ -80,6 +83,15 @@ final class SharingSearch {
     report(ranking.size(), map, wantedSharedLayers, similarity);
     return new SearchOutcome(
         map, similarity, wantedSharedLayers, ranking, tested, skipped, probe.work(), List.of());
+  }
+
+  /** The map with one more pair; null where its layer shares already, or may not share so. */
+  private SharingMap candidate(SharingMap map, CandidatePair pair) {
+    if (!map.ownsCache(pair.layer())) {
+      return null;
+    }
+    SharingMap candidate = map.withShared(pair.layer(), pair.source());
+    return allowed.test(candidate) ? candidate : null;
   }
 
   private void report(int done, SharingMap map, int wanted, double similarity) {

@@ -1,6 +1,7 @@
 package dev.kvshare.calibrate;
 
 import dev.kvshare.policy.SharingMap;
+import java.util.Iterator;
 
 /** Measures how far a sharing map changes what the model computes. */
 interface SimilarityProbe {
@@ -14,6 +15,12 @@ interface SimilarityProbe {
    *     threshold}
    */
   MeasuredSimilarity similarity(SharingMap candidate, double threshold);
+
+  /**
+   * Tells which candidates are to be tested after the next one as long as none is accepted, so that
+   * a probe that runs several at once may run them with it.
+   */
+  default void announce(Iterator<SharingMap> candidates) {}
 
   /** Tells that later candidates start from {@code map}. */
   void accepted(SharingMap map);

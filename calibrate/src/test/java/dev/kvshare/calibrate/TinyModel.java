@@ -5,6 +5,7 @@ import dev.kvshare.model.Checkpoints;
 import dev.kvshare.runtime.ComputeType;
 import dev.kvshare.runtime.Decoder;
 import dev.kvshare.runtime.DecoderOptions;
+import dev.kvshare.runtime.WeightResidency;
 import java.nio.file.Path;
 import java.util.List;
 
@@ -17,8 +18,13 @@ record TinyModel(Checkpoint checkpoint, Decoder decoder, Calibrator calibrator)
   }
 
   static TinyModel open(Path directory) {
+    return open(directory, WeightResidency.ALL);
+  }
+
+  static TinyModel open(Path directory, WeightResidency residency) {
     Checkpoint checkpoint = Checkpoints.open(directory);
-    Decoder decoder = Decoder.load(checkpoint, new DecoderOptions("cpu", ComputeType.FLOAT32, 1));
+    DecoderOptions options = new DecoderOptions("cpu", ComputeType.FLOAT32, 1);
+    Decoder decoder = Decoder.load(checkpoint, options.withResidency(residency));
     return new TinyModel(
         checkpoint, decoder, new Calibrator(decoder, KvSharerGolden.identity(checkpoint, decoder)));
   }

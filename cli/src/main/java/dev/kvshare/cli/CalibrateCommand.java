@@ -83,7 +83,7 @@ final class CalibrateCommand extends Verb {
       CalibrationResult result;
       try (ProgressLine progress = new ProgressLine(output);
           OpenModel model =
-              OpenModel.open(locate(options.model.model), options.model.decoderOptions(), output)) {
+              OpenModel.open(locate(options.model.model), options.decoderOptions(), output)) {
         RepairText text = new RepairText(model);
         result = calibrate(text, corpus, settings, new CalibrationProgress(output, progress));
         result = result.withPolicy(repaired(result.policy(), text, repairCorpus, files, progress));
@@ -121,6 +121,11 @@ final class CalibrateCommand extends Verb {
         && (options.repair.healingSteps != null || options.repair.text != null)) {
       throw usageError("--heal and --repair-text are for a repair: leave out --no-repair");
     }
+    if (options.search.offload && options.repair.healingSteps != null) {
+      throw usageError(
+          "--heal trains the weights of all layers at once, and --offload keeps one of them in"
+              + " memory: leave out one of the two");
+    }
     boolean goal = options.goal.shareLayers != null || options.goal.kvBudget != null;
     boolean statistics = options.search.stats != null || options.search.saveStats != null;
     if (options.scheme.isGiven()
@@ -151,7 +156,7 @@ final class CalibrateCommand extends Verb {
     Policy policy;
     try (ProgressLine progress = new ProgressLine(output);
         OpenModel model =
-            OpenModel.open(locate(options.model.model), options.model.decoderOptions(), output)) {
+            OpenModel.open(locate(options.model.model), options.decoderOptions(), output)) {
       SharingPlan plan = plan(model.decoder().spec().layers());
       TokenWindows samples = samples(model, corpus);
       policy =

@@ -1,6 +1,8 @@
 package dev.kvshare.cli;
 
 import dev.kvshare.calibrate.QualityLimits;
+import dev.kvshare.runtime.DecoderOptions;
+import dev.kvshare.runtime.WeightResidency;
 import java.nio.file.Path;
 import picocli.CommandLine.ArgGroup;
 import picocli.CommandLine.Option;
@@ -28,6 +30,12 @@ final class CalibrateOptions {
 
   @ArgGroup(validate = false, order = 7, heading = "%nOutput%n")
   OutputOptions files = new OutputOptions();
+
+  /** How the model runs. */
+  DecoderOptions decoderOptions() {
+    DecoderOptions usual = model.decoderOptions();
+    return search.offload ? usual.withResidency(WeightResidency.ONE_LAYER) : usual;
+  }
 
   static final class SampleOptions extends TextOptions {
     @Option(
@@ -135,6 +143,16 @@ final class CalibrateOptions {
             "Memory for hidden states that are kept between candidates; with less, more is computed"
                 + " again, and the policy is the same. Default: 2GiB.")
     long batchMemoryBytes = 2L << 30;
+
+    @Option(
+        names = "--offload",
+        description =
+            "For a model larger than memory: only one layer is in memory, read from the files when it"
+                + " runs. All samples, and candidates that may be next, go through a layer together."
+                + " Gives the same policy, with every strategy and with repair, not with --heal. Reads"
+                + " least with '--strategy dissimilar --no-repair'; auto, greedy and beam read the"
+                + " model once for each map that they repair.")
+    boolean offload;
 
     @Option(
         names = "--save-stats",

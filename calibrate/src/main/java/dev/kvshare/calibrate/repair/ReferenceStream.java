@@ -83,8 +83,8 @@ final class ReferenceStream implements AutoCloseable {
 
   /** Runs all steps of a stream that keeps none. */
   void runToTop() {
-    for (int batch = 0; batch < ahead.length; batch++) {
-      for (int layer = 0; layer < decoder.spec().layers(); layer++) {
+    for (int layer = 0; layer < decoder.spec().layers(); layer++) {
+      for (int batch = 0; batch < ahead.length; batch++) {
         for (Part part : Part.values()) {
           step(batch, layer, part);
           release(batch, layer, part);
