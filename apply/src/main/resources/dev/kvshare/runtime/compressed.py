@@ -207,7 +207,7 @@
         far = self.rotate(query, far_cosine, far_sine)
       query = self.rotate(query, cosine, sine)
     y = self.look(query, far, state, rule, count, end, first, window, scale, soft_cap)
-    return self.linear(y, o, o_b, o_biased)
+    return self.output(y, x, weights, ints)
 
   # As layers, over states: x [B, T, E] -> [B, T, E]. Reach is that of the rules that have one.
   def compressed_layers(self: __torch__.Ops, x: Tensor, low: int, high: int, start: int, first: Tensor, weights: List[List[Tensor]], ints: List[List[int]], floats: List[List[float]], states: List[List[Tensor]], rules: List[List[int]], owns: List[int], slots: List[int], counts: List[int], origin: int, reach: int, cosines: List[Tensor], sines: List[Tensor]) -> Tensor:

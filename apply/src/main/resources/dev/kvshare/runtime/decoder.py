@@ -294,6 +294,10 @@ class Ops(Module):
   # normed x [B, T, E] -> [B, T, E]
   def attention(self: __torch__.Ops, x: Tensor, weights: List[Tensor], ints: List[int], floats: List[float], keys: Tensor, values: Tensor, owns: int, start: int, cosine: Tensor, sine: Tensor, mask: Tensor) -> Tensor:
     y = self.heads(x, weights, ints, floats, keys, values, owns, start, cosine, sine, mask)
+    return self.output(y, x, weights, ints)
+
+  # What the heads give [B, T, Hq * D] and the input of the queries x [B, T, E] -> [B, T, E]
+  def output(self: __torch__.Ops, y: Tensor, x: Tensor, weights: List[Tensor], ints: List[int]) -> Tensor:
     if torch.size(weights[6], 1) > torch.size(y, 2):
       # A policy's own-token projection: columns of the output projection for the input of the queries.
       y = torch.cat([y, x], -1)
