@@ -19,9 +19,15 @@ import dev.kvshare.policy.UpwardReading;
  */
 final class UpwardPasses {
   private final ScriptCalls calls;
+  private long passes;
 
   UpwardPasses(ScriptCalls calls) {
     this.calls = calls;
+  }
+
+  /** Passes over iterated groups that were run so far. */
+  long passes() {
+    return passes;
   }
 
   /**
@@ -109,8 +115,10 @@ final class UpwardPasses {
     clearSources(cache, start, (int) hidden.getShape().get(1), group);
     PtNDArray below = calls.layers(hidden, cache, start, group.from(), top);
     boolean converged = false;
+    passes++;
     for (int pass = 2; pass <= reading.passes() && !converged; pass++) {
       calls.fill(below, cache, start, top).close();
+      passes++;
       try (PtNDArray before = below) {
         below = calls.layers(hidden, cache, start, group.from(), top);
         converged = reading.tolerance() > 0 && calls.change(below, before) <= reading.tolerance();

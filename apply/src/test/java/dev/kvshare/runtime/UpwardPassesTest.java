@@ -103,6 +103,15 @@ class UpwardPassesTest {
 
   @Test
   void everyPassIsCounted() {
+    long before = decoder.passes();
+    cost(plan(LCKV, UpwardReading.LCKV_DEFAULT), tokens(24, 6));
+    cost(plan(SharingMap.of(1, 1, 3, 3, 5, 5, 7, 7), UpwardReading.passes(4)), tokens(24, 6));
+    cost(plan(LCKV, new UpwardReading.Sequential()), tokens(24, 6));
+    assertEquals(9 + 4 * 4, decoder.passes() - before);
+  }
+
+  @Test
+  void everyLayerOfAPassIsCounted() {
     // 24 tokens through layer 0, nine times through layers 1 to 5, once through 6; layer 7 makes
     // its keys and values only and is run for the last token.
     assertEquals(
