@@ -1,31 +1,27 @@
 #!/usr/bin/env bash
-# Measures the tables of docs/framework.md: every scheme of the papers on the built-in model and on a second one.
+# Measures the tables of docs/framework.md: every scheme of the papers, plain and repaired, on a model.
 #
-#   docs/framework.sh OUT_DIR [MODEL TEXT]
+#   docs/framework.sh quality|speed|all OUT_DIR [MODEL TEXT]
 #
-# MODEL is a directory or .gguf file, TEXT a text for its perplexity. Without them the built-in model alone is measured.
-# The numbers of seconds and tokens a second mean something on an otherwise idle machine only.
-set -eu
-out=$1
-here=$(cd "$(dirname "$0")/.." && pwd -P)
-mkdir -p "$out"
-
-measure() { # NAME, then the options that name model and text
-  local name=$1 scheme
-  shift
-  local policies=()
-  for scheme in cla-2 cla-3 yoco mixattention lckv; do
-    "$here/kvshare" calibrate "${@:1:model_words}" --scheme "$scheme" --sliding-window 64 --no-repair \
-      --out "$out/$name-$scheme.json" --force --quiet > /dev/null
-    policies+=(--policy "$out/$name-$scheme.json")
-  done
-  "$here/kvshare" eval "$@" "${policies[@]}" --windows 4 --window 256 --format markdown > "$out/$name-named.md"
-  "$here/kvshare" eval "$@" --sweep --windows 4 --window 256 --format markdown > "$out/$name-sweep.md"
-}
-
-model_words=0
-measure builtin
-if [ $# -ge 3 ]; then
-  model_words=2
-  measure model --model "$2" --text "$3"
-fi
+# MODEL is a directory or .gguf file and TEXT a text for its perplexity; without them it is the built-in model.
+# "quality" measures everything but the speed, on a busy machine if need be; "speed" then adds the speed, on one that
+# should otherwise be idle, and prints the table; "all" does both. What was computed is kept in OUT_DIR, so that a run
+# that was interrupted goes on. THREADS, WINDOWS (4), WINDOW (256), REPAIR_TOKENS (20000), PROMPT (512 tokens),
+# NEW (32 tokens) and ROUNDS (2) may be set in the environment.
+set -euo pipefail
+root=$(cd "$(dirname "$0")/.." && pwd)
+part=$1
+out=$2
+options=(--sweep --sweep-folder "$out" --windows "${WINDOWS:-4}" --window "${WINDOW:-256}"
+  --repair-tokens "${REPAIR_TOKENS:-20000}" --format markdown)
+if [[ $# -ge 4 ]]; then options+=(--model "$3" --text "$4"); fi
+if [[ -n ${THREADS:-} ]]; then options+=(--threads "$THREADS"); fi
+case $part in
+  quality) options+=(--no-speed) ;;
+  speed | all) options+=(--prompt-tokens "${PROMPT:-512}" --new-tokens "${NEW:-32}" --rounds "${ROUNDS:-2}") ;;
+  *)
+    echo "what to measure is quality, speed or all, not '$part'" >&2
+    exit 2
+    ;;
+esac
+"$root/kvshare" eval "${options[@]}"

@@ -3,18 +3,20 @@ package dev.kvshare.cli;
 import dev.kvshare.datasets.Corpus;
 import dev.kvshare.datasets.Datasets;
 import dev.kvshare.datasets.EvaluationWindows;
+import dev.kvshare.datasets.TokenWindows;
 import dev.kvshare.eval.CacheComparison;
+import dev.kvshare.eval.EarlyStopReport;
 import dev.kvshare.eval.EvaluatedPolicy;
+import dev.kvshare.eval.EvaluationListener;
 import dev.kvshare.eval.EvaluationReport;
 import dev.kvshare.eval.EvaluationRequest;
 import dev.kvshare.eval.EvaluationText;
 import dev.kvshare.eval.Evaluator;
 import dev.kvshare.eval.ReportFormat;
-import dev.kvshare.eval.StreamRow;
+import dev.kvshare.eval.StreamReport;
 import dev.kvshare.eval.Sweep;
 import dev.kvshare.policy.AtomicFile;
 import dev.kvshare.policy.ModelIdentity;
-import dev.kvshare.policy.UpwardReading;
 import dev.kvshare.runtime.cache.CachePolicy;
 import java.io.IOException;
 import java.io.UncheckedIOException;
@@ -52,6 +54,7 @@ import picocli.CommandLine.Mixin;
       "  kvshare eval --policy policy.json --cache h2o,pyramid --cache-budget 50%%",
       "  kvshare eval --policy policy.json --json result.json",
       "  kvshare eval --sweep --windows 4 --format markdown",
+      "  kvshare eval --policy lckv.json --stop-early 1e-1,1e-2,1e-3",
       "  kvshare eval --compare 0.25,0.5 --text book.txt,manual.txt --format markdown",
       "",
       "Exit codes: 0 done; 1 failed; 2 bad usage; 130 interrupted."
@@ -79,14 +82,15 @@ final class EvalCommand extends Verb {
       stream(corpus, output);
       return ExitCodes.DONE;
     }
-    EvaluationReport report;
-    try (ProgressLine progress = new ProgressLine(output);
-        OpenModel model =
-            OpenModel.open(locate(options.model.model), options.model.decoderOptions(), output);
-        SweepRepair repair = new SweepRepair()) {
-      report = evaluate(model, repair, corpus, progress);
+    if (!options.passes.tolerances.isEmpty()) {
+      stopEarly(corpus, output);
+      return ExitCodes.DONE;
     }
-    warn(report, output);
+    EvaluationReport report =
+        options.model.reductions.isEmpty()
+            ? measure(corpus, options.windows.cut(), output, Evaluator::evaluate)
+            : sweep(corpus, output);
+    warn(report.windows(), report.warnings(), output);
     print(report, output);
     if (options.model.policies.isEmpty() && options.model.reductions.isEmpty()) {
       output.note("");
@@ -110,6 +114,15 @@ final class EvalCommand extends Verb {
     print(new ComparisonTable(maps)::write, output);
   }
 
+  private EvaluationReport sweep(Corpus corpus, Output output) {
+    try (ProgressLine progress = new ProgressLine(output);
+        OpenModel model =
+            OpenModel.open(locate(options.model.model), options.model.decoderOptions(), output)) {
+      return new SweepRun(options, datasets(), model, corpus, repairCorpus(), progress)
+          .run(policies(model), caches());
+    }
+  }
+
   private static void createFolder(Path folder) {
     try {
       Files.createDirectories(folder);
@@ -119,24 +132,48 @@ final class EvalCommand extends Verb {
   }
 
   private void stream(Corpus corpus, Output output) {
-    List<StreamRow> rows;
+    EvaluationWindows stretches = EvalOptions.WindowOptions.stretches(options.cache.stream);
+    StreamReport report = measure(corpus, stretches, output, Evaluator::stream);
+    print(format -> format.write(report), output);
+  }
+
+  private void stopEarly(Corpus corpus, Output output) {
+    EarlyStopReport report =
+        measure(
+            corpus,
+            options.windows.cut(),
+            output,
+            (evaluator, request, listener) ->
+                evaluator.earlyStop(request, options.passes.tolerances, listener));
+    warn(report.windows(), report.warnings(), output);
+    print(format -> format.write(report), output);
+  }
+
+  /** What is measured of the policies. */
+  private interface Measurement<T> {
+    T of(Evaluator evaluator, EvaluationRequest request, EvaluationListener listener);
+  }
+
+  private <T> T measure(
+      Corpus corpus, EvaluationWindows windows, Output output, Measurement<T> measurement) {
     try (ProgressLine progress = new ProgressLine(output);
         OpenModel model =
             OpenModel.open(locate(options.model.model), options.model.decoderOptions(), output)) {
       List<EvaluatedPolicy> policies = policies(model);
-      policies.addAll(sweep(model));
-      EvaluationWindows stretches = EvalOptions.WindowOptions.stretches(options.cache.stream);
-      rows =
-          model.withEncoder(
-              corpus,
-              encoder ->
-                  new Evaluator(model.decoder(), options.model.dtype.bytes())
-                      .stream(
-                          request(policies, new EvaluationText(corpus, encoder, stretches)),
-                          (phase, done, total) -> progress.show(phase, done, total, "")));
+      policies.addAll(SweepRun.schemes(options, model.identity()));
+      return model.withEncoder(
+          corpus,
+          encoder ->
+              measurement.of(
+                  new Evaluator(model.decoder(), options.model.dtype.bytes()),
+                  new EvaluationRequest(
+                      new EvaluationText(corpus, encoder, windows),
+                      policies,
+                      caches(),
+                      options.speed.settings(),
+                      datasets()),
+                  (phase, done, total) -> progress.show(phase, done, total, "")));
     }
-    StreamTable.of(rows).print(output.results());
-    output.results().flush();
   }
 
   private void checkCombinations() {
@@ -147,29 +184,25 @@ final class EvalCommand extends Verb {
     if (options.windows.window < 2) {
       throw usageError("--window must be at least 2: the first token of a window is not predicted");
     }
-    caches();
-    if (options.cache.stream != null
-        && (options.files.output != null
-            || options.files.json != null
-            || options.files.format != ReportFormat.TEXT)) {
-      throw usageError("--stream prints a table as text: leave out --format, --json and --output");
+    if (options.passes.problem() != null) {
+      throw usageError(options.passes.problem());
+    }
+    if (options.cache.stream != null && !options.passes.tolerances.isEmpty()) {
+      throw usageError("--stream and --stop-early print a table each: give one of them");
+    }
+    boolean caches = caches() != null;
+    if (caches && !options.passes.tolerances.isEmpty()) {
+      throw usageError("--stop-early is measured without cache policies: leave out --cache");
+    }
+    if (options.model.sweepFolder != null
+        && (options.model.reductions.isEmpty() || !options.model.policies.isEmpty() || caches)) {
+      throw usageError(
+          "--sweep-folder keeps the schemes of --sweep alone: give --sweep, and leave out --policy"
+              + " and --cache");
     }
     if (options.files.jsonAlone() && options.files.format != ReportFormat.TEXT) {
       throw usageError("--json and --format both choose the format: give one of them");
     }
-  }
-
-  private EvaluationReport evaluate(
-      OpenModel model, SweepRepair repair, Corpus corpus, ProgressLine progress) {
-    List<EvaluatedPolicy> policies = policies(model);
-    policies.addAll(repairedSweep(model, repair, progress));
-    return model.withEncoder(
-        corpus,
-        encoder ->
-            new Evaluator(model.decoder(), options.model.dtype.bytes())
-                .evaluate(
-                    request(policies, new EvaluationText(corpus, encoder, options.windows.cut())),
-                    (phase, done, total) -> progress.show(phase, done, total, "")));
   }
 
   /** Read before the text is encoded: a policy of another model is refused first. */
@@ -182,28 +215,11 @@ final class EvalCommand extends Verb {
     return policies;
   }
 
-  private List<EvaluatedPolicy> sweep(OpenModel model) {
-    return Sweep.policies(model.identity(), options.model.reductions, UpwardReading.LCKV_DEFAULT);
-  }
-
-  private List<EvaluatedPolicy> repairedSweep(
-      OpenModel model, SweepRepair repair, ProgressLine progress) {
-    List<EvaluatedPolicy> sweep = sweep(model);
-    if (sweep.isEmpty() || options.model.noRepair) {
-      return sweep;
-    }
-    return repair.beside(sweep, model, repairCorpus(), options.model.repairTokens, progress);
-  }
-
   /** What the searches and repairs of a sweep or comparison read. */
   private Corpus repairCorpus() {
     return options.model.repairText == null
         ? datasets().find(options.model.calibrationDataset()).load()
         : datasets().resolve(options.model.repairText, null, System.in).load();
-  }
-
-  private EvaluationRequest request(List<EvaluatedPolicy> policies, EvaluationText text) {
-    return new EvaluationRequest(text, policies, caches(), options.speed.settings(), datasets());
   }
 
   private CacheComparison caches() {
@@ -222,9 +238,9 @@ final class EvalCommand extends Verb {
   }
 
   /** A text shorter than the default number of windows is worth a note, not a warning. */
-  private void warn(EvaluationReport report, Output output) {
-    List<String> notes = options.windows.windows == null ? report.windows().notes() : List.of();
-    for (String warning : report.warnings()) {
+  private void warn(TokenWindows windows, List<String> warnings, Output output) {
+    List<String> notes = options.windows.windows == null ? windows.notes() : List.of();
+    for (String warning : warnings) {
       if (notes.contains(warning)) {
         output.note(warning);
       } else {

@@ -18,16 +18,19 @@ final class EvalOptions {
   @ArgGroup(validate = false, order = 2, heading = "%nCache policies%n")
   ComparedCacheOptions cache = new ComparedCacheOptions();
 
-  @ArgGroup(validate = false, order = 3, heading = "%nEvaluation text%n")
+  @ArgGroup(validate = false, order = 3, heading = "%nSources above their readers%n")
+  PassOptions passes = new PassOptions();
+
+  @ArgGroup(validate = false, order = 4, heading = "%nEvaluation text%n")
   WindowOptions windows = new WindowOptions();
 
-  @ArgGroup(validate = false, order = 4, heading = "%nSpeed%n")
+  @ArgGroup(validate = false, order = 5, heading = "%nSpeed%n")
   SpeedOptions speed = new SpeedOptions();
 
-  @ArgGroup(validate = false, order = 5, heading = "%nComparison of strategies%n")
+  @ArgGroup(validate = false, order = 6, heading = "%nComparison of strategies%n")
   ComparisonOptions comparison = new ComparisonOptions();
 
-  @ArgGroup(validate = false, order = 6, heading = "%nOutput%n")
+  @ArgGroup(validate = false, order = 7, heading = "%nOutput%n")
   OutputOptions files = new OutputOptions();
 
   static final class ModelAndPolicyOptions extends ModelOptions {
@@ -58,9 +61,28 @@ final class EvalOptions {
         converter = PositiveInteger.class,
         description =
             "Measure the nine configurations of arXiv 2410.14442 (pizza, sandwich and lasagna;"
-                + " bottom, middle and top) with a KV cache that is X times smaller, those without"
-                + " sources above their readers also repaired. Default for X: 2,3,4.")
+                + " bottom, middle and top) with a KV cache that is X times smaller, and cla-2,"
+                + " cla-3, yoco, mixattention and lckv; those without sources above their readers"
+                + " or windows also repaired. Default for X: 2,3,4.")
     List<Integer> reductions = new ArrayList<>();
+
+    @Option(
+        names = "--sweep-window",
+        paramLabel = "TOKENS",
+        converter = PositiveInteger.class,
+        description =
+            "The sliding window of yoco and mixattention in a sweep. Default: a quarter of"
+                + " --window.")
+    Integer sweepWindow;
+
+    @Option(
+        names = "--sweep-folder",
+        paramLabel = "DIR",
+        description =
+            "Keep the repaired policies of a sweep and what was measured but the speed in DIR: a"
+                + " sweep that was interrupted goes on from there, and after one with --no-speed"
+                + " another run measures the speed alone.")
+    Path sweepFolder;
 
     @Option(
         names = "--repair-text",
@@ -106,6 +128,27 @@ final class EvalOptions {
         throw new IllegalArgumentException("--cache-prompt goes with --cache");
       }
       return prompt == null ? 0 : prompt;
+    }
+  }
+
+  static final class PassOptions {
+    @Option(
+        names = "--stop-early",
+        paramLabel = "X,X,...",
+        split = ",",
+        description =
+            "Instead, run each policy whose sources lie above their readers (as lckv) with all of"
+                + " its passes and with so many that hidden states change by at most X, and compare:"
+                + " passes that were run, layers that each token of a prompt goes through, the"
+                + " largest change of a token's last hidden state relative to its length, the"
+                + " largest difference of a logit, perplexity, time of a prompt.")
+    List<Double> tolerances = new ArrayList<>();
+
+    /** What is wrong, or null. */
+    String problem() {
+      return tolerances.stream().allMatch(tolerance -> tolerance > 0 && tolerance < 1)
+          ? null
+          : "--stop-early must be numbers between 0 and 1";
     }
   }
 

@@ -1,66 +1,102 @@
 package dev.kvshare.cli;
 
+import dev.kvshare.apply.PolicySupport;
 import dev.kvshare.calibrate.repair.Repair;
 import dev.kvshare.calibrate.repair.RepairOutcome;
 import dev.kvshare.calibrate.repair.RepairSettings;
 import dev.kvshare.calibrate.repair.RepairWindows;
+import dev.kvshare.calibrate.repair.RepairedPolicy;
 import dev.kvshare.datasets.Corpus;
 import dev.kvshare.eval.EvaluatedPolicy;
 import dev.kvshare.policy.Policy;
+import dev.kvshare.policy.PolicyFile;
 import dev.kvshare.policy.SharingMap;
 import dev.kvshare.runtime.WeightOverrides;
+import java.nio.file.Files;
+import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 
 /**
- * The configurations of a sweep once more with refitted weights. Maps with sources above their
- * readers cannot be repaired and stay as they are. Closing it frees the weights.
+ * The schemes of a sweep once more with refitted weights. Maps with sources above their readers or
+ * windows of their own cannot be repaired and stay as they are. Closing it frees the weights.
  */
 final class SweepRepair implements AutoCloseable {
+  private final OpenModel model;
+  private final Corpus text;
+  private final int tokens;
+  private final SweepFolder folder;
+  private final ProgressLine progress;
   private final Map<SharingMap, WeightOverrides> repaired = new HashMap<>();
+  private RepairWindows windows;
 
   /**
-   * Returns the policies, each followed by itself with refitted weights where that helps.
+   * Nothing repaired yet.
    *
    * @param text what the weights are fitted to
    * @param tokens most tokens read of it
+   * @param folderOrNull where repaired policies are kept
    */
-  List<EvaluatedPolicy> beside(
-      List<EvaluatedPolicy> policies,
-      OpenModel model,
-      Corpus text,
-      int tokens,
-      ProgressLine progress) {
-    RepairWindows windows =
-        RepairWindows.split(
-            new RepairText(model).windows(text, tokens), RepairText.VALIDATION_SHARE);
-    Repair repair = new Repair(model.decoder(), RepairSettings.DEFAULT);
+  SweepRepair(
+      OpenModel model, Corpus text, int tokens, SweepFolder folderOrNull, ProgressLine progress) {
+    this.model = model;
+    this.text = text;
+    this.tokens = tokens;
+    this.folder = folderOrNull;
+    this.progress = progress;
+  }
+
+  /** Returns the schemes, each followed by itself with refitted weights where that helps. */
+  List<EvaluatedPolicy> beside(List<EvaluatedPolicy> schemes) {
     List<EvaluatedPolicy> rows = new ArrayList<>();
-    for (EvaluatedPolicy evaluated : policies) {
-      rows.add(evaluated);
-      Policy policy = evaluated.policy();
+    for (EvaluatedPolicy scheme : schemes) {
+      rows.add(scheme);
+      Policy policy = scheme.policy();
       SharingMap map = policy.map();
       if (map.isIdentity() || map.hasUpwardSources() || !policy.windowedLayers().isEmpty()) {
         continue;
       }
       if (!repaired.containsKey(map)) {
-        try (RepairOutcome outcome =
-            repair.repair(
-                map,
-                windows,
-                done -> progress.show("refitting " + evaluated.name(), done, map.layers(), ""))) {
-          repaired.put(
-              map, outcome.improves() ? model.decoder().newOverrides(outcome.tensors()) : null);
-        }
+        repaired.put(map, weightsOrNull(scheme));
       }
       WeightOverrides overrides = repaired.get(map);
       if (overrides != null) {
-        rows.add(new EvaluatedPolicy(evaluated.name() + ", repaired", policy, overrides));
+        rows.add(new EvaluatedPolicy(scheme.name() + ", repaired", policy, overrides));
       }
     }
     return rows;
+  }
+
+  /** Null where a repair does not help. */
+  private WeightOverrides weightsOrNull(EvaluatedPolicy scheme) {
+    Path file = folder == null ? null : folder.policy(scheme.name());
+    if (file != null && Files.exists(file)) {
+      return PolicySupport.overrides(PolicyFile.read(file), file, model.decoder());
+    }
+    int layers = scheme.policy().map().layers();
+    try (RepairOutcome outcome =
+        new Repair(model.decoder(), RepairSettings.DEFAULT)
+            .repair(
+                scheme.policy().map(),
+                windows(),
+                done -> progress.show("refitting " + scheme.name(), done, layers, ""))) {
+      if (file != null) {
+        Path weights = folder.weights(scheme.name());
+        PolicyFile.write(RepairedPolicy.write(scheme.policy(), outcome, weights), file);
+      }
+      return outcome.improves() ? model.decoder().newOverrides(outcome.tensors()) : null;
+    }
+  }
+
+  private RepairWindows windows() {
+    if (windows == null) {
+      windows =
+          RepairWindows.split(
+              new RepairText(model).windows(text, tokens), RepairText.VALIDATION_SHARE);
+    }
+    return windows;
   }
 
   @Override

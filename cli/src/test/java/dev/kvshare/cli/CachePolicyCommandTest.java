@@ -99,25 +99,44 @@ class CachePolicyCommandTest {
         .fails(ExitCodes.USAGE, "--cache-prompt goes with --cache");
   }
 
+  private static CommandRun stream(int tokens, Object... more) {
+    Object[] first = {
+      "eval", "--stream", tokens, "--cache", "streaming-llm", "--cache-budget", 64, "--threads", 1
+    };
+    return CommandRun.of(Stream.concat(Arrays.stream(first), Arrays.stream(more)).toArray())
+        .succeeds();
+  }
+
   @Test
-  void aStreamTakesAsMuchMemoryAtItsEndAsBefore() {
-    CommandRun run =
-        CommandRun.of(
-            "eval",
-            "--stream",
-            4000,
-            "--cache",
-            "streaming-llm",
-            "--cache-budget",
-            64,
-            "--threads",
-            1);
-    List<String> lines = run.succeeds().out().lines().filter(l -> l.contains("streaming")).toList();
-    assertEquals(2, lines.size(), run.out());
+  void aStreamTakesAsMuchMemoryAtItsEndAsBefore(@TempDir Path folder) throws IOException {
     // 12 layers, 2 heads, 64 slots of 2 x 32 numbers of 4 bytes and one place
-    String bytes = String.format(Locale.ROOT, "%,d", 12 * 2 * 64 * (2 * 32 * 4 + 4));
-    assertTrue(lines.stream().allMatch(line -> line.contains(bytes)), run.out());
-    CommandRun.of("eval", "--stream", 4000, "--json").fails(ExitCodes.USAGE, "--stream prints");
+    long bytes = 12 * 2 * 64 * (2 * 32 * 4 + 4);
+    Path json = folder.resolve("stream.json");
+    String table = stream(4000, "--format", "markdown", "--json", json).out();
+    List<String> lines = table.lines().filter(line -> line.contains("streaming-llm")).toList();
+    assertEquals(2, lines.size(), table);
+    String cell = String.format(Locale.ROOT, "| %,d |", bytes);
+    assertTrue(lines.stream().allMatch(line -> line.contains(cell)), table);
+
+    JsonNode rows = new ObjectMapper().readTree(json.toFile()).get("rows");
+    assertEquals(4, rows.size());
+    assertTrue(rows.get(0).get("policy").isNull());
+    assertTrue(rows.get(0).get("cache").isNull());
+    JsonNode last = rows.get(3);
+    assertEquals("streaming-llm", last.get("cache").asText());
+    assertEquals(4000, last.get("tokens").asInt());
+    assertEquals(bytes, last.get("kv_bytes").asLong());
+    assertTrue(lines.get(1).contains("| %.2f |".formatted(last.get("perplexity").asDouble())));
+  }
+
+  @Test
+  void aStreamIsPrintedInEveryForm() {
+    String csv = stream(200, "--format", "csv").out();
+    assertTrue(
+        csv.startsWith("policy,cache,tokens,perplexity,kv_bytes,resident_bytes\n,,200,"), csv);
+    assertEquals(3, csv.lines().count(), csv);
+    assertTrue(stream(200).out().startsWith("policy "));
+    assertTrue(stream(200, "--json").out().startsWith("{\n  \"rows\""));
   }
 
   @Test

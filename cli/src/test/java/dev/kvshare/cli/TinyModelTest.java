@@ -210,7 +210,80 @@ class TinyModelTest {
         .succeeds()
         .prints("4x pizza-bottom, 2 KV layers")
         .prints("4x lasagna-top, 2 KV layers")
+        .prints("mixattention, window 4, 4 KV layers")
         .prints("Post-hoc sharing");
+  }
+
+  @Test
+  void aSweepTakesWhatAnEarlierOneKept() throws IOException {
+    Path kept = folder.resolve("sweep");
+    Object[] options = {
+      "eval", "--model", TINY_MODEL, "--text", ids, "--field", "ids", "--window", 16, "--windows", 1
+    };
+    Object[] sweep = {"--sweep=4", "--no-repair", "--sweep-folder", kept, "--json"};
+    String first = CommandRun.of(with(with(sweep, "--no-speed"), options)).succeeds().out();
+    Path row = kept.resolve("4x-pizza-bottom-2-kv-layers.row.json");
+    Files.writeString(
+        row, Files.readString(row).replaceFirst("\"value\":[0-9.E]+", "\"value\":12345.0"));
+    JsonNode before = new ObjectMapper().readTree(first).get("rows");
+    JsonNode after =
+        new ObjectMapper()
+            .readTree(
+                CommandRun.of(with(with(sweep, "--prompt-tokens", 8, "--new-tokens", 1), options))
+                    .succeeds()
+                    .out())
+            .get("rows");
+
+    assertEquals(before.size(), after.size());
+    assertEquals(12345, after.get(1).get("perplexity").asDouble());
+    assertEquals(before.get(2).get("perplexity"), after.get(2).get("perplexity"));
+    assertTrue(before.get(2).get("prefill_seconds").isNull());
+    assertTrue(after.get(2).get("prefill_seconds").asDouble() > 0);
+    CommandRun.of(with(with(sweep, "--repair-tokens", 7), options))
+        .fails(ExitCodes.FAILED, "holds a sweep of another model or text");
+    CommandRun.of("eval", "--sweep-folder", kept).fails(ExitCodes.USAGE, "--sweep-folder keeps");
+  }
+
+  @Test
+  void passesThatEndEarlyAreComparedWithAllOfThem() throws IOException {
+    Path policy = folder.resolve("passes.json");
+    calibrate("--scheme", "lckv", "--out", policy).succeeds();
+    Object[] options = {
+      "eval",
+      "--model",
+      TINY_MODEL,
+      "--policy",
+      policy,
+      "--text",
+      ids,
+      "--field",
+      "ids",
+      "--window",
+      16,
+      "--windows",
+      1,
+      "--no-speed"
+    };
+    CommandRun run =
+        CommandRun.of(with(new Object[] {"--stop-early", "0.5,1e-9", "--format", "csv"}, options))
+            .succeeds();
+    assertEquals(5, run.out().lines().count(), run.out());
+    assertTrue(run.out().contains("passes.json,0.5,"), run.out());
+    CommandRun.of(with(new Object[] {"--stop-early", "2"}, options))
+        .fails(ExitCodes.USAGE, "between 0 and 1");
+    CommandRun.of(
+            "eval",
+            "--model",
+            TINY_MODEL,
+            "--text",
+            ids,
+            "--field",
+            "ids",
+            "--window",
+            16,
+            "--stop-early",
+            "0.1")
+        .fails(ExitCodes.FAILED, "No policy has passes");
   }
 
   @Test

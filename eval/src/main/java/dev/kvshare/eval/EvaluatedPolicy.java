@@ -5,6 +5,8 @@ import dev.kvshare.policy.ModelIdentity;
 import dev.kvshare.policy.Policy;
 import dev.kvshare.policy.PolicyFile;
 import dev.kvshare.policy.PolicyMismatchException;
+import dev.kvshare.policy.SharingPlan;
+import dev.kvshare.runtime.CacheOptions;
 import dev.kvshare.runtime.Decoder;
 import dev.kvshare.runtime.WeightOverrides;
 import java.nio.file.Path;
@@ -21,6 +23,11 @@ public record EvaluatedPolicy(String name, Policy policy, WeightOverrides overri
   /** A policy with the checkpoint's weights. */
   public EvaluatedPolicy(String name, Policy policy) {
     this(name, policy, null);
+  }
+
+  /** How a decoder runs it. */
+  public CacheOptions options() {
+    return new CacheOptions(SharingPlan.of(policy), overrides);
   }
 
   /**

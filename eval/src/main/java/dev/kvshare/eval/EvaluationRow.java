@@ -24,4 +24,25 @@ public record EvaluationRow(
     double kvFraction,
     long kvBytesPerToken,
     CacheSavings cache,
-    Speed speed) {}
+    Speed speed) {
+
+  /** The same with the speed that was measured by {@link Evaluator#speed}. */
+  public EvaluationRow withSpeed(Speed measured) {
+    return new EvaluationRow(
+        policy,
+        perplexity,
+        ratio,
+        divergence,
+        agreement,
+        kvFraction,
+        kvBytesPerToken,
+        cache,
+        measured);
+  }
+
+  /** The same for a policy that runs in the same way. */
+  public EvaluationRow named(String other) {
+    return new EvaluationRow(
+        other, perplexity, ratio, divergence, agreement, kvFraction, kvBytesPerToken, cache, speed);
+  }
+}

@@ -13,7 +13,12 @@ import dev.kvshare.datasets.TokenWindows;
  * @param windows how it is cut
  */
 public record EvaluationText(Corpus corpus, TextEncoder encoder, EvaluationWindows windows) {
-  TokenWindows cut() {
+  /**
+   * Returns the windows.
+   *
+   * @throws dev.kvshare.datasets.DatasetException if the text is too short
+   */
+  public TokenWindows cut() {
     return windows.cut(corpus, encoder);
   }
 }

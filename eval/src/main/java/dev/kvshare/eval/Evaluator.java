@@ -3,13 +3,12 @@ package dev.kvshare.eval;
 import dev.kvshare.datasets.TokenWindows;
 import dev.kvshare.model.family.ModelSpec;
 import dev.kvshare.policy.SharingMap;
-import dev.kvshare.policy.SharingPlan;
-import dev.kvshare.runtime.CacheOptions;
 import dev.kvshare.runtime.Decoder;
 import dev.kvshare.runtime.cache.CachePolicy;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
+import java.util.stream.IntStream;
 
 /**
  * Compares sharing policies of one model side by side: perplexity, divergence from the unshared
@@ -42,29 +41,75 @@ public final class Evaluator {
   public EvaluationReport evaluate(EvaluationRequest request, EvaluationListener listener) {
     TokenWindows windows = request.text().cut();
     checkFits(windows);
-    List<Variant> variants = variants(request);
+    Variants variants = Variants.of(decoder.spec().plan(), request);
     QualityMeter.Limits limits =
         request.caches() == null ? QualityMeter.Limits.DEFAULT : QualityMeter.Limits.STEPWISE;
     int length = windows.windows().get(0).length;
     int prompt = request.caches() == null ? 1 : request.caches().promptTokens(length);
     QualityMeter meter = new QualityMeter(decoder, limits, listener);
-    List<List<WindowScore>> scores = meter.measure(windows.windows(), variants, prompt);
-    checkFinite(variants, scores);
-    List<String> warnings = new ArrayList<>(windows.notes());
-    List<Speed> speeds = speeds(request, windows, variants, warnings, listener);
+    List<List<WindowScore>> scores = meter.measure(windows.windows(), variants.distinct(), prompt);
+    checkFinite(variants.distinct(), scores);
+    MeasuredSpeed speed = speed(request, windows, variants, listener);
     List<EvaluationRow> rows = new ArrayList<>();
-    for (int m = 0; m < variants.size(); m++) {
-      Speed speed = speeds.isEmpty() ? null : speeds.get(m);
+    for (int m = 0; m < variants.rows().size(); m++) {
+      Variant variant = variants.rows().get(m);
+      int place = variants.place(m);
       CacheSavings cache =
-          request.caches() == null
-              ? null
-              : savings(variants.get(m), length, meter.compressedBytes(m));
-      rows.add(row(variants.get(m), scores.get(m), scores.get(0), cache, speed));
+          request.caches() == null ? null : savings(variant, length, meter.compressedBytes(place));
+      EvaluationRow row = row(variant, scores.get(place), scores.get(0), cache);
+      rows.add(speed.speeds().isEmpty() ? row : row.withSpeed(speed.speeds().get(m)));
     }
+    List<String> warnings = new ArrayList<>(windows.notes());
+    warnings.addAll(speed.warnings());
     CalibrationOverlap overlap =
         new CalibrationOverlap(request.datasets(), request.text().corpus());
     request.policies().forEach(evaluated -> overlap.warning(evaluated).ifPresent(warnings::add));
     return new EvaluationReport(windows, rows, warnings);
+  }
+
+  /**
+   * Measures the speed of each row that {@link #evaluate} would give, and nothing else.
+   *
+   * @throws dev.kvshare.datasets.DatasetException if the text is too short
+   * @throws EvaluationException if text and model do not fit each other
+   */
+  public MeasuredSpeed speed(EvaluationRequest request, EvaluationListener listener) {
+    TokenWindows windows = request.text().cut();
+    checkFits(windows);
+    return speed(request, windows, Variants.of(decoder.spec().plan(), request), listener);
+  }
+
+  /**
+   * Measures each policy of {@code request} whose sources are read by passes with all of these and
+   * with several tolerances at which they end early; the other policies are left out.
+   *
+   * @throws EvaluationException if text and model do not fit each other, or no policy has passes
+   */
+  public EarlyStopReport earlyStop(
+      EvaluationRequest request, List<Double> tolerances, EvaluationListener listener) {
+    TokenWindows windows = request.text().cut();
+    checkFits(windows);
+    List<List<Variant>> groups = EarlyStops.variants(decoder.spec().plan(), request, tolerances);
+    EarlyStopMeter meter = new EarlyStopMeter(decoder);
+    List<EarlyStopRow> rows = new ArrayList<>();
+    for (List<Variant> group : groups) {
+      listener.onProgress("quality", rows.size(), groups.size());
+      rows.addAll(meter.measure(windows.windows(), group));
+    }
+    MeasuredSpeed speed =
+        speed(
+            request,
+            windows,
+            Variants.of(groups.stream().flatMap(List::stream).toList()),
+            listener);
+    List<EarlyStopRow> timed = new ArrayList<>();
+    for (int m = 0; m < rows.size(); m++) {
+      timed.add(
+          speed.speeds().isEmpty() ? rows.get(m) : rows.get(m).withSpeed(speed.speeds().get(m)));
+    }
+    List<String> warnings = new ArrayList<>(windows.notes());
+    warnings.addAll(speed.warnings());
+    return new EarlyStopReport(windows, timed, warnings);
   }
 
   /**
@@ -74,7 +119,7 @@ public final class Evaluator {
    * @return a row each, a window being a stretch
    * @throws EvaluationException if the text does not fit the model
    */
-  public List<StreamRow> stream(EvaluationRequest request, EvaluationListener listener) {
+  public StreamReport stream(EvaluationRequest request, EvaluationListener listener) {
     TokenWindows windows = request.text().cut();
     checkVocabulary(windows);
     int[] text = windows.windows().stream().flatMapToInt(Arrays::stream).toArray();
@@ -86,7 +131,7 @@ public final class Evaluator {
     }
     StreamMeter meter = new StreamMeter(decoder, listener);
     List<StreamRow> rows = new ArrayList<>();
-    for (Variant variant : variants(request)) {
+    for (Variant variant : Variants.of(decoder.spec().plan(), request).rows()) {
       CachePolicy cache = variant.cachePolicy();
       rows.add(
           new StreamRow(
@@ -94,7 +139,7 @@ public final class Evaluator {
               cache == null ? null : cache.name(),
               meter.measure(text, variant, windows.windows().get(0).length)));
     }
-    return rows;
+    return new StreamReport(windows, rows);
   }
 
   private void checkVocabulary(TokenWindows windows) {
@@ -129,46 +174,32 @@ public final class Evaluator {
     }
   }
 
-  private List<Speed> speeds(
+  private MeasuredSpeed speed(
       EvaluationRequest request,
       TokenWindows windows,
-      List<Variant> variants,
-      List<String> warnings,
+      Variants variants,
       EvaluationListener listener) {
-    SpeedSettings speed = request.speed();
-    if (speed == null) {
-      return List.of();
+    SpeedSettings settings = request.speed();
+    if (settings == null) {
+      return new MeasuredSpeed(List.of(), List.of());
     }
     int[] running = windows.windows().stream().flatMapToInt(Arrays::stream).toArray();
-    int room = Math.max(1, decoder.spec().maxPositions() - speed.newTokens());
-    int length = Math.min(Math.min(speed.promptTokens(), running.length), room);
-    if (length < speed.promptTokens()) {
+    int room = Math.max(1, decoder.spec().maxPositions() - settings.newTokens());
+    int length = Math.min(Math.min(settings.promptTokens(), running.length), room);
+    List<String> warnings = new ArrayList<>();
+    if (length < settings.promptTokens()) {
       warnings.add(
           "The speed was measured with a prompt of %d tokens instead of %d: the text or the positions of the model end there."
-              .formatted(length, speed.promptTokens()));
+              .formatted(length, settings.promptTokens()));
     }
-    return new SpeedMeter(decoder, speed, listener)
-        .measure(Arrays.copyOf(running, length), variants);
-  }
-
-  private List<Variant> variants(EvaluationRequest request) {
-    List<CachePolicy> caches = new ArrayList<>();
-    caches.add(null);
-    if (request.caches() != null) {
-      caches.addAll(request.caches().policies());
-    }
-    List<Variant> variants = new ArrayList<>();
-    for (CachePolicy cache : caches) {
-      variants.add(new Variant(null, CacheOptions.of(decoder.spec().plan()), cache));
-    }
-    for (EvaluatedPolicy evaluated : request.policies()) {
-      CacheOptions options =
-          new CacheOptions(SharingPlan.of(evaluated.policy()), evaluated.overrides());
-      for (CachePolicy cache : caches) {
-        variants.add(new Variant(evaluated.name(), options, cache));
-      }
-    }
-    return variants;
+    List<Speed> speeds =
+        new SpeedMeter(decoder, settings, listener)
+            .measure(Arrays.copyOf(running, length), variants.distinct());
+    return new MeasuredSpeed(
+        IntStream.range(0, variants.rows().size())
+            .mapToObj(row -> speeds.get(variants.place(row)))
+            .toList(),
+        warnings);
   }
 
   private CacheSavings savings(Variant variant, int tokens, long compressedBytes) {
@@ -188,11 +219,7 @@ public final class Evaluator {
   }
 
   private EvaluationRow row(
-      Variant variant,
-      List<WindowScore> scores,
-      List<WindowScore> unshared,
-      CacheSavings cache,
-      Speed speed) {
+      Variant variant, List<WindowScore> scores, List<WindowScore> unshared, CacheSavings cache) {
     long bytes = decoder.spec().kvBytesPerToken(variant.options().map(), bytesPerElement);
     double sharing = (double) bytes / allBytesPerToken();
     double tokens = scores.stream().mapToLong(WindowScore::tokens).sum();
@@ -205,6 +232,6 @@ public final class Evaluator {
         cache == null ? sharing : sharing * cache.policyFraction(),
         bytes,
         cache,
-        speed);
+        null);
   }
 }

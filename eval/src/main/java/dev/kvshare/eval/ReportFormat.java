@@ -24,10 +24,24 @@ public enum ReportFormat {
 
   /** Returns {@code report} in this form. */
   public String write(EvaluationReport report) {
+    return write(EvaluationTable.of(report));
+  }
+
+  /** Returns {@code report} in this form. */
+  public String write(StreamReport report) {
+    return write(StreamTable.of(report));
+  }
+
+  /** Returns {@code report} in this form. */
+  public String write(EarlyStopReport report) {
+    return write(EarlyStopTable.of(report));
+  }
+
+  private String write(ReportContent report) {
     return switch (this) {
-      case TEXT -> ReportTable.text(report);
-      case MARKDOWN -> ReportTable.markdown(report);
-      case CSV -> ReportJson.csv(report);
+      case TEXT -> ReportTable.text(report.cells());
+      case MARKDOWN -> ReportTable.markdown(report.cells());
+      case CSV -> ReportJson.csv(report.rows());
       case JSON -> ReportJson.json(report);
     };
   }

@@ -19,10 +19,10 @@ final class ReportJson {
 
   private ReportJson() {}
 
-  static String json(EvaluationReport report) {
-    ObjectNode root = JSON.createObjectNode();
+  static String json(ReportContent report) {
+    ObjectNode root = newObject();
     ArrayNode rows = root.putArray("rows");
-    report.rows().forEach(row -> rows.add(object(row)));
+    report.rows().forEach(rows::add);
     root.set("text", object(report.windows()));
     report.warnings().forEach(root.putArray("warnings")::add);
     try {
@@ -32,56 +32,29 @@ final class ReportJson {
     }
   }
 
-  static String csv(EvaluationReport report) {
+  static String csv(List<ObjectNode> rows) {
     List<String> lines = new ArrayList<>();
-    for (EvaluationRow row : report.rows()) {
-      ObjectNode object = object(row);
+    for (ObjectNode row : rows) {
       if (lines.isEmpty()) {
         lines.add(
-            object.properties().stream()
+            row.properties().stream()
                 .map(field -> field.getKey())
                 .collect(Collectors.joining(",")));
       }
       lines.add(
-          object.properties().stream()
+          row.properties().stream()
               .map(field -> cell(field.getValue()))
               .collect(Collectors.joining(",")));
     }
     return String.join("\n", lines) + "\n";
   }
 
-  private static String cell(JsonNode value) {
-    String text = value.isNull() ? "" : value.asText();
-    return text.matches("[^,\"\r\n]*") ? text : '"' + text.replace("\"", "\"\"") + '"';
-  }
-
-  private static ObjectNode object(EvaluationRow row) {
-    ObjectNode node = JSON.createObjectNode();
-    node.put("policy", row.policy());
-    putNumber(node, "perplexity", row.perplexity().value());
-    putNumber(node, "perplexity_stderr", row.perplexity().standardError());
-    putNumber(node, "ratio", row.ratio().value());
-    putNumber(node, "ratio_stderr", row.ratio().standardError());
-    putNumber(node, "divergence", row.divergence());
-    putNumber(node, "same_token_fraction", row.agreement());
-    putNumber(node, "kv_fraction", row.kvFraction());
-    node.put("kv_bytes_per_token", row.kvBytesPerToken());
-    if (row.cache() != null) {
-      node.put("cache", row.cache().policy());
-      putNumber(node, "sharing_fraction", row.cache().sharingFraction());
-      putNumber(node, "cache_fraction", row.cache().policyFraction());
-      node.put("kv_bytes", row.cache().bytes());
-    }
-    double unknown = Double.NaN;
-    Speed speed = row.speed() == null ? new Speed(unknown, unknown, unknown) : row.speed();
-    putNumber(node, "prefill_tokens_per_second", speed.prefillTokensPerSecond());
-    putNumber(node, "decode_tokens_per_second", speed.decodeTokensPerSecond());
-    putNumber(node, "prefill_seconds", speed.prefillSeconds());
-    return node;
+  static ObjectNode newObject() {
+    return JSON.createObjectNode();
   }
 
   /** JSON has no infinity and no NaN; both mean that the value is not known. */
-  private static void putNumber(ObjectNode node, String field, double value) {
+  static void putNumber(ObjectNode node, String field, double value) {
     if (Double.isFinite(value)) {
       node.put(field, value);
     } else {
@@ -89,8 +62,13 @@ final class ReportJson {
     }
   }
 
+  private static String cell(JsonNode value) {
+    String text = value.isNull() ? "" : value.asText();
+    return text.matches("[^,\"\r\n]*") ? text : '"' + text.replace("\"", "\"\"") + '"';
+  }
+
   private static ObjectNode object(TokenWindows windows) {
-    ObjectNode node = JSON.createObjectNode();
+    ObjectNode node = newObject();
     node.put("name", windows.name());
     node.put("sha256", windows.sha256());
     node.put("windows", windows.windows().size());

@@ -1,6 +1,5 @@
 package dev.kvshare.eval;
 
-import dev.kvshare.policy.LayerTypes;
 import dev.kvshare.policy.ModelIdentity;
 import dev.kvshare.policy.Policy;
 import dev.kvshare.policy.SharingPlan;
@@ -8,13 +7,13 @@ import dev.kvshare.policy.UpwardReading;
 import dev.kvshare.policy.scheme.Configuration;
 import dev.kvshare.policy.scheme.Partition;
 import dev.kvshare.policy.scheme.Position;
+import dev.kvshare.policy.scheme.Schemes;
 import java.util.ArrayList;
 import java.util.List;
-import java.util.Locale;
 
 /**
  * The nine configurations of "A Systematic Study of Cross-Layer KV Sharing" (arXiv 2410.14442,
- * table 2) at several reductions of the KV cache.
+ * table 2) at several reductions of the KV cache, and the schemes that have names of their own.
  */
 public final class Sweep {
   /** What everybody who reads such a table has to know. */
@@ -25,6 +24,10 @@ public final class Sweep {
 
   private Sweep() {}
 
+  /** The schemes with names of their own that are measured beside the nine. */
+  private static final List<String> NAMED =
+      List.of("cla-2", "cla-3", "yoco", "mixattention", "lckv");
+
   /**
    * Returns a policy for each configuration and reduction, by reduction, then as in the paper.
    *
@@ -32,7 +35,7 @@ public final class Sweep {
    *     cache is rounded
    * @param upward how prompts are run where a source lies above its reader
    */
-  public static List<EvaluatedPolicy> policies(
+  public static List<EvaluatedPolicy> configurations(
       ModelIdentity model, List<Integer> reductions, UpwardReading upward) {
     List<EvaluatedPolicy> policies = new ArrayList<>();
     for (int reduction : reductions) {
@@ -40,16 +43,38 @@ public final class Sweep {
       for (Partition partition : Partition.values()) {
         for (Position position : Position.values()) {
           Configuration configuration = Configuration.of(partition, position, kept);
-          LayerTypes types = configuration.layerTypes(model.layers());
-          SharingPlan plan = types.plan(0, upward, false);
-          policies.add(
-              new EvaluatedPolicy(
-                  String.format(
-                      Locale.ROOT, "%dx %s, %d KV layers", reduction, configuration.name(), kept),
-                  Policy.builder(model, plan.map()).upward(plan.upward()).build()));
+          SharingPlan plan = configuration.layerTypes(model.layers()).plan(0, upward, false);
+          policies.add(policy(model, plan, reduction + "x " + configuration.name()));
         }
       }
     }
     return policies;
+  }
+
+  /**
+   * Returns a policy for each scheme with a name of its own, with the numbers of its paper.
+   *
+   * @param window tokens that layers with a sliding window see
+   * @param upward how prompts are run where a source lies above its reader
+   */
+  public static List<EvaluatedPolicy> namedSchemes(
+      ModelIdentity model, int window, UpwardReading upward) {
+    List<EvaluatedPolicy> policies = new ArrayList<>();
+    for (String name : NAMED) {
+      SharingPlan plan =
+          Schemes.of(name, null, null).layerTypes(model.layers()).plan(window, upward, false);
+      String windowed = plan.windowedLayers().isEmpty() ? "" : ", window " + window;
+      policies.add(policy(model, plan, name + windowed));
+    }
+    return policies;
+  }
+
+  private static EvaluatedPolicy policy(ModelIdentity model, SharingPlan plan, String name) {
+    Policy.Builder policy = Policy.builder(model, plan.map()).upward(plan.upward());
+    if (!plan.windowedLayers().isEmpty()) {
+      policy.window(plan.slidingWindow(), plan.windowedLayers());
+    }
+    return new EvaluatedPolicy(
+        "%s, %d KV layers".formatted(name, plan.map().owners().size()), policy.build());
   }
 }

@@ -1,10 +1,15 @@
 package dev.kvshare.eval;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertNotEquals;
 import static org.junit.jupiter.api.Assertions.assertNull;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import ai.djl.ndarray.NDArray;
+import ai.djl.ndarray.NDManager;
+import ai.djl.ndarray.types.DataType;
+import ai.djl.ndarray.types.Shape;
 import dev.kvshare.datasets.Corpus;
 import dev.kvshare.datasets.DatasetException;
 import dev.kvshare.datasets.DatasetImport;
@@ -17,9 +22,11 @@ import dev.kvshare.policy.Policy;
 import dev.kvshare.policy.PolicyFile;
 import dev.kvshare.policy.PolicyMismatchException;
 import dev.kvshare.policy.SharingMap;
+import dev.kvshare.policy.UpwardReading;
 import dev.kvshare.runtime.CacheOptions;
 import dev.kvshare.runtime.Decoder;
 import dev.kvshare.runtime.KvCache;
+import dev.kvshare.runtime.WeightOverrides;
 import dev.kvshare.runtime.cache.CachePolicy;
 import dev.kvshare.runtime.cache.H2o;
 import dev.kvshare.runtime.cache.SnapKv;
@@ -29,6 +36,7 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Map;
 import java.util.stream.Collectors;
 import java.util.stream.IntStream;
 import org.junit.jupiter.api.AfterAll;
@@ -80,6 +88,62 @@ class EvaluatorTest {
 
   private EvaluationReport evaluate(EvaluationRequest request) {
     return new Evaluator(decoder, 4).evaluate(request, EvaluationListener.SILENT);
+  }
+
+  @Test
+  void policiesThatRunAlikeAreMeasuredOnce() {
+    List<EvaluatedPolicy> policies =
+        List.of(policy("one", 0, 0, 2, 2), policy("two", 0, 0, 2, 2), policy("three", 0, 1, 1, 1));
+    List<EvaluationRow> rows =
+        evaluate(request(tokens(32), 16, policies, new SpeedSettings(8, 1, 1))).rows();
+
+    assertEquals("two", rows.get(2).policy());
+    assertEquals(rows.get(1).named("two"), rows.get(2));
+    // Two measurements of time are never the same to the nanosecond.
+    assertEquals(rows.get(1).speed(), rows.get(2).speed());
+    assertNotEquals(rows.get(1).speed(), rows.get(3).speed());
+  }
+
+  @Test
+  void earlyEndsAreComparedWithAllPasses() {
+    Policy.Builder policy =
+        Policy.builder(ModelIdentity.ofLayers(4), SharingMap.of(0, 2, 2, 3))
+            .upward(UpwardReading.passes(12));
+    List<EvaluatedPolicy> policies =
+        List.of(policy("other", 0, 0, 2, 2), new EvaluatedPolicy("upward", policy.build()));
+    List<EarlyStopRow> rows =
+        new Evaluator(decoder, 4)
+            .earlyStop(
+                request(tokens(96), 32, policies, null),
+                List.of(0.5, 1e-30),
+                EvaluationListener.SILENT)
+            .rows();
+
+    assertEquals(4, rows.size());
+    EarlyStopRow unshared = rows.get(0);
+    assertEquals(3, unshared.layersPerToken());
+    assertEquals(
+        evaluate(request(tokens(96), 32, List.of(), null)).rows().get(0).perplexity().value(),
+        unshared.perplexity(),
+        1e-3);
+    EarlyStopRow all = rows.get(1);
+    assertEquals(12, all.passes());
+    // Layer 0 is no part of the group of layers 1 and 2; layer 3 has a cache and is the highest.
+    assertEquals(1 + 12 + 1, all.layersPerToken());
+    EarlyStopRow early = rows.get(2);
+    assertTrue(early.passes() < 12, early.toString());
+    assertTrue(early.hiddenChange() > 0 && early.logitDifference() > 0, early.toString());
+    assertTrue(early.divergence() > 0, early.toString());
+    EarlyStopRow never = rows.get(3);
+    assertEquals(12, never.passes());
+    assertEquals(0, never.logitDifference());
+    assertEquals(all.perplexity(), never.perplexity());
+
+    EvaluationRequest without = request(tokens(96), 32, policies.subList(0, 1), null);
+    assertThrows(
+        EvaluationException.class,
+        () ->
+            new Evaluator(decoder, 4).earlyStop(without, List.of(0.1), EvaluationListener.SILENT));
   }
 
   @Test
@@ -162,6 +226,40 @@ class EvaluatorTest {
     assertEquals(1, rows.get(0).kvFraction());
     assertEquals(0.5, rows.get(3).kvFraction());
     assertEquals(rows.get(2).cache().bytes(), 2 * rows.get(5).cache().bytes());
+  }
+
+  /** An ample budget under refitted weights scores as these weights do with the whole cache. */
+  @Test
+  void refittedWeightsReachCachePolicies() {
+    EvaluatedPolicy plain = policy("plain", 0, 0, 2, 2);
+    try (NDManager manager = decoder.newManager();
+        NDArray output = manager.randomNormal(0, 0.1f, new Shape(64, 64), DataType.FLOAT32);
+        NDArray own = manager.randomNormal(0, 0.1f, new Shape(64, 64), DataType.FLOAT32);
+        WeightOverrides weights =
+            decoder.newOverrides(
+                Map.of(
+                    "model.layers.1.self_attn.o_proj.weight", output,
+                    "model.layers.3.self_attn.own_proj.weight", own))) {
+      List<EvaluatedPolicy> policies =
+          List.of(plain, new EvaluatedPolicy("repaired", plain.policy(), weights));
+      List<EvaluationRow> rows =
+          evaluate(
+                  new EvaluationRequest(
+                      new EvaluationText(tokens(96), null, new EvaluationWindows(32, 3)),
+                      policies,
+                      new CacheComparison(
+                          List.of(new H2o(TokenAmount.tokens(64), H2o.DEFAULT_RECENT, false)), 0),
+                      null,
+                      new Datasets(folder)))
+              .rows();
+
+      EvaluationRow whole = rows.get(4);
+      EvaluationRow covered = rows.get(5);
+      assertEquals("repaired", whole.policy());
+      assertEquals(whole.perplexity().value(), covered.perplexity().value(), 1e-2);
+      assertEquals(whole.divergence(), covered.divergence(), 1e-4);
+      assertTrue(Math.abs(covered.divergence() - rows.get(3).divergence()) > 1e-2);
+    }
   }
 
   @Test

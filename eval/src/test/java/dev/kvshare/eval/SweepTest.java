@@ -15,7 +15,7 @@ class SweepTest {
   @Test
   void hasTheNineConfigurationsAtEachReduction() {
     List<EvaluatedPolicy> policies =
-        Sweep.policies(ModelIdentity.ofLayers(12), List.of(3, 6), UpwardReading.LCKV_DEFAULT);
+        Sweep.configurations(ModelIdentity.ofLayers(12), List.of(3, 6), UpwardReading.LCKV_DEFAULT);
 
     assertEquals(18, policies.size());
     long distinct =
@@ -26,6 +26,24 @@ class SweepTest {
     assertEquals("6x lasagna-top, 2 KV layers", policies.get(17).name());
     assertEquals("5_5_5_5_5_5_11_11_11_11_11_11", types(policies.get(17)));
     assertNotNull(policies.get(17).policy().upward());
+  }
+
+  @Test
+  void hasTheSchemesWithNamesOfTheirOwn() {
+    List<EvaluatedPolicy> policies =
+        Sweep.namedSchemes(ModelIdentity.ofLayers(12), 64, UpwardReading.LCKV_DEFAULT);
+
+    assertEquals(
+        List.of(
+            "cla-2, 6 KV layers",
+            "cla-3, 4 KV layers",
+            "yoco, window 64, 7 KV layers",
+            "mixattention, window 64, 5 KV layers",
+            "lckv, 3 KV layers"),
+        policies.stream().map(EvaluatedPolicy::name).toList());
+    assertEquals("0_1s_1s_3s_3s_3s_0_7s_7s_9s_9s_9s", types(policies.get(3)));
+    assertEquals(64, policies.get(3).policy().slidingWindow());
+    assertEquals("0_10_10_10_10_10_10_10_10_10_10_11", types(policies.get(4)));
   }
 
   private static String types(EvaluatedPolicy evaluated) {
