@@ -7,7 +7,6 @@ import ai.djl.pytorch.engine.PtNDManager;
 import ai.djl.pytorch.jni.IValue;
 import dev.kvshare.model.family.ModelSpec;
 import dev.kvshare.model.family.WeightRole;
-import dev.kvshare.model.family.WeightSpec;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.SortedMap;
@@ -19,7 +18,7 @@ import java.util.TreeMap;
  */
 final class TrainedWeights implements AutoCloseable {
   private final ScriptModule script;
-  private final ReplaceableWeights replaceable;
+  private final StoredWeights stored;
   private final PtNDManager manager;
   private final List<Entry> entries = new ArrayList<>();
   private final List<PtNDArray> weights = new ArrayList<>();
@@ -39,7 +38,7 @@ final class TrainedWeights implements AutoCloseable {
 
   TrainedWeights(ScriptModule script, ModelSpec spec, PtNDManager parent) {
     this.script = script;
-    this.replaceable = ReplaceableWeights.of(spec);
+    this.stored = new StoredWeights(script, ReplaceableWeights.of(spec));
     this.manager = (PtNDManager) parent.newSubManager();
   }
 
@@ -116,93 +115,20 @@ final class TrainedWeights implements AutoCloseable {
     for (int index = 0; index < entries.size(); index++) {
       Entry entry = entries.get(index);
       if (entry.role() == WeightRole.OUTPUT) {
-        putOutput(named, entry, tensors.get(index), target);
+        stored.putOutput(named, entry.layer(), tensors.get(index), target);
       } else if (zero && entry.rest() != null) {
         try (PtNDArray none = (PtNDArray) entry.rest().zerosLike()) {
-          putParts(named, entry, tensors.get(index), none, target);
+          stored.putLeading(named, entry.layer(), entry.role(), tensors.get(index), none, target);
         }
       } else {
-        putParts(named, entry, tensors.get(index), entry.rest(), target);
+        stored.putLeading(
+            named, entry.layer(), entry.role(), tensors.get(index), entry.rest(), target);
       }
     }
     return named;
   }
 
-  /** An own-token projection is the columns behind those of the output projection. */
-  private void putOutput(
-      SortedMap<String, NDArray> named, Entry entry, PtNDArray tensor, PtNDManager target) {
-    WeightSpec.Part part = replaceable.weight(entry.layer(), entry.role()).parts().get(0);
-    long inputs = replaceable.weight(entry.layer(), entry.role()).shape().get(1);
-    long columns = tensor.getShape().get(1);
-    named.put(part.tensor(), stored(cut(tensor, 1, 0, inputs, target), part));
-    if (columns > inputs) {
-      named.put(
-          replaceable.names(entry.layer(), WeightRole.OWN_TOKEN).get(0),
-          cut(tensor, 1, inputs, columns, target));
-    }
-  }
-
-  private void putParts(
-      SortedMap<String, NDArray> named,
-      Entry entry,
-      PtNDArray tensor,
-      PtNDArray rest,
-      PtNDManager target) {
-    long trained = tensor.getShape().get(0);
-    long row = 0;
-    for (WeightSpec.Part part : replaceable.weight(entry.layer(), entry.role()).parts()) {
-      boolean transposed = part.layout() instanceof WeightSpec.Transposed;
-      long end = row + part.shape().get(transposed ? 1 : 0);
-      if (row < trained) {
-        named.put(part.tensor(), stored(rows(tensor, rest, row, end, target), part));
-      }
-      row = end;
-    }
-  }
-
-  /** Rows of a tensor and what is not trained of it. */
-  private PtNDArray rows(
-      PtNDArray tensor, PtNDArray rest, long low, long high, PtNDManager target) {
-    long trained = tensor.getShape().get(0);
-    if (high <= trained) {
-      return cut(tensor, 0, low, high, target);
-    }
-    try (PtNDArray leading = cut(tensor, 0, low, trained, target);
-        PtNDArray others = cut(rest, 0, 0, high - trained, target)) {
-      return (PtNDArray) leading.concat(others, 0);
-    }
-  }
-
-  /** [out, in] as the checkpoint has it; closes what it is given. */
-  private PtNDArray stored(PtNDArray tensor, WeightSpec.Part part) {
-    PtNDManager target = tensor.getManager();
-    if (part.layout() instanceof WeightSpec.Transposed) {
-      try (tensor;
-          NDArray turned = tensor.transpose()) {
-        return (PtNDArray) turned.duplicate();
-      }
-    }
-    if (part.layout() instanceof WeightSpec.Grouped grouped) {
-      try (tensor;
-          IValue input = IValue.from(tensor);
-          IValue groups = IValue.from((long) grouped.groups());
-          IValue queries = IValue.from((long) grouped.queries())) {
-        return script.run(target, "regrouped", input, groups, queries);
-      }
-    }
-    return tensor;
-  }
-
   private static IValue list(List<PtNDArray> tensors) {
     return IValue.listFrom(tensors.toArray(PtNDArray[]::new));
-  }
-
-  private PtNDArray cut(PtNDArray tensor, long axis, long low, long high, PtNDManager target) {
-    try (IValue input = IValue.from(tensor);
-        IValue dimension = IValue.from(axis);
-        IValue from = IValue.from(low);
-        IValue to = IValue.from(high)) {
-      return script.run(target, "cut", input, dimension, from, to);
-    }
   }
 }

@@ -681,3 +681,15 @@ class Ops(Module):
     key = torch.flatten(torch.narrow(grouped, 1, queries, 1))
     value = torch.flatten(torch.narrow(grouped, 1, queries + 1, 1))
     return torch.copy_(target, torch.reshape(torch.cat([query, key, value]), torch.size(target)))
+
+  # Rows or columns of x from low to high - 1, a copy.
+  def cut(self: __torch__.Ops, x: Tensor, axis: int, low: int, high: int) -> Tensor:
+    return torch.clone(torch.narrow(x, axis, low, high - low), memory_format=0)
+
+  # The inverse of assign_ungrouped: all queries, all keys, all values -> group by group
+  def regrouped(self: __torch__.Ops, x: Tensor, groups: int, queries: int) -> Tensor:
+    rows = torch.floordiv(torch.size(x, 0), queries + 2)
+    query = torch.reshape(torch.narrow(x, 0, 0, rows * queries), [groups, queries, -1])
+    key = torch.reshape(torch.narrow(x, 0, rows * queries, rows), [groups, 1, -1])
+    value = torch.reshape(torch.narrow(x, 0, rows * (queries + 1), rows), [groups, 1, -1])
+    return torch.reshape(torch.cat([query, key, value], 1), torch.size(x))

@@ -40,8 +40,7 @@ public final class Repair {
         LinearFits fits = decoder.newFits();
         RepairWalk walk =
             new RepairWalk(
-                new RepairWalk.Setting(
-                    decoder, decoder.parts(), fits, batches, reference, settings),
+                new WalkSetting(decoder, decoder.parts(), fits, batches, reference, settings),
                 map,
                 null,
                 false)) {

@@ -13,7 +13,7 @@ import java.util.function.IntConsumer;
  * a few thousand tokens (SmolLM2 with 6,000: 2.3 GB).
  */
 public final class RepairBench implements AutoCloseable {
-  private final RepairWalk.Setting setting;
+  private final WalkSetting setting;
   private final QualityJudge judge;
   private RepairWalk accepted;
 
@@ -21,8 +21,7 @@ public final class RepairBench implements AutoCloseable {
     List<WindowBatch> batches = WindowBatch.of(windows, settings.maxBatchTokens());
     ReferenceStream reference = new ReferenceStream(decoder, batches, true);
     this.setting =
-        new RepairWalk.Setting(
-            decoder, decoder.parts(), decoder.newFits(), batches, reference, settings);
+        new WalkSetting(decoder, decoder.parts(), decoder.newFits(), batches, reference, settings);
     this.judge = new QualityJudge(decoder, batches, reference);
     this.accepted =
         new RepairWalk(setting, SharingMap.identity(decoder.spec().layers()), null, true);

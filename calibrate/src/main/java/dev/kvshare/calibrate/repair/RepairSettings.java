@@ -1,6 +1,7 @@
 package dev.kvshare.calibrate.repair;
 
 import dev.kvshare.runtime.LayerParts.Part;
+import dev.kvshare.runtime.QueryFit;
 import java.util.List;
 import java.util.Set;
 
@@ -11,6 +12,8 @@ import java.util.Set;
  * @param scope the layers that are refitted
  * @param ownToken whether the attention of a layer that shares also gets a projection of its own
  *     input: each token then contributes what the foreign values lack of it
+ * @param queries how the queries of layers that share are fitted to the keys that they read;
+ *     without steps they are not
  * @param strengths regularisation towards the original weight, ascending, in units of the mean
  *     square of an input; each fit takes the one with the least error on the validation windows
  * @param maxBatchTokens most tokens that run through a layer at once
@@ -21,20 +24,22 @@ public record RepairSettings(
     Set<Part> parts,
     Scope scope,
     boolean ownToken,
+    QueryFit.Settings queries,
     List<Double> strengths,
     int maxBatchTokens,
     long maxKeptBytes) {
 
   /**
-   * The output projections of attention from the first layer that shares on. Fitting the down
-   * projections as well gains a little on text of the same kind and loses more on other text
-   * (docs/quality.md).
+   * The queries of layers that share, and the output projections of attention from the first of
+   * them on. Fitting the down projections as well gains a little on text of the same kind and loses
+   * more on other text (docs/quality.md).
    */
   public static final RepairSettings DEFAULT =
       new RepairSettings(
           Set.of(Part.ATTENTION),
           Scope.FROM_FIRST_SHARED,
           true,
+          new QueryFit.Settings(3, 15, 3e-2, 16_384),
           List.of(1e-3, 1e-2, 3e-2, 1e-1, 3e-1, 1.0),
           4096,
           1L << 30);
@@ -67,21 +72,30 @@ public record RepairSettings(
   /** The same with one strength, which costs one solution a fit. */
   public RepairSettings withStrength(double strength) {
     return new RepairSettings(
-        parts, scope, ownToken, List.of(strength), maxBatchTokens, maxKeptBytes);
+        parts, scope, ownToken, queries, List.of(strength), maxBatchTokens, maxKeptBytes);
   }
 
   /** The same with other parts. */
   public RepairSettings withParts(Set<Part> other) {
-    return new RepairSettings(other, scope, ownToken, strengths, maxBatchTokens, maxKeptBytes);
+    return new RepairSettings(
+        other, scope, ownToken, queries, strengths, maxBatchTokens, maxKeptBytes);
   }
 
   /** The same for other layers. */
   public RepairSettings withScope(Scope other) {
-    return new RepairSettings(parts, other, ownToken, strengths, maxBatchTokens, maxKeptBytes);
+    return new RepairSettings(
+        parts, other, ownToken, queries, strengths, maxBatchTokens, maxKeptBytes);
   }
 
   /** The same with or without a projection of the layer's own input. */
   public RepairSettings withOwnToken(boolean other) {
-    return new RepairSettings(parts, scope, other, strengths, maxBatchTokens, maxKeptBytes);
+    return new RepairSettings(
+        parts, scope, other, queries, strengths, maxBatchTokens, maxKeptBytes);
+  }
+
+  /** The same with another fit of queries. */
+  public RepairSettings withQueries(QueryFit.Settings other) {
+    return new RepairSettings(
+        parts, scope, ownToken, other, strengths, maxBatchTokens, maxKeptBytes);
   }
 }

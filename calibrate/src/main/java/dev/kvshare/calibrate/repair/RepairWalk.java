@@ -4,11 +4,9 @@ import ai.djl.ndarray.NDArray;
 import ai.djl.ndarray.NDManager;
 import dev.kvshare.model.family.BlockSpec.Placement;
 import dev.kvshare.policy.SharingMap;
-import dev.kvshare.runtime.Decoder;
 import dev.kvshare.runtime.LayerParts;
 import dev.kvshare.runtime.LayerParts.KeyValues;
 import dev.kvshare.runtime.LayerParts.Part;
-import dev.kvshare.runtime.LinearFits;
 import dev.kvshare.runtime.Projection;
 import java.util.ArrayList;
 import java.util.Arrays;
@@ -28,16 +26,7 @@ import java.util.function.IntConsumer;
  * map resumes at the first layer that differs.
  */
 final class RepairWalk implements AutoCloseable {
-  /** What all walks over the same batches have in common. */
-  record Setting(
-      Decoder decoder,
-      LayerParts parts,
-      LinearFits fits,
-      List<WindowBatch> batches,
-      ReferenceStream reference,
-      RepairSettings settings) {}
-
-  private final Setting setting;
+  private final WalkSetting setting;
   private final LayerParts parts;
   private final SharingMap map;
   private final boolean kept;
@@ -49,6 +38,7 @@ final class RepairWalk implements AutoCloseable {
   private final KeyValues[][] caches;
   private final List<Map<Part, Projection>> projections = new ArrayList<>();
   private final List<FittedPart> reports = new ArrayList<>();
+  private final SharedQueries queries;
   private RepairWalk base;
 
   /**
@@ -57,7 +47,7 @@ final class RepairWalk implements AutoCloseable {
    * @param base a kept walk under another map, which outlives this one, or null
    * @param kept whether other walks will resume from this one
    */
-  RepairWalk(Setting setting, SharingMap map, RepairWalk base, boolean kept) {
+  RepairWalk(WalkSetting setting, SharingMap map, RepairWalk base, boolean kept) {
     this.setting = setting;
     this.parts = setting.parts();
     this.map = map;
@@ -69,6 +59,7 @@ final class RepairWalk implements AutoCloseable {
     this.manager = setting.decoder().newManager();
     this.streams = new NDArray[map.layers() + 1][setting.batches().size()];
     this.caches = new KeyValues[map.layers()][setting.batches().size()];
+    this.queries = new SharedQueries(setting, map, manager);
     for (int layer = 0; layer < map.layers(); layer++) {
       projections.add(new EnumMap<>(Part.class));
     }
@@ -84,6 +75,7 @@ final class RepairWalk implements AutoCloseable {
       projections.get(layer).putAll(base.projections.get(layer));
     }
     if (base != null) {
+      queries.copy(base.queries, from);
       base.reports.stream().filter(report -> report.layer() < from).forEach(reports::add);
     }
     for (int layer = from; layer < map.layers(); layer++) {
@@ -115,6 +107,11 @@ final class RepairWalk implements AutoCloseable {
     return projections;
   }
 
+  /** The queries that were fitted; they belong to this walk and those below it. */
+  SharedQueries queries() {
+    return queries;
+  }
+
   /** Takes over what it has in common with the walk below it, which may be closed then. */
   void adoptBase() {
     for (int layer = 0; layer < from; layer++) {
@@ -126,10 +123,8 @@ final class RepairWalk implements AutoCloseable {
           caches[layer][batch] = cache;
         }
       }
-      for (Projection projection : projections.get(layer).values()) {
-        projection.weight().attach(manager);
-        projection.bias().attach(manager);
-      }
+      projections.get(layer).values().forEach(this::own);
+      queries.own(layer);
     }
     for (int layer = 0; layer <= from; layer++) {
       for (int batch = 0; batch < setting.batches().size(); batch++) {
@@ -167,6 +162,9 @@ final class RepairWalk implements AutoCloseable {
     NDArray[] before = new NDArray[batches];
     for (int batch = 0; batch < batches; batch++) {
       before[batch] = isNeeded(layer, batch) ? stream(layer, batch) : null;
+    }
+    if (queries.wanted(layer)) {
+      queries.fit(layer, before, batch -> cache(map.source(layer), batch).keys());
     }
     NDArray[] between = part(layer, Part.ATTENTION, before, before);
     forgetCaches(layer);
@@ -254,8 +252,7 @@ final class RepairWalk implements AutoCloseable {
       PartFit.Choice choice = fit.choose(setting.settings().strengths());
       reports.add(choice.report());
       if (choice.projection() != null) {
-        choice.projection().weight().attach(manager);
-        choice.projection().bias().attach(manager);
+        own(choice.projection());
         projections.get(layer).put(part, choice.projection());
       }
       return choice.projection();
@@ -272,9 +269,17 @@ final class RepairWalk implements AutoCloseable {
       return parts.heads(layer, x, owned(layer, batch, x), true);
     }
     KeyValues cache = cache(map.source(layer), batch);
+    if (queries.get(layer) != null) {
+      return parts.headsWith(queries.get(layer), layer, x, cache, hasOwn(layer, part));
+    }
     return hasOwn(layer, part)
         ? parts.headsAndOwn(layer, x, cache)
         : parts.heads(layer, x, cache, false);
+  }
+
+  private void own(Projection projection) {
+    projection.weight().attach(manager);
+    projection.bias().attach(manager);
   }
 
   private boolean hasOwn(int layer, Part part) {

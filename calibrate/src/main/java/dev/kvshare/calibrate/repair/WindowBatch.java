@@ -4,7 +4,9 @@ import ai.djl.ndarray.NDArray;
 import ai.djl.ndarray.NDManager;
 import ai.djl.ndarray.types.Shape;
 import java.util.ArrayList;
+import java.util.LinkedHashMap;
 import java.util.List;
+import java.util.Map;
 
 /**
  * Windows of one length that run through a layer together. Letters: B windows, T tokens.
@@ -44,7 +46,10 @@ record WindowBatch(List<int[]> rows, boolean validation) {
     return manager.create(next, new Shape(1, next.length));
   }
 
-  /** Windows in their order, those of equal length beside each other together. */
+  /**
+   * Windows of equal length together, dealt out so that each batch has some from every part of the
+   * text.
+   */
   static List<WindowBatch> of(RepairWindows windows, int maxTokens) {
     List<WindowBatch> batches = new ArrayList<>(of(windows.fit(), false, maxTokens));
     batches.addAll(of(windows.validation(), true, maxTokens));
@@ -52,20 +57,23 @@ record WindowBatch(List<int[]> rows, boolean validation) {
   }
 
   private static List<WindowBatch> of(List<int[]> windows, boolean validation, int maxTokens) {
-    List<WindowBatch> batches = new ArrayList<>();
-    List<int[]> rows = new ArrayList<>();
+    Map<Integer, List<int[]>> byLength = new LinkedHashMap<>();
     for (int[] window : windows) {
-      if (!rows.isEmpty()
-          && (rows.get(0).length != window.length
-              || (rows.size() + 1L) * window.length > maxTokens)) {
-        batches.add(new WindowBatch(List.copyOf(rows), validation));
-        rows.clear();
-      }
-      rows.add(window);
+      byLength.computeIfAbsent(window.length, length -> new ArrayList<>()).add(window);
     }
-    if (!rows.isEmpty()) {
-      batches.add(new WindowBatch(List.copyOf(rows), validation));
-    }
+    List<WindowBatch> batches = new ArrayList<>();
+    byLength.forEach(
+        (length, equal) -> {
+          int most = Math.max(1, maxTokens / length);
+          int count = (equal.size() + most - 1) / most;
+          for (int batch = 0; batch < count; batch++) {
+            List<int[]> rows = new ArrayList<>();
+            for (int row = batch; row < equal.size(); row += count) {
+              rows.add(equal.get(row));
+            }
+            batches.add(new WindowBatch(List.copyOf(rows), validation));
+          }
+        });
     return batches;
   }
 }

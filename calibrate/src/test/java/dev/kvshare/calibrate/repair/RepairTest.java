@@ -108,7 +108,13 @@ class RepairTest {
       RepairSettings usual = RepairSettings.DEFAULT;
       RepairSettings bounded =
           new RepairSettings(
-              usual.parts(), usual.scope(), usual.ownToken(), usual.strengths(), 64, 0);
+              usual.parts(),
+              usual.scope(),
+              usual.ownToken(),
+              usual.queries(),
+              usual.strengths(),
+              64,
+              0);
       try (RepairOutcome expected = repair(decoder, map, windows);
           RepairOutcome outcome = new Repair(decoder, bounded).repair(map, windows, done -> {})) {
         double mean = expected.repaired().divergence().mean();

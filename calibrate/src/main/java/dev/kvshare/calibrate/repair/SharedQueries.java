@@ -1,0 +1,84 @@
+package dev.kvshare.calibrate.repair;
+
+import ai.djl.ndarray.NDArray;
+import ai.djl.ndarray.NDManager;
+import dev.kvshare.policy.SharingMap;
+import dev.kvshare.runtime.LayerParts.Part;
+import dev.kvshare.runtime.Projection;
+import dev.kvshare.runtime.QueryFit;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.function.IntFunction;
+
+/**
+ * The queries of the layers that share, fitted to the keys that they read ({@link QueryFit}). They
+ * belong to the walk that fitted them, or to one that took them over.
+ */
+final class SharedQueries {
+  private final WalkSetting setting;
+  private final SharingMap map;
+  private final NDManager manager;
+  private final Projection[] queries;
+  private final List<FittedQueries> reports = new ArrayList<>();
+
+  /**
+   * @param manager that of the walk
+   */
+  SharedQueries(WalkSetting setting, SharingMap map, NDManager manager) {
+    this.setting = setting;
+    this.map = map;
+    this.manager = manager;
+    this.queries = new Projection[map.layers()];
+  }
+
+  /** Those of a layer, null for the checkpoint's. */
+  Projection get(int layer) {
+    return queries[layer];
+  }
+
+  /** What each fit did, bottom first. */
+  List<FittedQueries> reports() {
+    return List.copyOf(reports);
+  }
+
+  /** Whether a layer's queries are to be fitted. */
+  boolean wanted(int layer) {
+    return setting.settings().queries().steps() > 0 && !map.ownsCache(layer);
+  }
+
+  /**
+   * Fits the queries of a layer; those of the checkpoint stay where others do not bring it nearer.
+   *
+   * @param before the stream before the layer [B, T, E] of each batch
+   * @param keys those that the layer reads, by batch
+   */
+  void fit(int layer, NDArray[] before, IntFunction<NDArray> keys) {
+    try (NDManager scratch = setting.decoder().newManager();
+        QueryFit fit = setting.parts().newQueryFit(layer, scratch)) {
+      for (int batch : setting.queryBatches()) {
+        fit.add(
+            setting.reference().step(batch, layer, Part.ATTENTION).x(),
+            before[batch],
+            keys.apply(batch),
+            setting.batches().get(batch).validation());
+      }
+      QueryFit.Result result = fit.solve(setting.settings().queries(), manager);
+      queries[layer] = result.queries();
+      reports.add(new FittedQueries(layer, result.before(), result.after()));
+    }
+  }
+
+  /** Uses what another walk has below a layer. */
+  void copy(SharedQueries other, int layers) {
+    System.arraycopy(other.queries, 0, queries, 0, layers);
+    other.reports.stream().filter(report -> report.layer() < layers).forEach(reports::add);
+  }
+
+  /** Takes over the queries of a layer. */
+  void own(int layer) {
+    if (queries[layer] != null) {
+      queries[layer].weight().attach(manager);
+      queries[layer].bias().attach(manager);
+    }
+  }
+}
