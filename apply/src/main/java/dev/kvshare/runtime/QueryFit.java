@@ -38,10 +38,14 @@ import java.util.Random;
 public final class QueryFit implements AutoCloseable {
   private static final double SMALLEST_STEP = 0.2;
 
+  /** Scores of attention computed at once: they stay in a processor's cache (9 MB). */
+  private static final long SCORES_AT_ONCE = 9 << 18;
+
   private final LayerCall call;
   private final PtNDManager manager;
   private final PtNDArray start;
   private final boolean biased;
+  private final int queryHeads;
   private final List<Windows> fit = new ArrayList<>();
   private final List<Windows> judging = new ArrayList<>();
 
@@ -88,6 +92,7 @@ public final class QueryFit implements AutoCloseable {
     this.call = call;
     this.manager = (PtNDManager) start.getManager().newSubManager();
     this.biased = bias != null;
+    this.queryHeads = attention.queryHeads();
     String rows = "0:" + (long) attention.queryHeads() * attention.headSize();
     try (NDArray weight = start.get(rows)) {
       if (biased) {
@@ -110,12 +115,23 @@ public final class QueryFit implements AutoCloseable {
    * @param judges whether the windows say how good the result is, instead of making it
    */
   public void add(NDArray reference, NDArray x, NDArray keys, boolean judges) {
-    call.prepare(Math.toIntExact(x.getShape().get(1)));
-    try (IValue wanted = from(reference);
-        IValue stream = from(x)) {
-      PtNDArray inputs = call.run(manager, "query_inputs", stream);
-      PtNDArray attention = call.runTurned(manager, "query_reference", wanted);
-      (judges ? judging : fit).add(new Windows(inputs, (PtNDArray) keys, attention));
+    long windows = x.getShape().get(0);
+    long tokens = x.getShape().get(1);
+    call.prepare(Math.toIntExact(tokens));
+    long atOnce = Math.max(1, SCORES_AT_ONCE / (tokens * tokens * queryHeads));
+    for (long low = 0; low < windows; low += atOnce) {
+      String rows = low + ":" + Math.min(windows, low + atOnce);
+      try (NDArray expected = reference.get(rows);
+          NDArray present = x.get(rows);
+          IValue wanted = from(expected);
+          IValue stream = from(present)) {
+        (judges ? judging : fit)
+            .add(
+                new Windows(
+                    call.run(manager, "query_inputs", stream),
+                    owned((PtNDArray) keys.get(rows)),
+                    call.runTurned(manager, "query_reference", wanted)));
+      }
     }
   }
 
