@@ -39,7 +39,7 @@ public final class Decoder implements AutoCloseable {
     ComputeType type = options.computeType();
     this.spec = spec;
     this.manager = manager;
-this.script = new ScriptModule(manager, "decoder.py", "compressed.py", "queries.py");
+    this.script = new ScriptModule(manager, "decoder.py", "compressed.py", "queries.py");
     boolean mapped = options.residency() == WeightResidency.ALL;
     WeightLoader loader = new WeightLoader(checkpoint, script, manager, type, mapped);
     this.arguments =

@@ -63,6 +63,7 @@ final class LayerCall {
 
   private PtNDArray call(
       PtNDManager owner, String method, IValue[] arguments, List<IValue> ofModel) {
+    layers.enter(layer);
     try (IValue number = IValue.from((long) layer)) {
       List<IValue> all = new ArrayList<>(Arrays.asList(arguments));
       all.add(number);

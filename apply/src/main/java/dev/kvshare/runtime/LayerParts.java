@@ -1,18 +1,12 @@
 package dev.kvshare.runtime;
 
 import ai.djl.ndarray.NDArray;
-import ai.djl.ndarray.NDManager;
 import ai.djl.ndarray.types.Shape;
 import ai.djl.pytorch.engine.PtNDArray;
 import ai.djl.pytorch.engine.PtNDManager;
 import ai.djl.pytorch.jni.IValue;
 import dev.kvshare.model.family.AttentionSpec;
-import dev.kvshare.model.family.BlockSpec;
 import dev.kvshare.model.family.WeightRole;
-import java.util.EnumMap;
-import java.util.Map;
-import java.util.SortedMap;
-import java.util.TreeMap;
 
 /**
  * Runs the layers of a decoder part by part, so that the last projection of a part can be fitted to
@@ -131,6 +125,7 @@ public final class LayerParts {
   public NDArray headsWith(Projection queries, int layer, NDArray x, KeyValues cache, boolean own) {
     int tokens = Math.toIntExact(x.getShape().get(1));
     rotary.prepare(0, tokens, tokens);
+    layers.enter(layer);
     try (PtNDArray weight = converted(x, queries.weight());
         PtNDArray bias = converted(x, queries.bias());
         IValue input = from(x);
@@ -159,56 +154,9 @@ public final class LayerParts {
     }
   }
 
-  /**
-   * A fit of a layer's queries to foreign keys, without windows; the caller closes it.
-   *
-   * @param owner parent of what it holds
-   */
-  public QueryFit newQueryFit(int layer, NDManager owner) {
-    BlockSpec block = storage.spec().blocks().get(layer);
-    LayerArguments.Layer tensors = layers.layers().get(layer);
-    PtNDManager manager = (PtNDManager) owner;
-    boolean biased = block.weights().containsKey(WeightRole.QUERY_KEY_VALUE_BIAS);
-    try (PtNDArray weight = floats(manager, tensors.tensor(WeightRole.QUERY_KEY_VALUE));
-        PtNDArray bias = floats(manager, tensors.tensor(WeightRole.QUERY_KEY_VALUE_BIAS))) {
-      return new QueryFit(
-          new LayerCall(storage.script(), layers, model, rotary, layer),
-          block.attention(),
-          weight,
-          biased ? bias : null);
-    }
-  }
-
-  /**
-   * Queries by the checkpoint's names and in its layout, as {@link Decoder#newOverrides} takes
-   * them.
-   *
-   * @param queries weight [Hq * D, E] and bias [Hq * D] of a layer
-   * @param target owns the result
-   */
-  public SortedMap<String, NDArray> queryTensors(int layer, Projection queries, NDManager target) {
-    SortedMap<String, NDArray> named = new TreeMap<>();
-    StoredWeights stored =
-        new StoredWeights(storage.script(), ReplaceableWeights.of(storage.spec()));
-    LayerArguments.Layer tensors = layers.layers().get(layer);
-    long rows = queries.weight().getShape().get(0);
-    Map<WeightRole, NDArray> parts = new EnumMap<>(WeightRole.class);
-    parts.put(WeightRole.QUERY_KEY_VALUE, queries.weight());
-    if (tensors.block().weights().containsKey(WeightRole.QUERY_KEY_VALUE_BIAS)) {
-      parts.put(WeightRole.QUERY_KEY_VALUE_BIAS, queries.bias());
-    }
-    parts.forEach(
-        (role, leading) -> {
-          try (PtNDArray all = floats((PtNDManager) target, tensors.tensor(role));
-              PtNDArray rest = (PtNDArray) all.get(rows + ":")) {
-            stored.putLeading(named, layer, role, (PtNDArray) leading, rest, (PtNDManager) target);
-          }
-        });
-    return named;
-  }
-
-  private PtNDArray floats(PtNDManager owner, PtNDArray tensor) {
-    return storage.script().convert(owner, tensor, ComputeType.FLOAT32);
+  /** Fits of the layers' queries. */
+  public LayerQueries queries() {
+    return new LayerQueries(storage, model, layers, rotary);
   }
 
   private NDArray heads(int layer, NDArray x, KeyValues cache, boolean owns, boolean own) {

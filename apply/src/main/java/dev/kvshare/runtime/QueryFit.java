@@ -33,7 +33,7 @@ import java.util.Random;
  * does not. Norms of queries are held at their present size during a step.
  *
  * <p>Memory for N tokens in windows of T: 3 x N x T x Hq numbers. Made by {@link
- * LayerParts#newQueryFit}.
+ * LayerQueries#newFit}.
  */
 public final class QueryFit implements AutoCloseable {
   private static final double SMALLEST_STEP = 0.2;

@@ -38,7 +38,7 @@ class QueryFitTest {
         (decoder, x, cache) -> {
           NDManager manager = x.getManager();
           NDArray doubled = cache.keys().mul(2);
-          try (QueryFit fit = decoder.parts().newQueryFit(1, manager)) {
+          try (QueryFit fit = decoder.parts().queries().newFit(1, manager)) {
             fit.add(x, x, doubled, false);
 
             QueryFit.Result result = fit.solve(new QueryFit.Settings(6, 60, 1e-7, 1000), manager);
@@ -64,7 +64,7 @@ class QueryFitTest {
     onLayerOne(
         directory,
         (decoder, x, cache) -> {
-          try (QueryFit fit = decoder.parts().newQueryFit(1, x.getManager())) {
+          try (QueryFit fit = decoder.parts().queries().newFit(1, x.getManager())) {
             fit.add(x, x, cache.keys(), false);
 
             QueryFit.Result result = fit.solve(SETTINGS, x.getManager());
@@ -84,7 +84,7 @@ class QueryFitTest {
           manager.getEngine().setRandomSeed(3);
           NDArray noise = manager.randomNormal(cache.keys().getShape());
           NDArray foreign = cache.keys().add(noise.mul(cache.keys().abs().mean()));
-          try (QueryFit fit = decoder.parts().newQueryFit(1, manager)) {
+          try (QueryFit fit = decoder.parts().queries().newFit(1, manager)) {
             fit.add(x, x, foreign, false);
 
             QueryFit.Result result = fit.solve(SETTINGS, manager);
@@ -104,7 +104,7 @@ class QueryFitTest {
           NDManager manager = x.getManager();
           manager.getEngine().setRandomSeed(3);
           NDArray foreign = manager.randomNormal(cache.keys().getShape()).mul(5);
-          try (QueryFit fit = decoder.parts().newQueryFit(1, manager)) {
+          try (QueryFit fit = decoder.parts().queries().newFit(1, manager)) {
             fit.add(x, x, foreign, false);
             fit.add(x, x, cache.keys(), true);
 
@@ -130,7 +130,7 @@ class QueryFitTest {
           LayerParts parts = decoder.parts();
           KeyValues lower = parts.newKeyValues(0, x);
           SharingMap map = SharingMap.identity(decoder.spec().layers()).withShared(1, 0);
-          try (QueryFit fit = parts.newQueryFit(1, manager);
+          try (QueryFit fit = parts.queries().newFit(1, manager);
               KvCache plain = decoder.newCache(map, BATCH, TOKENS)) {
             NDArray embedded = decoder.embed(ids(manager, directory), plain);
             parts.heads(0, embedded, lower, true);
@@ -153,7 +153,7 @@ class QueryFitTest {
                     parts.project(1, LayerParts.Part.FEED_FORWARD, inner));
 
             try (WeightOverrides overrides =
-                    decoder.newOverrides(parts.queryTensors(1, queries, manager));
+                    decoder.newOverrides(parts.queries().tensors(1, queries, manager));
                 KvCache run = decoder.newCache(new CacheOptions(map, overrides), BATCH, TOKENS)) {
               NDArray given = decoder.layers(embedded, run, 0, 2);
 

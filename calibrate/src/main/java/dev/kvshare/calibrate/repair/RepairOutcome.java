@@ -81,7 +81,7 @@ public final class RepairOutcome implements AutoCloseable {
     RepairQuality kept = better ? quality : repaired;
     RepairOutcome outcome =
         new RepairOutcome(
-map,
+            map,
             decoder.newManager(),
             fits,
             queries,
@@ -156,7 +156,7 @@ map,
   }
 
   private void putQueries(Decoder decoder, int layer, Projection queries) {
-    decoder.parts().queryTensors(layer, queries, manager).forEach(this::keep);
+    decoder.parts().queries().tensors(layer, queries, manager).forEach(this::keep);
   }
 
   private static NDArray columns(Projection projection, long from, long to) {

@@ -54,7 +54,7 @@ final class SharedQueries {
    */
   void fit(int layer, NDArray[] before, IntFunction<NDArray> keys) {
     try (NDManager scratch = setting.decoder().newManager();
-        QueryFit fit = setting.parts().newQueryFit(layer, scratch)) {
+        QueryFit fit = setting.parts().queries().newFit(layer, scratch)) {
       for (int batch : setting.queryBatches()) {
         fit.add(
             setting.reference().step(batch, layer, Part.ATTENTION).x(),
