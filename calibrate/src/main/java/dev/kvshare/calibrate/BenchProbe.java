@@ -29,7 +29,7 @@ final class BenchProbe implements RepairedProbe, AutoCloseable {
   private static final int FEWEST_WINDOWS = 8;
 
   /** Streams of all tokens that a bench keeps a layer. */
-  private static final int STREAMS_PER_LAYER = 6;
+  static final int STREAMS_PER_LAYER = 6;
 
   private static final RepairSettings SETTINGS =
       RepairSettings.DEFAULT
@@ -54,16 +54,24 @@ final class BenchProbe implements RepairedProbe, AutoCloseable {
 
   /** Windows spread evenly over the text, every fourth of which judges. */
   private static RepairWindows windows(ModelSpec spec, List<int[]> text, long maxStateBytes) {
-    long windowBytes =
-        (long) STREAMS_PER_LAYER * spec.layers() * WINDOW_TOKENS * spec.hiddenSize() * Float.BYTES;
-    long count = Math.max(FEWEST_WINDOWS, Math.min(WINDOWS, maxStateBytes / windowBytes));
-    count = Math.min(count, text.size());
+    long count = Math.min(mostWindows(spec, maxStateBytes), text.size());
     List<int[]> chosen = new ArrayList<>();
     for (long window = 0; window < count; window++) {
       int[] whole = text.get(Math.toIntExact(window * text.size() / count));
       chosen.add(Arrays.copyOf(whole, Math.min(whole.length, WINDOW_TOKENS)));
     }
     return RepairWindows.split(chosen, VALIDATION_EVERY);
+  }
+
+  private static long mostWindows(ModelSpec spec, long maxStateBytes) {
+    long windowBytes =
+        (long) STREAMS_PER_LAYER * spec.layers() * WINDOW_TOKENS * spec.hiddenSize() * Float.BYTES;
+    return Math.max(FEWEST_WINDOWS, Math.min(WINDOWS, maxStateBytes / windowBytes));
+  }
+
+  /** Tokens of the windows, where the text has as many. */
+  static long tokens(ModelSpec spec, long maxStateBytes) {
+    return mostWindows(spec, maxStateBytes) * WINDOW_TOKENS;
   }
 
   /** The text that decides, for the journal. */

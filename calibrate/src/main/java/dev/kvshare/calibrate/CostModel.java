@@ -1,110 +1,190 @@
 package dev.kvshare.calibrate;
 
-import dev.kvshare.model.family.AttentionSpec;
-import dev.kvshare.model.family.BlockSpec;
-import dev.kvshare.model.family.FeedForwardSpec;
+import dev.kvshare.calibrate.SearchRehearsal.Counts;
 import dev.kvshare.model.family.ModelSpec;
-import dev.kvshare.model.family.WeightRole;
-import dev.kvshare.model.family.WeightSpec;
 import dev.kvshare.policy.SharingMap;
-import dev.kvshare.runtime.MachineSpeed;
 
 /**
- * What a calibration costs, from the shapes of a model and the speed of a machine alone.
+ * What a calibration costs: the counts of a rehearsed search times what a layer takes.
  *
- * <p>An evaluation (one layer on one sample of T tokens) takes 2 operations a token and weight that
- * it multiplies with, and 2 T² Hq D for causal attention. A batch reads the weights of its layers
- * once; whichever of computing and reading takes longer counts. Norms, activations and copies add
- * {@link #OVERHEAD}. A tested candidate runs half of the layers on average.
+ * <pre>
+ * rank    L layers of the unshared model on all samples
+ * tests   layers that tested candidates run, on all samples
+ * maps    layers of repaired maps on the windows of the search, their fits, and the judgement
+ * repair  the unshared model, the layers from the first that shares on and their fits, on its text;
+ *         the map without repair and the judgement on an eighth of it
+ * </pre>
+ *
+ * <p>Not counted: candidates that are dropped before their last sample, which makes a search with
+ * many refusals shorter, and the start of the process.
  *
  * @param spec the model
- * @param bytesPerElement bytes of a weight and of a state
- * @param speed the machine
+ * @param times of a layer
+ * @param plan the calibration
  */
-public record CostModel(ModelSpec spec, int bytesPerElement, MachineSpeed speed) {
-  /** Assumed time over that of the products alone: a margin, not yet compared with real runs. */
-  private static final double OVERHEAD = 1.35;
+public record CostModel(ModelSpec spec, LayerTimes times, Plan plan) {
+  /** Strengths of regularisation that a fit of the repair tries, as far as was seen. */
+  private static final int STRENGTHS = 3;
 
-  private static final int BATCH_TOKENS = 512;
+  /** Strengths of the fits of a search, which do not choose. */
+  private static final int SEARCH_STRENGTHS = 1;
+
+  /** The program itself: the Java virtual machine, libtorch, ND4J and the tokenizer. */
+  private static final long PROGRAM_BYTES = 600L << 20;
+
+  /** One window of so many judges. */
+  private static final int SEARCH_JUDGING = 4;
+
+  private static final int REPAIR_JUDGING = 8;
+
+  /** Gram matrices that a solution needs. */
+  private static final int GRAM_MATRICES = 5;
+
+  private static final long MOST_KEPT_INPUTS = 1L << 30;
+
+  /**
+   * What is to be calibrated.
+   *
+   * @param samples their number
+   * @param tokens of each
+   * @param strategy how the map is searched
+   * @param acrossKinds see {@link CalibrationSettings#acrossKinds}
+   * @param share layers that are to share
+   * @param repairTokens of the text of a repair; 0 for none
+   * @param maxStateBytes most bytes of hidden states kept between candidates
+   * @param bytesPerElement of a weight and of a state
+   * @param offloaded whether one layer is in memory at a time
+   */
+  public record Plan(
+      int samples,
+      int tokens,
+      SearchStrategy strategy,
+      boolean acrossKinds,
+      int share,
+      int repairTokens,
+      long maxStateBytes,
+      int bytesPerElement,
+      boolean offloaded) {}
 
   /**
    * A prediction.
    *
-   * @param evaluations layers times samples
-   * @param seconds of computation, without loading
+   * @param tests candidates that are compared with the unshared model
+   * @param maps maps that are repaired in the search
+   * @param load seconds until the weights are in memory
+   * @param search seconds of ranking and search
+   * @param repair seconds of the repair
    */
-  public record Cost(long evaluations, double seconds) {}
+  public record Cost(long tests, long maps, double load, double search, double repair) {
 
-  /**
-   * The cost of ranking and search.
-   *
-   * @param tests candidates that are tested
-   */
-  public Cost search(int samples, int tokens, int tests) {
-    long evaluations =
-        (long) spec.layers() * samples + Math.round(tests * samples * spec.layers() / 2.0);
-    double products = 0;
-    double bytes = 0;
-    double attention = 0;
-    for (BlockSpec block : spec.blocks()) {
-      products += 2.0 * tokens * multiplied(block);
-      bytes += (double) bytesPerElement * elements(block);
-      AttentionSpec heads = block.attention();
-      attention += 2.0 * tokens * tokens * heads.queryHeads() * heads.headSize();
+    /** All seconds. */
+    public double seconds() {
+      return load + search + repair;
     }
-    int together = Math.max(1, Math.min(samples, BATCH_TOKENS / tokens));
-    double computing = (products + attention) / speed.operationsPerSecond();
-    double reading = bytes / speed.bytesPerSecond() / together;
-    double each = OVERHEAD * Math.max(computing, reading) / spec.layers();
-    return new Cost(evaluations, evaluations * each);
   }
 
-  /** Bytes of all weights as they are kept. */
+  /**
+   * Predicts the time.
+   *
+   * @param testsPerLayer candidates that are tested for each layer that comes to share
+   */
+  public Cost cost(int testsPerLayer) {
+    Counts counts = counts(testsPerLayer);
+    double sampleTokens = (double) plan.samples() * plan.tokens();
+    double ranked = spec.layers() + counts.testedLayers();
+    double windows = BenchProbe.tokens(spec, plan.maxStateBytes());
+    double search =
+        ranked * sampleTokens * times.runToken()
+            + counts.walkedLayers() * windows * times.walkToken()
+            + fits(counts.fits(), windows, SEARCH_STRENGTHS)
+            + counts.maps() * windows / SEARCH_JUDGING * times.judgeToken();
+    if (counts.maps() > 0) {
+      search += 2 * spec.layers() * windows * times.walkToken();
+    }
+    double repair = repairSeconds(counts);
+    if (!plan.offloaded()) {
+      return new Cost(counts.tests(), counts.maps(), readAll(), search, repair);
+    }
+    search += (ranked + counts.walkedLayers()) * times.read() + counts.maps() * headRead();
+    repair += plan.repairTokens() == 0 ? 0 : 2 * readAll();
+    return new Cost(counts.tests(), counts.maps(), 0, search, repair);
+  }
+
+  /** Most bytes in memory at once. */
+  public long bytes() {
+    ModelSize size = new ModelSize(spec);
+    double held = plan.offloaded() ? size.largestLayer() * 1.5 : size.weights();
+    double search = stateBytes() + (judgesInSearch() ? benchBytes() : 0);
+    return PROGRAM_BYTES
+        + (long) (held * plan.bytesPerElement())
+        + (long) Math.max(search, plan.repairTokens() == 0 ? 0 : repairBytes());
+  }
+
+  /** Bytes of all weights as they are kept in memory. */
   public long weightBytes() {
-    double elements = 0;
-    for (WeightSpec weight : spec.weights().values()) {
-      elements += size(weight);
-    }
-    if (spec.tiedHead() && spec.weights().containsKey(WeightRole.EMBEDDING)) {
-      elements += size(spec.weights().get(WeightRole.EMBEDDING));
-    }
-    for (BlockSpec block : spec.blocks()) {
-      elements += elements(block);
-    }
-    return (long) (elements * bytesPerElement);
+    return (long) (new ModelSize(spec).weights() * plan.bytesPerElement());
   }
 
-  /**
-   * Bytes of hidden states, keys and values that are kept of the accepted map and a candidate.
-   *
-   * @param maxStateBytes the limit for them
-   */
-  public long stateBytes(int samples, int tokens, long maxStateBytes) {
-    long each = (long) samples * tokens;
-    long states = 2 * each * spec.layers() * spec.hiddenSize() * bytesPerElement;
-    SharingMap unshared = SharingMap.identity(spec.layers());
-    long keysAndValues = 2 * each * spec.kvBytesPerToken(unshared, bytesPerElement);
-    return Math.min(states, maxStateBytes) + keysAndValues;
+  /** Bytes of hidden states, keys and values of the accepted map and a candidate. */
+  public long stateBytes() {
+    long tokens = (long) plan.samples() * plan.tokens();
+    long states = 2 * tokens * spec.layers() * spec.hiddenSize() * plan.bytesPerElement();
+    return Math.min(states, plan.maxStateBytes()) + 2 * tokens * keyValueBytes();
   }
 
-  private static double elements(BlockSpec block) {
-    return block.weights().values().stream().mapToDouble(CostModel::size).sum();
+  private Counts counts(int testsPerLayer) {
+    return new SearchRehearsal(spec, plan.acrossKinds(), plan.share(), testsPerLayer)
+        .run(plan.strategy());
   }
 
-  /** Weights that a token is multiplied with: of routed experts only the chosen ones. */
-  private static double multiplied(BlockSpec block) {
-    double elements = elements(block);
-    FeedForwardSpec.Experts experts = block.feedForward().experts();
-    if (experts != null) {
-      double routed =
-          size(block.weights().get(WeightRole.EXPERTS_GATE_UP))
-              + size(block.weights().get(WeightRole.EXPERTS_DOWN));
-      elements -= routed * (experts.count() - experts.perToken()) / experts.count();
+  private double repairSeconds(Counts counts) {
+    double tokens = plan.repairTokens();
+    if (tokens == 0) {
+      return 0;
     }
-    return elements;
+    int refitted = spec.layers() - counts.firstShared();
+    double judging = tokens / REPAIR_JUDGING;
+    return (spec.layers() + refitted) * tokens * times.walkToken()
+        + fits(refitted, tokens, STRENGTHS)
+        + spec.layers() * judging * times.runToken()
+        + 2 * judging * times.judgeToken();
   }
 
-  private static double size(WeightSpec weight) {
-    return weight.shape().stream().mapToDouble(Long::doubleValue).reduce(1, (a, b) -> a * b);
+  private double fits(long count, double tokens, int strengths) {
+    return count * (tokens * times.fitToken() + strengths * times.solve());
+  }
+
+  private boolean judgesInSearch() {
+    return !(plan.strategy() instanceof CandidateOrder)
+        || plan.strategy() instanceof RepairAwareOrder;
+  }
+
+  /** Seconds to read all layers, and what stands outside them as if it were a part of one. */
+  private double readAll() {
+    ModelSize size = new ModelSize(spec);
+    return times.read() * size.weights() / size.layer();
+  }
+
+  private double headRead() {
+    ModelSize size = new ModelSize(spec);
+    return times.read() * size.head() / size.layer();
+  }
+
+  private long benchBytes() {
+    long tokens = BenchProbe.tokens(spec, plan.maxStateBytes());
+    long stream = tokens * spec.hiddenSize() * plan.bytesPerElement();
+    return (long) spec.layers() * BenchProbe.STREAMS_PER_LAYER * stream
+        + 2 * tokens * keyValueBytes();
+  }
+
+  private double repairBytes() {
+    double stream = (double) plan.repairTokens() * spec.hiddenSize() * plan.bytesPerElement();
+    double inputs = LayerTimes.fitInputs(spec);
+    double kept = Math.min(MOST_KEPT_INPUTS, plan.repairTokens() * inputs * plan.bytesPerElement());
+    return 3 * stream + kept + GRAM_MATRICES * Double.BYTES * (inputs + 1) * (inputs + 1);
+  }
+
+  private long keyValueBytes() {
+    return spec.kvBytesPerToken(SharingMap.identity(spec.layers()), plan.bytesPerElement());
   }
 }

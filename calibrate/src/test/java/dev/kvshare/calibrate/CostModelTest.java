@@ -8,11 +8,15 @@ import dev.kvshare.model.family.ModelFamilies;
 import dev.kvshare.model.family.ModelSpec;
 import dev.kvshare.model.storage.JsonFiles;
 import dev.kvshare.runtime.MachineSpeed;
+import dev.kvshare.runtime.WeightResidency;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.ValueSource;
 
 class CostModelTest {
   private static final String LLAMA_2_7B =
@@ -23,37 +27,113 @@ class CostModelTest {
        "max_position_embeddings": 4096, "hidden_act": "silu", "tie_word_embeddings": false}
       """;
 
+  private static final MachineSpeed SPEED = new MachineSpeed(200e9, 20e9);
+
   @TempDir private Path folder;
+  private ModelSpec llama;
 
-  @Test
-  void aConfigurationAloneIsEnough() throws IOException {
-    ModelSpec spec = llama();
-    CostModel costs = new CostModel(spec, 4, new MachineSpeed(200e9, 20e9));
-    assertEquals(6_738_415_616L * 4, costs.weightBytes());
-
-    CostModel.Cost cost = costs.search(30, 64, 8);
-    assertEquals(32L * 30 + 8 * 30 * 16, cost.evaluations());
-    // 2 operations a token and weight: 202 million weights a layer, 64 tokens, 200 GFLOP/s.
-    double computing = 4800.0 * 2 * 64 * 202.4e6 / 200e9;
-    assertTrue(cost.seconds() > computing && cost.seconds() < 1.6 * computing, cost.toString());
-  }
-
-  @Test
-  void slowMemoryIsTheLimitWhereItIs() throws IOException {
-    CostModel fast = new CostModel(llama(), 4, new MachineSpeed(200e9, 20e9));
-    CostModel slow = new CostModel(llama(), 4, new MachineSpeed(200e9, 0.2e9));
-    assertTrue(slow.search(30, 64, 8).seconds() > 3 * fast.search(30, 64, 8).seconds());
-  }
-
-  @Test
-  void statesStayWithinTheirLimit() throws IOException {
-    CostModel costs = new CostModel(llama(), 4, new MachineSpeed(200e9, 20e9));
-    long keysAndValues = 2L * 1920 * 2 * 4096 * 4 * 32;
-    assertEquals(1_000_000 + keysAndValues, costs.stateBytes(30, 64, 1_000_000));
-  }
-
-  private ModelSpec llama() throws IOException {
+  @BeforeEach
+  void readConfiguration() throws IOException {
     Path file = Files.writeString(folder.resolve("config.json"), LLAMA_2_7B);
-    return ModelFamilies.spec(new ModelConfig(file, JsonFiles.readObject(file)));
+    llama = ModelFamilies.spec(new ModelConfig(file, JsonFiles.readObject(file)));
+  }
+
+  @Test
+  void aConfigurationAloneIsEnough() {
+    CostModel costs = model("layer-order", 0, false);
+    assertEquals(6_738_415_616L * 4, costs.weightBytes());
+    CostModel.Cost cost = costs.cost(1);
+    assertEquals(8, cost.tests());
+    assertEquals(0, cost.repair());
+    // The unshared model, then candidates that change layers 31 to 24: 1 to 8 layers each. Two
+    // operations a token and weight: 202 million weights a layer, 1,920 tokens, 200 GFLOP/s.
+    double computing = (32 + 36) * 1920 * 2 * 202.4e6 / 200e9;
+    assertTrue(
+        cost.search() > computing && cost.search() < 1.5 * computing, cost + " " + computing);
+  }
+
+  @Test
+  void refusalsAndRepairCostMore() {
+    double alone = model("dissimilar", 0, false).cost(1).seconds();
+    assertTrue(model("dissimilar", 0, false).cost(4).seconds() > 2 * alone);
+    CostModel.Cost repaired = model("dissimilar", 100_000, false).cost(1);
+    assertTrue(repaired.repair() > 10 * repaired.search(), repaired.toString());
+  }
+
+  @Test
+  void autoCostsItsPartsTogether() {
+    double parts =
+        model("dissimilar", 0, false).cost(4).search()
+            + model("similar", 0, false).cost(4).search()
+            + model("greedy", 0, false).cost(4).search();
+    double together = model("auto", 0, false).cost(4).search();
+    // The unshared model is ranked once, and the two maps of the orders are judged as well.
+    assertEquals(parts, together, 0.2 * parts);
+  }
+
+  @Test
+  void offloadingTakesLittleMemoryAndReadsLayers() {
+    CostModel offloaded = model("dissimilar", 0, true);
+    CostModel whole = model("dissimilar", 0, false);
+    assertTrue(whole.bytes() > 27e9, whole.bytes() + " bytes");
+    assertTrue(offloaded.bytes() < 8e9, offloaded.bytes() + " bytes");
+    assertTrue(offloaded.cost(1).seconds() > whole.cost(1).search());
+  }
+
+  @Test
+  void statesStayWithinTheirLimit() {
+    long keysAndValues = 2L * 1920 * 2 * 4096 * 4 * 32;
+    assertEquals((1L << 30) + keysAndValues, model("similar", 0, false).stateBytes());
+  }
+
+  private CostModel model(String strategy, int repairTokens, boolean offloaded) {
+    return new CostModel(
+        llama,
+        LayerTimes.estimated(llama, SPEED, 64, 4),
+        plan(SearchStrategy.of(strategy, 0, false), 8, repairTokens, offloaded));
+  }
+
+  private static CostModel.Plan plan(
+      SearchStrategy strategy, int share, int repairTokens, boolean offloaded) {
+    return new CostModel.Plan(30, 64, strategy, false, share, repairTokens, 1L << 30, 4, offloaded);
+  }
+
+  /** A rehearsal tests and repairs as many maps as a search that meets the same. */
+  @ParameterizedTest
+  @ValueSource(strings = {"dissimilar", "similar", "layer-order", "random", "greedy", "auto"})
+  void countsAreThoseOfASearch(String name) {
+    try (TinyModel model = TinyModel.open()) {
+      SearchStrategy strategy = SearchStrategy.of(name, 0, false);
+      CalibrationSettings settings =
+          CalibrationSettings.builder()
+              .strategy(strategy)
+              .budget(new KvBudget.SharedLayers(3))
+              .threshold(-1)
+              .build();
+      SearchOutcome outcome = model.calibrate(settings).outcome();
+      SearchRehearsal.Counts counts =
+          new SearchRehearsal(model.decoder().spec(), false, 3, 1).run(strategy);
+      if (strategy instanceof CandidateOrder) {
+        assertEquals(outcome.tested().size(), counts.tests());
+        assertEquals(0, counts.maps());
+      } else {
+        // The unshared model, each layer alone, then two to four tries a step.
+        long orders = counts.tests() == 0 ? 0 : 2;
+        assertTrue(
+            counts.maps() >= orders + 8 + 3 && counts.maps() <= orders + 8 + 12, "" + counts);
+      }
+      assertTrue(counts.firstShared() > 0 && counts.firstShared() < 8, counts.toString());
+    }
+  }
+
+  @Test
+  void everyTimeOfALayerIsMeasured() {
+    try (TinyModel model =
+        TinyModel.open(KvSharerGolden.path("tiny_llama"), WeightResidency.ONE_LAYER)) {
+      LayerTimes times = new LayerStopwatch(model.decoder()).measure(64);
+      assertTrue(times.runToken() > 0 && times.walkToken() > 0, times.toString());
+      assertTrue(times.fitToken() > 0 && times.solve() > 0, times.toString());
+      assertTrue(times.judgeToken() > 0 && times.read() >= 0, times.toString());
+    }
   }
 }

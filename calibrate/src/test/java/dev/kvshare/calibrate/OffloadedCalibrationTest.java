@@ -32,7 +32,16 @@ class OffloadedCalibrationTest {
   }
 
   @ParameterizedTest
-  @ValueSource(strings = {"dissimilar", "similar", "random", "layer-order", "greedy", "auto"})
+  @ValueSource(
+      strings = {
+        "dissimilar",
+        "similar",
+        "random",
+        "layer-order",
+        "repair-aware",
+        "greedy",
+        "auto"
+      })
   void everyStrategyGivesTheSamePolicy(String strategy) {
     assertSame(settings(3, 0.5).strategy(SearchStrategy.of(strategy, 3, false)).build());
   }

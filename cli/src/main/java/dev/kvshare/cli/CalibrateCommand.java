@@ -72,7 +72,8 @@ final class CalibrateCommand extends Verb {
     }
     try {
       if (options.search.dryRun) {
-        new CalibrationForecast(options).print(locate(options.model.model), budget(), output);
+        Corpus text = options.repair.noRepair ? null : repairCorpusOrNull(corpusOrNull());
+        new CalibrationForecast(options, budget(), text, output).print(locate(options.model.model));
         return ExitCodes.DONE;
       }
       CalibrationFiles files = CalibrationFiles.plan(options.files, options.search);

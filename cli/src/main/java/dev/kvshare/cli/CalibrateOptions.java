@@ -173,8 +173,8 @@ final class CalibrateOptions {
     @Option(
         names = "--dry-run",
         description =
-            "Say what the calibration would cost, and stop: measures this machine for a second and"
-                + " needs no weights, so a folder with config.json alone will do.")
+            "Say what the calibration would cost, and stop. Measures one layer of the model, or this"
+                + " machine alone where the model is a folder with nothing but config.json.")
     boolean dryRun;
 
     @Option(

@@ -3,20 +3,26 @@ package dev.kvshare.cli;
 import com.sun.management.OperatingSystemMXBean;
 import dev.kvshare.calibrate.CostModel;
 import dev.kvshare.calibrate.KvBudget;
-import dev.kvshare.model.Checkpoint;
-import dev.kvshare.model.Checkpoints;
+import dev.kvshare.calibrate.LayerStopwatch;
+import dev.kvshare.calibrate.LayerTimes;
+import dev.kvshare.calibrate.SearchStrategy;
+import dev.kvshare.datasets.Corpus;
 import dev.kvshare.model.ModelConfig;
 import dev.kvshare.model.family.ModelFamilies;
 import dev.kvshare.model.family.ModelSpec;
 import dev.kvshare.model.storage.JsonFiles;
 import dev.kvshare.policy.SharingMap;
 import dev.kvshare.runtime.MachineSpeed;
+import dev.kvshare.runtime.WeightResidency;
+import java.io.IOException;
 import java.io.PrintWriter;
+import java.io.UncheckedIOException;
 import java.lang.management.ManagementFactory;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
 import java.util.Locale;
+import java.util.stream.Stream;
 
 /** What {@code calibrate --dry-run} prints: the predicted time and memory of a calibration. */
 final class CalibrationForecast {
@@ -26,63 +32,171 @@ final class CalibrationForecast {
   /** Bytes of an element of the caches that a budget counts. */
   private static final int BUDGET_BYTES_PER_ELEMENT = 2;
 
-  private final CalibrateOptions options;
+  private static final int CHARACTERS_PER_TOKEN = 4;
 
-  CalibrationForecast(CalibrateOptions options) {
+  private final CalibrateOptions options;
+  private final KvBudget budget;
+  private final Corpus repairTextOrNull;
+  private final Output output;
+
+  /**
+   * @param repairTextOrNull null where nothing is repaired
+   */
+  CalibrationForecast(
+      CalibrateOptions options, KvBudget budget, Corpus repairTextOrNull, Output output) {
     this.options = options;
+    this.budget = budget;
+    this.repairTextOrNull = repairTextOrNull;
+    this.output = output;
   }
 
-  void print(Path model, KvBudget budget, Output output) {
-    ModelSpec spec = spec(model);
+  void print(Path model) {
+    if (hasWeights(model)) {
+      measured(model);
+    } else {
+      estimated(ModelFamilies.spec(config(model)));
+    }
+  }
+
+  /** With the times of a real layer: only one is in memory at a time. */
+  private void measured(Path path) {
+    try (OpenModel model =
+        OpenModel.open(
+            path,
+            options.model.decoderOptions().withResidency(WeightResidency.ONE_LAYER),
+            output)) {
+      ModelSpec spec = model.decoder().spec();
+      int tokens = Math.min(options.samples.tokens, spec.maxPositions());
+      LayerTimes times = new LayerStopwatch(model.decoder()).measure(tokens);
+      output
+          .results()
+          .println(
+              format(
+                  "%s, %d layers; one takes %.2f ms for 512 tokens and %.1f ms to be read (measured now)",
+                  spec.modelType(), spec.layers(), 512e3 * times.runToken(), 1e3 * times.read()));
+      int repairTokens = 0;
+      if (repairTextOrNull != null) {
+        repairTokens =
+            new RepairText(model)
+                .windows(repairTextOrNull, options.repair.tokens).stream()
+                    .mapToInt(window -> window.length)
+                    .sum();
+      }
+      print(spec, times, repairTokens);
+    }
+  }
+
+  private void estimated(ModelSpec spec) {
+    MachineSpeed speed = MachineSpeed.measure(options.model.decoderOptions());
+    output
+        .results()
+        .println(
+            format(
+                "%s, %d layers; this machine: %.0f GFLOP/s (measured now; no weights to measure)",
+                spec.modelType(), spec.layers(), speed.operationsPerSecond() / 1e9));
+    LayerTimes times =
+        LayerTimes.estimated(spec, speed, options.samples.tokens, options.model.dtype.bytes());
+    print(spec, times, Math.min(options.repair.tokens, aboutTokens(repairTextOrNull)));
+  }
+
+  private static int aboutTokens(Corpus corpusOrNull) {
+    if (corpusOrNull instanceof Corpus.Text text) {
+      return text.text().length() / CHARACTERS_PER_TOKEN;
+    }
+    return corpusOrNull instanceof Corpus.Tokens tokens
+        ? tokens.sequences().stream().mapToInt(sequence -> sequence.length).sum()
+        : 0;
+  }
+
+  private void print(ModelSpec spec, LayerTimes times, int repairTokens) {
     SharingMap unshared = SharingMap.identity(spec.layers());
     int share =
         budget.layersToShare(
             spec.layers(), spec.kvBytesPerToken(unshared, BUDGET_BYTES_PER_ELEMENT));
-    MachineSpeed speed = MachineSpeed.measure(options.model.decoderOptions());
-    CostModel costs = new CostModel(spec, options.model.dtype.bytes(), speed);
-    int samples = options.samples.samples;
-    int tokens = options.samples.tokens;
+    SearchStrategy strategy =
+        SearchStrategy.of(options.search.strategy, options.search.seed, options.search.preferTop);
+    CostModel costs =
+        new CostModel(
+            spec,
+            times,
+            new CostModel.Plan(
+                options.samples.samples,
+                options.samples.tokens,
+                strategy,
+                options.goal.acrossKinds,
+                share,
+                repairTokens,
+                options.search.batchMemoryBytes,
+                options.model.dtype.bytes(),
+                options.search.offload));
     PrintWriter out = output.results();
     out.println(
         format(
-            "%s, %d layers; this machine: %.0f GFLOP/s, %.1f GB/s (measured now)",
-            spec.modelType(),
-            spec.layers(),
-            speed.operationsPerSecond() / 1e9,
-            speed.bytesPerSecond() / 1e9));
-    out.println(format("%d samples of %d tokens, until %d layers share:", samples, tokens, share));
+            "%s, %d samples of %d tokens, until %d layers share%s:",
+            strategy.strategy(),
+            options.samples.samples,
+            options.samples.tokens,
+            share,
+            repairTokens == 0 ? "" : format("; repair on %,d tokens", repairTokens)));
     for (int perLayer : TESTS_PER_LAYER) {
-      int tests = share * perLayer;
-      CostModel.Cost cost = costs.search(samples, tokens, tests);
-      out.println(
-          format(
-              "  %-21s %,6d tests  %,12d layer evaluations  %s",
-              perLayer == 1 ? "if every pair passes" : "if one in " + perLayer + " does",
-              tests,
-              cost.evaluations(),
-              duration(cost.seconds())));
+      CostModel.Cost cost = costs.cost(perLayer);
+      String condition =
+          perLayer == 1 ? "if every pair passes" : "if one pair in " + perLayer + " does";
+      out.println(line(cost.tests() == 0 ? "" : condition, cost));
+      if (cost.tests() == 0) {
+        break;
+      }
     }
-    long weights = costs.weightBytes();
-    long states = costs.stateBytes(samples, tokens, options.search.batchMemoryBytes);
-    long machine =
-        ((OperatingSystemMXBean) ManagementFactory.getOperatingSystemMXBean()).getTotalMemorySize();
-    out.println(
-        "memory: %s of weights and %s of states; this machine has %s%s"
-            .formatted(
-                MemorySize.text(weights),
-                MemorySize.text(states),
-                MemorySize.text(machine),
-                weights + states < machine ? "" : ", which is too little"));
+    printMemory(costs);
   }
 
-  private static ModelSpec spec(Path model) {
+  private static String line(String condition, CostModel.Cost cost) {
+    return format(
+        "  %-23s %,5d tests  %,4d repaired maps  %s (load %s, search %s, repair %s)",
+        condition,
+        cost.tests(),
+        cost.maps(),
+        duration(cost.seconds()),
+        duration(cost.load()),
+        duration(cost.search()),
+        duration(cost.repair()));
+  }
+
+  private void printMemory(CostModel costs) {
+    long machine =
+        ((OperatingSystemMXBean) ManagementFactory.getOperatingSystemMXBean()).getTotalMemorySize();
+    String verdict = "";
+    if (costs.bytes() > machine) {
+      verdict =
+          options.search.offload
+              ? ", which is too little: take fewer --samples or --repair-tokens, or less --batch-memory"
+              : ", which is too little: see --offload";
+    }
+    output
+        .results()
+        .println(
+            "memory: up to %s; the weights in memory are %s, this machine has %s%s"
+                .formatted(
+                    MemorySize.text(costs.bytes()),
+                    MemorySize.text(costs.weightBytes()),
+                    MemorySize.text(machine),
+                    verdict));
+  }
+
+  private static boolean hasWeights(Path model) {
+    if (!Files.isDirectory(model)) {
+      return true;
+    }
+    try (Stream<Path> files = Files.list(model)) {
+      return files.anyMatch(file -> file.toString().endsWith(".safetensors"));
+    } catch (IOException e) {
+      throw new UncheckedIOException(e);
+    }
+  }
+
+  private static ModelConfig config(Path model) {
     Path config = model.resolve("config.json");
-    if (Files.isDirectory(model) && Files.isRegularFile(config)) {
-      return ModelFamilies.spec(new ModelConfig(config, JsonFiles.readObject(config)));
-    }
-    try (Checkpoint checkpoint = Checkpoints.open(model)) {
-      return ModelFamilies.spec(checkpoint);
-    }
+    return new ModelConfig(config, JsonFiles.readObject(config));
   }
 
   private static String duration(double seconds) {
