@@ -9,6 +9,7 @@ import dev.kvshare.model.family.ModelSpec;
 import dev.kvshare.policy.SharingMap;
 import dev.kvshare.runtime.Decoder;
 import dev.kvshare.runtime.LayerParts.Part;
+import dev.kvshare.runtime.QueryFit;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
@@ -22,8 +23,8 @@ import java.util.Set;
  */
 final class BenchProbe implements RepairedProbe, AutoCloseable {
   private static final int WINDOW_TOKENS = 128;
-  private static final int WINDOWS = 32;
-  private static final int VALIDATION_EVERY = 4;
+  private static final int WINDOWS = 48;
+  private static final int VALIDATION_EVERY = 3;
 
   /** Windows below which a fit says nothing. */
   private static final int FEWEST_WINDOWS = 8;
@@ -35,6 +36,7 @@ final class BenchProbe implements RepairedProbe, AutoCloseable {
       RepairSettings.DEFAULT
           .withParts(Set.of(Part.ATTENTION))
           .withScope(RepairSettings.Scope.SHARED)
+          .withQueries(new QueryFit.Settings(1, 8, 1e-1, 4096))
           .withStrength(1e-1);
 
   private final Decoder decoder;
