@@ -1,5 +1,6 @@
 package dev.kvshare.cli;
 
+import ai.djl.pytorch.jni.JniUtils;
 import com.fasterxml.jackson.databind.ObjectMapper;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import dev.kvshare.apply.ProcessMemory;
@@ -31,6 +32,8 @@ import picocli.CommandLine.Mixin;
  * <pre>
  * prefill BATCH TOKENS NEW TOP      seconds to read prompts into a cache whose top layers share
  * decode NEW                        seconds to decode behind the prompts; may be repeated
+ * profile start                     the engine records its operators from now on
+ * profile FILE                      ends that and writes a trace
  * search SHARE THRESHOLD FILE       a search on the samples of a JSON file, [[ids of a sample], ...]
  * </pre>
  */
@@ -87,10 +90,19 @@ final class BenchCommand extends Verb {
             .ifPresent(bytes -> answer.put("peak_resident_bytes", bytes));
       }
       case "decode" -> answer.put("seconds", speed.decode(Integer.parseInt(words[1])));
+      case "profile" -> profile(words[1]);
       case "search" -> search(model, words, answer);
       default -> throw usageError("no benchmark is called \"" + words[0] + "\"");
     }
     return answer;
+  }
+
+  private static void profile(String word) {
+    if (word.equals("start")) {
+      JniUtils.startProfile(false, false, false);
+    } else {
+      JniUtils.stopProfile(word);
+    }
   }
 
   private static void search(OpenModel model, String[] words, ObjectNode answer)
