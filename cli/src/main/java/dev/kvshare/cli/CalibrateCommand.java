@@ -118,9 +118,9 @@ final class CalibrateCommand extends Verb {
     if (schemeProblem != null) {
       throw usageError(schemeProblem);
     }
-    if (options.repair.noRepair
-        && (options.repair.healingSteps != null || options.repair.text != null)) {
-      throw usageError("--heal and --repair-text are for a repair: leave out --no-repair");
+    String repairProblem = options.repair.problem();
+    if (repairProblem != null) {
+      throw usageError(repairProblem);
     }
     if (options.search.offload && options.repair.healingSteps != null) {
       throw usageError(

@@ -4,6 +4,7 @@ import dev.kvshare.calibrate.QualityLimits;
 import dev.kvshare.runtime.DecoderOptions;
 import dev.kvshare.runtime.WeightResidency;
 import java.nio.file.Path;
+import java.util.List;
 import picocli.CommandLine.ArgGroup;
 import picocli.CommandLine.Option;
 
@@ -215,6 +216,18 @@ final class CalibrateOptions {
     int tokens = 100_000;
 
     @Option(
+        names = "--repair-parts",
+        paramLabel = "PART",
+        split = ",",
+        converter = RepairPart.Converter.class,
+        description =
+            "What is refitted, separated by commas: attention (the output projections), own-token (in"
+                + " layers that share, also a projection of each token's own input, which no"
+                + " checkpoint of another program has room for) and feed-forward (the down"
+                + " projections). Default: attention,own-token.")
+    List<RepairPart> parts = List.of(RepairPart.ATTENTION, RepairPart.OWN_TOKEN);
+
+    @Option(
         names = "--heal",
         paramLabel = "STEPS",
         arity = "0..1",
@@ -225,6 +238,16 @@ final class CalibrateOptions {
                 + " model: each step reads 2048 tokens of the text. The repair stays where this"
                 + " does not help. Default for STEPS: 40.")
     Integer healingSteps;
+
+    /** What is wrong with the combination of options, or null. */
+    String problem() {
+      if (noRepair && (healingSteps != null || text != null)) {
+        return "--heal and --repair-text are for a repair: leave out --no-repair";
+      }
+      return parts.contains(RepairPart.OWN_TOKEN) && !parts.contains(RepairPart.ATTENTION)
+          ? "the own-token projection is fitted together with attention: add attention to --repair-parts"
+          : null;
+    }
   }
 
   static final class OutputOptions {

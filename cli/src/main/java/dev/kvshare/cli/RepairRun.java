@@ -4,7 +4,6 @@ import dev.kvshare.calibrate.repair.Healing;
 import dev.kvshare.calibrate.repair.HealingSettings;
 import dev.kvshare.calibrate.repair.Repair;
 import dev.kvshare.calibrate.repair.RepairOutcome;
-import dev.kvshare.calibrate.repair.RepairSettings;
 import dev.kvshare.calibrate.repair.RepairWindows;
 import dev.kvshare.calibrate.repair.RepairedPolicy;
 import dev.kvshare.datasets.Corpus;
@@ -61,7 +60,7 @@ final class RepairRun {
     RepairWindows split = RepairWindows.split(windows, RepairText.VALIDATION_SHARE);
     int layers = policy.map().layers();
     try (RepairOutcome outcome =
-        new Repair(text.model().decoder(), RepairSettings.DEFAULT)
+        new Repair(text.model().decoder(), RepairPart.settings(options.parts))
             .repair(
                 policy.map(), split, done -> progress.show("refitting layers", done, layers, ""))) {
       Policy repaired =

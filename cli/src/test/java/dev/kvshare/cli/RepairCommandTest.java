@@ -127,10 +127,30 @@ class RepairCommandTest {
     CommandRun.of("inspect", export).succeeds().prints("lckv-llama");
   }
 
+  /** What remains of a repair without them runs alike in the export. */
+  @Test
+  void anExportHoldsARepairOfAttentionAlone() throws IOException {
+    Path attention = folder.resolve("attention.json");
+    calibrate("--repair-parts", "attention", "--out", attention).succeeds();
+    assertTrue(PolicyFile.read(attention).repair() != null);
+    Path export = folder.resolve("exported-attention");
+    Object[] apply = {"apply", "--model", TINY_MODEL, "--policy", attention};
+    run(new Object[] {"--export", "lckv", "--out", export}, apply).succeeds();
+
+    Object[] request = {"--prompt-ids", "5,7,9,11", "--print-ids", "-n", 12};
+    assertEquals(
+        run(request, apply).succeeds().out(),
+        run(request, "apply", "--model", export).succeeds().out());
+  }
+
   @Test
   void optionsOfARepairGoWithARepair() {
     calibrate("--no-repair", "--out", folder.resolve("never.json"))
         .fails(ExitCodes.USAGE, "--repair-text", "--no-repair");
+    calibrate("--repair-parts", "own-token", "--out", folder.resolve("never.json"))
+        .fails(ExitCodes.USAGE, "add attention to --repair-parts");
+    calibrate("--repair-parts", "all", "--out", folder.resolve("never.json"))
+        .fails(ExitCodes.USAGE, "attention, own-token, feed-forward");
   }
 
   /** The perplexity of the unshared model and of the policy. */
