@@ -51,7 +51,7 @@ final class EarlyStopTable {
                 unshared ? "-" : difference(row.hiddenChange()),
                 unshared ? "-" : difference(row.logitDifference()),
                 number(row.perplexity()),
-                unshared ? "-" : difference(row.divergence()),
+                unshared ? "-" : format("%.5f", Math.max(0, row.divergence())),
                 unshared ? "-" : format("%.1f %%", 100 * row.agreement())));
     if (row.speed() != null) {
       cells.add(number(1000 * row.speed().prefillSeconds()));
@@ -59,13 +59,13 @@ final class EarlyStopTable {
     return cells;
   }
 
+  /** Without an exponent. */
   private static String decimal(double tolerance) {
     return new BigDecimal(Double.toString(tolerance)).stripTrailingZeros().toPlainString();
   }
 
-  /** Two digits; what rounding leaves of nothing may be negative. */
   private static String difference(double value) {
-    return value <= 0 ? "0" : format("%.1e", value);
+    return value == 0 ? "0" : format("%.2g", value);
   }
 
   private static ObjectNode object(EarlyStopRow row) {
