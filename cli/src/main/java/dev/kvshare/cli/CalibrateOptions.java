@@ -223,9 +223,9 @@ final class CalibrateOptions {
         description =
             "What is refitted, separated by commas: attention (the output projections), own-token (in"
                 + " layers that share, also a projection of each token's own input, which no"
-                + " checkpoint of another program has room for) and feed-forward (the down"
-                + " projections). Default: attention,own-token.")
-    List<RepairPart> parts = List.of(RepairPart.ATTENTION, RepairPart.OWN_TOKEN);
+                + " checkpoint of another program has room for), queries (of layers that share) and"
+                + " feed-forward (the down projections). Default: attention,own-token,queries.")
+    List<RepairPart> parts = RepairPart.USUAL;
 
     @Option(
         names = "--heal",

@@ -2,6 +2,7 @@ package dev.kvshare.cli;
 
 import dev.kvshare.calibrate.repair.RepairSettings;
 import dev.kvshare.runtime.LayerParts.Part;
+import dev.kvshare.runtime.QueryFit;
 import java.util.Arrays;
 import java.util.EnumSet;
 import java.util.List;
@@ -15,7 +16,11 @@ import picocli.CommandLine.TypeConversionException;
 enum RepairPart {
   ATTENTION,
   OWN_TOKEN,
+  QUERIES,
   FEED_FORWARD;
+
+  /** The parts of the usual repair. */
+  static final List<RepairPart> USUAL = List.of(ATTENTION, OWN_TOKEN, QUERIES);
 
   /** Reads a name such as {@code own-token}. */
   static final class Converter implements ITypeConverter<RepairPart> {
@@ -36,7 +41,7 @@ enum RepairPart {
     }
   }
 
-  /** The usual repair of these parts; the own token goes with attention alone. */
+  /** The usual repair of these parts alone. */
   static RepairSettings settings(List<RepairPart> parts) {
     Set<Part> fitted = EnumSet.noneOf(Part.class);
     if (parts.contains(ATTENTION)) {
@@ -45,7 +50,9 @@ enum RepairPart {
     if (parts.contains(FEED_FORWARD)) {
       fitted.add(Part.FEED_FORWARD);
     }
-    return RepairSettings.DEFAULT.withParts(fitted).withOwnToken(parts.contains(OWN_TOKEN));
+    RepairSettings usual =
+        RepairSettings.DEFAULT.withParts(fitted).withOwnToken(parts.contains(OWN_TOKEN));
+    return parts.contains(QUERIES) ? usual : usual.withQueries(QueryFit.Settings.NONE);
   }
 
   private String word() {

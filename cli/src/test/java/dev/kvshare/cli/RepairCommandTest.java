@@ -127,11 +127,11 @@ class RepairCommandTest {
     CommandRun.of("inspect", export).succeeds().prints("lckv-llama");
   }
 
-  /** What remains of a repair without them runs alike in the export. */
+  /** A repair without own-token projections runs alike in the export. */
   @Test
-  void anExportHoldsARepairOfAttentionAlone() throws IOException {
+  void anExportHoldsARepairWithoutThem() throws IOException {
     Path attention = folder.resolve("attention.json");
-    calibrate("--repair-parts", "attention", "--out", attention).succeeds();
+    calibrate("--repair-parts", "attention,queries", "--out", attention).succeeds();
     assertTrue(PolicyFile.read(attention).repair() != null);
     Path export = folder.resolve("exported-attention");
     Object[] apply = {"apply", "--model", TINY_MODEL, "--policy", attention};
@@ -150,7 +150,7 @@ class RepairCommandTest {
     calibrate("--repair-parts", "own-token", "--out", folder.resolve("never.json"))
         .fails(ExitCodes.USAGE, "add attention to --repair-parts");
     calibrate("--repair-parts", "all", "--out", folder.resolve("never.json"))
-        .fails(ExitCodes.USAGE, "attention, own-token, feed-forward");
+        .fails(ExitCodes.USAGE, "attention, own-token, queries, feed-forward");
   }
 
   /** The perplexity of the unshared model and of the policy. */

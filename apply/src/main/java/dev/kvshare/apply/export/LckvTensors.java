@@ -125,7 +125,7 @@ final class LckvTensors implements AutoCloseable {
         || (original != null && !original.shape().equals(shape))
         || !isKept(name)) {
       throw new ExportException(
-          "The refitted weight %s%s of the policy has no place in a checkpoint of the LCKV code. Calibrate with --repair-parts attention, which fits none of them, or export without the refitted weights by --no-repair, at the quality of plain sharing."
+          "The refitted weight %s%s of the policy has no place in a checkpoint of the LCKV code. Calibrate with --repair-parts attention,queries, which fits none of these, or export without the refitted weights by --no-repair, at the quality of plain sharing."
               .formatted(name, shape));
     }
   }
