@@ -235,10 +235,12 @@ class EvaluatorTest {
     try (NDManager manager = decoder.newManager();
         NDArray output = manager.randomNormal(0, 0.1f, new Shape(64, 64), DataType.FLOAT32);
         NDArray own = manager.randomNormal(0, 0.1f, new Shape(64, 64), DataType.FLOAT32);
+        NDArray queries = manager.randomNormal(0, 0.1f, new Shape(64, 64), DataType.FLOAT32);
         WeightOverrides weights =
             decoder.newOverrides(
                 Map.of(
                     "model.layers.1.self_attn.o_proj.weight", output,
+                    "model.layers.3.self_attn.q_proj.weight", queries,
                     "model.layers.3.self_attn.own_proj.weight", own))) {
       List<EvaluatedPolicy> policies =
           List.of(plain, new EvaluatedPolicy("repaired", plain.policy(), weights));
