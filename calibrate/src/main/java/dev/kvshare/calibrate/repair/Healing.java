@@ -54,9 +54,8 @@ public final class Healing {
     SortedMap<String, NDArray> start =
         repaired.improves() ? repaired.tensors() : Collections.emptySortedMap();
     List<int[]> judging = windows.validation().isEmpty() ? windows.fit() : windows.validation();
-    try (NDManager manager = decoder.newManager();
-        QualityJudge judge = judge(judging.subList(0, judgedWindows(judging)))) {
-      Candidate best = candidate(judge, map, start);
+    try (QualityJudge judge = judge(judging.subList(0, judgedWindows(judging)));
+        Best best = new Best(map, start, judge)) {
       try (Distillation distillation = begin(map, start)) {
         WindowOrder order = new WindowOrder(windows.fit(), SEED);
         for (int step = 0; step < settings.steps(); step++) {
@@ -64,28 +63,56 @@ public final class Healing {
           distillation.step(settings.rate(step));
           listener.done(step + 1, divergence);
           if (settings.judgesBehind(step)) {
-            SortedMap<String, NDArray> tensors = new TreeMap<>(start);
-            tensors.putAll(distillation.weights(manager));
-            Candidate candidate = candidate(judge, map, tensors);
-            if (candidate.divergence() < best.divergence()) {
-              best = candidate;
-            }
+            best.offer(distillation);
           }
         }
       }
       try (QualityJudge all = judge(judging)) {
         return repaired.healed(
-            decoder, settings.steps(), best.tensors(), quality(all, map, best.tensors()));
+            decoder, settings.steps(), best.tensors, quality(all, map, best.tensors));
       }
     }
   }
 
-  /** Weights and the divergence that they leave. */
-  private record Candidate(SortedMap<String, NDArray> tensors, double divergence) {}
+  /** The weights with the least divergence so far; no others are kept. */
+  private final class Best implements AutoCloseable {
+    private final SharingMap map;
+    private final SortedMap<String, NDArray> start;
+    private final QualityJudge judge;
+    private NDManager manager = decoder.newManager();
+    private SortedMap<String, NDArray> tensors;
+    private double divergence;
 
-  private Candidate candidate(
-      QualityJudge judge, SharingMap map, SortedMap<String, NDArray> tensors) {
-    return new Candidate(tensors, quality(judge, map, tensors).divergence().mean());
+    Best(SharingMap map, SortedMap<String, NDArray> start, QualityJudge judge) {
+      this.map = map;
+      this.start = start;
+      this.judge = judge;
+      this.tensors = start;
+      this.divergence = quality(judge, map, start).divergence().mean();
+    }
+
+    void offer(Distillation distillation) {
+      NDManager loser = decoder.newManager();
+      try {
+        SortedMap<String, NDArray> trained = new TreeMap<>(start);
+        trained.putAll(distillation.weights(loser));
+        double found = quality(judge, map, trained).divergence().mean();
+        if (found < divergence) {
+          NDManager winner = loser;
+          loser = manager;
+          manager = winner;
+          tensors = trained;
+          divergence = found;
+        }
+      } finally {
+        loser.close();
+      }
+    }
+
+    @Override
+    public void close() {
+      manager.close();
+    }
   }
 
   private RepairQuality quality(
