@@ -6,6 +6,7 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 import dev.kvshare.policy.SharingMap;
 import dev.kvshare.runtime.Decoder;
 import dev.kvshare.runtime.LayerParts.Part;
+import dev.kvshare.runtime.QueryFit;
 import java.util.Set;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
@@ -25,6 +26,7 @@ class ReadingErrorsTest {
             .withParts(Set.of(Part.ATTENTION))
             .withScope(RepairSettings.Scope.SHARED)
             .withOwnToken(false)
+            .withQueries(QueryFit.Settings.NONE)
             .withStrength(1e-1);
     try (Decoder decoder = TinyModels.load(TinyModels.architecture(family))) {
       RepairWindows windows = TinyModels.windows(decoder, WINDOWS, TOKENS);
