@@ -162,7 +162,7 @@ record ReportContent(
                   validation.similarity(),
                   validation.tokens())));
     }
-    HealingReport healing = policy.calibration().healing();
+    HealingReport healing = policy.calibration() == null ? null : policy.calibration().healing();
     if (healing != null) {
       facts.add(
           new Fact(

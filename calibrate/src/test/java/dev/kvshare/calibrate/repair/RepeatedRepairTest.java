@@ -37,19 +37,6 @@ class RepeatedRepairTest {
   }
 
   @Test
-  void benchesKeepNothing() {
-    SharingMap map = TinyModels.map(decoder);
-    Repair repair = new Repair(decoder, RepairSettings.DEFAULT);
-    assertNothingKept(
-        () -> {
-          try (RepairBench bench = repair.bench(windows)) {
-            bench.quality(map, done -> {});
-            bench.accept(map, done -> {});
-          }
-        });
-  }
-
-  @Test
   void measuredErrorsKeepNothing() {
     assertNothingKept(
         () ->
