@@ -15,6 +15,7 @@ import dev.kvshare.runtime.LayerParts.Part;
 import dev.kvshare.runtime.LinearFit;
 import dev.kvshare.runtime.LinearFits;
 import dev.kvshare.runtime.Projection;
+import java.util.List;
 import java.util.stream.LongStream;
 
 /**
@@ -23,7 +24,10 @@ import java.util.stream.LongStream;
  */
 public final class LayerStopwatch {
   private static final int BATCH_TOKENS = 512;
-  private static final int ROUNDS = 3;
+  private static final int FEWEST_ROUNDS = 3;
+
+  /** A step is repeated that long, so that another process that runs meanwhile counts less. */
+  private static final double SECONDS = 0.3;
 
   /** Larger fits are not solved to be timed; their time grows with the third power. */
   private static final long LARGEST_FIT = 1536;
@@ -42,7 +46,7 @@ public final class LayerStopwatch {
   }
 
   /**
-   * Measures, which takes the time of about ten layers.
+   * Measures, which takes a few seconds, or the time of about ten layers if that is longer.
    *
    * @param tokens T of a sample
    */
@@ -54,20 +58,26 @@ public final class LayerStopwatch {
         KvCache cache = decoder.newCache(unshared, batch, tokens);
         NDArray ids = ids(manager, batch, tokens);
         NDArray x = decoder.embed(ids, cache)) {
-      Runnable run = () -> decoder.layers(x, cache, layer, layer + 1).close();
-      decoder.weight(0, WeightRole.OUTPUT, manager).close();
-      run.run();
-      decoder.weight(0, WeightRole.OUTPUT, manager).close();
-      double readAndRun = seconds(run);
-      double once = least(run);
+      double run = least(() -> decoder.layers(x, cache, layer, layer + 1).close());
       return new LayerTimes(
-          once / rows,
+          run / rows,
           least(() -> walk(x)) / rows,
           fitSeconds(x) / rows,
           solveSeconds(manager),
           judgeSeconds(manager, x) / tokens,
-          Math.max(0, readAndRun - once));
+          readSeconds(manager));
     }
+  }
+
+  /** Two layers in turn are read each time. */
+  private double readSeconds(NDManager manager) {
+    return least(
+            () -> {
+              for (int number : List.of(0, layer)) {
+                decoder.weight(number, WeightRole.OUTPUT, manager).close();
+              }
+            })
+        / 2;
   }
 
   private NDArray ids(NDManager manager, int batch, int tokens) {
@@ -149,8 +159,11 @@ public final class LayerStopwatch {
   private static double least(Runnable step) {
     step.run();
     double least = Double.POSITIVE_INFINITY;
-    for (int round = 0; round < ROUNDS; round++) {
-      least = Math.min(least, seconds(step));
+    double sum = 0;
+    for (int round = 0; round < FEWEST_ROUNDS || sum < SECONDS; round++) {
+      double seconds = seconds(step);
+      least = Math.min(least, seconds);
+      sum += seconds;
     }
     return least;
   }
