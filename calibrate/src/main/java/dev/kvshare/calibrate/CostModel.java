@@ -170,11 +170,12 @@ public record CostModel(ModelSpec spec, LayerTimes times, Plan plan) {
     return times.read() * size.head() / size.layer();
   }
 
+  /** While a map is accepted, its walk and that of the map before are held. */
   private long benchBytes() {
     long tokens = BenchProbe.tokens(spec, plan.maxStateBytes());
     long stream = tokens * spec.hiddenSize() * plan.bytesPerElement();
-    return (long) spec.layers() * BenchProbe.STREAMS_PER_LAYER * stream
-        + 2 * tokens * keyValueBytes();
+    return (long) spec.layers() * (BenchProbe.STREAMS_PER_LAYER + 1) * stream
+        + 3 * tokens * keyValueBytes();
   }
 
   private double repairBytes() {
