@@ -14,7 +14,8 @@ class SchemeOptions {
       paramLabel = "NAME",
       description = {
         "A scheme by the name that its paper gives it:",
-        "  pizza-, sandwich- or lasagna- with bottom, middle or top",
+        "  pizza-bottom, pizza-middle, pizza-top, sandwich-bottom, sandwich-middle, sandwich-top,",
+        "  lasagna-bottom, lasagna-middle, lasagna-top",
         "                the nine configurations of arXiv 2410.14442: ordinary layers at the bottom,"
             + " at both ends, or none, and where the source of a group stands",
         "  cla-K         Cross-Layer Attention, arXiv 2405.12981: groups of K layers",
