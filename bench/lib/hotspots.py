@@ -42,7 +42,7 @@ def show(title, system, work, turns):
         system.ask("profile", file)
         total, count = self_times(file)
     everything = sum(total.values())
-    print(f"\n{title}: {everything / turns / 1000:.1f} ms of operators\n\n| operator | share | calls |\n|---|---|---|")
+    print(f"\n{title}\n\n| operator | share | calls |\n|---|---|---|")
     for name, time in total.most_common(10):
         print(f"| `{name}` | {time / everything:.1%} | {count[name] // turns} |")
 
