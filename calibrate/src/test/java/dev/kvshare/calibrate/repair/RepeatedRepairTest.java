@@ -12,7 +12,7 @@ import org.junit.jupiter.api.Test;
 class RepeatedRepairTest {
   private static final int TOKENS = 128;
   private static final int WINDOWS = 40;
-  private static final int WARM_UP = 20;
+  private static final int WARM_UP = 30;
   private static final int REPEATED = 20;
 
   private static Decoder decoder;
@@ -44,8 +44,8 @@ class RepeatedRepairTest {
   }
 
   /**
-   * Less than one stream of the residuals is left each time; a repair makes dozens of tensors of
-   * that size. Blocks that malloc keeps take tens of repetitions to settle.
+   * Less than half of one stream of the residuals is left each time; a repair makes dozens of
+   * tensors of that size. Blocks that malloc keeps take tens of repetitions to settle.
    */
   private static void assertNothingKept(Runnable work) {
     repeat(work, WARM_UP);
@@ -53,7 +53,7 @@ class RepeatedRepairTest {
     repeat(work, REPEATED);
     long grown = ResidentMemory.bytes() - before;
     long stream = (long) WINDOWS * TOKENS * decoder.spec().hiddenSize() * Float.BYTES;
-    assertTrue(grown < REPEATED * stream, "resident memory grew by " + grown + " bytes");
+    assertTrue(grown < REPEATED * stream / 2, "resident memory grew by " + grown + " bytes");
   }
 
   private static void repeat(Runnable work, int times) {

@@ -1,12 +1,16 @@
 package dev.kvshare.calibrate.repair;
 
+import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 
-/** The memory of this process, native memory included. */
+/**
+ * The memory of this process, native memory included. Tests compare it before and after: the heap
+ * of the JVM has to be of a fixed size and resident, as the module's build sets it.
+ */
 final class ResidentMemory {
   private static final Path STATUS = Path.of("/proc/self/status");
 
@@ -15,6 +19,11 @@ final class ResidentMemory {
   /** Bytes resident now; skips the test where that cannot be read. */
   static long bytes() {
     assumeTrue(Files.exists(STATUS), "resident memory is read from /proc");
+    Runtime runtime = Runtime.getRuntime();
+    assertEquals(
+        runtime.maxMemory(),
+        runtime.totalMemory(),
+        "a heap that grows looks like a leak: run with -Xms2g -Xmx2g -XX:+AlwaysPreTouch");
     try {
       return Files.readAllLines(STATUS).stream()
           .filter(line -> line.startsWith("VmRSS:"))
