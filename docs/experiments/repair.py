@@ -23,7 +23,7 @@ class Model:
 
     def __init__(self, file):
         folder, name = os.path.split(os.path.abspath(file))
-        model = AutoModelForCausalLM.from_pretrained(folder, gguf_file=name, dtype=torch.float32)
+        model = AutoModelForCausalLM.from_pretrained(folder, gguf_file=name).float()
         self.tokenizer = AutoTokenizer.from_pretrained(folder, gguf_file=name)
         c, sd = model.config, {k: v.clone() for k, v in model.state_dict().items()}
         self.layers, self.e = c.num_hidden_layers, c.hidden_size
