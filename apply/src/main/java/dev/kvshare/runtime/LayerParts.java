@@ -123,34 +123,9 @@ public final class LayerParts {
    * @param own whether the input of the queries stands behind what the heads give
    */
   public NDArray headsWith(Projection queries, int layer, NDArray x, KeyValues cache, boolean own) {
-    int tokens = Math.toIntExact(x.getShape().get(1));
-    rotary.prepare(0, tokens, tokens);
-    layers.enter(layer);
     try (PtNDArray weight = converted(x, queries.weight());
-        PtNDArray bias = converted(x, queries.bias());
-        IValue input = from(x);
-        IValue number = IValue.from((long) layer);
-        IValue ownToken = IValue.from(own ? 1L : 0L);
-        IValue matrix = IValue.from(weight);
-        IValue vector = IValue.from(bias);
-        IValue keys = from(cache.keys());
-        IValue values = from(cache.values())) {
-      return run(
-          x,
-          "part_heads_with",
-          input,
-          number,
-          ownToken,
-          matrix,
-          vector,
-          layers.weights(),
-          layers.numbers().ints(),
-          model.floats(),
-          layers.numbers().kinds(),
-          keys,
-          values,
-          rotary.cosines(),
-          rotary.sines());
+        PtNDArray bias = converted(x, queries.bias())) {
+      return heads(layer, x, cache, false, own, weight, bias);
     }
   }
 
@@ -160,12 +135,32 @@ public final class LayerParts {
   }
 
   private NDArray heads(int layer, NDArray x, KeyValues cache, boolean owns, boolean own) {
+    PtNDManager manager = (PtNDManager) x.getManager();
+    try (PtNDArray none = storage.script().zeros(manager, new Shape(0), storage.type())) {
+      return heads(layer, x, cache, owns, own, none, none);
+    }
+  }
+
+  /**
+   * @param queries in place of the checkpoint's, an empty tensor for these
+   * @param bias beside them
+   */
+  private NDArray heads(
+      int layer,
+      NDArray x,
+      KeyValues cache,
+      boolean owns,
+      boolean own,
+      PtNDArray queries,
+      PtNDArray bias) {
     int tokens = Math.toIntExact(x.getShape().get(1));
     rotary.prepare(0, tokens, tokens);
     layers.enter(layer);
     try (IValue input = from(x);
         IValue number = IValue.from((long) layer);
         IValue ownToken = IValue.from(own ? 1L : 0L);
+        IValue matrix = IValue.from(queries);
+        IValue vector = IValue.from(bias);
         IValue keys = from(cache.keys());
         IValue values = from(cache.values());
         IValue flag = IValue.from(owns ? 1L : 0L)) {
@@ -175,6 +170,8 @@ public final class LayerParts {
           input,
           number,
           ownToken,
+          matrix,
+          vector,
           layers.weights(),
           layers.numbers().ints(),
           model.floats(),

@@ -499,18 +499,23 @@ class Ops(Module):
 
   # What enters the output projection of a layer at the positions 0 to T - 1: x [B, T, E] -> [B, T, Hq * D]; keys and
   # values [B, Hkv, T, D] are written where owns is 1, else read. With own 1 the input of the queries stands behind what
-  # the heads give: [B, T, Hq * D + E].
-  def part_heads(self: __torch__.Ops, x: Tensor, layer: int, own: int, weights: List[List[Tensor]], ints: List[List[int]], floats: List[List[float]], kinds: List[List[int]], keys: Tensor, values: Tensor, owns: int, cosines: List[Tensor], sines: List[Tensor]) -> Tensor:
+  # the heads give: [B, T, Hq * D + E]. Queries [Hq * D, E] with a bias take the place of the layer's where they are not empty.
+  def part_heads(self: __torch__.Ops, x: Tensor, layer: int, own: int, queries: Tensor, bias: Tensor, weights: List[List[Tensor]], ints: List[List[int]], floats: List[List[float]], kinds: List[List[int]], keys: Tensor, values: Tensor, owns: int, cosines: List[Tensor], sines: List[Tensor]) -> Tensor:
     first = torch.zeros([0], dtype=4, device=x.device)
     rotary = ints[layer][7]
-    y = self.before_attention(x, weights[layer], ints[layer], floats[layer])
+    tensors = weights[layer]
+    if torch.numel(queries) > 0:
+      tensors = torch.list(weights[layer])
+      _0 = torch._set_item(tensors, 2, queries)
+      _1 = torch._set_item(tensors, 3, bias)
+    y = self.before_attention(x, tensors, ints[layer], floats[layer])
     cosine = x
     sine = x
     if rotary >= 0:
       cosine = self.rows(cosines[rotary], 0, torch.size(x, 1), first)
       sine = self.rows(sines[rotary], 0, torch.size(x, 1), first)
     mask = self.mask(x, 0, kinds[ints[layer][5]], first)
-    entering = self.heads(y, weights[layer], ints[layer], floats[layer], keys, values, owns, 0, cosine, sine, mask)
+    entering = self.heads(y, tensors, ints[layer], floats[layer], keys, values, owns, 0, cosine, sine, mask)
     if own != 0:
       entering = torch.cat([entering, y], -1)
     return entering

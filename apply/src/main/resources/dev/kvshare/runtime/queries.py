@@ -144,12 +144,3 @@
     weighted = torch.mul_(torch.matmul(turned, torch.transpose(columns, 1, 2)), distribution)
     _0 = torch.addcmul_(weighted, distribution, torch.sum(weighted, [-1], True), value=-1)
     return self.query_gathered(torch.matmul(weighted, columns), inputs, gains, ints[layer], floats[layer][1], cosine, sine)
-
-  # As part_heads for a layer that reads another's keys and values, with other queries: weight [Hq * D, E], bias [Hq * D]
-  def part_heads_with(self: __torch__.Ops, x: Tensor, layer: int, own: int, queries: Tensor, bias: Tensor, weights: List[List[Tensor]], ints: List[List[int]], floats: List[List[float]], kinds: List[List[int]], keys: Tensor, values: Tensor, cosines: List[Tensor], sines: List[Tensor]) -> Tensor:
-    changed = annotate(List[List[Tensor]], [])
-    for i in range(layer + 1):
-      _0 = torch.append(changed, torch.list(weights[i]))
-    _1 = torch._set_item(changed[layer], 2, queries)
-    _2 = torch._set_item(changed[layer], 3, bias)
-    return self.part_heads(x, layer, own, changed, ints, floats, kinds, keys, values, 0, cosines, sines)

@@ -16,8 +16,9 @@ import java.util.List;
 import java.util.Set;
 
 /**
- * Repairs every map on a few windows of the calibration text: attention of the shared layers alone,
- * with one regularisation. That ranks maps as a whole repair does and costs a fraction of it.
+ * Repairs every map on a few windows of the calibration text: queries, by one step, and attention
+ * output of the shared layers alone, with one regularisation. That ranks maps as a whole repair
+ * does and costs a fraction of it.
  *
  * <p>The unshared model runs when the first map is measured.
  */
@@ -54,7 +55,7 @@ final class BenchProbe implements RepairedProbe, AutoCloseable {
     this.windows = windows(decoder.spec(), text, maxStateBytes);
   }
 
-  /** Windows spread evenly over the text, every fourth of which judges. */
+  /** Windows spread evenly over the text, every third of which judges. */
   private static RepairWindows windows(ModelSpec spec, List<int[]> text, long maxStateBytes) {
     long count = Math.min(mostWindows(spec, maxStateBytes), text.size());
     List<int[]> chosen = new ArrayList<>();

@@ -21,7 +21,6 @@ public final class RepairOutcome implements AutoCloseable {
   private final NDManager manager;
   private final SortedMap<String, NDArray> tensors = new TreeMap<>();
   private final List<FittedPart> fits;
-  private final List<FittedQueries> queries;
   private final RepairQuality plain;
   private final RepairQuality repaired;
   private final HealingReport healing;
@@ -30,14 +29,12 @@ public final class RepairOutcome implements AutoCloseable {
       SharingMap map,
       NDManager manager,
       List<FittedPart> fits,
-      List<FittedQueries> queries,
       RepairQuality plain,
       RepairQuality repaired,
       HealingReport healing) {
     this.map = map;
     this.manager = manager;
     this.fits = fits;
-    this.queries = queries;
     this.plain = plain;
     this.repaired = repaired;
     this.healing = healing;
@@ -50,7 +47,6 @@ public final class RepairOutcome implements AutoCloseable {
             walk.map(),
             decoder.newManager(),
             walk.reports(),
-            walk.queries().reports(),
             judge.plain(walk.map()),
             judge.quality(walk::last),
             null);
@@ -61,7 +57,11 @@ public final class RepairOutcome implements AutoCloseable {
         outcome.put(names, layer, entry.getKey(), entry.getValue());
       }
       if (walk.queries().get(layer) != null) {
-        outcome.putQueries(decoder, layer, walk.queries().get(layer));
+        decoder
+            .parts()
+            .queries()
+            .tensors(layer, walk.queries().get(layer), outcome.manager)
+            .forEach(outcome::keep);
       }
     }
     return outcome;
@@ -84,7 +84,6 @@ public final class RepairOutcome implements AutoCloseable {
             map,
             decoder.newManager(),
             fits,
-            queries,
             plain,
             kept,
             new HealingReport(steps, better, before, kept.divergence().mean()));
@@ -110,11 +109,6 @@ public final class RepairOutcome implements AutoCloseable {
   /** What each fit did, bottom first. */
   public List<FittedPart> fits() {
     return fits;
-  }
-
-  /** What each fit of queries did, bottom first. */
-  public List<FittedQueries> queries() {
-    return queries;
   }
 
   /** The map with the checkpoint's weights, on the validation windows. */
@@ -153,10 +147,6 @@ public final class RepairOutcome implements AutoCloseable {
     }
     keep(weight, matrix);
     keep(names.names(layer, part.projection().bias()).get(0), projection.bias().duplicate());
-  }
-
-  private void putQueries(Decoder decoder, int layer, Projection queries) {
-    decoder.parts().queries().tensors(layer, queries, manager).forEach(this::keep);
   }
 
   private static NDArray columns(Projection projection, long from, long to) {

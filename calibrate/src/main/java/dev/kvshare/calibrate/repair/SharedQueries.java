@@ -6,8 +6,6 @@ import dev.kvshare.policy.SharingMap;
 import dev.kvshare.runtime.LayerParts.Part;
 import dev.kvshare.runtime.Projection;
 import dev.kvshare.runtime.QueryFit;
-import java.util.ArrayList;
-import java.util.List;
 import java.util.function.IntFunction;
 
 /**
@@ -19,7 +17,6 @@ final class SharedQueries {
   private final SharingMap map;
   private final NDManager manager;
   private final Projection[] queries;
-  private final List<FittedQueries> reports = new ArrayList<>();
 
   /**
    * @param manager that of the walk
@@ -34,11 +31,6 @@ final class SharedQueries {
   /** Those of a layer, null for the checkpoint's. */
   Projection get(int layer) {
     return queries[layer];
-  }
-
-  /** What each fit did, bottom first. */
-  List<FittedQueries> reports() {
-    return List.copyOf(reports);
   }
 
   /** Whether a layer's queries are to be fitted. */
@@ -62,16 +54,13 @@ final class SharedQueries {
             keys.apply(batch),
             setting.batches().get(batch).validation());
       }
-      QueryFit.Result result = fit.solve(setting.settings().queries(), manager);
-      queries[layer] = result.queries();
-      reports.add(new FittedQueries(layer, result.before(), result.after()));
+      queries[layer] = fit.solve(setting.settings().queries(), manager).queries();
     }
   }
 
   /** Uses what another walk has below a layer. */
   void copy(SharedQueries other, int layers) {
     System.arraycopy(other.queries, 0, queries, 0, layers);
-    other.reports.stream().filter(report -> report.layer() < layers).forEach(reports::add);
   }
 
   /** Takes over the queries of a layer. */
