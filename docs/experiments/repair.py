@@ -81,15 +81,16 @@ class Model:
         h = self.norm(x, p["n2"])
         return torch.nn.functional.silu(mm(h, p["g"])) * mm(h, p["u"])
 
-    def loss(self, ids, m, params, own=0):
+    def loss(self, ids, m, params, own=0, joint=None):
         total = count = 0
         for c in chunks(len(ids), 4):
-            x, cache = self.emb[ids[c]], {}
+            x, cache = self.emb[ids[c]], joint.caches(ids[c]) if joint else {}
             for i, p in enumerate(params):
                 h = self.norm(x, p["n1"])
-                if m[i] == i:
+                if m[i] == i and not joint:
                     cache[i] = self.kv(h, p)
-                y = linear(self.heads(h, *cache[m[i]], p, own if m[i] != i else 0), p["o"], p.get("ob"))
+                k, v = cache[m[i]][0], cache[p.get("values", m[i])][1]
+                y = linear(self.heads(h, k, v, p, own if m[i] != i else 0), p["o"], p.get("ob"))
                 x = x + (y + mm(h, p["x"]) if "x" in p else y)
                 x = x + linear(self.inner(x, p), p["d"], p.get("db"))
             logits = mm(self.norm(x, self.fn), self.emb)[:, :-1]
@@ -213,6 +214,40 @@ def fit_queries(ref, i, x, keys, steps, iterations, strength=1e-2, most=64):
     return w
 
 
+class Joint:
+    """Keys (before rotation) and values of groups of layers in a common basis, found on the calibration text: the leading
+    principal directions of the concatenated vectors of a token. Every layer then reads the cache of the unshared model in
+    that basis: what decoding behind an exact prefill would read."""
+
+    def __init__(self, ref, group, keep):
+        self.model, self.group, self.bases = ref.model, group, []
+        m = ref.model
+        for low in range(0, m.layers, group):
+            members = range(low, min(m.layers, low + group))
+            for s in "kv":
+                gram = 0
+                for c in chunks(len(ref.ids), CHUNK):
+                    x = torch.cat([mm(m.norm(ref.before(i, c), m.p[i]["n1"]), m.p[i][s]).flatten(0, 1) for i in members], 1).double()
+                    gram = gram + x.T @ x
+                vectors = torch.linalg.eigh(gram)[1].float()
+                self.bases.append(vectors[:, -int(keep * len(vectors)):])
+
+    def caches(self, ids):
+        m, x, kept = self.model, self.model.emb[ids], []
+        for p in m.p:
+            h = m.norm(x, p["n1"])
+            kept.append({s: mm(h, p[s]) for s in "kv"})
+            x = x + mm(m.heads(h, *m.kv(h, p), p), p["o"])
+            x = x + mm(m.inner(x, p), p["d"])
+        for n, low in enumerate(range(0, m.layers, self.group)):
+            for s, basis in zip("kv", self.bases[2 * n: 2 * n + 2]):
+                whole = torch.cat([part[s] for part in kept[low: low + self.group]], -1)
+                near = (whole @ basis @ basis.T).split(m.hk * m.d, -1)
+                for part, value in zip(kept[low: low + self.group], near):
+                    part[s] = value.unflatten(-1, (m.hk, m.d))
+        return {i: (m.rope(part["k"]), part["v"]) for i, part in enumerate(kept)}
+
+
 def merge_values(ref, m, alpha):
     """One value projection for an owner and its readers: the best of its rank for what all of them write, readers weighted by alpha."""
     model, out = ref.model, {}
@@ -240,12 +275,29 @@ def merge_values(ref, m, alpha):
     return out
 
 
-def walk(ref, m, own_token=True, own_above=False, above=True, down=False, own=0, merge=None, steps=0, iterations=15, strength=1e-1):
+def best_values(ref, i, x, keys, candidates, cache, p, strength, errors=None):
+    """The layer whose values leave the least error behind a refit, on every eighth window."""
+    model, pick = ref.model, torch.arange(0, len(x), 8)
+    errors = {} if errors is None else errors
+    h, r = model.norm(x[pick], p["n1"]), ref.ra[i][pick].float()
+    w, target = 1 / r.pow(2).sum(-1).flatten(), (r - x[pick]).flatten(0, 1)
+    for j in candidates:
+        entering = model.heads(h, keys[pick], cache[j][1][pick], p).flatten(0, 1)
+        inputs = torch.cat([entering, h.flatten(0, 1), torch.ones(len(w), 1)], 1)
+        gram, cross = (inputs * w[:, None]).T @ inputs, (inputs * w[:, None]).T @ target
+        fitted, bias = solve(gram, cross, torch.cat([p["o"], torch.zeros(model.e, model.e)], 1), strength, entering.shape[1])
+        errors[j] = (w * (inputs[:, :-1] @ fitted.T + bias - target).pow(2).sum(1)).mean().item()
+    return min(errors, key=errors.get)
+
+
+def walk(ref, m, own_token=True, own_above=False, above=True, down=False, own=0, merge=None, steps=0, iterations=15, strength=1e-1,
+         separate=0, source=0):
     model, x = ref.model, None
     merged = merge_values(ref, m, merge) if merge else {}
     low = min([i for i in range(model.layers) if m[i] != i] + list(merged))
     sources, cache, params = {s for i, s in enumerate(m) if s != i}, {}, [dict(p) for p in model.p]
-    for j in sources:
+    m = list(m)
+    for j in [i for i in range(model.layers) if m[i] == i] if separate or source else sources:
         if j < low:
             cache[j] = model.kv(model.norm(ref.before(j), model.p[j]["n1"]), model.p[j])
     x = ref.before(low)
@@ -255,13 +307,23 @@ def walk(ref, m, own_token=True, own_above=False, above=True, down=False, own=0,
             p["o"] = merged[m[i]][1][i]
             if not shared:
                 p["v"] = merged[i][0]
+        if shared and source:
+            errors = {}
+            for j in [j for j in cache if cache[j]][-source:]:
+                q = fit_queries(ref, i, x, cache[j][0], 1, 8, most=16)
+                best_values(ref, i, x, cache[j][0], [j], cache, dict(p, q=q), strength, errors)
+            m[i] = min(errors, key=errors.get)
+            print("  layer", i, {j: round(e, 5) for j, e in errors.items()}, flush=True)
         if shared and steps:
             p["q"] = fit_queries(ref, i, x, cache[m[i]][0], steps, iterations)
+        if shared and separate:
+            p["values"] = best_values(ref, i, x, cache[m[i]][0], [j for j in cache if cache[j]][-separate:], cache, p, strength)
+            print("  layer", i, "values of", p["values"], flush=True)
         entering, written = torch.empty(*x.shape[:2], model.hq * model.d), []
         for c in chunks(len(x), CHUNK):
             h = model.norm(x[c], p["n1"])
-            k, v = (part[c] for part in cache[m[i]]) if shared else model.kv(h, p)
-            if i in sources:
+            k, v = (cache[m[i]][0][c], cache[p.get("values", m[i])][1][c]) if shared else model.kv(h, p)
+            if i in sources or (separate or source) and not shared:
                 written.append((k, v))
             entering[c] = model.heads(h, k, v, p, own if shared else 0)
         if written:
@@ -296,7 +358,7 @@ def walk(ref, m, own_token=True, own_above=False, above=True, down=False, own=0,
             p["d"], p["db"] = solve(gram, cross, p["d"], strength, p["d"].shape[1])
         for c in chunks(len(x), CHUNK):
             x[c] += linear(model.inner(x[c], p), p["d"], p.get("db"))
-    return params
+    return params, m
 
 
 EXPERIMENTS = {
@@ -308,6 +370,10 @@ EXPERIMENTS = {
     "window": lambda v: dict(own=int(v)),
     "merge": lambda v: dict(merge=float(v)),
     "queries": lambda v: dict(steps=int(v or 3)),
+    "separate": lambda v: dict(separate=int(v or 3)),
+    "queries-separate": lambda v: dict(steps=3, separate=int(v or 3)),
+    "source": lambda v: dict(source=int(v or 30), steps=1),
+    "joint": lambda v: dict(zip(("group", "keep"), (int(v.split(":")[0]), float(v.split(":")[1])))),
     "queries-merge": lambda v: dict(steps=3, merge=float(v)),
 }
 
@@ -332,8 +398,13 @@ def main():
     for experiment in options.experiments:
         name, _, value = experiment.partition("=")
         settings = EXPERIMENTS[name](value)
-        params = walk(ref, m, **settings)
-        ratios = [math.exp(model.loss(ids, m, params, settings.get("own", 0)) - b) for ids, b in zip(texts, base)]
+        if name == "joint":
+            joint = Joint(ref, **settings)
+            losses = [model.loss(ids, list(range(model.layers)), model.p, joint=joint) for ids in texts]
+        else:
+            params, m = walk(ref, m, **settings)
+            losses = [model.loss(ids, m, params, settings.get("own", 0)) for ids in texts]
+        ratios = [math.exp(loss - b) for loss, b in zip(losses, base)]
         print(experiment, [round(r, 3) for r in ratios], flush=True)
 
 

@@ -37,7 +37,7 @@ final class BenchProbe implements RepairedProbe, AutoCloseable {
       RepairSettings.DEFAULT
           .withParts(Set.of(Part.ATTENTION))
           .withScope(RepairSettings.Scope.SHARED)
-          .withQueries(new QueryFit.Settings(1, 8, 1e-1, 4096))
+          .withQueries(new QueryFit.Settings(1, 6, 1e-2, 4096))
           .withStrength(1e-1);
 
   private final Decoder decoder;

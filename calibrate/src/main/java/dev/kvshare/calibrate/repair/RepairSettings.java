@@ -39,7 +39,7 @@ public record RepairSettings(
           Set.of(Part.ATTENTION),
           Scope.FROM_FIRST_SHARED,
           true,
-          new QueryFit.Settings(3, 15, 3e-2, 16_384),
+          new QueryFit.Settings(4, 4, 1e-2, 16_384),
           List.of(1e-3, 1e-2, 3e-2, 1e-1, 3e-1, 1.0),
           4096,
           1L << 30);

@@ -47,12 +47,14 @@ final class SharedQueries {
   void fit(int layer, NDArray[] before, IntFunction<NDArray> keys) {
     try (NDManager scratch = setting.decoder().newManager();
         QueryFit fit = setting.parts().queries().newFit(layer, scratch)) {
-      for (int batch : setting.queryBatches()) {
+      for (int batch = 0; batch < before.length; batch++) {
+        boolean judges = setting.batches().get(batch).validation();
         fit.add(
             setting.reference().step(batch, layer, Part.ATTENTION).x(),
             before[batch],
             keys.apply(batch),
-            setting.batches().get(batch).validation());
+            setting.queryStride(judges),
+            judges);
       }
       queries[layer] = fit.solve(setting.settings().queries(), manager).queries();
     }
