@@ -23,7 +23,9 @@ import java.util.Set;
  * <p>The unshared model runs when the first map is measured.
  */
 final class BenchProbe implements RepairedProbe, AutoCloseable {
-  private static final int WINDOW_TOKENS = 128;
+  /** Tokens of a window. */
+  static final int WINDOW_TOKENS = 128;
+
   private static final int WINDOWS = 48;
   private static final int VALIDATION_EVERY = 3;
 
@@ -33,11 +35,14 @@ final class BenchProbe implements RepairedProbe, AutoCloseable {
   /** Streams of all tokens that a bench keeps a layer. */
   static final int STREAMS_PER_LAYER = 6;
 
+  /** How queries are fitted. */
+  static final QueryFit.Settings QUERIES = new QueryFit.Settings(1, 6, 1e-2, 4096);
+
   private static final RepairSettings SETTINGS =
       RepairSettings.DEFAULT
           .withParts(Set.of(Part.ATTENTION))
           .withScope(RepairSettings.Scope.SHARED)
-          .withQueries(new QueryFit.Settings(1, 6, 1e-2, 4096))
+          .withQueries(QUERIES)
           .withStrength(1e-1);
 
   private final Decoder decoder;

@@ -1,6 +1,7 @@
 package dev.kvshare.calibrate;
 
 import dev.kvshare.calibrate.SearchRehearsal.Counts;
+import dev.kvshare.calibrate.repair.RepairSettings;
 import dev.kvshare.model.family.ModelSpec;
 import dev.kvshare.policy.SharingMap;
 
@@ -10,7 +11,8 @@ import dev.kvshare.policy.SharingMap;
  * <pre>
  * rank    L layers of the unshared model on all samples
  * tests   layers that tested candidates run, on all samples
- * maps    layers of repaired maps on the windows of the search, their fits, and the judgement
+ * maps    layers of repaired maps on the windows of the search, their fits of queries and of
+ *         output projections, and the judgement
  * repair  the unshared model, the layers from the first that shares on and their fits, on its text;
  *         the map without repair and the judgement on an eighth of it
  * </pre>
@@ -41,6 +43,14 @@ public record CostModel(ModelSpec spec, LayerTimes times, Plan plan) {
   private static final int GRAM_MATRICES = 5;
 
   private static final long MOST_KEPT_INPUTS = 1L << 30;
+
+  /**
+   * Streams of all tokens that a repair holds: before, between and behind parts, of both models.
+   */
+  private static final int STREAMS = 6;
+
+  /** Tokens of a window of a repair. */
+  private static final int REPAIR_WINDOW = 256;
 
   /**
    * What is to be calibrated.
@@ -97,6 +107,7 @@ public record CostModel(ModelSpec spec, LayerTimes times, Plan plan) {
         ranked * sampleTokens * times.runToken()
             + counts.walkedLayers() * windows * times.walkToken()
             + fits(counts.fits(), windows, SEARCH_STRENGTHS)
+            + counts.fits() * searchQueries().seconds(windows)
             + counts.maps() * windows / SEARCH_JUDGING * times.judgeToken();
     if (counts.maps() > 0) {
       search += 2 * spec.layers() * windows * times.walkToken();
@@ -146,12 +157,21 @@ public record CostModel(ModelSpec spec, LayerTimes times, Plan plan) {
     double judging = tokens / REPAIR_JUDGING;
     return (spec.layers() + refitted) * tokens * times.walkToken()
         + fits(refitted, tokens, STRENGTHS)
+        + plan.share() * repairQueries().seconds(tokens)
         + spec.layers() * judging * times.runToken()
         + 2 * judging * times.judgeToken();
   }
 
   private double fits(long count, double tokens, int strengths) {
     return count * (tokens * times.fitToken() + strengths * times.solve());
+  }
+
+  private QueryFitCost searchQueries() {
+    return new QueryFitCost(spec, times, BenchProbe.QUERIES, BenchProbe.WINDOW_TOKENS);
+  }
+
+  private QueryFitCost repairQueries() {
+    return new QueryFitCost(spec, times, RepairSettings.DEFAULT.queries(), REPAIR_WINDOW);
   }
 
   private boolean judgesInSearch() {
@@ -182,7 +202,8 @@ public record CostModel(ModelSpec spec, LayerTimes times, Plan plan) {
     double stream = (double) plan.repairTokens() * spec.hiddenSize() * plan.bytesPerElement();
     double inputs = LayerTimes.fitInputs(spec);
     double kept = Math.min(MOST_KEPT_INPUTS, plan.repairTokens() * inputs * plan.bytesPerElement());
-    return 3 * stream + kept + GRAM_MATRICES * Double.BYTES * (inputs + 1) * (inputs + 1);
+    double grams = GRAM_MATRICES * Double.BYTES * (inputs + 1) * (inputs + 1);
+    return STREAMS * stream + Math.max(kept + grams, repairQueries().bytes(plan.repairTokens()));
   }
 
   private long keyValueBytes() {

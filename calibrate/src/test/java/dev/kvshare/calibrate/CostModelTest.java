@@ -8,6 +8,7 @@ import dev.kvshare.model.family.ModelFamilies;
 import dev.kvshare.model.family.ModelSpec;
 import dev.kvshare.model.storage.JsonFiles;
 import dev.kvshare.runtime.MachineSpeed;
+import dev.kvshare.runtime.QueryFit;
 import dev.kvshare.runtime.WeightResidency;
 import java.io.IOException;
 import java.nio.file.Files;
@@ -78,6 +79,20 @@ class CostModelTest {
     assertTrue(whole.bytes() > 27e9, whole.bytes() + " bytes");
     assertTrue(offloaded.bytes() < 8e9, offloaded.bytes() + " bytes");
     assertTrue(offloaded.cost(1).seconds() > whole.cost(1).search());
+  }
+
+  /** A pass over the text for each product with the curvature, up to the most tokens of a fit. */
+  @Test
+  void fitsOfQueriesGrowWithTheirIterationsAndTokens() {
+    LayerTimes times = LayerTimes.estimated(llama, SPEED, 64, 4);
+    QueryFitCost usual = new QueryFitCost(llama, times, new QueryFit.Settings(4, 4, 1, 8192), 256);
+    QueryFitCost more = new QueryFitCost(llama, times, new QueryFit.Settings(4, 40, 1, 8192), 256);
+    double products = 144 * 8192 * 4.0 * 4096 * 4096 / 200e9;
+    double added = more.seconds(8192) - usual.seconds(8192);
+    assertTrue(added > products && added < 3 * products, added + " " + products);
+    assertTrue(usual.seconds(8192) > 1.2 * usual.seconds(4096));
+    assertEquals(usual.seconds(8192), usual.seconds(100_000));
+    assertEquals(3.0 * 8192 * 256 * 32 * 4, usual.bytes(100_000));
   }
 
   @Test
