@@ -33,10 +33,8 @@ import java.util.stream.LongStream;
  * solved by conjugate gradients, is halved until the divergence falls, and the fit ends when it
  * does not. Norms of queries are held at their present size during a step.
  *
- * <p>The gradients are conditioned by the inverse of (inputs' products (x) curvature of a head by
- * its queries), each averaged over tokens: the factors of K-FAC (Martens and Grosse, arXiv
- * 1503.05671), damped by twice the mean curvature. On SmolLM2 that comes to half of the divergence
- * in half as many products with the curvature.
+ * <p>The gradients are conditioned ({@link QueryConditioner}), damped by twice the mean curvature.
+ * On SmolLM2 that comes to half of the divergence in half as many products with the curvature.
  *
  * <p>Memory for N tokens that are fitted to in windows of T: 3 x N x T x Hq numbers. Made by {@link
  * LayerQueries#newFit}.
@@ -94,9 +92,6 @@ public final class QueryFit implements AutoCloseable {
 
   /** A batch at the present queries: the gains of their norm, and the weights of the curvature. */
   private record Point(Windows windows, PtNDArray gains, PtNDArray weights) {}
-
-  /** Eigenvectors and eigenvalues of both factors, as query_eigen gives them, and what is added. */
-  private record Conditioner(PtNDArray blocks, PtNDArray inputs, double damping) {}
 
   /**
    * @param start the checkpoint's projection of queries, keys and values, float32; kept
@@ -182,7 +177,7 @@ public final class QueryFit implements AutoCloseable {
             NDArray pull = apart.mul(penalty)) {
           slope.subi(pull);
         }
-        Conditioner conditioner = conditioner(points, DAMPING * curvature, scratch);
+        QueryConditioner conditioner = conditioner(points, DAMPING * curvature, scratch);
         PtNDArray change =
             conjugateGradients(points, slope, penalty, conditioner, settings.iterations(), scratch);
         PtNDArray next = null;
@@ -276,13 +271,13 @@ public final class QueryFit implements AutoCloseable {
       List<Point> points,
       PtNDArray slope,
       double penalty,
-      Conditioner conditioner,
+      QueryConditioner conditioner,
       int iterations,
       PtNDManager scratch) {
     PtNDArray change = (PtNDArray) scratch.zeros(start.getShape(), DataType.FLOAT32);
     PtNDArray direction;
     double squares;
-    try (PtNDArray steepest = conditioned(slope, conditioner, scratch)) {
+    try (PtNDArray steepest = conditioner.times(slope, scratch)) {
       squares = dot(slope, steepest);
       direction = (PtNDArray) steepest.duplicate();
     }
@@ -297,7 +292,7 @@ public final class QueryFit implements AutoCloseable {
           slope.subi(fall);
         }
       }
-      try (PtNDArray steepest = conditioned(slope, conditioner, scratch)) {
+      try (PtNDArray steepest = conditioner.times(slope, scratch)) {
         double next = dot(slope, steepest);
         direction.muli(next / squares).addi(steepest);
         squares = next;
@@ -306,7 +301,7 @@ public final class QueryFit implements AutoCloseable {
     return change;
   }
 
-  private Conditioner conditioner(List<Point> points, double damping, PtNDManager scratch) {
+  private QueryConditioner conditioner(List<Point> points, double damping, PtNDManager scratch) {
     Shape oneHead = new Shape(queryHeads, headSize, headSize);
     try (PtNDArray sum = (PtNDArray) scratch.zeros(oneHead, DataType.FLOAT32)) {
       for (Point point : points) {
@@ -323,7 +318,7 @@ public final class QueryFit implements AutoCloseable {
           sum.addi(part);
         }
       }
-      return new Conditioner(eigen(sum, scratch), eigenOfInputs(), damping);
+      return QueryConditioner.of(call, sum, eigenOfInputs(), tokens(), damping, scratch);
     }
   }
 
@@ -339,26 +334,10 @@ public final class QueryFit implements AutoCloseable {
             gram.addi(part);
           }
         }
-        inputs = eigen(gram, manager);
+        inputs = QueryConditioner.eigen(call, gram, manager);
       }
     }
     return inputs;
-  }
-
-  private PtNDArray eigen(PtNDArray matrix, PtNDManager owner) {
-    try (IValue symmetric = IValue.from(matrix)) {
-      return call.runPlain(owner, "query_eigen", symmetric);
-    }
-  }
-
-  private PtNDArray conditioned(PtNDArray change, Conditioner by, PtNDManager scratch) {
-    try (IValue of = IValue.from(change);
-        IValue blocks = IValue.from(by.blocks());
-        IValue products = IValue.from(by.inputs());
-        IValue tokens = IValue.from(tokens());
-        IValue damping = IValue.from(by.damping())) {
-      return call.runPlain(scratch, "query_conditioned", of, blocks, products, tokens, damping);
-    }
   }
 
   private long tokens() {
