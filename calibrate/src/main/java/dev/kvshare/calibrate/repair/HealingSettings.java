@@ -34,7 +34,7 @@ public record HealingSettings(
           40,
           8,
           4,
-          3e-4,
+          1e-4,
           5,
           4,
           4096);
