@@ -68,6 +68,7 @@ public record LayerTypes(SharingMap map, List<Integer> windowedLayers) {
     return new SharingPlan(
         map,
         windowedLayers.isEmpty() ? 0 : slidingWindow,
+        0,
         windowedLayers,
         map.hasUpwardSources() ? upward : null,
         hidesOwnToken);

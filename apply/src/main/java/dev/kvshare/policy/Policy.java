@@ -10,6 +10,7 @@ import java.util.List;
  * @param model the model it was made for
  * @param map which layer reads whose keys and values
  * @param slidingWindow tokens that {@code windowedLayers} keep, or null
+ * @param attentionSinks first tokens of a text that {@code windowedLayers} keep besides; 0 for none
  * @param windowedLayers layers whose attention is restricted to {@code slidingWindow} tokens
  * @param upward how prompts are processed when a source lies above its reader, else null
  * @param repair the refitted weights, or null
@@ -23,6 +24,7 @@ public record Policy(
     ModelIdentity model,
     SharingMap map,
     Integer slidingWindow,
+    int attentionSinks,
     List<Integer> windowedLayers,
     UpwardReading upward,
     RepairReference repair,
@@ -36,7 +38,8 @@ public record Policy(
     windowedLayers = List.copyOf(windowedLayers);
     unknownFields = unknownFields.deepCopy();
     List<String> problems =
-        PolicyRules.problems(model, map, slidingWindow, windowedLayers, upward, savings);
+        PolicyRules.problems(
+            model, map, slidingWindow, attentionSinks, windowedLayers, upward, savings);
     if (!problems.isEmpty()) {
       throw new IllegalArgumentException(String.join("; ", problems));
     }
@@ -61,6 +64,7 @@ public record Policy(
   public Builder toBuilder() {
     return new Builder(model, map)
         .window(slidingWindow, windowedLayers)
+        .attentionSinks(attentionSinks)
         .upward(upward)
         .repair(repair)
         .savings(savings)
@@ -84,6 +88,7 @@ public record Policy(
     private final ModelIdentity model;
     private final SharingMap map;
     private Integer slidingWindow;
+    private int attentionSinks;
     private List<Integer> windowedLayers = List.of();
     private UpwardReading upward;
     private RepairReference repair;
@@ -102,6 +107,12 @@ public record Policy(
     public Builder window(Integer tokens, List<Integer> layers) {
       slidingWindow = tokens;
       windowedLayers = layers;
+      return this;
+    }
+
+    /** Lets the windowed layers keep the first {@code tokens} of a text besides. */
+    public Builder attentionSinks(int tokens) {
+      attentionSinks = tokens;
       return this;
     }
 
@@ -147,6 +158,7 @@ public record Policy(
           model,
           map,
           slidingWindow,
+          attentionSinks,
           windowedLayers,
           upward,
           repair,

@@ -68,11 +68,15 @@ final class PolicyReader {
     ModelIdentity model = model(root.path("model"), map);
     Integer slidingWindow = integer(root, "sliding_window");
     List<Integer> windowedLayers = integers(root.path("windowed_layers"));
+    int attentionSinks = root.path("attention_sinks").asInt(0);
     UpwardReading upward = upward(root.path("upper"));
     Savings savings = savings(root.path("savings"), model, map);
-    refuseIfAny(PolicyRules.problems(model, map, slidingWindow, windowedLayers, upward, savings));
+    refuseIfAny(
+        PolicyRules.problems(
+            model, map, slidingWindow, attentionSinks, windowedLayers, upward, savings));
     return Policy.builder(model, map)
         .window(slidingWindow, windowedLayers)
+        .attentionSinks(attentionSinks)
         .upward(upward)
         .repair(repair(root.path("repair")))
         .savings(savings)

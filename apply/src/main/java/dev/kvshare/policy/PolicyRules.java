@@ -16,6 +16,7 @@ final class PolicyRules {
       ModelIdentity model,
       SharingMap map,
       Integer slidingWindow,
+      int attentionSinks,
       List<Integer> windowedLayers,
       UpwardReading upward,
       Savings savings) {
@@ -32,6 +33,11 @@ final class PolicyRules {
     }
     if (slidingWindow == null && !windowedLayers.isEmpty()) {
       problems.add("$.windowed_layers names layers, but $.sliding_window is null: give its tokens");
+    }
+    if (attentionSinks < 0 || (attentionSinks > 0 && windowedLayers.isEmpty())) {
+      problems.add(
+          "$.attention_sinks is %d, but $.windowed_layers names no layer: sinks belong to windows"
+              .formatted(attentionSinks));
     }
     for (int layer : windowedLayers) {
       if (layer < 0 || layer >= map.layers()) {

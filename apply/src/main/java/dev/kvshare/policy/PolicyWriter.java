@@ -22,6 +22,9 @@ final class PolicyWriter {
       source.add(layer);
     }
     root.put("sliding_window", policy.slidingWindow());
+    if (policy.attentionSinks() > 0) {
+      root.put("attention_sinks", policy.attentionSinks());
+    }
     ArrayNode windowed = root.putArray("windowed_layers");
     policy.windowedLayers().forEach(windowed::add);
     root.set("upper", upward(policy.upward()));

@@ -1,6 +1,7 @@
 package dev.kvshare.policy;
 
 import java.util.List;
+import java.util.stream.Stream;
 
 /**
  * Everything that decides which keys and values a layer sees while a model runs: a sharing map, the
@@ -9,6 +10,8 @@ import java.util.List;
  * @param map which layer reads whose keys and values
  * @param slidingWindow keys that a query of a windowed layer sees, its own token included; 0 where
  *     no layer is windowed
+ * @param sinks so many first tokens of a text are seen by windowed layers besides the window; a
+ *     layer with a window of the model itself goes without
  * @param windowedLayers the layers restricted to {@code slidingWindow}, ascending, besides what the
  *     model itself restricts
  * @param upward how prompts are processed when a source lies above its reader, else null
@@ -18,6 +21,7 @@ import java.util.List;
 public record SharingPlan(
     SharingMap map,
     int slidingWindow,
+    int sinks,
     List<Integer> windowedLayers,
     UpwardReading upward,
     boolean hidesOwnToken) {
@@ -29,6 +33,10 @@ public record SharingPlan(
       throw new IllegalArgumentException(
           "a sliding window of %d tokens cannot restrict the layers %s: it must be at least 1"
               .formatted(slidingWindow, windowedLayers));
+    }
+    if (sinks < 0 || (sinks > 0 && windowedLayers.isEmpty())) {
+      throw new IllegalArgumentException(
+          "%d attention sinks without a windowed layer: they belong to windows".formatted(sinks));
     }
     int layers = map.layers();
     if (windowedLayers.stream().anyMatch(layer -> layer < 0 || layer >= layers)) {
@@ -44,13 +52,19 @@ public record SharingPlan(
 
   /** A map without windows and without a way to read upwards. */
   public static SharingPlan of(SharingMap map) {
-    return new SharingPlan(map, 0, List.of(), null, false);
+    return new SharingPlan(map, 0, 0, List.of(), null, false);
   }
 
   /** What a policy says. */
   public static SharingPlan of(Policy policy) {
     int window = policy.slidingWindow() == null ? 0 : policy.slidingWindow();
-    return new SharingPlan(policy.map(), window, policy.windowedLayers(), policy.upward(), false);
+    return new SharingPlan(
+        policy.map(),
+        window,
+        policy.attentionSinks(),
+        policy.windowedLayers(),
+        policy.upward(),
+        false);
   }
 
   /** Whether this is a map alone, with sources below their readers. */
@@ -73,6 +87,22 @@ public record SharingPlan(
       return modelWindow;
     }
     return modelWindow == 0 ? slidingWindow : Math.min(modelWindow, slidingWindow);
+  }
+
+  /**
+   * The first tokens of a text that a query of {@code layer} sees besides its window.
+   *
+   * @param modelWindow the window of the model itself
+   */
+  public int sinks(int layer, int modelWindow) {
+    return modelWindow == 0 && windowedLayers.contains(layer) ? sinks : 0;
+  }
+
+  /** The same with one more windowed layer. */
+  public SharingPlan withWindowed(int layer, int window, int firstTokens) {
+    List<Integer> layers =
+        Stream.concat(windowedLayers.stream(), Stream.of(layer)).distinct().toList();
+    return new SharingPlan(map, window, firstTokens, layers, upward, hidesOwnToken);
   }
 
   /** Whether a prompt is run through the iterated groups several times. */

@@ -171,7 +171,21 @@ public final class Decoder implements AutoCloseable {
 
   /** The layers part by part, with the checkpoint's weights. */
   public LayerParts parts() {
-    return new LayerParts(storage, arguments, arguments.layers(), rotary);
+    return parts(arguments.layers().numbers());
+  }
+
+  /**
+   * The same with the windows of a plan; the caller closes it.
+   *
+   * @throws dev.kvshare.policy.PolicyException when the model cannot be run under the plan
+   */
+  public LayerParts parts(SharingPlan plan) {
+    SharingRules.check(spec, plan);
+    return parts(arguments.numbers(arguments.layers(), plan));
+  }
+
+  private LayerParts parts(LayerNumbers numbers) {
+    return new LayerParts(storage, arguments, arguments.layers(), numbers, rotary);
   }
 
   /** Fits projections on the decoder's device; the caller closes it. */

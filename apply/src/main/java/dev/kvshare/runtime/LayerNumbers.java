@@ -19,13 +19,20 @@ import java.util.stream.IntStream;
 final class LayerNumbers implements AutoCloseable {
 
   /** A kind of attention that needs a mask of its own. */
-  private record AttentionKind(long window, long capped, long keyValueHeads, long ownHidden) {
+  private record AttentionKind(
+      long window, long sinks, long capped, long keyValueHeads, long ownHidden) {
     static AttentionKind of(AttentionSpec attention, SharingPlan plan, int layer) {
       return new AttentionKind(
           plan.window(layer, attention.window()),
+          plan.sinks(layer, attention.window()),
           ScriptArguments.flag(attention.softCap() > 0),
           attention.keyValueHeads(),
           ScriptArguments.flag(plan.hidesOwnToken(layer)));
+    }
+
+    /** The window that limits what is read of a cache; beside sinks the mask alone does. */
+    long readWindow() {
+      return sinks > 0 ? 0 : window;
     }
   }
 
@@ -54,7 +61,9 @@ final class LayerNumbers implements AutoCloseable {
     this.kinds =
         LayerArguments.nested(
             distinct,
-            kind -> IValue.listFrom(kind.window, kind.capped, kind.keyValueHeads, kind.ownHidden));
+            kind ->
+                IValue.listFrom(
+                    kind.window, kind.capped, kind.keyValueHeads, kind.ownHidden, kind.sinks));
   }
 
   /** Ints of each layer. */
@@ -87,7 +96,7 @@ final class LayerNumbers implements AutoCloseable {
         attention.keyValueHeads(),
         attention.headSize(),
         kindNumber,
-        kind.window,
+        kind.readWindow(),
         rotary,
         ScriptCodes.of(attention.queryKeyNorm()),
         ScriptArguments.flag(block.weights().containsKey(WeightRole.QUERY_KEY_VALUE_BIAS)),

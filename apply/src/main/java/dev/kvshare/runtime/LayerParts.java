@@ -25,10 +25,11 @@ import dev.kvshare.model.family.WeightRole;
  * <p>Made by {@link Decoder#parts}. Every tensor is in the compute type; a result belongs to the
  * manager of the first tensor given.
  */
-public final class LayerParts {
+public final class LayerParts implements AutoCloseable {
   private final KvCache.Storage storage;
   private final ScriptArguments model;
   private final LayerArguments layers;
+  private final LayerNumbers numbers;
   private final RotaryTables rotary;
 
   /** A part of a layer. */
@@ -64,11 +65,19 @@ public final class LayerParts {
     }
   }
 
+  /**
+   * @param numbers those of the layers, or others that a plan needs
+   */
   LayerParts(
-      KvCache.Storage storage, ScriptArguments model, LayerArguments layers, RotaryTables rotary) {
+      KvCache.Storage storage,
+      ScriptArguments model,
+      LayerArguments layers,
+      LayerNumbers numbers,
+      RotaryTables rotary) {
     this.storage = storage;
     this.model = model;
     this.layers = layers;
+    this.numbers = numbers;
     this.rotary = rotary;
   }
 
@@ -173,9 +182,9 @@ public final class LayerParts {
           matrix,
           vector,
           layers.weights(),
-          layers.numbers().ints(),
+          numbers.ints(),
           model.floats(),
-          layers.numbers().kinds(),
+          numbers.kinds(),
           keys,
           values,
           flag,
@@ -197,14 +206,7 @@ public final class LayerParts {
         IValue after = from(between);
         IValue number = IValue.from((long) layer)) {
       return run(
-          x,
-          "part_inner",
-          before,
-          after,
-          number,
-          layers.weights(),
-          layers.numbers().ints(),
-          model.floats());
+          x, "part_inner", before, after, number, layers.weights(), numbers.ints(), model.floats());
     }
   }
 
@@ -237,14 +239,7 @@ public final class LayerParts {
     try (IValue input = from(entering);
         IValue number = IValue.from((long) layer);
         IValue which = IValue.from(ScriptCodes.of(part))) {
-      return run(
-          entering,
-          "part_project",
-          input,
-          number,
-          which,
-          layers.weights(),
-          layers.numbers().ints());
+      return run(entering, "part_project", input, number, which, layers.weights(), numbers.ints());
     }
   }
 
@@ -269,7 +264,7 @@ public final class LayerParts {
           number,
           which,
           layers.weights(),
-          layers.numbers().ints(),
+          numbers.ints(),
           model.floats());
     }
   }
@@ -302,7 +297,7 @@ public final class LayerParts {
           number,
           which,
           layers.weights(),
-          layers.numbers().ints(),
+          numbers.ints(),
           model.floats());
     }
   }
@@ -327,8 +322,16 @@ public final class LayerParts {
           given,
           number,
           layers.weights(),
-          layers.numbers().ints(),
+          numbers.ints(),
           model.floats());
+    }
+  }
+
+  /** Frees what a plan needed; nothing else. */
+  @Override
+  public void close() {
+    if (numbers != layers.numbers()) {
+      numbers.close();
     }
   }
 

@@ -8,7 +8,8 @@
 # ScriptArguments.java. A tensor that a layer does not have is an empty one. Arguments that several methods share:
 #   start         positions that the cache holds already
 #   first         [B] int64, the first real position of each row of a padded batch; empty when nothing is padded
-#   kinds         the distinct kinds of attention: [window (0: all), soft cap or not, Hkv, own token hidden or not]
+#   kinds         the distinct kinds of attention: [window (0: all), soft cap or not, Hkv, own token hidden or not, sinks:
+#                 first tokens seen besides the window]. Of a layer with sinks the ints say window 0: its mask does it all
 #   keys, values  for each layer the cache that it reads, [B, Hkv, capacity, D]: that of its source where it shares
 #   weights       of a layer that keeps no keys and values of its own, qkv has the rows of the queries alone
 #   owns          for each layer 1 if it writes that cache, 2 + r if it writes the cache that layer r reads, else 0
@@ -169,13 +170,15 @@ class Ops(Module):
   # where a plain causal mask or none does. A padding position sees itself, so that no row is without any key; where a
   # token does not see itself, so does one that sees no other, and attend() takes away what it got from there.
   def mask(self: __torch__.Ops, x: Tensor, start: int, kind: List[int], first: Tensor) -> Tensor:
-    window, capped, kv_heads, own_hidden, = kind
+    window, capped, kv_heads, own_hidden, sinks, = kind
     tokens = torch.size(x, 1)
-    low = self.lowest(start, window)
+    low = 0
+    if sinks == 0:
+      low = self.lowest(start, window)
     end = start + tokens
     padded = torch.numel(first) > 0
     plain = start == 0 and capped == 0 and own_hidden == 0 and (window == 0 or end <= window)
-    if not padded and (tokens == 1 or plain):
+    if not padded and (plain or tokens == 1 and (sinks == 0 or end <= window + sinks)):
       y = torch.empty([0], dtype=x.dtype, device=x.device)
     else:
       queries = torch.unsqueeze(torch.arange(start, end, dtype=4, device=x.device), 1)
@@ -184,9 +187,15 @@ class Ops(Module):
       hidden = torch.gt(columns, queries)
       if own_hidden != 0:
         hidden = torch.logical_or(hidden, own)
-      if window > 0:
-        hidden = torch.logical_or(hidden, torch.le(columns, torch.sub(queries, window)))
+      behind = torch.le(columns, torch.sub(queries, window))
       hidden = torch.unsqueeze(hidden, 0)
+      if sinks > 0:
+        begin = torch.zeros([1, 1, 1], dtype=4, device=x.device)
+        if padded:
+          begin = torch.reshape(first, [-1, 1, 1])
+        hidden = torch.logical_or(hidden, torch.logical_and(behind, torch.ge(columns, torch.add(begin, sinks))))
+      elif window > 0:
+        hidden = torch.logical_or(hidden, behind)
       if padded:
         padding = torch.lt(columns, torch.unsqueeze(torch.unsqueeze(first, 1), 2))
         hidden = torch.logical_or(hidden, torch.logical_and(padding, torch.logical_not(own)))

@@ -274,6 +274,7 @@ class CompressedCacheTest {
         new SharingPlan(
             SharingMap.of(0, 7, 2, 3, 4, 5, 6, 7),
             0,
+            0,
             List.of(),
             new UpwardReading.Sequential(),
             false);

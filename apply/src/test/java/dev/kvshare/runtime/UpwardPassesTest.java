@@ -139,7 +139,7 @@ class UpwardPassesTest {
   }
 
   private static SharingPlan plan(SharingMap map, UpwardReading reading) {
-    return new SharingPlan(map, 0, List.of(), reading, false);
+    return new SharingPlan(map, 0, 0, List.of(), reading, false);
   }
 
   private static int[] tokens(int count, long seed) {

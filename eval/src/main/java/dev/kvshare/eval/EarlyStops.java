@@ -46,6 +46,7 @@ final class EarlyStops {
             new SharingPlan(
                 plan.map(),
                 plan.slidingWindow(),
+                plan.sinks(),
                 plan.windowedLayers(),
                 reading,
                 plan.hidesOwnToken()),
