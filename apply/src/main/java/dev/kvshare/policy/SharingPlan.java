@@ -1,6 +1,7 @@
 package dev.kvshare.policy;
 
 import java.util.List;
+import java.util.stream.IntStream;
 import java.util.stream.Stream;
 
 /**
@@ -70,6 +71,25 @@ public record SharingPlan(
   /** Whether this is a map alone, with sources below their readers. */
   public boolean isPlain() {
     return windowedLayers.isEmpty() && !hidesOwnToken && !map.hasUpwardSources();
+  }
+
+  /** Whether {@code layer} keeps less than it would unshared: it reads another or is windowed. */
+  public boolean isReduced(int layer) {
+    return !map.ownsCache(layer) || windowedLayers.contains(layer);
+  }
+
+  /** Whether {@code layer} sees the same keys and values under another plan. */
+  public boolean treatsAlike(int layer, SharingPlan other) {
+    boolean windowed = windowedLayers.contains(layer);
+    return map.source(layer) == other.map.source(layer)
+        && windowed == other.windowedLayers.contains(layer)
+        && (!windowed || (slidingWindow == other.slidingWindow && sinks == other.sinks))
+        && hidesOwnToken(layer) == other.hidesOwnToken(layer);
+  }
+
+  /** How many layers keep less than they would unshared. */
+  public int reducedLayers() {
+    return (int) IntStream.range(0, map.layers()).filter(this::isReduced).count();
   }
 
   /** Whether {@code layer} sees tokens before the current one only. */

@@ -196,19 +196,20 @@ public final class Decoder implements AutoCloseable {
   /**
    * Training of weights towards what the checkpoint computes; the caller closes it.
    *
-   * @param map one without sources above their readers, under which some layer shares
+   * @param plan one without sources above their readers, under which some layer shares or is
+   *     windowed
    * @param start the weights to begin with, among them the biases that the checkpoint lacks; may be
    *     closed before the training
    * @param roles the matrices that are trained, with their biases
    */
   public Distillation newDistillation(
-      SharingMap map, WeightOverrides start, Set<WeightRole> roles) {
+      SharingPlan plan, WeightOverrides start, Set<WeightRole> roles) {
     if (readsLayers()) {
       throw new IllegalArgumentException(
           "training needs the weights of all layers in memory, and only one is: load the model with all.");
     }
-    SharingRules.check(spec, SharingPlan.of(map));
-    return new Distillation(this, storage, rotary, new CacheOptions(map, start), roles);
+    SharingRules.check(spec, plan);
+    return new Distillation(this, storage, rotary, new CacheOptions(plan, start), roles);
   }
 
   /**

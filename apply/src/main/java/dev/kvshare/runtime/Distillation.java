@@ -12,14 +12,14 @@ import java.util.Set;
 import java.util.SortedMap;
 
 /**
- * Trains weights of a model under a sharing map towards what the model computes unshared: the loss
+ * Trains weights of a model under a sharing plan towards what the model computes unshared: the loss
  * is the divergence KL(unshared || shared) of next-token distributions. The layers below the first
- * that shares are the same in both and run once, without gradients. Made by {@link
+ * reduced one are the same in both and run once, without gradients. Made by {@link
  * Decoder#newDistillation}. Letters: B batch, T tokens, V vocabulary.
  *
  * <p>Weights that are trained are float32, the residual stream and everything between products too;
  * products are bfloat16 where oneDNN has them, else float32. Memory: a copy of the layers from the
- * first that shares on, 16 bytes for each trained number, what these layers keep of one batch for
+ * first reduced one on, 16 bytes for each trained number, what these layers keep of one batch for
  * its gradient, and a few times 256 x V numbers.
  */
 public final class Distillation implements AutoCloseable {
@@ -32,7 +32,7 @@ public final class Distillation implements AutoCloseable {
   private final DistillationArguments arguments;
 
   /**
-   * @param options the map, and the weights to begin with
+   * @param options the plan, and the weights to begin with
    * @param roles the matrices that are trained
    */
   Distillation(
@@ -44,10 +44,10 @@ public final class Distillation implements AutoCloseable {
     this.decoder = decoder;
     this.rotary = rotary;
     this.map = options.map();
-    if (map.sharedLayers() == 0 || map.hasUpwardSources()) {
+    if (options.plan().reducedLayers() == 0 || map.hasUpwardSources()) {
       throw new IllegalArgumentException(
-          "a map under which no layer shares, or with sources above their readers, cannot be trained for: "
-              + map);
+          "a plan under which no layer shares or is windowed, or with sources above their readers, cannot be trained for: "
+              + options.plan());
     }
     this.manager = (PtNDManager) storage.parent().newSubManager();
     this.script = ScriptModule.differentiable(manager, "decoder.py", "distil.py");

@@ -10,6 +10,7 @@ import dev.kvshare.model.family.AttentionSpec;
 import dev.kvshare.model.family.RotarySpec;
 import dev.kvshare.model.family.WeightRole;
 import dev.kvshare.policy.SharingMap;
+import dev.kvshare.policy.SharingPlan;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
@@ -18,7 +19,7 @@ import java.util.function.Function;
 import java.util.stream.IntStream;
 
 /**
- * The layers from the first that shares on as {@code distil.py} takes them: nothing but tensors,
+ * The layers from the first reduced one on as {@code distil.py} takes them: nothing but tensors,
  * copied so that gradients can pass.
  */
 final class DistillationArguments {
@@ -51,12 +52,10 @@ final class DistillationArguments {
       TrainedWeights trained) {
     this.script = script;
     this.manager = manager;
+    SharingPlan plan = options.plan();
     this.map = options.map();
     this.firstLayer =
-        IntStream.range(0, map.layers())
-            .filter(layer -> !map.ownsCache(layer))
-            .findFirst()
-            .orElseThrow();
+        IntStream.range(0, map.layers()).filter(plan::isReduced).findFirst().orElseThrow();
     this.products =
         script.packs(manager, ComputeType.BFLOAT16) ? ComputeType.BFLOAT16 : ComputeType.FLOAT32;
     ScriptArguments all = storage.arguments();
@@ -65,24 +64,26 @@ final class DistillationArguments {
     long[] places =
         addLayers(layers.layers(), roles, ReplaceableWeights.of(storage.spec()), trained);
     addModel(all.modelTensors());
-    this.numbers =
-        List.of(
-            longs(rows(layers.numbers().ints(), firstLayer)),
-            longs(rows(layers.numbers().kinds(), 0)),
-            longs(sources()),
-            longs(places),
-            longs(all.modelInts().toLongArray()),
-            longs(products.scriptCode(), HEAD_TOKENS));
+    try (LayerNumbers ofPlan = all.numbers(layers, plan)) {
+      this.numbers =
+          List.of(
+              longs(rows(ofPlan.ints(), firstLayer)),
+              longs(rows(ofPlan.kinds(), 0)),
+              longs(sources()),
+              longs(places),
+              longs(all.modelInts().toLongArray()),
+              longs(products.scriptCode(), HEAD_TOKENS));
+    }
     this.floats = layerFloats(all.floats());
     this.modelFloats = doubles(manager, all.modelFloats().toDoubleArray());
   }
 
-  /** The first layer that shares. */
+  /** The first layer that shares or is windowed. */
   int firstLayer() {
     return firstLayer;
   }
 
-  /** The layers below the first that shares which some layer reads. */
+  /** The layers below the first reduced one which some layer reads. */
   List<Integer> lowerOwners() {
     return IntStream.range(firstLayer, map.layers())
         .map(map::source)

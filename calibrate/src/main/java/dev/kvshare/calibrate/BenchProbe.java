@@ -6,7 +6,7 @@ import dev.kvshare.calibrate.repair.RepairQuality;
 import dev.kvshare.calibrate.repair.RepairSettings;
 import dev.kvshare.calibrate.repair.RepairWindows;
 import dev.kvshare.model.family.ModelSpec;
-import dev.kvshare.policy.SharingMap;
+import dev.kvshare.policy.SharingPlan;
 import dev.kvshare.runtime.Decoder;
 import dev.kvshare.runtime.LayerParts.Part;
 import dev.kvshare.runtime.QueryFit;
@@ -23,8 +23,11 @@ import java.util.Set;
  * <p>The unshared model runs when the first map is measured.
  */
 final class BenchProbe implements RepairedProbe, AutoCloseable {
-  /** Tokens of a window. */
+  /** Tokens of a window of text. */
   static final int WINDOW_TOKENS = 128;
+
+  /** So many times longer, and as many times fewer, where layers are windowed. */
+  static final int LONGER = 4;
 
   private static final int WINDOWS = 48;
   private static final int VALIDATION_EVERY = 3;
@@ -53,20 +56,24 @@ final class BenchProbe implements RepairedProbe, AutoCloseable {
    * A probe with nothing run.
    *
    * @param text token ids, one array a window
+   * @param windowTokens tokens taken of each; the number of windows is chosen so that all have as
+   *     many tokens as {@link #WINDOW_TOKENS} gives
    * @param maxStateBytes most bytes of hidden states; a small limit takes windows away
    */
-  BenchProbe(Decoder decoder, List<int[]> text, long maxStateBytes) {
+  BenchProbe(Decoder decoder, List<int[]> text, int windowTokens, long maxStateBytes) {
     this.decoder = decoder;
-    this.windows = windows(decoder.spec(), text, maxStateBytes);
+    this.windows = windows(decoder.spec(), text, windowTokens, maxStateBytes);
   }
 
   /** Windows spread evenly over the text, every third of which judges. */
-  private static RepairWindows windows(ModelSpec spec, List<int[]> text, long maxStateBytes) {
-    long count = Math.min(mostWindows(spec, maxStateBytes), text.size());
+  private static RepairWindows windows(
+      ModelSpec spec, List<int[]> text, int windowTokens, long maxStateBytes) {
+    long most = Math.max(FEWEST_WINDOWS, tokens(spec, maxStateBytes) / windowTokens);
+    long count = Math.min(most, text.size());
     List<int[]> chosen = new ArrayList<>();
     for (long window = 0; window < count; window++) {
       int[] whole = text.get(Math.toIntExact(window * text.size() / count));
-      chosen.add(Arrays.copyOf(whole, Math.min(whole.length, WINDOW_TOKENS)));
+      chosen.add(Arrays.copyOf(whole, Math.min(whole.length, windowTokens)));
     }
     return RepairWindows.split(chosen, VALIDATION_EVERY);
   }
@@ -88,13 +95,13 @@ final class BenchProbe implements RepairedProbe, AutoCloseable {
   }
 
   @Override
-  public RepairQuality quality(SharingMap map) {
-    return bench().quality(map, done -> Interrupts.check());
+  public RepairQuality quality(SharingPlan plan) {
+    return bench().quality(plan, done -> Interrupts.check());
   }
 
   @Override
-  public void accepted(SharingMap map) {
-    bench().accept(map, done -> Interrupts.check());
+  public void accepted(SharingPlan plan) {
+    bench().accept(plan, done -> Interrupts.check());
   }
 
   private RepairBench bench() {

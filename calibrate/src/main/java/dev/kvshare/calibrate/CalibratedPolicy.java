@@ -4,6 +4,7 @@ import dev.kvshare.policy.Calibration;
 import dev.kvshare.policy.Candidate;
 import dev.kvshare.policy.ComparedStrategy;
 import dev.kvshare.policy.Policy;
+import dev.kvshare.policy.SharingPlan;
 import dev.kvshare.policy.ToolVersion;
 import java.util.List;
 
@@ -25,7 +26,11 @@ final class CalibratedPolicy {
             .rejected(candidates(outcome.rejected()))
             .compared(compared(outcome.compared()))
             .build();
-    return Policy.builder(statistics.model(), outcome.map())
+    SharingPlan plan = outcome.plan();
+    return Policy.builder(statistics.model(), plan.map())
+        .window(
+            plan.windowedLayers().isEmpty() ? null : plan.slidingWindow(), plan.windowedLayers())
+        .attentionSinks(plan.sinks())
         .calibration(calibration)
         .tool(tool())
         .build();
@@ -55,7 +60,7 @@ final class CalibratedPolicy {
             found ->
                 new ComparedStrategy(
                     found.strategy(),
-                    found.map().sharedLayers(),
+                    found.plan().reducedLayers(),
                     found.reached(),
                     found.quality().divergence().mean(),
                     found.quality().divergence().perplexityRatio(),

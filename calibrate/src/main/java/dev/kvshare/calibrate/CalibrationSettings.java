@@ -10,6 +10,7 @@ import java.util.List;
  * @param budget how much of the KV cache the policy may keep
  * @param limits what an accepted map keeps
  * @param seed written to the policy; the random order was made with it
+ * @param window what layers keep instead of sharing, null where they share
  * @param acrossKinds whether layers with a sliding window and layers with full attention may share
  *     with each other; by default only layers of one kind do
  * @param text token ids, one array a window, on which maps are repaired and compared; empty for the
@@ -26,6 +27,7 @@ public record CalibrationSettings(
     KvBudget budget,
     QualityLimits limits,
     long seed,
+    LayerWindow window,
     boolean acrossKinds,
     List<int[]> text,
     long maxStateBytes,
@@ -41,6 +43,11 @@ public record CalibrationSettings(
   /** Checks the values. */
   public CalibrationSettings {
     text = List.copyOf(text);
+    if (window != null && strategy instanceof CandidateOrder) {
+      throw new CalibrationUsageException(
+          "The strategy %s orders pairs of layers that share, and windowed layers do not: choose auto, greedy or beam for them."
+              .formatted(strategy.strategy()));
+    }
     if (maxStateBytes < 0 || maxBatchTokens < 1) {
       throw new CalibrationUsageException(
           "The memory for hidden states must be at least 0 bytes and a batch at least 1 token, not %d and %d."
@@ -63,6 +70,7 @@ public record CalibrationSettings(
     private KvBudget budget = KvBudget.DEFAULT;
     private QualityLimits limits = QualityLimits.DEFAULT;
     private long seed;
+    private LayerWindow window;
     private boolean acrossKinds;
     private List<int[]> text = List.of();
     private long maxStateBytes = 2L << 30;
@@ -107,6 +115,12 @@ public record CalibrationSettings(
       return this;
     }
 
+    /** Lets layers keep the first and last tokens instead of sharing; null for sharing. */
+    public Builder window(LayerWindow value) {
+      window = value;
+      return this;
+    }
+
     /** Lets sliding-window and full-attention layers share with each other. */
     public Builder acrossKinds(boolean value) {
       acrossKinds = value;
@@ -144,6 +158,7 @@ public record CalibrationSettings(
           budget,
           limits,
           seed,
+          window,
           acrossKinds,
           text,
           maxStateBytes,

@@ -1,6 +1,7 @@
 package dev.kvshare.calibrate;
 
 import dev.kvshare.policy.SharingMap;
+import dev.kvshare.policy.SharingPlan;
 import java.util.Iterator;
 
 /**
@@ -22,7 +23,8 @@ final class JournalledProbe implements SimilarityProbe {
 
   @Override
   public MeasuredSimilarity similarity(SharingMap candidate, double threshold) {
-    SearchJournal.Tested entry = journal.replay(candidate, SearchJournal.Tested.class);
+    SearchJournal.Tested entry =
+        journal.replay(SharingPlan.of(candidate), SearchJournal.Tested.class);
     if (entry != null) {
       return entry.similarity();
     }

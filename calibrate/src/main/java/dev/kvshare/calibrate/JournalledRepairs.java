@@ -1,14 +1,14 @@
 package dev.kvshare.calibrate;
 
 import dev.kvshare.calibrate.repair.RepairQuality;
-import dev.kvshare.policy.SharingMap;
+import dev.kvshare.policy.SharingPlan;
 
-/** As {@link JournalledProbe}, for maps that are repaired. */
+/** As {@link JournalledProbe}, for plans that are repaired. */
 final class JournalledRepairs implements RepairedProbe {
   private final RepairedProbe probe;
   private final SearchJournal journal;
   private boolean measuring;
-  private SharingMap acceptedInJournal;
+  private SharingPlan acceptedInJournal;
 
   JournalledRepairs(RepairedProbe probe, SearchJournal journal) {
     this.probe = probe;
@@ -16,8 +16,8 @@ final class JournalledRepairs implements RepairedProbe {
   }
 
   @Override
-  public RepairQuality quality(SharingMap map) {
-    SearchJournal.Repaired entry = journal.replay(map, SearchJournal.Repaired.class);
+  public RepairQuality quality(SharingPlan plan) {
+    SearchJournal.Repaired entry = journal.replay(plan, SearchJournal.Repaired.class);
     if (entry != null) {
       return entry.quality();
     }
@@ -25,17 +25,17 @@ final class JournalledRepairs implements RepairedProbe {
       probe.accepted(acceptedInJournal);
     }
     measuring = true;
-    RepairQuality quality = probe.quality(map);
-    journal.append(new SearchJournal.Repaired(map, quality));
+    RepairQuality quality = probe.quality(plan);
+    journal.append(new SearchJournal.Repaired(plan, quality));
     return quality;
   }
 
   @Override
-  public void accepted(SharingMap map) {
+  public void accepted(SharingPlan plan) {
     if (measuring) {
-      probe.accepted(map);
+      probe.accepted(plan);
     } else {
-      acceptedInJournal = map;
+      acceptedInJournal = plan;
     }
   }
 }

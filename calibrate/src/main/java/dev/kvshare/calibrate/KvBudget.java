@@ -42,6 +42,28 @@ public sealed interface KvBudget {
     }
   }
 
+  /** This many layers keep the first and last tokens only ({@code --window-layers}). */
+  record WindowedLayers(int count) implements KvBudget {
+    public WindowedLayers {
+      requirePositive(count >= 0, "the number of windowed layers", count);
+    }
+
+    @Override
+    public int layersToShare(int layers, long bytesPerToken) {
+      if (count > layers) {
+        throw new CalibrationUsageException(
+            "Cannot window %d layers of a model with %d: ask for 0 to %d."
+                .formatted(count, layers, layers));
+      }
+      return count;
+    }
+
+    @Override
+    public String toString() {
+      return "window " + count + (count == 1 ? " layer" : " layers");
+    }
+  }
+
   /** At most this many layers keep their own keys and values. */
   record KeptLayers(int count) implements KvBudget {
     public KeptLayers {

@@ -1,7 +1,7 @@
 package dev.kvshare.calibrate;
 
 import dev.kvshare.calibrate.repair.RepairQuality;
-import dev.kvshare.policy.SharingMap;
+import dev.kvshare.policy.SharingPlan;
 import java.util.ArrayList;
 import java.util.Comparator;
 import java.util.HashSet;
@@ -10,20 +10,20 @@ import java.util.Set;
 
 /**
  * The search of {@link LayerwiseStrategy}: KL divergence from the unshared model after repair is
- * nearly additive in the layers that share, so few maps need to be tried.
+ * nearly additive in the layers that are reduced, so few plans need to be tried.
  *
  * <ol>
- *   <li>Each layer alone shares; its divergence is what it is expected to add.
- *   <li>A step orders all extensions of the kept maps by the expected divergence and tries the
+ *   <li>Each layer alone is reduced; its divergence is what it is expected to add.
+ *   <li>A step orders all extensions of the kept plans by the expected divergence and tries the
  *       first few; it ends early when no other is expected to be better than the best tried.
  *   <li>What a tried layer added replaces what is expected of it.
- *   <li>The best extension becomes the map, the next best ones fill up the beam.
- *   <li>The search ends when as many layers share as are wanted, or when no tried extension keeps
- *       the limits.
+ *   <li>The best extension becomes the plan, the next best ones fill up the beam.
+ *   <li>The search ends when as many layers are reduced as are wanted, or when no tried extension
+ *       keeps the limits.
  * </ol>
  */
 final class LayerwiseSearch {
-  /** Extensions tried in a step for each kept map. */
+  /** Extensions tried in a step for each kept plan. */
   private static final int TRIES = 4;
 
   /** Steps with that many tries; a search with more steps tries fewer in each. */
@@ -32,31 +32,32 @@ final class LayerwiseSearch {
   private static final double BESIDE_TOP = 2;
 
   private final LayerwiseStrategy strategy;
-  private final NearestSource sources;
+  private final LayerReduction reduction;
   private final DistanceMatrix distances;
   private final RepairedProbe probe;
   private final CalibrationListener listener;
   private final List<TestedCandidate> tested = new ArrayList<>();
   private List<CandidatePair> ranking = List.of();
   private double[] expected;
+  private double[] alone;
 
-  /** A map of the beam; cost is the divergence, with {@code preferTop} more. */
-  private record Kept(SharingMap map, RepairQuality quality, double cost) {}
+  /** A plan of the beam; cost is the divergence, with {@code preferTop} more. */
+  private record Kept(SharingPlan plan, RepairQuality quality, double cost) {}
 
-  /** A layer that could share in addition. */
-  private record Extension(Kept from, int layer, SharingMap map, double expectedCost) {}
+  /** A layer that could be reduced in addition. */
+  private record Extension(Kept from, int layer, SharingPlan plan, double expectedCost) {}
 
   /** An extension that was measured. */
   private record Tried(Extension extension, Kept result) {}
 
   LayerwiseSearch(
       LayerwiseStrategy strategy,
-      NearestSource sources,
+      LayerReduction reduction,
       DistanceMatrix distances,
       RepairedProbe probe,
       CalibrationListener listener) {
     this.strategy = strategy;
-    this.sources = sources;
+    this.reduction = reduction;
     this.distances = distances;
     this.probe = probe;
     this.listener = listener;
@@ -64,13 +65,13 @@ final class LayerwiseSearch {
 
   /** Runs to the end. */
   SearchOutcome run(int wantedSharedLayers, QualityLimits limits) {
-    SharingMap unshared = SharingMap.identity(distances.layers());
+    SharingPlan unshared = SharingPlan.identity(distances.layers());
     Kept start = new Kept(unshared, probe.quality(unshared), 0);
     if (wantedSharedLayers > 0) {
       measureSingleLayers(start);
     }
     List<Kept> beam = List.of(start);
-    while (beam.get(0).map().sharedLayers() < wantedSharedLayers) {
+    while (beam.get(0).plan().reducedLayers() < wantedSharedLayers) {
       report(CalibrationListener.Phase.STEPS, beam.get(0), wantedSharedLayers);
       List<Tried> tries = tries(beam, triesPerStep(wantedSharedLayers));
       List<Tried> passing =
@@ -84,35 +85,37 @@ final class LayerwiseSearch {
         break;
       }
       beam = passing.stream().map(Tried::result).toList();
-      if (beam.get(0).map().sharedLayers() < wantedSharedLayers) {
-        probe.accepted(beam.get(0).map());
+      if (beam.get(0).plan().reducedLayers() < wantedSharedLayers) {
+        probe.accepted(beam.get(0).plan());
       }
     }
     Kept best = beam.get(0);
     report(CalibrationListener.Phase.STEPS, best, wantedSharedLayers);
-    boolean reached = best.map().sharedLayers() >= wantedSharedLayers;
+    boolean reached = best.plan().reducedLayers() >= wantedSharedLayers;
     return new SearchOutcome(
-        best.map(),
+        best.plan(),
         best.quality().similarity(),
         wantedSharedLayers,
         ranking,
         tested,
         0,
         new LayerWork(0, 0),
-        List.of(new StrategyResult(strategy.strategy(), best.map(), reached, best.quality())));
+        List.of(new StrategyResult(strategy.strategy(), best.plan(), reached, best.quality())));
   }
 
   private void measureSingleLayers(Kept start) {
-    int layers = start.map().layers();
+    int layers = start.plan().map().layers();
     expected = new double[layers];
+    alone = new double[layers];
     List<CandidatePair> pairs = new ArrayList<>();
     for (int layer = 0; layer < layers; layer++) {
       listener.progressed(
           CalibrationListener.Progress.of(CalibrationListener.Phase.SINGLES, layer, layers));
-      SharingMap map = sources.extend(start.map(), layer);
-      if (map != null) {
-        expected[layer] = probe.quality(map).divergence().mean();
-        pairs.add(pair(layer, map.source(layer)));
+      SharingPlan plan = reduction.extend(start.plan(), layer);
+      if (plan != null) {
+        expected[layer] = probe.quality(plan).divergence().mean();
+        alone[layer] = expected[layer];
+        pairs.add(pair(layer, plan));
       }
     }
     listener.progressed(
@@ -132,11 +135,11 @@ final class LayerwiseSearch {
           && extension.expectedCost() >= cost(measured, strategy.width())) {
         break;
       }
-      RepairQuality quality = probe.quality(extension.map());
+      RepairQuality quality = probe.quality(extension.plan());
       double added = quality.divergence().mean() - extension.from().quality().divergence().mean();
       expected[extension.layer()] = added;
       double cost = extension.from().cost() + weight(extension) * added;
-      measured.add(new Tried(extension, new Kept(extension.map(), quality, cost)));
+      measured.add(new Tried(extension, new Kept(extension.plan(), quality, cost)));
     }
     return measured;
   }
@@ -144,13 +147,13 @@ final class LayerwiseSearch {
   /** All different extensions, the one with the least expected cost at the front. */
   private List<Extension> extensions(List<Kept> beam) {
     List<Extension> extensions = new ArrayList<>();
-    Set<SharingMap> seen = new HashSet<>();
+    Set<SharingPlan> seen = new HashSet<>();
     for (Kept kept : beam) {
-      for (int layer = 0; layer < kept.map().layers(); layer++) {
-        SharingMap map = sources.extend(kept.map(), layer);
-        if (map != null && seen.add(map)) {
-          double cost = kept.cost() + weight(kept.map(), layer) * expected[layer];
-          extensions.add(new Extension(kept, layer, map, cost));
+      for (int layer = 0; layer < distances.layers(); layer++) {
+        SharingPlan plan = reduction.extend(kept.plan(), layer);
+        if (plan != null && seen.add(plan)) {
+          double cost = kept.cost() + weight(kept.plan(), layer) * expected[layer];
+          extensions.add(new Extension(kept, layer, plan, cost));
         }
       }
     }
@@ -169,11 +172,11 @@ final class LayerwiseSearch {
   }
 
   private double weight(Extension extension) {
-    return weight(extension.from().map(), extension.layer());
+    return weight(extension.from().plan(), extension.layer());
   }
 
-  private double weight(SharingMap map, int layer) {
-    return strategy.preferTop() && map.highestOwner() != layer ? BESIDE_TOP : 1;
+  private double weight(SharingPlan plan, int layer) {
+    return strategy.preferTop() && plan.map().highestOwner() != layer ? BESIDE_TOP : 1;
   }
 
   private static int triesPerStep(int steps) {
@@ -190,25 +193,27 @@ final class LayerwiseSearch {
 
   private void log(Tried tried, boolean accepted) {
     int layer = tried.extension().layer();
-    SharingMap map = tried.extension().map();
-    CandidatePair pair = pair(layer, map.source(layer));
+    SharingPlan plan = tried.extension().plan();
+    CandidatePair pair = pair(layer, plan);
     RepairQuality quality = tried.result().quality();
     tested.add(
         new TestedCandidate(
             ranking.stream().map(CandidatePair::layer).toList().indexOf(layer),
             pair,
-            map,
+            plan,
             new MeasuredSimilarity(quality.similarity(), 1, 1),
             quality.divergence().mean(),
             accepted));
   }
 
-  private CandidatePair pair(int layer, int source) {
-    return new CandidatePair(layer, source, distances.distance(layer, source));
+  private CandidatePair pair(int layer, SharingPlan plan) {
+    int source = plan.map().source(layer);
+    double distance = source == layer ? alone[layer] : distances.distance(layer, source);
+    return new CandidatePair(layer, source, distance);
   }
 
   private void report(CalibrationListener.Phase phase, Kept best, int wanted) {
-    int shared = best.map().sharedLayers();
+    int shared = best.plan().reducedLayers();
     listener.progressed(
         new CalibrationListener.Progress(
             phase,

@@ -2,6 +2,7 @@ package dev.kvshare.calibrate;
 
 import dev.kvshare.model.family.ModelSpec;
 import dev.kvshare.policy.SharingMap;
+import dev.kvshare.policy.SharingPlan;
 
 /**
  * One layer more that shares, with the nearest layer below that keeps its own keys and values and
@@ -10,7 +11,7 @@ import dev.kvshare.policy.SharingMap;
  * @param acrossKinds whether layers with a sliding window and layers with full attention may share
  *     with each other
  */
-record NearestSource(ModelSpec spec, boolean acrossKinds) {
+record NearestSource(ModelSpec spec, boolean acrossKinds) implements LayerReduction {
 
   /** The source that {@code layer} would read, -1 if there is none. */
   int source(SharingMap map, int layer) {
@@ -22,8 +23,13 @@ record NearestSource(ModelSpec spec, boolean acrossKinds) {
     return -1;
   }
 
-  /** The map with one layer more that shares; null if that layer cannot. */
-  SharingMap extend(SharingMap map, int layer) {
+  @Override
+  public SharingPlan extend(SharingPlan plan, int layer) {
+    SharingMap extended = extend(plan.map(), layer);
+    return extended == null ? null : SharingPlan.of(extended);
+  }
+
+  private SharingMap extend(SharingMap map, int layer) {
     int source = map.ownsCache(layer) ? source(map, layer) : -1;
     if (source < 0) {
       return null;

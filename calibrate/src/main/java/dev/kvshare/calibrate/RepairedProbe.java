@@ -1,13 +1,13 @@
 package dev.kvshare.calibrate;
 
 import dev.kvshare.calibrate.repair.RepairQuality;
-import dev.kvshare.policy.SharingMap;
+import dev.kvshare.policy.SharingPlan;
 
-/** Measures how near a sharing map comes to the unshared model when it is repaired. */
+/** Measures how near a sharing plan comes to the unshared model when it is repaired. */
 interface RepairedProbe {
 
-  RepairQuality quality(SharingMap map);
+  RepairQuality quality(SharingPlan plan);
 
-  /** Tells that later maps are like {@code map} in their lower layers. */
-  void accepted(SharingMap map);
+  /** Tells that later plans are like {@code plan} in their lower layers. */
+  void accepted(SharingPlan plan);
 }

@@ -1,24 +1,24 @@
 package dev.kvshare.calibrate;
 
 import dev.kvshare.calibrate.repair.RepairQuality;
+import dev.kvshare.policy.SharingPlan;
 import java.util.List;
 import java.util.Locale;
 
 /** A calibration's result in sentences, for the command line and the report. */
 final class ResultText {
+  /** A text of this length is the example of what windows keep. */
+  private static final int TEXT_TOKENS = 2048;
+
   private ResultText() {}
 
   static String summary(CalibrationResult result) {
     SearchOutcome outcome = result.outcome();
-    int shared = outcome.map().sharedLayers();
     String found =
         String.format(
             Locale.ROOT,
-            "%d of %d layers read another layer's keys and values: %.1f %% of the KV cache is kept"
-                + " (%s).",
-            shared,
-            outcome.map().layers(),
-            100.0 * outcome.map().ownedLayers() / outcome.map().layers(),
+            "%s (%s).",
+            kept(outcome.plan()),
             outcome.repaired()
                 ? quality(outcome.compared().get(0).quality())
                 : String.format(
@@ -32,6 +32,30 @@ final class ResultText {
     return found + " " + (outcome.repaired() ? limited(outcome) : missed(result));
   }
 
+  private static String kept(SharingPlan plan) {
+    int layers = plan.map().layers();
+    if (plan.windowedLayers().isEmpty()) {
+      return String.format(
+          Locale.ROOT,
+          "%d of %d layers read another layer's keys and values: %.1f %% of the KV cache is kept",
+          plan.map().sharedLayers(),
+          layers,
+          100.0 * plan.map().ownedLayers() / layers);
+    }
+    int windowed = plan.windowedLayers().size();
+    double window = plan.sinks() + plan.slidingWindow();
+    return String.format(
+        Locale.ROOT,
+        "%d of %d layers keep the first %d and the last %d tokens: %.1f %% of the KV cache is kept of"
+            + " a text of %,d tokens",
+        windowed,
+        layers,
+        plan.sinks(),
+        plan.slidingWindow(),
+        100 * (layers - windowed + windowed * Math.min(1, window / TEXT_TOKENS)) / layers,
+        TEXT_TOKENS);
+  }
+
   /** Each strategy with what it found, a line each, the one taken at the front; may be none. */
   static List<String> compared(SearchOutcome outcome) {
     return outcome.compared().stream()
@@ -41,7 +65,7 @@ final class ResultText {
                     Locale.ROOT,
                     "%-11s %2d layers, %s%s",
                     found.strategy(),
-                    found.map().sharedLayers(),
+                    found.plan().reducedLayers(),
                     quality(found.quality()),
                     found.reached() ? "" : "; not the size asked for, within the limits"))
         .toList();
@@ -59,7 +83,7 @@ final class ResultText {
   }
 
   private static String limited(SearchOutcome outcome) {
-    return "That is less than asked for (%d): no map that was tried has that size within the limits. Raise --max-kl or --max-perplexity-rise, lower --threshold, or share fewer layers."
+    return "That is less than asked for (%d): no map that was tried has that size within the limits. Raise --max-kl or --max-perplexity-rise, lower --threshold, or ask for fewer layers."
         .formatted(outcome.wantedSharedLayers());
   }
 

@@ -7,6 +7,7 @@ import com.fasterxml.jackson.databind.node.ArrayNode;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import dev.kvshare.calibrate.repair.RepairQuality;
 import dev.kvshare.policy.SharingMap;
+import dev.kvshare.policy.SharingPlan;
 import dev.kvshare.runtime.Divergence;
 import java.io.FileOutputStream;
 import java.io.IOException;
@@ -26,6 +27,9 @@ import java.util.List;
  * {"kv_source":[0,1,1,3],"similarity":0.99,"sums":[...]}    or one that was repaired
  * </pre>
  *
+ * <p>Windowed layers of one that was repaired stand in {@code windowed_layers}, what they keep in
+ * the settings.
+ *
  * <p>A line is on disk before the next candidate is tested. A last line without its line feed was
  * cut off by the kill and is dropped.
  */
@@ -39,16 +43,21 @@ final class SearchJournal implements AutoCloseable {
   // Not a FileChannel: an interrupt would close it.
   private final FileOutputStream out;
 
-  /** A map that was measured. */
+  /** A plan that was measured. */
   sealed interface Entry permits Tested, Repaired {
-    SharingMap map();
+    SharingPlan plan();
   }
 
   /** A tested candidate and its similarity. */
-  record Tested(SharingMap map, MeasuredSimilarity similarity) implements Entry {}
+  record Tested(SharingMap map, MeasuredSimilarity similarity) implements Entry {
+    @Override
+    public SharingPlan plan() {
+      return SharingPlan.of(map);
+    }
+  }
 
-  /** A map that was measured as repaired. */
-  record Repaired(SharingMap map, RepairQuality quality) implements Entry {}
+  /** A plan that was measured as repaired. */
+  record Repaired(SharingPlan plan, RepairQuality quality) implements Entry {}
 
   private SearchJournal(Path file, List<Entry> entries, FileOutputStream out) {
     this.file = file;
@@ -79,6 +88,10 @@ final class SearchJournal implements AutoCloseable {
     node.put("threshold", settings.limits().threshold());
     node.put("share_layers", layersToShare);
     node.put("ranking", Sha256.ofPairs(ranking));
+    if (settings.window() != null) {
+      node.put("window", settings.window().tokens());
+      node.put("sinks", settings.window().sinks());
+    }
     return node;
   }
 
@@ -128,19 +141,19 @@ final class SearchJournal implements AutoCloseable {
   /**
    * What an earlier run measured next, null at the end.
    *
-   * @param map what this run measures next
+   * @param plan what this run measures next
    * @throws CalibrationException if the earlier run did something else
    */
-  <T extends Entry> T replay(SharingMap map, Class<T> kind) {
+  <T extends Entry> T replay(SharingPlan plan, Class<T> kind) {
     if (replayed == entries.size()) {
       return null;
     }
     Entry entry = entries.get(replayed++);
-    if (!entry.map().equals(map) || !kind.isInstance(entry)) {
+    if (!entry.plan().equals(plan) || !kind.isInstance(entry)) {
       throw foreign(
           file,
           "its test number %d is of %s, but this search tests %s there"
-              .formatted(replayed, entry.map(), map));
+              .formatted(replayed, entry.plan(), plan));
     }
     return kind.cast(entry);
   }
@@ -149,7 +162,11 @@ final class SearchJournal implements AutoCloseable {
   void append(Entry entry) {
     ObjectNode line = JSON.createObjectNode();
     ArrayNode sources = line.putArray("kv_source");
-    Arrays.stream(entry.map().toArray()).forEach(sources::add);
+    Arrays.stream(entry.plan().map().toArray()).forEach(sources::add);
+    if (!entry.plan().windowedLayers().isEmpty()) {
+      ArrayNode windowed = line.putArray("windowed_layers");
+      entry.plan().windowedLayers().forEach(windowed::add);
+    }
     if (entry instanceof Tested tested) {
       line.put("similarity", tested.similarity().mean());
       line.put("samples", tested.similarity().samples());
@@ -212,7 +229,8 @@ final class SearchJournal implements AutoCloseable {
       SharingMap map = SharingMap.of(sources);
       if (sums != null) {
         return new Repaired(
-            map, new RepairQuality(Divergence.ofArray(sums), similarity.doubleValue()));
+            plan(map, node, settings),
+            new RepairQuality(Divergence.ofArray(sums), similarity.doubleValue()));
       }
       return new Tested(
           map,
@@ -223,6 +241,15 @@ final class SearchJournal implements AutoCloseable {
     } catch (JsonProcessingException | IllegalArgumentException e) {
       throw damaged(file, line, e);
     }
+  }
+
+  private static SharingPlan plan(SharingMap map, JsonNode line, ObjectNode settings) {
+    SharingPlan plan = SharingPlan.of(map);
+    for (JsonNode layer : line.path("windowed_layers")) {
+      int tokens = settings.path("window").asInt();
+      plan = plan.withWindowed(layer.asInt(-1), tokens, settings.path("sinks").asInt());
+    }
+    return plan;
   }
 
   private static CalibrationException foreign(Path file, String difference) {

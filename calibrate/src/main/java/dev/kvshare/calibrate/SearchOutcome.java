@@ -1,15 +1,16 @@
 package dev.kvshare.calibrate;
 
 import dev.kvshare.policy.SharingMap;
+import dev.kvshare.policy.SharingPlan;
 import java.util.Comparator;
 import java.util.List;
 
 /**
  * What a search found.
  *
- * @param map the accepted map with the most shared layers, the identity if none was accepted
+ * @param plan the accepted plan with the most reduced layers, the identity if none was accepted
  * @param similarity its mean cosine similarity, 1 for the identity
- * @param wantedSharedLayers layers that were to share
+ * @param wantedSharedLayers layers that were to share, or to be windowed
  * @param ranking all pairs in the order of the strategy
  * @param tested the candidates that were run, in order
  * @param skipped pairs passed over because their layer shared already or because the resolved
@@ -19,7 +20,7 @@ import java.util.List;
  *     was taken at the front; empty where nothing was repaired
  */
 public record SearchOutcome(
-    SharingMap map,
+    SharingPlan plan,
     double similarity,
     int wantedSharedLayers,
     List<CandidatePair> ranking,
@@ -33,15 +34,20 @@ public record SearchOutcome(
     compared = List.copyOf(compared);
   }
 
-  /** Whether as many layers share as were wanted, within the limits. */
+  /** Which layer reads whose keys and values. */
+  public SharingMap map() {
+    return plan.map();
+  }
+
+  /** Whether as many layers are reduced as were wanted, within the limits. */
   public boolean reached() {
-    return repaired() ? compared.get(0).reached() : map.sharedLayers() >= wantedSharedLayers;
+    return repaired() ? compared.get(0).reached() : plan.reducedLayers() >= wantedSharedLayers;
   }
 
   /** The same with the maps of several strategies that were measured as repaired. */
   SearchOutcome withCompared(List<StrategyResult> results) {
     return new SearchOutcome(
-        map, similarity, wantedSharedLayers, ranking, tested, skipped, work, results);
+        plan, similarity, wantedSharedLayers, ranking, tested, skipped, work, results);
   }
 
   /** Whether the map was chosen by what it computes when repaired. */
@@ -92,7 +98,7 @@ public record SearchOutcome(
   }
 
   private boolean isRefusedGoal(TestedCandidate candidate) {
-    return !candidate.accepted() && candidate.map().sharedLayers() >= wantedSharedLayers;
+    return !candidate.accepted() && candidate.plan().reducedLayers() >= wantedSharedLayers;
   }
 
   /** The shortest decimal fraction below {@code number} that is not below {@code least}. */

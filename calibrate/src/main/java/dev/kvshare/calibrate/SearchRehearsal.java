@@ -3,6 +3,7 @@ package dev.kvshare.calibrate;
 import dev.kvshare.calibrate.repair.RepairQuality;
 import dev.kvshare.model.family.ModelSpec;
 import dev.kvshare.policy.SharingMap;
+import dev.kvshare.policy.SharingPlan;
 import dev.kvshare.runtime.Divergence;
 import java.util.List;
 import java.util.SplittableRandom;
@@ -89,7 +90,7 @@ final class SearchRehearsal {
   }
 
   private void judge(SharingMap map) {
-    new Repairs().quality(map);
+    new Repairs().quality(SharingPlan.of(map));
   }
 
   private void layerwise(LayerwiseStrategy strategy) {
@@ -147,7 +148,8 @@ final class SearchRehearsal {
     private SharingMap accepted = SharingMap.identity(spec.layers());
 
     @Override
-    public RepairQuality quality(SharingMap map) {
+    public RepairQuality quality(SharingPlan plan) {
+      SharingMap map = plan.map();
       maps++;
       walk(map);
       double sum =
@@ -159,9 +161,9 @@ final class SearchRehearsal {
     }
 
     @Override
-    public void accepted(SharingMap map) {
-      walk(map);
-      accepted = map;
+    public void accepted(SharingPlan plan) {
+      walk(plan.map());
+      accepted = plan.map();
     }
 
     private void walk(SharingMap map) {

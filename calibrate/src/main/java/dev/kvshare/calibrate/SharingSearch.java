@@ -1,6 +1,7 @@
 package dev.kvshare.calibrate;
 
 import dev.kvshare.policy.SharingMap;
+import dev.kvshare.policy.SharingPlan;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Objects;
@@ -73,7 +74,8 @@ final class SharingSearch {
               .iterator());
       MeasuredSimilarity measured = probe.similarity(candidate, threshold);
       boolean accepted = measured.isComplete() && measured.mean() > threshold;
-      tested.add(new TestedCandidate(rank, pair, candidate, measured, null, accepted));
+      tested.add(
+          new TestedCandidate(rank, pair, SharingPlan.of(candidate), measured, null, accepted));
       if (accepted) {
         map = candidate;
         similarity = measured.mean();
@@ -82,7 +84,14 @@ final class SharingSearch {
     }
     report(ranking.size(), map, wantedSharedLayers, similarity);
     return new SearchOutcome(
-        map, similarity, wantedSharedLayers, ranking, tested, skipped, probe.work(), List.of());
+        SharingPlan.of(map),
+        similarity,
+        wantedSharedLayers,
+        ranking,
+        tested,
+        skipped,
+        probe.work(),
+        List.of());
   }
 
   /** The map with one more pair; null where its layer shares already, or may not share so. */

@@ -1,15 +1,15 @@
 package dev.kvshare.calibrate;
 
 import dev.kvshare.calibrate.repair.RepairQuality;
-import dev.kvshare.policy.SharingMap;
+import dev.kvshare.policy.SharingPlan;
 
 /**
  * What a strategy found.
  *
  * @param strategy its name
- * @param map its map
- * @param reached whether as many layers share as were wanted
- * @param quality the map as repaired on the search's windows
+ * @param plan its plan
+ * @param reached whether as many layers are reduced as were wanted
+ * @param quality the plan as repaired on the search's windows
  */
 public record StrategyResult(
-    String strategy, SharingMap map, boolean reached, RepairQuality quality) {}
+    String strategy, SharingPlan plan, boolean reached, RepairQuality quality) {}

@@ -42,7 +42,7 @@ final class StrategyRun implements AutoCloseable {
     this.layersToShare = layersToShare;
     this.listener = listener;
     List<int[]> text = settings.text().isEmpty() ? statistics.samples() : settings.text();
-    this.bench = new BenchProbe(decoder, text, settings.maxStateBytes());
+    this.bench = new BenchProbe(decoder, text, windowTokens(settings), settings.maxStateBytes());
     this.journal = settings.journal() == null ? null : journal();
     this.similarities = journal == null ? runner : new JournalledProbe(runner, journal);
     this.repairs = journal == null ? bench : new JournalledRepairs(bench, journal);
@@ -74,24 +74,35 @@ final class StrategyRun implements AutoCloseable {
   }
 
   private SearchOutcome measured(CandidateOrder order, SearchOutcome outcome) {
-    RepairQuality quality = repairs.quality(outcome.map());
+    RepairQuality quality = repairs.quality(outcome.plan());
     boolean reached = outcome.reached() && settings.limits().hold(quality);
     return outcome.withCompared(
-        List.of(new StrategyResult(order.strategy(), outcome.map(), reached, quality)));
+        List.of(new StrategyResult(order.strategy(), outcome.plan(), reached, quality)));
   }
 
   private SearchOutcome layerwise(LayerwiseStrategy strategy) {
-    return new LayerwiseSearch(
-            strategy,
-            new NearestSource(decoder.spec(), settings.acrossKinds()),
-            statistics.distances(),
-            repairs,
-            listener)
+    return new LayerwiseSearch(strategy, reduction(), statistics.distances(), repairs, listener)
         .run(layersToShare, settings.limits());
+  }
+
+  private LayerReduction reduction() {
+    return settings.window() == null
+        ? new NearestSource(decoder.spec(), settings.acrossKinds())
+        : new WindowedLayer(decoder.spec(), settings.window());
+  }
+
+  /** What windows lose is seen behind them only. */
+  private static int windowTokens(CalibrationSettings settings) {
+    return settings.window() == null
+        ? BenchProbe.WINDOW_TOKENS
+        : BenchProbe.WINDOW_TOKENS * BenchProbe.LONGER;
   }
 
   /** Of the searches that reached the size, or else shared most, the one with the nearest map. */
   private SearchOutcome best(AutoStrategy strategy) {
+    if (settings.window() != null) {
+      return layerwise(strategy.layerwise());
+    }
     List<SearchOutcome> outcomes = new ArrayList<>();
     for (CandidateOrder order : strategy.orders()) {
       similarities.accepted(SharingMap.identity(decoder.spec().layers()));

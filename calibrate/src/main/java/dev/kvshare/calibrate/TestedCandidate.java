@@ -1,25 +1,31 @@
 package dev.kvshare.calibrate;
 
 import dev.kvshare.policy.SharingMap;
+import dev.kvshare.policy.SharingPlan;
 
 /**
  * One step of the search: a candidate that was run on the samples.
  *
  * @param rank place of the pair in the candidate order, from 0
- * @param pair the pair of layers
- * @param map the map that was tested, chains resolved
+ * @param pair the pair of layers; a windowed layer with itself
+ * @param plan what was tested, chains resolved
  * @param measured its similarity with the unshared model, complete if accepted
  * @param divergence mean KL divergence in nats from the unshared model when repaired, null where
- *     the map was tested without repair
+ *     the plan was tested without repair
  * @param accepted whether it became the map of the search
  */
 public record TestedCandidate(
     int rank,
     CandidatePair pair,
-    SharingMap map,
+    SharingPlan plan,
     MeasuredSimilarity measured,
     Double divergence,
     boolean accepted) {
+
+  /** Which layer reads whose keys and values. */
+  public SharingMap map() {
+    return plan.map();
+  }
 
   /** The mean similarity over the samples that were run. */
   public double similarity() {

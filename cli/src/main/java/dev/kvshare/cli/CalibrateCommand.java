@@ -47,6 +47,7 @@ import picocli.CommandLine.Mixin;
     footer = {
       "  kvshare calibrate",
       "  kvshare calibrate --model models/SmolLM2 --share-layers 8 --out smol8.json",
+      "  kvshare calibrate --model models/SmolLM2 --window-layers 15 --out windows15.json",
       "  kvshare calibrate --model model.gguf --kv-budget 0.7 --text notes.txt",
       "  kvshare calibrate --scheme sandwich-middle --kv-layers 6 --out sandwich.json",
       "  kvshare calibrate --save-stats --share-layers 4 --out four.json",
@@ -122,18 +123,30 @@ final class CalibrateCommand extends Verb {
     if (repairProblem != null) {
       throw usageError(repairProblem);
     }
+    String goalProblem = options.goal.problem();
+    if (goalProblem != null) {
+      throw usageError(goalProblem);
+    }
+    if (options.goal.windowLayers != null
+        && (options.search.dryRun || options.search.stats != null)) {
+      throw usageError(
+          "--dry-run and --stats are for searches of layers that share: leave out --window-layers");
+    }
     if (options.search.offload && options.repair.healingSteps != null) {
       throw usageError(
           "--heal trains the weights of all layers at once, and --offload keeps one of them in"
               + " memory: leave out one of the two");
     }
-    boolean goal = options.goal.shareLayers != null || options.goal.kvBudget != null;
+    boolean goal =
+        options.goal.shareLayers != null
+            || options.goal.windowLayers != null
+            || options.goal.kvBudget != null;
     boolean statistics = options.search.stats != null || options.search.saveStats != null;
     if (options.scheme.isGiven()
         && (goal || statistics || options.search.resume || options.files.report != null)) {
       throw usageError(
           "a scheme says what is shared, and nothing is searched: leave out --share-layers,"
-              + " --kv-budget, --stats, --save-stats, --resume and --report");
+              + " --window-layers, --kv-budget, --stats, --save-stats, --resume and --report");
     }
     if (options.goal.shareLayers != null && options.goal.kvBudget != null) {
       throw usageError("--share-layers and --kv-budget both say how much to share: give one");
@@ -197,6 +210,9 @@ final class CalibrateCommand extends Verb {
   }
 
   private KvBudget budget() {
+    if (options.goal.windowLayers != null) {
+      return new KvBudget.WindowedLayers(options.goal.windowLayers);
+    }
     if (options.goal.shareLayers != null) {
       return new KvBudget.SharedLayers(options.goal.shareLayers);
     }
@@ -211,6 +227,7 @@ final class CalibrateCommand extends Verb {
         .budget(budget())
         .limits(options.goal.limits())
         .seed(options.search.seed)
+        .window(options.goal.layerWindow())
         .acrossKinds(options.goal.acrossKinds)
         .maxStateBytes(options.search.batchMemoryBytes)
         .journal(files.journal())
@@ -246,7 +263,12 @@ final class CalibrateCommand extends Verb {
     return calibrator.calibrate(
         new DatasetReference(samples.name(), samples.sha256()),
         samples.windows(),
-        settings.text(text.windows(corpusOrNull, SEARCH_TEXT_TOKENS)).build(),
+        settings
+            .text(
+                options.goal.windowLayers == null
+                    ? text.windows(corpusOrNull, SEARCH_TEXT_TOKENS)
+                    : text.longWindows(corpusOrNull, SEARCH_TEXT_TOKENS))
+            .build(),
         progress);
   }
 

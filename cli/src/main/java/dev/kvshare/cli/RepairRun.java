@@ -9,6 +9,7 @@ import dev.kvshare.calibrate.repair.RepairedPolicy;
 import dev.kvshare.datasets.Corpus;
 import dev.kvshare.policy.DatasetReference;
 import dev.kvshare.policy.Policy;
+import dev.kvshare.policy.SharingPlan;
 import dev.kvshare.policy.Validation;
 import java.nio.file.Path;
 import java.util.List;
@@ -39,7 +40,8 @@ final class RepairRun {
    *     named
    */
   Policy run(Policy policy, Corpus corpusOrNull, ProgressLine progress) {
-    if (policy.map().sharedLayers() == 0) {
+    SharingPlan plan = SharingPlan.of(policy);
+    if (plan.reducedLayers() == 0) {
       return policy;
     }
     String obstacle = obstacle(policy, corpusOrNull);
@@ -47,7 +49,10 @@ final class RepairRun {
       output.note("not repaired: " + obstacle);
       return policy;
     }
-    List<int[]> windows = text.windows(corpusOrNull, options.tokens);
+    List<int[]> windows =
+        plan.windowedLayers().isEmpty()
+            ? text.windows(corpusOrNull, options.tokens)
+            : text.longWindows(corpusOrNull, options.tokens);
     if (windows.size() < RepairText.VALIDATION_SHARE) {
       output.note(
           "not repaired: %s is too short, %d windows of %d tokens are needed"
@@ -61,8 +66,7 @@ final class RepairRun {
     int layers = policy.map().layers();
     try (RepairOutcome outcome =
         new Repair(text.model().decoder(), RepairPart.settings(options.parts))
-            .repair(
-                policy.map(), split, done -> progress.show("refitting layers", done, layers, ""))) {
+            .repair(plan, split, done -> progress.show("refitting layers", done, layers, ""))) {
       Policy repaired =
           options.healingSteps == null
               ? RepairedPolicy.write(policy, outcome, file)
@@ -117,8 +121,8 @@ final class RepairRun {
   }
 
   private static String obstacle(Policy policy, Corpus corpusOrNull) {
-    if (policy.map().hasUpwardSources() || !policy.windowedLayers().isEmpty()) {
-      return "only maps with sources below their readers and without windows of their own can be";
+    if (policy.map().hasUpwardSources()) {
+      return "only maps with sources below their readers can be";
     }
     return corpusOrNull == null
         ? "--stats holds no text, which a repair needs; give one by --repair-text"

@@ -14,12 +14,16 @@ final class RepairText {
 
   static final int SHORTEST_WINDOW_TOKENS = 32;
   private static final int WINDOW_TOKENS = 256;
+
+  /** Of windows for plans in which layers keep the first and last tokens only. */
+  private static final int LONG_WINDOW_TOKENS = 512;
+
   private static final int ENOUGH_WINDOWS = 16;
 
   private final OpenModel model;
   private final Map<Request, List<int[]>> read = new HashMap<>();
 
-  private record Request(Corpus corpus, int tokens) {}
+  private record Request(Corpus corpus, int tokens, int longest) {}
 
   /** Windows for one model. */
   RepairText(OpenModel model) {
@@ -37,14 +41,24 @@ final class RepairText {
    * @param tokens most tokens read
    */
   List<int[]> windows(Corpus corpus, int tokens) {
-    return read.computeIfAbsent(new Request(corpus, tokens), request -> cut(corpus, tokens));
+    return windows(corpus, tokens, WINDOW_TOKENS);
   }
 
-  private List<int[]> cut(Corpus corpus, int tokens) {
-    int longest = Math.min(WINDOW_TOKENS, model.decoder().spec().maxPositions());
+  /** The same of 512 tokens, for plans with windows: what these lose is seen behind them only. */
+  List<int[]> longWindows(Corpus corpus, int tokens) {
+    return windows(corpus, tokens, LONG_WINDOW_TOKENS);
+  }
+
+  private List<int[]> windows(Corpus corpus, int tokens, int longest) {
+    return read.computeIfAbsent(new Request(corpus, tokens, longest), this::cut);
+  }
+
+  private List<int[]> cut(Request request) {
+    Corpus corpus = request.corpus();
+    int longest = Math.min(request.longest(), model.decoder().spec().maxPositions());
     List<int[]> found = List.of();
     for (int length = longest; length >= SHORTEST_WINDOW_TOKENS; length /= 2) {
-      EvaluationWindows cut = new EvaluationWindows(length, Math.max(1, tokens / length));
+      EvaluationWindows cut = new EvaluationWindows(length, Math.max(1, request.tokens() / length));
       try {
         found = model.withEncoder(corpus, encoder -> cut.cut(corpus, encoder)).windows();
       } catch (DatasetException e) {

@@ -10,7 +10,7 @@ import dev.kvshare.datasets.Corpus;
 import dev.kvshare.eval.EvaluatedPolicy;
 import dev.kvshare.policy.Policy;
 import dev.kvshare.policy.PolicyFile;
-import dev.kvshare.policy.SharingMap;
+import dev.kvshare.policy.SharingPlan;
 import dev.kvshare.runtime.WeightOverrides;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -29,7 +29,7 @@ final class SweepRepair implements AutoCloseable {
   private final int tokens;
   private final SweepFolder folder;
   private final ProgressLine progress;
-  private final Map<SharingMap, WeightOverrides> repaired = new HashMap<>();
+  private final Map<SharingPlan, WeightOverrides> repaired = new HashMap<>();
   private RepairWindows windows;
 
   /**
@@ -54,14 +54,14 @@ final class SweepRepair implements AutoCloseable {
     for (EvaluatedPolicy scheme : schemes) {
       rows.add(scheme);
       Policy policy = scheme.policy();
-      SharingMap map = policy.map();
-      if (map.isIdentity() || map.hasUpwardSources() || !policy.windowedLayers().isEmpty()) {
+      SharingPlan plan = SharingPlan.of(policy);
+      if (plan.reducedLayers() == 0 || plan.map().hasUpwardSources()) {
         continue;
       }
-      if (!repaired.containsKey(map)) {
-        repaired.put(map, weightsOrNull(scheme));
+      if (!repaired.containsKey(plan)) {
+        repaired.put(plan, weightsOrNull(scheme));
       }
-      WeightOverrides overrides = repaired.get(map);
+      WeightOverrides overrides = repaired.get(plan);
       if (overrides != null) {
         rows.add(new EvaluatedPolicy(scheme.name() + ", repaired", policy, overrides));
       }
@@ -79,7 +79,7 @@ final class SweepRepair implements AutoCloseable {
     try (RepairOutcome outcome =
         new Repair(model.decoder(), RepairSettings.DEFAULT)
             .repair(
-                scheme.policy().map(),
+                SharingPlan.of(scheme.policy()),
                 windows(),
                 done -> progress.show("refitting " + scheme.name(), done, layers, ""))) {
       if (file != null) {

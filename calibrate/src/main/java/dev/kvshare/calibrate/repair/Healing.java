@@ -2,7 +2,7 @@ package dev.kvshare.calibrate.repair;
 
 import ai.djl.ndarray.NDArray;
 import ai.djl.ndarray.NDManager;
-import dev.kvshare.policy.SharingMap;
+import dev.kvshare.policy.SharingPlan;
 import dev.kvshare.runtime.CacheOptions;
 import dev.kvshare.runtime.Decoder;
 import dev.kvshare.runtime.Distillation;
@@ -13,7 +13,7 @@ import java.util.SortedMap;
 import java.util.TreeMap;
 
 /**
- * A short training behind a repair: weights from the first sharing layer on are changed along the
+ * A short training behind a repair: weights from the first reduced layer on are changed along the
  * gradient of the divergence KL(unshared || shared) on the windows that the repair was fitted to.
  * The best weights by the divergence on validation windows are kept; these are the repair's own
  * when no others are better. Equal input gives equal weights, on one machine with one number of
@@ -50,13 +50,13 @@ public final class Healing {
    * @return to be closed by the caller
    */
   public RepairOutcome heal(RepairOutcome repaired, RepairWindows windows, Listener listener) {
-    SharingMap map = repaired.map();
+    SharingPlan plan = repaired.plan();
     SortedMap<String, NDArray> start =
         repaired.improves() ? repaired.tensors() : Collections.emptySortedMap();
     List<int[]> judging = windows.validation().isEmpty() ? windows.fit() : windows.validation();
     try (QualityJudge judge = judge(judging.subList(0, judgedWindows(judging)));
-        Best best = new Best(map, start, judge)) {
-      try (Distillation distillation = begin(map, start)) {
+        Best best = new Best(plan, start, judge)) {
+      try (Distillation distillation = begin(plan, start)) {
         WindowOrder order = new WindowOrder(windows.fit(), SEED);
         for (int step = 0; step < settings.steps(); step++) {
           double divergence = add(distillation, order.next(settings.windowsPerStep()));
@@ -69,26 +69,26 @@ public final class Healing {
       }
       try (QualityJudge all = judge(judging)) {
         return repaired.healed(
-            decoder, settings.steps(), best.tensors, quality(all, map, best.tensors));
+            decoder, settings.steps(), best.tensors, quality(all, plan, best.tensors));
       }
     }
   }
 
   /** The weights with the least divergence so far; no others are kept. */
   private final class Best implements AutoCloseable {
-    private final SharingMap map;
+    private final SharingPlan plan;
     private final SortedMap<String, NDArray> start;
     private final QualityJudge judge;
     private NDManager manager = decoder.newManager();
     private SortedMap<String, NDArray> tensors;
     private double divergence;
 
-    Best(SharingMap map, SortedMap<String, NDArray> start, QualityJudge judge) {
-      this.map = map;
+    Best(SharingPlan plan, SortedMap<String, NDArray> start, QualityJudge judge) {
+      this.plan = plan;
       this.start = start;
       this.judge = judge;
       this.tensors = start;
-      this.divergence = quality(judge, map, start).divergence().mean();
+      this.divergence = quality(judge, plan, start).divergence().mean();
     }
 
     void offer(Distillation distillation) {
@@ -96,7 +96,7 @@ public final class Healing {
       try {
         SortedMap<String, NDArray> trained = new TreeMap<>(start);
         trained.putAll(distillation.weights(loser));
-        double found = quality(judge, map, trained).divergence().mean();
+        double found = quality(judge, plan, trained).divergence().mean();
         if (found < divergence) {
           NDManager winner = loser;
           loser = manager;
@@ -116,15 +116,15 @@ public final class Healing {
   }
 
   private RepairQuality quality(
-      QualityJudge judge, SharingMap map, SortedMap<String, NDArray> tensors) {
+      QualityJudge judge, SharingPlan plan, SortedMap<String, NDArray> tensors) {
     try (WeightOverrides overrides = decoder.newOverrides(tensors)) {
-      return judge.quality(new CacheOptions(map, overrides));
+      return judge.quality(new CacheOptions(plan, overrides));
     }
   }
 
-  private Distillation begin(SharingMap map, SortedMap<String, NDArray> start) {
+  private Distillation begin(SharingPlan plan, SortedMap<String, NDArray> start) {
     try (WeightOverrides overrides = decoder.newOverrides(start)) {
-      return decoder.newDistillation(map, overrides, settings.roles());
+      return decoder.newDistillation(plan, overrides, settings.roles());
     }
   }
 

@@ -2,7 +2,7 @@ package dev.kvshare.calibrate.repair;
 
 import ai.djl.ndarray.NDArray;
 import ai.djl.ndarray.NDManager;
-import dev.kvshare.policy.SharingMap;
+import dev.kvshare.policy.SharingPlan;
 import dev.kvshare.runtime.CacheOptions;
 import dev.kvshare.runtime.Decoder;
 import dev.kvshare.runtime.Divergence;
@@ -54,12 +54,12 @@ final class QualityJudge implements AutoCloseable {
     return new RepairQuality(sum, cosines / windows);
   }
 
-  /** A map with the checkpoint's weights. */
-  RepairQuality plain(SharingMap map) {
-    return quality(CacheOptions.of(map));
+  /** A plan with the checkpoint's weights. */
+  RepairQuality plain(SharingPlan plan) {
+    return quality(CacheOptions.of(plan));
   }
 
-  /** A map with other weights. */
+  /** A plan with other weights. */
   RepairQuality quality(CacheOptions options) {
     Divergence sum = Divergence.NONE;
     double cosines = 0;

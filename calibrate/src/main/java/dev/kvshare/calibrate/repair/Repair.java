@@ -1,17 +1,18 @@
 package dev.kvshare.calibrate.repair;
 
-import dev.kvshare.policy.SharingMap;
+import dev.kvshare.policy.SharingPlan;
 import dev.kvshare.runtime.Decoder;
 import dev.kvshare.runtime.LinearFits;
 import java.util.List;
 import java.util.function.IntConsumer;
 
 /**
- * Refits projections of a model under a sharing map, without training: at each layer from the first
- * that shares on, the output projection of attention and the down projection of the feed-forward
- * part are chosen by ridge regression so that the residual stream becomes the unshared model's
- * again. One pass from the bottom; two streams of all windows; every layer's weights are used once.
- * Equal input gives equal weights, on one machine with one number of threads.
+ * Refits projections of a model under a sharing plan, without training: at each layer from the
+ * first that shares or is windowed on, the output projection of attention and the down projection
+ * of the feed-forward part are chosen by ridge regression so that the residual stream becomes the
+ * unshared model's again. One pass from the bottom; two streams of all windows; every layer's
+ * weights are used once. Equal input gives equal weights, on one machine with one number of
+ * threads.
  *
  * <p>Memory for N tokens of hidden size E with F inputs of a projection: three streams of N x E
  * numbers, the keys and values of the layers that others read, the inputs of one projection up to
@@ -28,20 +29,20 @@ public final class Repair {
   }
 
   /**
-   * Repairs a map. The result says whether that brought it nearer to the unshared model.
+   * Repairs a plan. The result says whether that brought it nearer to the unshared model.
    *
-   * @param map one without sources above their readers
+   * @param plan one without sources above their readers
    * @param done told the number of layers that are done, after each
    * @return to be closed by the caller
    */
-  public RepairOutcome repair(SharingMap map, RepairWindows windows, IntConsumer done) {
+  public RepairOutcome repair(SharingPlan plan, RepairWindows windows, IntConsumer done) {
     List<WindowBatch> batches = WindowBatch.of(windows, settings.maxBatchTokens());
     try (ReferenceStream reference = new ReferenceStream(decoder, batches, false);
         LinearFits fits = decoder.newFits();
         RepairWalk walk =
             new RepairWalk(
                 new WalkSetting(decoder, decoder.parts(), fits, batches, reference, settings),
-                map,
+                plan,
                 null,
                 false)) {
       walk.run(done);
@@ -51,7 +52,7 @@ public final class Repair {
   }
 
   /**
-   * A place to judge many maps over the same windows, each as repaired.
+   * A place to judge many plans over the same windows, each as repaired.
    *
    * @return to be closed by the caller
    */

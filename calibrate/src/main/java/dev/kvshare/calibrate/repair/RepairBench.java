@@ -1,13 +1,13 @@
 package dev.kvshare.calibrate.repair;
 
-import dev.kvshare.policy.SharingMap;
+import dev.kvshare.policy.SharingPlan;
 import dev.kvshare.runtime.Decoder;
 import java.util.List;
 import java.util.function.IntConsumer;
 
 /**
- * Judges maps as they are when repaired, many over the same windows. The unshared model runs once;
- * each map resumes at the first layer at which it differs from the accepted one.
+ * Judges plans as they are when repaired, many over the same windows. The unshared model runs once;
+ * each plan resumes at the first layer at which it differs from the accepted one.
  *
  * <p>Memory for N tokens: 5 x L streams of N x E numbers and the keys and values of all layers, so
  * a few thousand tokens (SmolLM2 with 6,000: 2.3 GB).
@@ -24,39 +24,39 @@ public final class RepairBench implements AutoCloseable {
         new WalkSetting(decoder, decoder.parts(), decoder.newFits(), batches, reference, settings);
     this.judge = new QualityJudge(decoder, batches, reference);
     this.accepted =
-        new RepairWalk(setting, SharingMap.identity(decoder.spec().layers()), null, true);
+        new RepairWalk(setting, SharingPlan.identity(decoder.spec().layers()), null, true);
     accepted.run(done -> {});
   }
 
-  /** The accepted map; the identity at first. */
-  public SharingMap accepted() {
-    return accepted.map();
+  /** The accepted plan; the identity at first. */
+  public SharingPlan accepted() {
+    return accepted.plan();
   }
 
   /**
-   * How near a map comes to the unshared model when repaired.
+   * How near a plan comes to the unshared model when repaired.
    *
    * @param done told the number of layers that are done, after each
    */
-  public RepairQuality quality(SharingMap map, IntConsumer done) {
-    try (RepairWalk walk = new RepairWalk(setting, map, accepted, false)) {
+  public RepairQuality quality(SharingPlan plan, IntConsumer done) {
+    try (RepairWalk walk = new RepairWalk(setting, plan, accepted, false)) {
       walk.run(done);
       return judge.quality(walk::last);
     }
   }
 
-  /** A map as it is with the checkpoint's weights. */
-  public RepairQuality plain(SharingMap map) {
-    return judge.plain(map);
+  /** A plan as it is with the checkpoint's weights. */
+  public RepairQuality plain(SharingPlan plan) {
+    return judge.plain(plan);
   }
 
   /**
-   * Later maps resume from this one.
+   * Later plans resume from this one.
    *
    * @param done told the number of layers that are done, after each
    */
-  public void accept(SharingMap map, IntConsumer done) {
-    RepairWalk walk = new RepairWalk(setting, map, accepted, true);
+  public void accept(SharingPlan plan, IntConsumer done) {
+    RepairWalk walk = new RepairWalk(setting, plan, accepted, true);
     try {
       walk.run(done);
     } catch (RuntimeException | Error e) {

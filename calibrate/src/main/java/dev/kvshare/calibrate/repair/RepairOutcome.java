@@ -4,7 +4,7 @@ import ai.djl.ndarray.NDArray;
 import ai.djl.ndarray.NDManager;
 import dev.kvshare.model.family.WeightRole;
 import dev.kvshare.policy.HealingReport;
-import dev.kvshare.policy.SharingMap;
+import dev.kvshare.policy.SharingPlan;
 import dev.kvshare.runtime.Decoder;
 import dev.kvshare.runtime.LayerParts.Part;
 import dev.kvshare.runtime.Projection;
@@ -15,9 +15,9 @@ import java.util.Map;
 import java.util.SortedMap;
 import java.util.TreeMap;
 
-/** A repaired map; closing it frees the tensors. */
+/** A repaired plan; closing it frees the tensors. */
 public final class RepairOutcome implements AutoCloseable {
-  private final SharingMap map;
+  private final SharingPlan plan;
   private final NDManager manager;
   private final SortedMap<String, NDArray> tensors = new TreeMap<>();
   private final List<FittedPart> fits;
@@ -26,13 +26,13 @@ public final class RepairOutcome implements AutoCloseable {
   private final HealingReport healing;
 
   private RepairOutcome(
-      SharingMap map,
+      SharingPlan plan,
       NDManager manager,
       List<FittedPart> fits,
       RepairQuality plain,
       RepairQuality repaired,
       HealingReport healing) {
-    this.map = map;
+    this.plan = plan;
     this.manager = manager;
     this.fits = fits;
     this.plain = plain;
@@ -44,10 +44,10 @@ public final class RepairOutcome implements AutoCloseable {
   static RepairOutcome of(Decoder decoder, RepairWalk walk, QualityJudge judge) {
     RepairOutcome outcome =
         new RepairOutcome(
-            walk.map(),
+            walk.plan(),
             decoder.newManager(),
             walk.reports(),
-            judge.plain(walk.map()),
+            judge.plain(walk.plan()),
             judge.quality(walk::last),
             null);
     ReplaceableWeights names = ReplaceableWeights.of(decoder.spec());
@@ -81,7 +81,7 @@ public final class RepairOutcome implements AutoCloseable {
     RepairQuality kept = better ? quality : repaired;
     RepairOutcome outcome =
         new RepairOutcome(
-            map,
+            plan,
             decoder.newManager(),
             fits,
             plain,
@@ -91,9 +91,9 @@ public final class RepairOutcome implements AutoCloseable {
     return outcome;
   }
 
-  /** The map that was repaired. */
-  public SharingMap map() {
-    return map;
+  /** The plan that was repaired. */
+  public SharingPlan plan() {
+    return plan;
   }
 
   /** Whether the repair brought the map nearer to the unshared model on the validation windows. */

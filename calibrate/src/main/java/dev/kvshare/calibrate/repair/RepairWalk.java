@@ -4,6 +4,7 @@ import ai.djl.ndarray.NDArray;
 import ai.djl.ndarray.NDManager;
 import dev.kvshare.model.family.BlockSpec.Placement;
 import dev.kvshare.policy.SharingMap;
+import dev.kvshare.policy.SharingPlan;
 import dev.kvshare.runtime.LayerParts;
 import dev.kvshare.runtime.LayerParts.KeyValues;
 import dev.kvshare.runtime.LayerParts.Part;
@@ -16,21 +17,22 @@ import java.util.Map;
 import java.util.function.IntConsumer;
 
 /**
- * One pass over the layers under a map: at each layer from the first that shares on, the inputs of
+ * One pass over the layers under a plan: at each layer from the first reduced one on, the inputs of
  * its projections are what the repaired layers below give, and the projections are fitted before
  * the pass goes on. Letters: B windows, T tokens, N tokens of all batches, E hidden size, L layers.
  *
  * <p>Memory beside the reference: the stream of N tokens; keys and values of the layers that others
  * still read; inputs of one projection up to a limit. A walk that is kept holds the stream before
  * every layer and the keys and values of every layer that owns some, so that a walk under another
- * map resumes at the first layer that differs.
+ * plan resumes at the first layer that differs.
  */
 final class RepairWalk implements AutoCloseable {
   private final WalkSetting setting;
   private final LayerParts parts;
+  private final SharingPlan plan;
   private final SharingMap map;
   private final boolean kept;
-  private final int firstShared;
+  private final int firstReduced;
   private final int lastFitted;
   private final int from;
   private final NDManager manager;
@@ -44,22 +46,23 @@ final class RepairWalk implements AutoCloseable {
   /**
    * A walk that has not begun.
    *
-   * @param base a kept walk under another map, which outlives this one, or null
+   * @param base a kept walk under another plan, which outlives this one, or null
    * @param kept whether other walks will resume from this one
    */
-  RepairWalk(WalkSetting setting, SharingMap map, RepairWalk base, boolean kept) {
+  RepairWalk(WalkSetting setting, SharingPlan plan, RepairWalk base, boolean kept) {
     this.setting = setting;
-    this.parts = setting.parts();
-    this.map = map;
+    this.parts = setting.decoder().parts(plan);
+    this.plan = plan;
+    this.map = plan.map();
     this.base = base;
     this.kept = kept;
-    this.firstShared = firstShared(map);
+    this.firstReduced = firstReduced(plan);
     this.lastFitted = lastFitted();
-    this.from = base == null ? 0 : firstDifference(map, base.map);
+    this.from = base == null ? 0 : firstDifference(plan, base.plan);
     this.manager = setting.decoder().newManager();
     this.streams = new NDArray[map.layers() + 1][setting.batches().size()];
     this.caches = new KeyValues[map.layers()][setting.batches().size()];
-    this.queries = new SharedQueries(setting, map, manager);
+    this.queries = new SharedQueries(setting, plan, manager);
     for (int layer = 0; layer < map.layers(); layer++) {
       projections.add(new EnumMap<>(Part.class));
     }
@@ -79,7 +82,7 @@ final class RepairWalk implements AutoCloseable {
       base.reports.stream().filter(report -> report.layer() < from).forEach(reports::add);
     }
     for (int layer = from; layer < map.layers(); layer++) {
-      if (layer < firstShared) {
+      if (layer < firstReduced) {
         follow(layer);
       } else {
         walk(layer);
@@ -88,8 +91,8 @@ final class RepairWalk implements AutoCloseable {
     }
   }
 
-  SharingMap map() {
-    return map;
+  SharingPlan plan() {
+    return plan;
   }
 
   /** The stream behind the last layer, before the final norm [B, T, E]. */
@@ -140,10 +143,11 @@ final class RepairWalk implements AutoCloseable {
 
   @Override
   public void close() {
+    parts.close();
     manager.close();
   }
 
-  /** A layer below the first that shares: the reference's stream, and its keys and values. */
+  /** A layer below the first reduced one: the reference's stream, and its keys and values. */
   private void follow(int layer) {
     for (int batch = 0; batch < setting.batches().size(); batch++) {
       NDArray x = setting.reference().step(batch, layer, Part.ATTENTION).x();
@@ -241,7 +245,7 @@ final class RepairWalk implements AutoCloseable {
         || setting.batches().stream().noneMatch(WindowBatch::validation)) {
       return top;
     }
-    while (top > 0 && map.ownsCache(top)) {
+    while (top > 0 && !plan.isReduced(top)) {
       top--;
     }
     return top;
@@ -293,7 +297,7 @@ final class RepairWalk implements AutoCloseable {
     return setting.settings().parts().contains(part)
         && parts.hasProjection(layer, part)
         && (setting.settings().scope() == RepairSettings.Scope.FROM_FIRST_SHARED
-            || !map.ownsCache(layer));
+            || plan.isReduced(layer));
   }
 
   /** The stream before a layer, this walk's, that of the one below or the reference's. */
@@ -301,7 +305,7 @@ final class RepairWalk implements AutoCloseable {
     if (streams[layer][batch] != null) {
       return streams[layer][batch];
     }
-    if (layer <= firstShared) {
+    if (layer <= firstReduced) {
       return layer == map.layers()
           ? setting.reference().last(batch)
           : copy(layer, batch, setting.reference().step(batch, layer, Part.ATTENTION).x());
@@ -359,18 +363,18 @@ final class RepairWalk implements AutoCloseable {
     return last;
   }
 
-  /** L where no layer shares. */
-  static int firstShared(SharingMap map) {
+  /** L where no layer is reduced. */
+  static int firstReduced(SharingPlan plan) {
     int layer = 0;
-    while (layer < map.layers() && map.ownsCache(layer)) {
+    while (layer < plan.map().layers() && !plan.isReduced(layer)) {
       layer++;
     }
     return layer;
   }
 
-  private static int firstDifference(SharingMap map, SharingMap other) {
+  private static int firstDifference(SharingPlan plan, SharingPlan other) {
     int layer = 0;
-    while (layer < map.layers() && map.source(layer) == other.source(layer)) {
+    while (layer < plan.map().layers() && plan.treatsAlike(layer, other)) {
       layer++;
     }
     return layer;

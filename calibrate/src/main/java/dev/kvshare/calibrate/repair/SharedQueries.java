@@ -2,7 +2,7 @@ package dev.kvshare.calibrate.repair;
 
 import ai.djl.ndarray.NDArray;
 import ai.djl.ndarray.NDManager;
-import dev.kvshare.policy.SharingMap;
+import dev.kvshare.policy.SharingPlan;
 import dev.kvshare.runtime.LayerParts.Part;
 import dev.kvshare.runtime.Projection;
 import dev.kvshare.runtime.QueryFit;
@@ -14,18 +14,18 @@ import java.util.function.IntFunction;
  */
 final class SharedQueries {
   private final WalkSetting setting;
-  private final SharingMap map;
+  private final SharingPlan plan;
   private final NDManager manager;
   private final Projection[] queries;
 
   /**
    * @param manager that of the walk
    */
-  SharedQueries(WalkSetting setting, SharingMap map, NDManager manager) {
+  SharedQueries(WalkSetting setting, SharingPlan plan, NDManager manager) {
     this.setting = setting;
-    this.map = map;
+    this.plan = plan;
     this.manager = manager;
-    this.queries = new Projection[map.layers()];
+    this.queries = new Projection[plan.map().layers()];
   }
 
   /** Those of a layer, null for the checkpoint's. */
@@ -33,9 +33,11 @@ final class SharedQueries {
     return queries[layer];
   }
 
-  /** Whether a layer's queries are to be fitted. */
+  /** Whether a layer's queries are to be fitted; beside a window of the plan they stay. */
   boolean wanted(int layer) {
-    return setting.settings().queries().steps() > 0 && !map.ownsCache(layer);
+    return setting.settings().queries().steps() > 0
+        && !plan.map().ownsCache(layer)
+        && !plan.windowedLayers().contains(layer);
   }
 
   /**

@@ -109,6 +109,9 @@ record HeatMap(
   private static List<Mark> marks(SearchOutcome outcome, int cell) {
     List<Mark> marks = new ArrayList<>();
     for (TestedCandidate tested : outcome.tested()) {
+      if (tested.pair().source() == tested.pair().layer()) {
+        continue; // a windowed layer, which is no pair
+      }
       marks.add(
           new Mark(
               LEFT + (tested.pair().source() + 0.5) * cell,

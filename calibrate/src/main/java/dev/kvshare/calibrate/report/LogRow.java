@@ -13,8 +13,8 @@ import java.util.Locale;
  *
  * @param test number of the test, from 1
  * @param rank place of the pair in the order of the strategy, from 1
- * @param layer the layer that would share
- * @param source the layer of the pair that it would read
+ * @param pair the layer that would share and the one that it would read, or the one that would be
+ *     windowed
  * @param distance distance of the pair
  * @param similarity what was measured, on the samples that were run
  * @param accepted whether it was above the threshold
@@ -23,8 +23,7 @@ import java.util.Locale;
 record LogRow(
     int test,
     int rank,
-    int layer,
-    int source,
+    String pair,
     String distance,
     String similarity,
     boolean accepted,
@@ -44,11 +43,11 @@ record LogRow(
 
   private static LogRow row(int test, TestedCandidate tested, SharingMap before, double threshold) {
     int layer = tested.pair().layer();
+    int source = tested.pair().source();
     return new LogRow(
         test,
         tested.rank() + 1,
-        layer,
-        tested.pair().source(),
+        source == layer ? layer + " windowed" : layer + " reads " + source,
         String.format(Locale.ROOT, "%.4f", tested.pair().distance()),
         String.format(Locale.ROOT, "%.6f", tested.similarity()),
         tested.accepted(),
@@ -58,18 +57,20 @@ record LogRow(
 
   private static String byThreshold(TestedCandidate tested, double threshold) {
     return tested.accepted()
-        ? "above %s: %d share".formatted(threshold, tested.map().sharedLayers())
+        ? "above %s: %d share".formatted(threshold, tested.plan().reducedLayers())
         : "not above " + threshold + decidedAfter(tested.measured());
   }
 
   private static String byDivergence(TestedCandidate tested) {
+    int reduced = tested.plan().reducedLayers();
+    String accepted =
+        reduced + (tested.plan().windowedLayers().isEmpty() ? " share" : " are windowed");
+    String refused = "another layer of " + reduced + " cost less";
     return String.format(
         Locale.ROOT,
-        tested.accepted()
-            ? "KL divergence %.4f after repair: %d share"
-            : "KL divergence %.4f after repair: another layer of %d cost less",
+        "KL divergence %.4f after repair: %s",
         tested.divergence(),
-        tested.map().sharedLayers());
+        tested.accepted() ? accepted : refused);
   }
 
   private static String decidedAfter(MeasuredSimilarity measured) {

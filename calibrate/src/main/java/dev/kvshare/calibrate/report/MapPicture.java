@@ -1,6 +1,7 @@
 package dev.kvshare.calibrate.report;
 
 import dev.kvshare.policy.SharingMap;
+import dev.kvshare.policy.SharingPlan;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Locale;
@@ -35,7 +36,7 @@ record MapPicture(int width, int height, List<Node> nodes, List<Arc> arcs) {
    * @param layer its number
    * @param x its middle
    * @param y its middle
-   * @param owner whether it keeps its own keys and values
+   * @param owner whether it keeps its own keys and values, all of them
    * @param colour of its arcs, from 0, or -1 if nobody reads it
    * @param title in words
    */
@@ -50,7 +51,8 @@ record MapPicture(int width, int height, List<Node> nodes, List<Arc> arcs) {
    */
   record Arc(String path, int colour, String title) {}
 
-  static MapPicture of(SharingMap map) {
+  static MapPicture of(SharingPlan plan) {
+    SharingMap map = plan.map();
     int step = Math.max(MIN_STEP, Math.min(MAX_STEP, (WIDTH - 2 * MARGIN) / map.layers()));
     int widest = 0;
     for (int layer = 0; layer < map.layers(); layer++) {
@@ -62,7 +64,7 @@ record MapPicture(int width, int height, List<Node> nodes, List<Arc> arcs) {
     List<Node> nodes = new ArrayList<>();
     List<Arc> arcs = new ArrayList<>();
     for (int layer = 0; layer < map.layers(); layer++) {
-      nodes.add(node(map, layer, x(layer, step), y, colours[map.source(layer)]));
+      nodes.add(node(plan, layer, x(layer, step), y, colours[map.source(layer)]));
       if (!map.ownsCache(layer)) {
         double height = arcHeight * Math.abs(layer - map.source(layer)) / (double) widest;
         arcs.add(arc(nodes.get(layer), x(map.source(layer), step), height));
@@ -91,13 +93,18 @@ record MapPicture(int width, int height, List<Node> nodes, List<Arc> arcs) {
     return false;
   }
 
-  private static Node node(SharingMap map, int layer, int x, int y, int colour) {
-    boolean owner = map.ownsCache(layer);
-    String title =
-        owner
-            ? "Layer %d keeps its own keys and values".formatted(layer)
-            : "Layer %d reads layer %d".formatted(layer, map.source(layer));
-    return new Node(layer, x, y, owner, colour, title);
+  private static Node node(SharingPlan plan, int layer, int x, int y, int colour) {
+    return new Node(layer, x, y, !plan.isReduced(layer), colour, title(plan, layer));
+  }
+
+  private static String title(SharingPlan plan, int layer) {
+    if (!plan.map().ownsCache(layer)) {
+      return "Layer %d reads layer %d".formatted(layer, plan.map().source(layer));
+    }
+    return plan.isReduced(layer)
+        ? "Layer %d keeps the first %d and the last %d tokens"
+            .formatted(layer, plan.sinks(), plan.slidingWindow())
+        : "Layer %d keeps its own keys and values".formatted(layer);
   }
 
   private static Arc arc(Node reader, int sourceX, double height) {

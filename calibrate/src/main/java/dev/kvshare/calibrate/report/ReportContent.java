@@ -8,6 +8,7 @@ import dev.kvshare.policy.ModelIdentity;
 import dev.kvshare.policy.Policy;
 import dev.kvshare.policy.Savings;
 import dev.kvshare.policy.SharingMap;
+import dev.kvshare.policy.SharingPlan;
 import dev.kvshare.policy.Validation;
 import java.util.ArrayList;
 import java.util.List;
@@ -53,13 +54,17 @@ record ReportContent(
     SearchOutcome outcome = result.outcome();
     SharingMap map = outcome.map();
     return new ReportContent(
-        "%d of %d layers share".formatted(map.sharedLayers(), map.layers()),
+        "%d of %d layers %s"
+            .formatted(
+                outcome.plan().reducedLayers(),
+                map.layers(),
+                outcome.plan().windowedLayers().isEmpty() ? "share" : "are windowed"),
         model(result.policy().model()) + ", calibrated on " + result.statistics().dataset().name(),
         result.summary(),
         outcome.reached(),
         figures(result),
-        MapPicture.of(map),
-        sources(map),
+        MapPicture.of(outcome.plan()),
+        sources(outcome.plan()),
         HeatMap.of(result.statistics().distances(), outcome),
         StepChart.of(outcome, result.settings().limits().threshold()),
         LogRow.of(outcome, result.settings().limits().threshold()),
@@ -77,7 +82,9 @@ record ReportContent(
         new Figure(
             "KV cache kept",
             format("%.1f %%", 100 * savings.keyValueFraction()),
-            "%d of %d layers".formatted(savings.keyValueLayers(), outcome.map().layers())));
+            outcome.plan().windowedLayers().isEmpty()
+                ? "%d of %d layers".formatted(savings.keyValueLayers(), outcome.map().layers())
+                : "before windows: see the summary"));
     if (unshared.keyValueBytesPerToken() > 0) {
       figures.add(
           new Figure(
@@ -99,8 +106,17 @@ record ReportContent(
     return figures;
   }
 
-  private static List<String> sources(SharingMap map) {
+  private static List<String> sources(SharingPlan plan) {
+    SharingMap map = plan.map();
     List<String> lines = new ArrayList<>();
+    if (!plan.windowedLayers().isEmpty()) {
+      lines.add(
+          "Of layers %s the first %d and the last %d tokens are kept."
+              .formatted(
+                  Words.list(plan.windowedLayers().stream().map(String::valueOf).toList()),
+                  plan.sinks(),
+                  plan.slidingWindow()));
+    }
     for (int owner : map.owners()) {
       List<String> readers = new ArrayList<>();
       for (int layer = 0; layer < map.layers(); layer++) {
