@@ -12,6 +12,7 @@ import dev.kvshare.model.Checkpoint;
 import dev.kvshare.model.Checkpoints;
 import dev.kvshare.model.family.WeightRole;
 import dev.kvshare.policy.SharingMap;
+import dev.kvshare.policy.SharingPlan;
 import java.nio.file.Path;
 import java.util.Arrays;
 import java.util.HashMap;
@@ -37,16 +38,32 @@ class DistillationTest {
   @ParameterizedTest
   @ValueSource(strings = {"llama", "gemma2", "olmo2", "gpt_neox", "gpt2", "opt", "qwen3_moe"})
   void theGradientIsThatOfTheDecodersDivergence(String family) {
-    try (Decoder decoder = load(Goldens.architecture(family));
-        NDManager manager = decoder.newManager();
+    try (Decoder decoder = load(Goldens.architecture(family))) {
+      theGradientIsThatOfTheDecodersDivergence(decoder, SharingPlan.of(map(decoder)));
+    }
+  }
+
+  /** The same where layers keep the first and last tokens only. */
+  @ParameterizedTest
+  @ValueSource(ints = {0, 2})
+  void theGradientBehindWindowsIsThatOfTheDecodersDivergence(int sinks) {
+    try (Decoder decoder = load(Goldens.architecture("llama"))) {
+      SharingPlan windows =
+          SharingPlan.identity(decoder.spec().layers())
+              .withWindowed(1, 3, sinks)
+              .withWindowed(2, 3, sinks);
+      theGradientIsThatOfTheDecodersDivergence(decoder, windows);
+    }
+  }
+
+  private static void theGradientIsThatOfTheDecodersDivergence(Decoder decoder, SharingPlan plan) {
+    try (NDManager manager = decoder.newManager();
         WeightOverrides none = decoder.newOverrides(Map.of());
-        Distillation distillation = decoder.newDistillation(map(decoder), none, ROLES)) {
+        Distillation distillation = decoder.newDistillation(plan, none, ROLES)) {
       NDArray ids = ids(decoder, manager);
       double sum = distillation.add(ids, ids.size());
       assertEquals(
-          divergence(decoder, map(decoder), Map.of(), ids),
-          sum / ids.size(),
-          0.05 * sum / ids.size());
+          divergence(decoder, plan, Map.of(), ids), sum / ids.size(), 0.05 * sum / ids.size());
       boolean routed =
           decoder.spec().blocks().stream().anyMatch(block -> block.feedForward().experts() != null);
       double tolerance = routed ? 0.4 : 0.1;
@@ -58,8 +75,8 @@ class DistillationTest {
                 double length = gradient.norm().getFloat();
                 NDArray direction = gradient.div(length + 1e-30);
                 double reach = 0.003 * (weights.get(name).norm().getFloat() + 0.1);
-                double up = moved(decoder, weights, name, direction.mul(reach), ids);
-                double down = moved(decoder, weights, name, direction.mul(-reach), ids);
+                double up = moved(decoder, plan, weights, name, direction.mul(reach), ids);
+                double down = moved(decoder, plan, weights, name, direction.mul(-reach), ids);
                 double slope = (up - down) / (2 * reach);
                 assertEquals(slope, length, tolerance * length + 1e-3 * sum / ids.size(), name);
               });
@@ -72,14 +89,14 @@ class DistillationTest {
     try (Decoder decoder = load(Goldens.TINY_LLAMA);
         NDManager manager = decoder.newManager();
         WeightOverrides none = decoder.newOverrides(Map.of());
-        Distillation distillation = decoder.newDistillation(map, none, ROLES)) {
+        Distillation distillation = decoder.newDistillation(SharingPlan.of(map), none, ROLES)) {
       NDArray ids = ids(decoder, manager);
       double before = distillation.add(ids, ids.size()) / ids.size();
       for (int step = 0; step < 15; step++) {
         distillation.step(1e-3);
         distillation.add(ids, ids.size());
       }
-      double after = divergence(decoder, map, distillation.weights(manager), ids);
+      double after = divergence(decoder, SharingPlan.of(map), distillation.weights(manager), ids);
       assertTrue(after < 0.5 * before, after + " of " + before);
     }
   }
@@ -91,7 +108,8 @@ class DistillationTest {
         NDManager manager = decoder.newManager();
         WeightOverrides none = decoder.newOverrides(Map.of());
         Distillation distillation =
-            decoder.newDistillation(SharingMap.of(0, 1, 2, 3, 4, 5, 5, 7), none, ROLES)) {
+            decoder.newDistillation(
+                SharingPlan.of(SharingMap.of(0, 1, 2, 3, 4, 5, 5, 7)), none, ROLES)) {
       Map<String, NDArray> weights = distillation.weights(manager);
       assertNull(weights.get("model.layers.6.self_attn.k_proj.weight"));
       assertTrue(weights.containsKey("model.layers.6.self_attn.q_proj.weight"));
@@ -106,7 +124,7 @@ class DistillationTest {
         WeightOverrides none = decoder.newOverrides(Map.of())) {
       assertThrows(
           IllegalArgumentException.class,
-          () -> decoder.newDistillation(SharingMap.identity(8), none, ROLES));
+          () -> decoder.newDistillation(SharingPlan.of(SharingMap.identity(8)), none, ROLES));
     }
   }
 
@@ -136,18 +154,23 @@ class DistillationTest {
   }
 
   private static double moved(
-      Decoder decoder, Map<String, NDArray> weights, String name, NDArray change, NDArray ids) {
+      Decoder decoder,
+      SharingPlan plan,
+      Map<String, NDArray> weights,
+      String name,
+      NDArray change,
+      NDArray ids) {
     Map<String, NDArray> moved = new HashMap<>(weights);
     moved.put(name, weights.get(name).add(change));
-    return divergence(decoder, map(decoder), moved, ids);
+    return divergence(decoder, plan, moved, ids);
   }
 
   private static double divergence(
-      Decoder decoder, SharingMap map, Map<String, NDArray> weights, NDArray ids) {
+      Decoder decoder, SharingPlan plan, Map<String, NDArray> weights, NDArray ids) {
     int layers = decoder.spec().layers();
     try (NDManager scratch = decoder.newManager();
         WeightOverrides overrides = decoder.newOverrides(weights);
-        KvCache shared = decoder.newCache(new CacheOptions(map, overrides), WINDOWS, TOKENS);
+        KvCache shared = decoder.newCache(new CacheOptions(plan, overrides), WINDOWS, TOKENS);
         KvCache unshared = decoder.newCache(SharingMap.identity(layers), WINDOWS, TOKENS);
         NDArray embedded = decoder.embed(ids, shared);
         NDArray expected = decoder.layers(embedded, unshared, 0, layers);

@@ -13,6 +13,7 @@ import dev.kvshare.model.Checkpoint;
 import dev.kvshare.model.Checkpoints;
 import dev.kvshare.model.family.WeightRole;
 import dev.kvshare.policy.SharingMap;
+import dev.kvshare.policy.SharingPlan;
 import dev.kvshare.runtime.LayerParts.KeyValues;
 import dev.kvshare.runtime.LayerParts.Part;
 import java.io.IOException;
@@ -218,7 +219,9 @@ class WeightResidencyTest {
       String message =
           assertThrows(
                   IllegalArgumentException.class,
-                  () -> decoder.newDistillation(map(decoder), none, Set.of(WeightRole.OUTPUT)))
+                  () ->
+                      decoder.newDistillation(
+                          SharingPlan.of(map(decoder)), none, Set.of(WeightRole.OUTPUT)))
               .getMessage();
       assertTrue(message.startsWith("training needs the weights of all layers"), message);
     }

@@ -10,6 +10,7 @@ import dev.kvshare.calibrate.repair.RepairQuality;
 import dev.kvshare.policy.ComparedStrategy;
 import dev.kvshare.policy.PolicyFile;
 import dev.kvshare.policy.SharingMap;
+import dev.kvshare.policy.SharingPlan;
 import dev.kvshare.runtime.Divergence;
 import java.io.IOException;
 import java.nio.file.Files;
@@ -129,7 +130,7 @@ class LayerwiseSearchTest {
     CalibrationResult result = model.calibrate(settings("auto", 3).build());
     List<StrategyResult> compared = result.outcome().compared();
     assertEquals(3, compared.size());
-    assertEquals(result.policy().map(), compared.get(0).map());
+    assertEquals(result.policy().map(), compared.get(0).plan().map());
     assertEquals(
         compared.get(0),
         compared.stream()
@@ -184,6 +185,46 @@ class LayerwiseSearchTest {
     assertArrayEquals(
         PolicyFile.toBytes(result.policy()),
         PolicyFile.toBytes(model.calibrate(resuming).policy()));
+  }
+
+  @Test
+  void layersAreWindowedInsteadOfSharing() throws IOException {
+    CalibrationSettings.Builder wanted =
+        settings("auto", 3).budget(new KvBudget.WindowedLayers(3)).window(new LayerWindow(3, 2));
+    CalibrationResult result = model.calibrate(wanted.build());
+    assertTrue(result.policy().map().isIdentity());
+    assertEquals(3, result.policy().windowedLayers().size());
+    assertEquals(3, result.policy().slidingWindow());
+    assertEquals(2, result.policy().attentionSinks());
+    assertTrue(result.summary().contains("3 of 8 layers keep the first 2 and the last 3 tokens"));
+    assertTrue(divergence(result.outcome()) > 0);
+
+    // Each of the others in place of the first that was taken would have cost more by itself.
+    List<Double> alone = result.outcome().ranking().stream().map(CandidatePair::distance).toList();
+    assertEquals(alone.stream().sorted().toList(), alone);
+    assertEquals(8, alone.size());
+
+    Path journal = folder.resolve("windows.journal");
+    wanted.journal(journal);
+    model.calibrate(wanted.build());
+    List<String> lines = Files.readAllLines(journal);
+    Files.writeString(journal, String.join("\n", lines.subList(0, lines.size() - 2)) + "\n");
+    assertArrayEquals(
+        PolicyFile.toBytes(result.policy()),
+        PolicyFile.toBytes(model.calibrate(wanted.resume(true).build()).policy()));
+    wanted.window(new LayerWindow(4, 2));
+    CalibrationException other =
+        assertThrows(CalibrationException.class, () -> model.calibrate(wanted.build()));
+    assertTrue(other.getMessage().contains("window is 3 there and 4 now"), other.getMessage());
+  }
+
+  @Test
+  void ordersOfPairsDoNotWindow() {
+    CalibrationUsageException refused =
+        assertThrows(
+            CalibrationUsageException.class,
+            () -> settings("dissimilar", 3).window(LayerWindow.DEFAULT).build());
+    assertTrue(refused.getMessage().contains("auto, greedy or beam"), refused.getMessage());
   }
 
   private static CalibrationSettings.Builder settings(String strategy, int sharedLayers) {
@@ -247,13 +288,14 @@ class LayerwiseSearchTest {
       ToDoubleFunction<SharingMap> divergence, List<SharingMap> measured) {
     return new RepairedProbe() {
       @Override
-      public RepairQuality quality(SharingMap map) {
+      public RepairQuality quality(SharingPlan plan) {
+        SharingMap map = plan.map();
         measured.add(map);
         return new RepairQuality(new Divergence(1, divergence.applyAsDouble(map), 1, 1, 0, 0), 1);
       }
 
       @Override
-      public void accepted(SharingMap map) {}
+      public void accepted(SharingPlan plan) {}
     };
   }
 

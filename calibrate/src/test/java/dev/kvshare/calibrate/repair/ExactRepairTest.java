@@ -8,6 +8,7 @@ import dev.kvshare.model.TensorInfo;
 import dev.kvshare.model.safetensors.SafetensorsFile;
 import dev.kvshare.model.safetensors.SafetensorsWriter;
 import dev.kvshare.policy.SharingMap;
+import dev.kvshare.policy.SharingPlan;
 import dev.kvshare.runtime.Decoder;
 import dev.kvshare.runtime.LayerParts.Part;
 import java.io.IOException;
@@ -41,7 +42,8 @@ class ExactRepairTest {
     try (Decoder decoder = TinyModels.load(twins(tensor -> {}))) {
       RepairWindows windows = TinyModels.windows(decoder, 40, 16);
       try (RepairOutcome outcome =
-          new Repair(decoder, RepairSettings.DEFAULT).repair(MAP, windows, done -> {})) {
+          new Repair(decoder, RepairSettings.DEFAULT)
+              .repair(SharingPlan.of(MAP), windows, done -> {})) {
         assertEquals(0, outcome.plain().divergence().mean(), 1e-9);
         assertTrue(outcome.fits().stream().noneMatch(FittedPart::replaced));
         assertTrue(outcome.tensors().isEmpty());
@@ -61,7 +63,8 @@ class ExactRepairTest {
             .withStrength(1e-9);
     try (Decoder decoder = TinyModels.load(model)) {
       RepairWindows windows = TinyModels.windows(decoder, 60, 16);
-      try (RepairOutcome outcome = new Repair(decoder, free).repair(MAP, windows, done -> {})) {
+      try (RepairOutcome outcome =
+          new Repair(decoder, free).repair(SharingPlan.of(MAP), windows, done -> {})) {
         FittedPart fit = outcome.fits().get(0);
         assertTrue(outcome.plain().divergence().mean() > 1e-2, outcome.plain().toString());
         assertTrue(fit.errorAfter() < 1e-9, fit.toString());

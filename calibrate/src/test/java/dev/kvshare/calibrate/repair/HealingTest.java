@@ -9,6 +9,7 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 import ai.djl.ndarray.NDArray;
 import dev.kvshare.policy.HealingReport;
 import dev.kvshare.policy.SharingMap;
+import dev.kvshare.policy.SharingPlan;
 import dev.kvshare.runtime.Decoder;
 import dev.kvshare.runtime.LayerParts.Part;
 import java.util.ArrayList;
@@ -44,7 +45,8 @@ class HealingTest {
               .withStrength(1);
       List<Double> progress = new ArrayList<>();
       try (RepairOutcome repaired =
-              new Repair(decoder, weak).repair(TinyModels.map(decoder), windows, done -> {});
+              new Repair(decoder, weak)
+                  .repair(SharingPlan.of(TinyModels.map(decoder)), windows, done -> {});
           RepairOutcome healed =
               new Healing(decoder, SETTINGS)
                   .heal(repaired, windows, (step, divergence) -> progress.add(divergence))) {
@@ -116,7 +118,8 @@ class HealingTest {
 
   private static RepairOutcome repair(Decoder decoder, RepairWindows windows) {
     SharingMap map = TinyModels.map(decoder);
-    return new Repair(decoder, RepairSettings.DEFAULT).repair(map, windows, done -> {});
+    return new Repair(decoder, RepairSettings.DEFAULT)
+        .repair(SharingPlan.of(map), windows, done -> {});
   }
 
   private static void assertSame(Map<String, NDArray> expected, Map<String, NDArray> actual) {

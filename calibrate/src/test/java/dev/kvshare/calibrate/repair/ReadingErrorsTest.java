@@ -4,6 +4,7 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import dev.kvshare.policy.SharingMap;
+import dev.kvshare.policy.SharingPlan;
 import dev.kvshare.runtime.Decoder;
 import dev.kvshare.runtime.LayerParts.Part;
 import dev.kvshare.runtime.QueryFit;
@@ -40,7 +41,7 @@ class ReadingErrorsTest {
           if (decoder.spec().mayShare(layer, source)) {
             SharingMap map = SharingMap.identity(layers).withShared(layer, source);
             try (RepairOutcome outcome =
-                new Repair(decoder, settings).repair(map, windows, done -> {})) {
+                new Repair(decoder, settings).repair(SharingPlan.of(map), windows, done -> {})) {
               double expected = outcome.fits().get(0).errorAfter();
               assertEquals(expected, errors[layer][source], 1e-6 * expected, layer + "-" + source);
             }

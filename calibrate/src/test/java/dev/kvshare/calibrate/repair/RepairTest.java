@@ -8,6 +8,7 @@ import ai.djl.ndarray.NDArray;
 import ai.djl.ndarray.NDManager;
 import ai.djl.ndarray.types.Shape;
 import dev.kvshare.policy.SharingMap;
+import dev.kvshare.policy.SharingPlan;
 import dev.kvshare.runtime.CacheOptions;
 import dev.kvshare.runtime.ComputeType;
 import dev.kvshare.runtime.Decoder;
@@ -21,6 +22,7 @@ import java.util.Map;
 import java.util.Set;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
 import org.junit.jupiter.params.provider.MethodSource;
 
 /** Repairs of tiny models of every family. */
@@ -75,7 +77,7 @@ class RepairTest {
       Repair shared =
           new Repair(decoder, RepairSettings.DEFAULT.withScope(RepairSettings.Scope.SHARED));
       try (RepairOutcome all = repair(decoder, map, windows);
-          RepairOutcome some = shared.repair(map, windows, done -> {})) {
+          RepairOutcome some = shared.repair(SharingPlan.of(map), windows, done -> {})) {
         assertEquals(Set.of(2, 3), layers(all));
         assertEquals(Set.of(2), layers(some));
       }
@@ -116,7 +118,8 @@ class RepairTest {
               64,
               0);
       try (RepairOutcome expected = repair(decoder, map, windows);
-          RepairOutcome outcome = new Repair(decoder, bounded).repair(map, windows, done -> {})) {
+          RepairOutcome outcome =
+              new Repair(decoder, bounded).repair(SharingPlan.of(map), windows, done -> {})) {
         double mean = expected.repaired().divergence().mean();
         assertEquals(mean, outcome.repaired().divergence().mean(), 0.01 * mean);
       }
@@ -141,29 +144,62 @@ class RepairTest {
       Repair repair = new Repair(decoder, RepairSettings.DEFAULT);
       SharingMap step = SharingMap.of(0, 1, 1, 3);
       SharingMap map = SharingMap.of(0, 1, 1, 1);
-      try (RepairOutcome outcome = repair.repair(map, windows, done -> {});
+      try (RepairOutcome outcome = repair.repair(SharingPlan.of(map), windows, done -> {});
           RepairBench bench = repair.bench(windows)) {
         double expected = outcome.repaired().divergence().mean();
         assertEquals(expected, divergence(bench, map), 1e-4 * expected);
         assertEquals(
-            outcome.plain().divergence().mean(), bench.plain(map).divergence().mean(), 1e-6);
-        bench.accept(step, done -> {});
-        assertEquals(step, bench.accepted());
+            outcome.plain().divergence().mean(),
+            bench.plain(SharingPlan.of(map)).divergence().mean(),
+            1e-6);
+        bench.accept(SharingPlan.of(step), done -> {});
+        assertEquals(SharingPlan.of(step), bench.accepted());
         assertEquals(expected, divergence(bench, map), 1e-4 * expected);
         assertEquals(
-            outcome.repaired().similarity(), bench.quality(map, done -> {}).similarity(), 1e-5);
-        bench.accept(map, done -> {});
+            outcome.repaired().similarity(),
+            bench.quality(SharingPlan.of(map), done -> {}).similarity(),
+            1e-5);
+        bench.accept(SharingPlan.of(map), done -> {});
         assertEquals(expected, divergence(bench, map), 1e-4 * expected);
       }
     }
   }
 
+  /** Sinks and windows, of a layer with all of its keys and of one that shares. */
+  @ParameterizedTest
+  @CsvSource({"llama, 0", "llama, 2", "qwen3, 1", "gemma2, 1"})
+  void aPlanWithWindowsIsRepaired(String architecture, int sinks) {
+    try (Decoder decoder = TinyModels.load(TinyModels.architecture(architecture))) {
+      RepairWindows windows = TinyModels.windows(decoder, WINDOWS, TOKENS);
+      SharingPlan plan =
+          SharingPlan.of(TinyModels.map(decoder))
+              .withWindowed(1, 3, sinks)
+              .withWindowed(2, 3, sinks);
+      Repair repair = new Repair(decoder, RepairSettings.DEFAULT);
+      try (RepairOutcome outcome = repair.repair(plan, windows, done -> {});
+          RepairBench bench = repair.bench(windows)) {
+        assertTrue(outcome.improves(), outcome.plain() + " " + outcome.repaired());
+        double expected = outcome.repaired().divergence().mean();
+        assertEquals(
+            expected, bench.quality(plan, done -> {}).divergence().mean(), 1e-4 * expected);
+        bench.accept(SharingPlan.identity(4).withWindowed(1, 3, sinks), done -> {});
+        assertEquals(
+            expected, bench.quality(plan, done -> {}).divergence().mean(), 1e-4 * expected);
+        try (WeightOverrides overrides = decoder.newOverrides(outcome.tensors())) {
+          Divergence run = run(decoder, new CacheOptions(plan, overrides), windows.validation());
+          assertEquals(expected, run.mean(), 1e-3 * expected);
+        }
+      }
+    }
+  }
+
   private static double divergence(RepairBench bench, SharingMap map) {
-    return bench.quality(map, done -> {}).divergence().mean();
+    return bench.quality(SharingPlan.of(map), done -> {}).divergence().mean();
   }
 
   private static RepairOutcome repair(Decoder decoder, SharingMap map, RepairWindows windows) {
-    return new Repair(decoder, RepairSettings.DEFAULT).repair(map, windows, done -> {});
+    return new Repair(decoder, RepairSettings.DEFAULT)
+        .repair(SharingPlan.of(map), windows, done -> {});
   }
 
   private static Set<Integer> layers(RepairOutcome outcome) {

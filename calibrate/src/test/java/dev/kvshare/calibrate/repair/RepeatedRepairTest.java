@@ -3,6 +3,7 @@ package dev.kvshare.calibrate.repair;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import dev.kvshare.policy.SharingMap;
+import dev.kvshare.policy.SharingPlan;
 import dev.kvshare.runtime.Decoder;
 import org.junit.jupiter.api.AfterAll;
 import org.junit.jupiter.api.BeforeAll;
@@ -33,7 +34,7 @@ class RepeatedRepairTest {
   void repairsKeepNothing() {
     SharingMap map = TinyModels.map(decoder);
     Repair repair = new Repair(decoder, RepairSettings.DEFAULT);
-    assertNothingKept(() -> repair.repair(map, windows, done -> {}).close());
+    assertNothingKept(() -> repair.repair(SharingPlan.of(map), windows, done -> {}).close());
   }
 
   @Test

@@ -19,6 +19,7 @@ import dev.kvshare.policy.DatasetReference;
 import dev.kvshare.policy.ModelIdentity;
 import dev.kvshare.policy.Policy;
 import dev.kvshare.policy.SharingMap;
+import dev.kvshare.policy.SharingPlan;
 import dev.kvshare.policy.ToolVersion;
 import java.io.IOException;
 import java.nio.file.Files;
@@ -108,7 +109,7 @@ class ReportFileTest {
             new TestedCandidate(
                 tested.size(),
                 new CandidatePair(pair[0], pair[1], distances.distance(pair[0], pair[1])),
-                candidate,
+                SharingPlan.of(candidate),
                 new MeasuredSimilarity(similarity, accepted ? 30 : 21, 30),
                 null,
                 accepted));
@@ -117,7 +118,7 @@ class ReportFileTest {
     }
     SearchOutcome outcome =
         new SearchOutcome(
-            map,
+            SharingPlan.of(map),
             layers >= 12 ? 0.67 : 1,
             map.sharedLayers(),
             new DissimilarOrder().rank(distances),
