@@ -1,0 +1,183 @@
+package dev.kvshare.cli;
+
+import static dev.kvshare.cli.CommandRun.TINY_MODEL;
+import static org.junit.jupiter.api.Assertions.assertArrayEquals;
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertNotEquals;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import com.fasterxml.jackson.databind.JsonNode;
+import com.fasterxml.jackson.databind.ObjectMapper;
+import dev.kvshare.policy.Policy;
+import dev.kvshare.policy.PolicyFile;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.Arrays;
+import java.util.stream.Stream;
+import org.junit.jupiter.api.BeforeAll;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+
+/** A policy whose layers keep the first and last tokens, from {@code calibrate} to its use. */
+class WindowCommandTest {
+  @TempDir static Path folder;
+  private static Path text;
+  private static Path policy;
+  private static CommandRun calibration;
+
+  @BeforeAll
+  static void calibrateOnce() throws IOException {
+    text = TokenFile.write(folder.resolve("text.jsonl"), 60, 64, 1);
+    policy = folder.resolve("windows.json");
+    calibration = calibrate("--out", policy).succeeds();
+  }
+
+  private static CommandRun calibrate(Object... more) {
+    return run(
+        more,
+        "calibrate",
+        "--model",
+        TINY_MODEL,
+        "--text",
+        text,
+        "--window-layers",
+        3,
+        "--window",
+        4,
+        "--sinks",
+        2,
+        "--threads",
+        1);
+  }
+
+  private static CommandRun run(Object[] more, Object... first) {
+    return CommandRun.of(Stream.concat(Arrays.stream(first), Arrays.stream(more)).toArray());
+  }
+
+  @Test
+  void thePolicySaysWhatIsKept() throws IOException {
+    Policy found = PolicyFile.read(policy);
+    assertTrue(found.map().isIdentity());
+    assertEquals(3, found.windowedLayers().size());
+    assertEquals(4, found.slidingWindow());
+    assertEquals(2, found.attentionSinks());
+    assertEquals("auto", found.calibration().strategy());
+    assertEquals(3, found.calibration().accepted().size());
+    assertTrue(found.validation().divergence() <= found.validation().plainDivergence());
+    calibration
+        .prints("3 of 8 layers keep the first 2 and the last 4 tokens")
+        .prints("after a short repair KL divergence");
+    String report = Files.readString(folder.resolve("windows.report.html"));
+    assertTrue(report.contains("3 of 8 layers are windowed"), report);
+    assertTrue(report.contains("the first 2 and the last 4 tokens are kept"), report);
+    assertTrue(
+        report.contains(found.windowedLayers().get(0) + " windowed"), "no line of the search log");
+  }
+
+  @Test
+  void twoRunsWriteEqualPoliciesAndWeights() throws IOException {
+    Path again = Files.createDirectory(folder.resolve("again")).resolve("windows.json");
+    calibrate("--out", again).succeeds();
+    assertArrayEquals(Files.readAllBytes(policy), Files.readAllBytes(again));
+    String weights = PolicyFile.read(policy).repair().file();
+    assertArrayEquals(
+        Files.readAllBytes(policy.resolveSibling(weights)),
+        Files.readAllBytes(again.resolveSibling(weights)));
+  }
+
+  @Test
+  void evalMeasuresIt() throws IOException {
+    JsonNode rows = new ObjectMapper().readTree(eval("--json").succeeds().out()).get("rows");
+    double unshared = rows.get(0).get("perplexity").asDouble();
+    assertNotEquals(unshared, rows.get(1).get("perplexity").asDouble());
+    JsonNode plain =
+        new ObjectMapper().readTree(eval("--json", "--no-repair").succeeds().out()).get("rows");
+    assertNotEquals(
+        rows.get(1).get("perplexity").asDouble(), plain.get(1).get("perplexity").asDouble());
+  }
+
+  /** A text that is no longer than what is kept is computed as without the policy. */
+  @Test
+  void nothingIsLostOfAShortText() {
+    Object[] request = {"--prompt-ids", "5,7,9", "--print-ids", "-n", 2};
+    Object[] apply = {"apply", "--model", TINY_MODEL};
+    assertEquals(
+        run(request, apply).succeeds().out(),
+        run(append(request, "--policy", policy, "--no-repair"), apply).succeeds().out());
+  }
+
+  @Test
+  void aSchemeWithWindowsIsRepaired() throws IOException {
+    Path yoco = folder.resolve("yoco.json");
+    CommandRun.of(
+            "calibrate",
+            "--model",
+            TINY_MODEL,
+            "--text",
+            text,
+            "--scheme",
+            "yoco",
+            "--sliding-window",
+            6,
+            "--threads",
+            1,
+            "--out",
+            yoco)
+        .succeeds();
+    Policy found = PolicyFile.read(yoco);
+    assertTrue(found.validation().divergence() < found.validation().plainDivergence());
+    assertTrue(found.repair() != null);
+  }
+
+  @Test
+  void trainingGoesOnBehindWindows() throws IOException {
+    Path healed = folder.resolve("healed.json");
+    calibrate("--heal=2", "--out", healed).succeeds();
+    assertEquals(2, PolicyFile.read(healed).calibration().healing().steps());
+  }
+
+  @Test
+  void optionsThatDoNotGoTogetherAreRefused() {
+    Path never = folder.resolve("never.json");
+    calibrate("--share-layers", 2, "--out", never)
+        .fails(ExitCodes.USAGE, "--window-layers takes the place of --share-layers");
+    calibrate("--strategy", "similar", "--out", never)
+        .fails(ExitCodes.USAGE, "auto, greedy or beam");
+    calibrate("--dry-run").fails(ExitCodes.USAGE, "leave out --window-layers");
+    CommandRun.of("calibrate", "--model", TINY_MODEL, "--sinks", 4, "--out", never)
+        .fails(ExitCodes.USAGE, "--window-layers");
+    CommandRun.of(
+            "calibrate",
+            "--model",
+            TINY_MODEL,
+            "--text",
+            text,
+            "--window-layers",
+            9,
+            "--out",
+            never)
+        .fails(ExitCodes.USAGE, "Cannot window 9 layers of a model with 8");
+  }
+
+  private static CommandRun eval(Object... more) {
+    return run(
+        more,
+        "eval",
+        "--model",
+        TINY_MODEL,
+        "--policy",
+        policy,
+        "--text",
+        text,
+        "--window",
+        32,
+        "--windows",
+        2,
+        "--no-speed");
+  }
+
+  private static Object[] append(Object[] first, Object... more) {
+    return Stream.concat(Arrays.stream(first), Arrays.stream(more)).toArray();
+  }
+}
