@@ -43,6 +43,15 @@ final class CalibrationSummary {
     }
     wrote(out, "report", files.report());
     wrote(out, "statistics", files.statistics());
+    int shared = result.policy().map().sharedLayers();
+    if (shared > 0 && result.policy().repair() != null) {
+      output.note("");
+      output.note(
+          "Layers that keep the first and last tokens only instead of sharing have lost less so far:"
+              + " compare --window-layers "
+              + shared
+              + ".");
+    }
     output.note("");
     output.note("next:");
     String policy = files.policy().toString();

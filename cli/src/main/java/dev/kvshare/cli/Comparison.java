@@ -5,6 +5,7 @@ import dev.kvshare.calibrate.CalibrationSettings;
 import dev.kvshare.calibrate.Calibrator;
 import dev.kvshare.calibrate.KvBudget;
 import dev.kvshare.calibrate.KvStatistics;
+import dev.kvshare.calibrate.LayerWindow;
 import dev.kvshare.calibrate.SearchStrategy;
 import dev.kvshare.datasets.CalibrationSampler;
 import dev.kvshare.datasets.Corpus;
@@ -18,6 +19,7 @@ import dev.kvshare.eval.Evaluator;
 import dev.kvshare.policy.DatasetReference;
 import dev.kvshare.policy.Policy;
 import dev.kvshare.policy.PolicyFile;
+import dev.kvshare.policy.SharingPlan;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
@@ -31,8 +33,12 @@ final class Comparison {
   private static final int SAMPLES = 30;
   private static final int SAMPLE_TOKENS = 64;
   private static final int SEARCH_TEXT_TOKENS = 100_000;
+
+  /** Layers that keep the first and last tokens instead of sharing. */
+  private static final String WINDOWS = "windows";
+
   private static final List<String> METHODS =
-      List.of("dissimilar", "similar", "random", "repair-aware", "auto");
+      List.of("dissimilar", "similar", "random", "repair-aware", "auto", WINDOWS);
   private static final int RANDOM_SEEDS = 5;
 
   private final EvalOptions options;
@@ -113,15 +119,9 @@ final class Comparison {
       int size,
       Path file) {
     long start = System.nanoTime();
-    CalibrationSettings settings =
-        CalibrationSettings.builder()
-            .strategy(SearchStrategy.of(method, seed, false))
-            .seed(seed)
-            .budget(new KvBudget.SharedLayers(size))
-            .text(repairText.windows(calibration, SEARCH_TEXT_TOKENS))
-            .build();
     CalibrationResult result =
-        calibrator.search(statistics, settings, new CalibrationProgress(output, progress));
+        calibrator.search(
+            statistics, settings(method, seed, size), new CalibrationProgress(output, progress));
     long searched = System.nanoTime();
     CalibrateOptions.RepairOptions repair = new CalibrateOptions.RepairOptions();
     repair.tokens = options.model.repairTokens;
@@ -147,10 +147,26 @@ final class Comparison {
         settings(),
         method,
         size,
-        repaired.map().sharedLayers(),
+        SharingPlan.of(repaired).reducedLayers(),
         (searched - start) / 1e9,
         (done - searched) / 1e9,
         measured);
+  }
+
+  private CalibrationSettings settings(String method, int seed, int size) {
+    CalibrationSettings.Builder settings = CalibrationSettings.builder().seed(seed);
+    return method.equals(WINDOWS)
+        ? settings
+            .strategy(SearchStrategy.of("auto", seed, false))
+            .window(LayerWindow.DEFAULT)
+            .budget(new KvBudget.WindowedLayers(size))
+            .text(repairText.longWindows(calibration, SEARCH_TEXT_TOKENS))
+            .build()
+        : settings
+            .strategy(SearchStrategy.of(method, seed, false))
+            .budget(new KvBudget.SharedLayers(size))
+            .text(repairText.windows(calibration, SEARCH_TEXT_TOKENS))
+            .build();
   }
 
   private ComparedMap.OnText onText(Corpus text, EvaluatedPolicy plain, EvaluatedPolicy repaired) {

@@ -17,7 +17,7 @@ import org.junit.jupiter.api.io.TempDir;
 
 /** {@code eval --compare} on a model of random weights. */
 class ComparisonCommandTest {
-  private static final int MAPS = 9;
+  private static final int MAPS = 10;
 
   @TempDir private Path folder;
 
@@ -56,7 +56,7 @@ class ComparisonCommandTest {
     List<JsonNode> maps = maps(first);
     assertEquals(MAPS, maps.size());
     assertEquals(
-        List.of("dissimilar", "similar", "random", "repair-aware", "auto"),
+        List.of("dissimilar", "similar", "random", "repair-aware", "auto", "windows"),
         maps.stream().map(map -> map.get("method").asText()).distinct().toList());
     for (JsonNode map : maps) {
       assertEquals(2, map.get("size").asInt());
@@ -67,6 +67,7 @@ class ComparisonCommandTest {
       }
     }
     assertTrue(PolicyFile.read(kept.resolve("auto-2.json")).map().sharedLayers() >= 1);
+    assertEquals(2, PolicyFile.read(kept.resolve("windows-2.json")).windowedLayers().size());
 
     // A run that was interrupted before its last maps, and within a write.
     Files.delete(kept.resolve("auto-2.rows.json"));
