@@ -9,6 +9,7 @@ SmolLM2-135M and for trying things out, not for use: kvshare itself computes wha
 import argparse
 import math
 import os
+from dataclasses import dataclass
 
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer
@@ -16,6 +17,21 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 BF = torch.bfloat16
 CHUNK = 16  # windows that run through a layer together
 torch.set_grad_enabled(False)
+
+
+@dataclass
+class Edges:
+    """What a shared layer keeps of its own: the last tokens and the first ones (sinks). Between them it reads its source, by
+    queries of their own, or, not foreign, nothing; apart: the output projection has columns of its own for what is foreign."""
+
+    last: int
+    sinks: int = 0
+    foreign: bool = True
+    apart: bool = False
+
+    def near(self, t):
+        row, col = torch.arange(t)[:, None], torch.arange(t)[None]
+        return ((row - col < self.last) | (col < self.sinks)) & (col <= row)
 
 
 class Model:
@@ -60,37 +76,37 @@ class Model:
     def wide(self, x):  # B, T, Hk, D -> B, Hq, T, D
         return x.transpose(1, 2).repeat_interleave(self.g, 1)
 
-    def heads(self, h, k, v, p, own=0):
-        """What enters the output projection; own: a shared layer also sees its own keys and values of so many last tokens."""
+    def heads(self, h, k, v, p, edges=None):
+        """What enters the output projection."""
         b, t, _ = h.shape
         q = self.queries(h, p["q"]).transpose(1, 2).to(BF)
-        attend = torch.nn.functional.scaled_dot_product_attention
-        if not own:
-            y = attend(q, self.wide(k).to(BF), self.wide(v).to(BF), is_causal=True)
-        else:
-            ko, vo = self.kv(h, p)
-            row, col = torch.arange(t)[:, None], torch.arange(t)[None]
-            near = (row - col < own) & (col <= row)
-            mask = torch.cat([near, (col <= row) & ~near], 1)
-            add = torch.zeros(t, 2 * t, dtype=BF).masked_fill(~mask, float("-inf"))
-            both = [self.wide(torch.cat(pair, 1)).to(BF) for pair in ((ko, k), (vo, v))]
-            y = attend(q, *both, attn_mask=add)
-        return y.transpose(1, 2).reshape(b, t, -1).float()
+        if not edges:
+            y = torch.nn.functional.scaled_dot_product_attention(q, self.wide(k).to(BF), self.wide(v).to(BF), is_causal=True)
+            return y.transpose(1, 2).reshape(b, t, -1).float()
+        ko, vo = self.kv(h, p)
+        near = edges.near(t)
+        far = torch.ones(t, t).tril().bool() & ~near & edges.foreign
+        q0 = self.queries(h, p.get("q0", p["q"])).transpose(1, 2).to(BF)
+        s = torch.where(near, q0 @ self.wide(ko).to(BF).transpose(2, 3), q @ self.wide(k).to(BF).transpose(2, 3)) / math.sqrt(self.d)
+        a = s.float().masked_fill(~(near | far), float("-inf")).softmax(-1).to(BF)
+        parts = [(a * near) @ self.wide(vo).to(BF), (a * far) @ self.wide(v).to(BF)]
+        parts = parts if edges.apart else [parts[0] + parts[1]]
+        return torch.cat([y.transpose(1, 2).reshape(b, t, -1) for y in parts], -1).float()
 
     def inner(self, x, p):
         h = self.norm(x, p["n2"])
         return torch.nn.functional.silu(mm(h, p["g"])) * mm(h, p["u"])
 
-    def loss(self, ids, m, params, own=0, joint=None):
+    def loss(self, ids, m, params, edges=None, joint=None):
         total = count = 0
-        for c in chunks(len(ids), 4):
+        for c in chunks(len(ids), max(1, 2048 // ids.shape[1])):
             x, cache = self.emb[ids[c]], joint.caches(ids[c]) if joint else {}
             for i, p in enumerate(params):
                 h = self.norm(x, p["n1"])
                 if m[i] == i and not joint:
                     cache[i] = self.kv(h, p)
                 k, v = cache[m[i]][0], cache[p.get("values", m[i])][1]
-                y = linear(self.heads(h, k, v, p, own if m[i] != i else 0), p["o"], p.get("ob"))
+                y = linear(self.heads(h, k, v, p, edges if m[i] != i else None), p["o"], p.get("ob"))
                 x = x + (y + mm(h, p["x"]) if "x" in p else y)
                 x = x + linear(self.inner(x, p), p["d"], p.get("db"))
             logits = mm(self.norm(x, self.fn), self.emb)[:, :-1]
@@ -143,12 +159,13 @@ def solve(gram, cross, start, strength, first):
     return s[:f].T.float().contiguous(), s[f].float()
 
 
-def fit_queries(ref, i, x, keys, steps, iterations, strength=1e-2, most=64):
-    """Gauss-Newton on the divergence of attention; see QueryFit.java."""
+def fit_queries(ref, i, x, keys, steps, iterations, strength=1e-2, most=64, edges=None):
+    """Gauss-Newton on the divergence of attention; see QueryFit.java. What a layer keeps of its own is not fitted to."""
     m = ref.model
     t, pick = x.shape[1], torch.linspace(0, len(x) - 1, min(len(x), most)).long()
     seen = torch.ones(t, t).tril().bool()
     start = m.p[i]["q"]
+    near = edges.near(t) if edges else torch.zeros(t, t).bool()
 
     def scores(w, h, k):
         q = m.rope((h @ w.to(BF).T).float().view(*h.shape[:2], m.hq, m.d)).to(BF).transpose(1, 2)
@@ -158,38 +175,43 @@ def fit_queries(ref, i, x, keys, steps, iterations, strength=1e-2, most=64):
         dq = (r.to(BF) @ m.wide(k) / math.sqrt(m.d)).transpose(1, 2).float()
         return (m.rope(dq, back=True).reshape(-1, start.shape[0]).to(BF).T @ h.reshape(-1, m.e)).float()
 
-    def logp(w, h, k):
-        return scores(w, h, k).masked_fill(~seen, float("-inf")).log_softmax(-1)
+    def logits(w, h, k, own):
+        return scores(w, h, k) if own is None else torch.where(near, own, scores(w, h, k))
+
+    def logp(w, h, k, own=None):
+        return logits(w, h, k, own).masked_fill(~seen, float("-inf")).log_softmax(-1)
 
     data = []
     for c in chunks(len(pick), 4):
         h0 = m.norm(ref.before(i, pick[c]), m.p[i]["n1"]).to(BF)
         wanted = logp(start, h0, m.kv(h0.float(), m.p[i])[0].to(BF))
-        data.append((wanted, m.norm(x[pick[c]], m.p[i]["n1"]).to(BF), keys[pick[c]].to(BF)))
+        h = m.norm(x[pick[c]], m.p[i]["n1"]).to(BF)
+        own = scores(start, h, m.kv(h.float(), m.p[i])[0].to(BF)) if edges else None
+        data.append((wanted, h, keys[pick[c]].to(BF), own))
 
     def apart(w):
-        s = sum((a.exp() * (a - logp(w, h, k)).masked_fill(~seen, 0)).sum().item() for a, h, k in data)
+        s = sum((a.exp() * (a - logp(w, h, k, own)).masked_fill(~seen, 0)).sum().item() for a, h, k, own in data)
         return s / len(pick) / t / m.hq
 
     w, reached, ridge = start.clone(), apart(start), None
     for step in range(steps):
         weights, slope = [], torch.zeros_like(w)
-        for a, h, k in data:
+        for a, h, k, own in data:
             if step == 0:
-                d = (a - scores(w, h, k)).masked_fill(~seen, 0)
+                d = (a - logits(w, h, k, own)).masked_fill(~seen, 0)
                 d = (d - (a.exp() * d).sum(-1, keepdim=True)).masked_fill(~seen, 0)
-                slope += gather(a.exp() * d, h, k)
+                slope += gather((a.exp() * d).masked_fill(near, 0), h, k)
                 weights.append(a.exp())
             else:
-                p = logp(w, h, k).exp()
-                slope += gather(a.exp() - p, h, k)
+                p = logp(w, h, k, own).exp()
+                slope += gather((a.exp() - p).masked_fill(near, 0), h, k)
                 weights.append((a.exp() + p) / 2)
 
         def curvature(v):
             y = (ridge or 0) * v
-            for f, (_, h, k) in zip(weights, data):
-                r = f * scores(v, h, k)
-                y = y + gather(r - f * r.sum(-1, keepdim=True), h, k)
+            for f, (_, h, k, _own) in zip(weights, data):
+                r = (f * scores(v, h, k)).masked_fill(near, 0)
+                y = y + gather((r - f * r.sum(-1, keepdim=True)).masked_fill(near, 0), h, k)
             return y
 
         if ridge is None:
@@ -290,7 +312,7 @@ def best_values(ref, i, x, keys, candidates, cache, p, strength, errors=None):
     return min(errors, key=errors.get)
 
 
-def walk(ref, m, own_token=True, own_above=False, above=True, down=False, own=0, merge=None, steps=0, iterations=15, strength=1e-1,
+def walk(ref, m, own_token=True, own_above=False, above=True, down=False, edges=None, merge=None, steps=0, iterations=15, strength=1e-1,
          separate=0, source=0):
     model, x = ref.model, None
     merged = merge_values(ref, m, merge) if merge else {}
@@ -315,17 +337,21 @@ def walk(ref, m, own_token=True, own_above=False, above=True, down=False, own=0,
             m[i] = min(errors, key=errors.get)
             print("  layer", i, {j: round(e, 5) for j, e in errors.items()}, flush=True)
         if shared and steps:
-            p["q"] = fit_queries(ref, i, x, cache[m[i]][0], steps, iterations)
+            p["q0"] = p["q"]
+            p["q"] = fit_queries(ref, i, x, cache[m[i]][0], steps, iterations, edges=edges)
         if shared and separate:
             p["values"] = best_values(ref, i, x, cache[m[i]][0], [j for j in cache if cache[j]][-separate:], cache, p, strength)
             print("  layer", i, "values of", p["values"], flush=True)
-        entering, written = torch.empty(*x.shape[:2], model.hq * model.d), []
+        apart = shared and edges and edges.apart
+        if apart:
+            p["o"] = torch.cat([p["o"], p["o"]], 1)
+        entering, written = torch.empty(*x.shape[:2], model.hq * model.d * (2 if apart else 1)), []
         for c in chunks(len(x), CHUNK):
             h = model.norm(x[c], p["n1"])
             k, v = (cache[m[i]][0][c], cache[p.get("values", m[i])][1][c]) if shared else model.kv(h, p)
             if i in sources or (separate or source) and not shared:
                 written.append((k, v))
-            entering[c] = model.heads(h, k, v, p, own if shared else 0)
+            entering[c] = model.heads(h, k, v, p, edges if shared else None)
         if written:
             cache[i] = tuple(torch.cat(part) for part in zip(*written))
         extra = own_token and (shared or own_above or i in merged)
@@ -361,13 +387,20 @@ def walk(ref, m, own_token=True, own_above=False, above=True, down=False, own=0,
     return params, m
 
 
+def edges(value, **more):
+    return Edges(*(int(n) for n in value.split("+")), **more)
+
+
 EXPERIMENTS = {
     "shared-only": lambda v: dict(own_token=False, above=False),
     "above": lambda v: dict(own_token=False),
     "base": lambda v: dict(),
     "own-above": lambda v: dict(own_above=True),
     "down": lambda v: dict(down=True),
-    "window": lambda v: dict(own=int(v)),
+    "window": lambda v: dict(edges=edges(v)),
+    "queries-window": lambda v: dict(steps=3, edges=edges(v)),
+    "queries-window-apart": lambda v: dict(steps=3, edges=edges(v, apart=True)),
+    "window-alone": lambda v: dict(own_token=False, edges=edges(v, foreign=False)),
     "merge": lambda v: dict(merge=float(v)),
     "queries": lambda v: dict(steps=int(v or 3)),
     "separate": lambda v: dict(separate=int(v or 3)),
@@ -384,15 +417,18 @@ def main():
     parser.add_argument("calibration")
     parser.add_argument("texts")
     parser.add_argument("--tokens", type=int, default=22528)
+    parser.add_argument("--length", type=int, default=256, help="tokens of a calibration window")
+    parser.add_argument("--long", action="store_true", help="measure 4 windows of 2048 tokens of each text as well")
     parser.add_argument("--shared", default="5,6,7,15,17,24,28,29", help="layers that read the nearest lower one with a cache")
-    parser.add_argument("experiments", nargs="+", help="NAME or NAME=VALUE of " + ", ".join(EXPERIMENTS))
+    parser.add_argument("experiments", nargs="+", help="NAME or NAME=VALUE of " + ", ".join(EXPERIMENTS) + "; a window is LAST or LAST+FIRST")
     options = parser.parse_args()
     model = Model(options.model)
     shared, m = {int(i) for i in options.shared.split(",")}, []
     for i in range(model.layers):
         m.append(m[-1] if i in shared else i)
-    ref = Reference(model, model.windows(options.calibration, options.tokens // 256, 256))
-    texts = [model.windows(file, 12, 512)[:12] for file in options.texts.split(",")]
+    ref = Reference(model, model.windows(options.calibration, options.tokens // options.length, options.length))
+    shapes = ((12, 512), (4, 2048)) if options.long else ((12, 512),)
+    texts = [model.windows(file, n, t)[:n] for n, t in shapes for file in options.texts.split(",")]
     base = [model.loss(ids, list(range(model.layers)), model.p) for ids in texts]
     print("unshared", [round(math.exp(b), 3) for b in base], flush=True)
     for experiment in options.experiments:
@@ -403,7 +439,7 @@ def main():
             losses = [model.loss(ids, list(range(model.layers)), model.p, joint=joint) for ids in texts]
         else:
             params, m = walk(ref, m, **settings)
-            losses = [model.loss(ids, m, params, settings.get("own", 0)) for ids in texts]
+            losses = [model.loss(ids, m, params, settings.get("edges")) for ids in texts]
         ratios = [math.exp(loss - b) for loss, b in zip(losses, base)]
         print(experiment, [round(r, 3) for r in ratios], flush=True)
 
