@@ -25,13 +25,12 @@ final class Generation {
   /**
    * How the caches of a run are made.
    *
-   * @param cachePolicy what layers keep of their keys and values, null for everything
+   * @param cachePolicy what layers keep of their keys and values, null for everything that some
+   *     layer may still see
    */
   record Caches(Decoder decoder, CacheOptions options, CachePolicy cachePolicy) {
     DecodingCache make(int batch, int initialCapacity) {
-      return cachePolicy == null
-          ? decoder.newCache(options, batch, initialCapacity)
-          : decoder.newCache(options, cachePolicy, batch);
+      return decoder.newCache(options, cachePolicy, batch, initialCapacity);
     }
   }
 
@@ -90,7 +89,7 @@ final class Generation {
               rows.stream().mapToLong(GenerationRow::newTokens).sum(),
               prefilled - start,
               end - prefilled,
-              decoder.spec().kvBytesPerToken(cache.map(), bytesPerElement),
+              decoder.spec().kvBytesPerToken(caches.options().plan(), bytesPerElement),
               cache.bytes(),
               rows.stream().mapToLong(row -> row.prompt().length + row.newTokens()).sum()
                   * decoder

@@ -9,7 +9,8 @@ import java.util.OptionalLong;
  * @param newTokens tokens generated in all rows
  * @param prefillNanos time until the logits of the last prompt token were there
  * @param decodeNanos time of all decoding steps after that, with choosing and decoding to text
- * @param kvBytesPerToken bytes of KV cache for one token of one row
+ * @param kvBytesPerToken bytes of KV cache that one more token of one row takes, once the windows
+ *     of the policy are full
  * @param kvBytesAllocated bytes of KV cache allocated at the end, for all rows
  * @param kvBytesOfWholeModel bytes that keys and values of all layers and all tokens would take,
  *     without sharing and without a cache policy

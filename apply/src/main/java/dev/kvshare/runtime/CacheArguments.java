@@ -56,25 +56,28 @@ final class CacheArguments implements AutoCloseable {
   void refresh(
       Map<Integer, LayerStore> stores, CachePlan plan, int promptTokens, boolean promptRead) {
     closeStores();
-    states = bySource(source -> stores.get(source).state());
-    rules = bySource(source -> rule(plan, source, promptTokens, promptRead));
+    states = byLayer(layer -> stores.get(map.source(layer)).state());
+    rules = byLayer(layer -> rule(plan, layer, promptTokens, promptRead));
   }
 
-  /** The rule of an owning layer; the caller closes it. */
-  static IValue rule(CachePlan plan, int owner, int promptTokens, boolean promptRead) {
-    KeepRule rule = plan.rule(owner);
+  /** The rule of what {@code layer} reads, and what it sees of it; the caller closes it. */
+  static IValue rule(CachePlan plan, int layer, int promptTokens, boolean promptRead) {
+    KeepRule rule = plan.rule(layer);
     boolean byChannel = plan.format() == KeyValueFormat.INT8_PER_CHANNEL;
-    boolean observed = plan.scored(owner, promptRead);
+    boolean observed = plan.scored(layer, promptRead);
     return IValue.listFrom(
         rule.sinks(),
         rule.recent(),
         rule.cachePositions() ? rule.recent() : 0,
-        rule.cachePositions() ? rule.slots() : 0,
+        rule.cachePositions() ? plan.reach() : 0,
         observed ? Math.max(0L, (long) promptTokens - rule.observation().lastQueries()) : -1,
         ScriptArguments.flag(rule.observation().averaged()),
         rule.observation().pooling(),
-        plan.window(owner),
-        byChannel ? KeyValueFormat.GROUP : 0);
+        plan.window(layer).recent(),
+        byChannel ? KeyValueFormat.GROUP : 0,
+        plan.window(layer).sinks(),
+        plan.span(layer),
+        plan.sinks(layer));
   }
 
   /** Brings the tensors of a layer into memory, where not all are. */
@@ -110,7 +113,7 @@ final class CacheArguments implements AutoCloseable {
     return states;
   }
 
-  /** For each layer the rule of the state that it reads. */
+  /** For each layer the rule of the state that it reads, with its own window. */
   IValue rules() {
     return rules;
   }
@@ -133,8 +136,7 @@ final class CacheArguments implements AutoCloseable {
     }
   }
 
-  private IValue bySource(IntFunction<IValue> list) {
-    return LayerArguments.nested(
-        IntStream.range(0, map.layers()).map(map::source).boxed().toList(), list::apply);
+  private IValue byLayer(IntFunction<IValue> list) {
+    return LayerArguments.nested(IntStream.range(0, map.layers()).boxed().toList(), list::apply);
   }
 }

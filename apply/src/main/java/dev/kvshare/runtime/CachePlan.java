@@ -1,6 +1,7 @@
 package dev.kvshare.runtime;
 
 import dev.kvshare.model.family.AttentionSpec;
+import dev.kvshare.model.family.CacheWindow;
 import dev.kvshare.model.family.ModelSpec;
 import dev.kvshare.policy.SharingMap;
 import dev.kvshare.policy.SharingPlan;
@@ -11,24 +12,30 @@ import dev.kvshare.runtime.cache.KeepRule;
 import dev.kvshare.runtime.cache.KeyValueFormat;
 import java.util.ArrayList;
 import java.util.List;
-import java.util.stream.IntStream;
 
 /**
  * A cache policy laid over the layers of a model: what each owning layer keeps and how many bytes
  * that takes.
  *
  * <p>A layer that no reader without a sliding window reads keeps its window and nothing else where
- * the policy would give it as many slots or more: that loses nothing.
+ * the policy would give it as many slots or more: that loses nothing. A policy that drops nothing
+ * leaves the windows of the model itself alone, and with scales of channels, which need
+ * neighbouring tokens, those of the sharing plan as well.
  */
 final class CachePlan {
-  /** Slots are allocated in blocks, up to the bound. */
+  /** Slots are allocated in blocks, up to the bound; growing copies what is there. */
   private static final int BLOCK = 64;
+
+  /** The part of a long text that a block has, as a power of two. */
+  private static final int BLOCK_PART = 4;
 
   private final ModelSpec spec;
   private final SharingPlan sharing;
   private final CachePolicy policy;
   private final ComputeType type;
   private final List<KeepRule> rules = new ArrayList<>();
+  private final List<CacheWindow> windows = new ArrayList<>();
+  private int reach;
 
   /**
    * @param promptTokens tokens of the longest prompt
@@ -43,8 +50,13 @@ final class CachePlan {
     SharingMap map = sharing.map();
     List<Integer> owners = map.owners();
     for (int layer = 0; layer < map.layers(); layer++) {
-      int rank = owners.indexOf(map.source(layer));
-      rules.add(rule(map.source(layer), rank, owners.size(), promptTokens));
+      int source = map.source(layer);
+      CacheWindow window = CacheWindow.of(spec, sharing, source);
+      KeepRule asked = asked(owners.indexOf(source), owners.size(), promptTokens);
+      KeepRule rule = within(window, asked);
+      windows.add(window);
+      rules.add(rule);
+      reach = rule.cachePositions() ? asked.slots() : reach;
     }
   }
 
@@ -85,13 +97,28 @@ final class CachePlan {
     return rules.stream().anyMatch(rule -> rule.observation().isActive());
   }
 
-  /** Slots of the layers whose positions are those inside the cache; 0 when there is none. */
+  /** Tokens of the cache inside which layers count positions; 0 when none does. */
   int reach() {
-    return rules.stream()
-        .filter(KeepRule::cachePositions)
-        .mapToInt(KeepRule::slots)
-        .findFirst()
-        .orElse(0);
+    return reach;
+  }
+
+  /** What the readers of the source of {@code layer} see. */
+  CacheWindow window(int layer) {
+    return windows.get(layer);
+  }
+
+  /** First tokens of a text that {@code layer} itself sees besides its window. */
+  int sinks(int layer) {
+    return sharing.sinks(layer, modelWindow(layer));
+  }
+
+  /** The window of {@code layer} where it sees first tokens besides; else 0. */
+  int span(int layer) {
+    return sinks(layer) > 0 ? sharing.window(layer, modelWindow(layer)) : 0;
+  }
+
+  private int modelWindow(int layer) {
+    return spec.blocks().get(layer).attention().window();
   }
 
   /** That of keys and values. */
@@ -119,7 +146,8 @@ final class CachePlan {
 
   /** Slots to allocate for so many tokens of a layer that may keep {@code bound}. */
   static int slots(int tokens, int bound) {
-    return Math.min(bound, (Math.max(1, tokens) + BLOCK - 1) / BLOCK * BLOCK);
+    int block = Math.max(BLOCK, Integer.highestOneBit(tokens) >> BLOCK_PART);
+    return Math.min(bound, (Math.max(1, tokens) + block - 1) / block * block);
   }
 
   /** Whether attention to the tokens of an owning layer is added up. */
@@ -159,29 +187,26 @@ final class CachePlan {
         .sum();
   }
 
-  private KeepRule rule(int owner, int rank, int owners, int promptTokens) {
-    KeepRule rule;
+  private KeepRule asked(int rank, int owners, int promptTokens) {
     try {
-      rule = policy.rule(rank, owners, promptTokens);
+      return policy.rule(rank, owners, promptTokens);
     } catch (IllegalArgumentException e) {
       throw new CachePolicyException(
           "the cache policy %s does not fit a prompt of %d tokens: %s"
               .formatted(policy.name(), promptTokens, e.getMessage()));
     }
-    int window = window(owner);
-    boolean covered = window > 0 && rule.slots() >= window;
-    return covered && rule.time() != EvictionTime.NEVER ? KeepRule.window(window) : rule;
   }
 
-  /** The widest window of the readers of an owner, itself included; 0 when one sees everything. */
-  int window(int owner) {
-    int[] windows =
-        IntStream.range(0, spec.layers())
-            .filter(layer -> sharing.map().source(layer) == owner)
-            .map(layer -> sharing.window(layer, spec.blocks().get(layer).attention().window()))
-            .toArray();
-    return IntStream.of(windows).anyMatch(window -> window == 0)
-        ? 0
-        : IntStream.of(windows).max().orElseThrow();
+  /** The window where the policy leaves room for all of it, else what the policy says. */
+  private KeepRule within(CacheWindow window, KeepRule asked) {
+    boolean mayDrop =
+        asked.time() != EvictionTime.NEVER
+            || (window.ofPlan() && policy.format() != KeyValueFormat.INT8_PER_CHANNEL);
+    if (!mayDrop || !window.isBounded() || asked.slots() < window.tokens()) {
+      return asked;
+    }
+    // Only towards sinks do positions inside the cache differ from those of the text.
+    boolean cachePositions = asked.cachePositions() && window.sinks() > 0;
+    return KeepRule.window(window.sinks(), window.recent(), cachePositions);
   }
 }

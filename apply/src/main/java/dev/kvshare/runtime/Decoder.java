@@ -11,6 +11,7 @@ import dev.kvshare.model.family.WeightRole;
 import dev.kvshare.policy.SharingMap;
 import dev.kvshare.policy.SharingPlan;
 import dev.kvshare.runtime.cache.CachePolicy;
+import dev.kvshare.runtime.cache.WholeText;
 import java.util.Map;
 import java.util.Set;
 
@@ -155,6 +156,22 @@ public final class Decoder implements AutoCloseable {
     SharingRules.check(spec, options.plan());
     CachePlan.check(spec, options.plan(), policy);
     return new CompressedCache(storage, options, policy, batch);
+  }
+
+  /**
+   * The cache of a generation: without a cache policy one that keeps everything that some layer may
+   * still see. It is run by {@link #prefill} and {@link #decode}.
+   *
+   * @param policy null for none
+   * @param initialCapacity positions allocated at once where nothing is ever dropped
+   * @throws dev.kvshare.policy.PolicyException as the other caches do
+   */
+  public DecodingCache newCache(
+      CacheOptions options, CachePolicy policy, int batch, int initialCapacity) {
+    if (policy == null && !spec.dropsTokens(options.plan())) {
+      return newCache(options, batch, initialCapacity);
+    }
+    return newCache(options, policy == null ? new WholeText() : policy, batch);
   }
 
   /**

@@ -59,7 +59,7 @@ final class RotaryTables implements AutoCloseable {
 
   /** Whether some kind has frequencies of its own beyond the trained positions. */
   boolean hasLongRope() {
-    return kinds.stream().anyMatch(kind -> kind.scaling() instanceof RotarySpec.LongRope);
+    return kinds.stream().anyMatch(RotarySpec::hasTwoRegimes);
   }
 
   /**
@@ -68,7 +68,7 @@ final class RotaryTables implements AutoCloseable {
   boolean switches(int before, int after) {
     return before > 0
         && kinds.stream()
-            .filter(kind -> kind.scaling() instanceof RotarySpec.LongRope)
+            .filter(RotarySpec::hasTwoRegimes)
             .anyMatch(
                 kind ->
                     RotaryFrequencies.regime(kind, before)

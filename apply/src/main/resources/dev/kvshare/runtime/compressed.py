@@ -11,7 +11,8 @@
   # and a rule, ints: sinks, recent, band (tokens besides sinks that a query sees, 0: all), reach (0: positions are those of
   # the text; else slots, and the position of a query towards the sinks is reach - 1 at most), observed (the first column
   # whose attention is added to scores, -1: none), averaged, pooling, own_window (tokens before are of no use to any reader
-  # of the cache), group. Columns count the text with its padding.
+  # of the cache), group, own_sinks (but so many first ones are), span (of the reading layer, beside sinks: so many last
+  # tokens are all that a query sees, 0: all), span_sinks (and so many first ones). Columns count the text with its padding.
   #   slots, counts             for each layer the first slot to write (-1: in place of the least important token), and how
   #                             many slots it reads then
   #   origin                    column that the rotary tables begin at
@@ -25,7 +26,7 @@
 
   # What goes first when room is needed for the token in column end - 1: float32 [B, Hkv, n], least important lowest.
   def importance(self: __torch__.Ops, kept: Tensor, scores: Tensor, end: int, first: Tensor, rule: List[int]) -> Tensor:
-    sinks, recent, band, reach, observed, averaged, pooling, own_window, group, = rule
+    sinks, recent, band, reach, observed, averaged, pooling, own_window, group, own_sinks, span, span_sinks, = rule
     now = torch.unsqueeze(self.places(end, 1, first), 2)
     if torch.numel(scores) > 0:
       y = scores
@@ -39,7 +40,7 @@
       y = torch.to(kept, 6)
     useless = torch.lt(kept, 0)
     if own_window > 0 and reach == 0:
-      useless = torch.logical_or(useless, torch.lt(kept, torch.sub(now, own_window)))
+      useless = torch.logical_or(useless, torch.logical_and(torch.ge(kept, own_sinks), torch.lt(kept, torch.sub(now, own_window))))
     stays = torch.logical_or(torch.lt(kept, sinks), torch.ge(kept, torch.sub(now, recent)))
     return torch.masked_fill(torch.masked_fill(y, stays, float("inf")), useless, -1.)
 
@@ -85,7 +86,7 @@
   # Keys and values [B, Hkv, T, D] of the tokens up to column end - 1 into the cache.
   def remember(self: __torch__.Ops, key: Tensor, value: Tensor, state: List[Tensor], rule: List[int], slot: int, end: int, first: Tensor) -> None:
     keys, values, key_scales, value_scales, open, kept, scores, = state
-    sinks, recent, band, reach, observed, averaged, pooling, own_window, group, = rule
+    sinks, recent, band, reach, observed, averaged, pooling, own_window, group, own_sinks, span, span_sinks, = rule
     tokens = torch.size(key, 2)
     places = torch.unsqueeze(self.places(end - tokens, tokens, first), 1)
     if slot < 0:
@@ -117,14 +118,17 @@
       y = torch.cat([torch.flatten(wide, 2, 3), torch.narrow(open, 2, 0, count - whole)], 2)
     return y
 
-  # What the new tokens do not see of slots [B, Hkv, n]: bool [B, Hkv, T, n]. Padding sees itself, as in mask.
+  # What the new tokens do not see of slots [B or 1, Hkv or 1, n]: bool [B or 1, Hkv or 1, T, n]. Padding sees itself, as
+  # in mask.
   def unseen(self: __torch__.Ops, kept: Tensor, places: Tensor, window: int, rule: List[int]) -> Tensor:
-    sinks, recent, band, reach, observed, averaged, pooling, own_window, group, = rule
+    sinks, recent, band, reach, observed, averaged, pooling, own_window, group, own_sinks, span, span_sinks, = rule
     key = torch.unsqueeze(kept, 2)
     query = torch.unsqueeze(torch.unsqueeze(places, 1), 3)
     hidden = torch.logical_or(torch.gt(key, query), torch.logical_and(torch.lt(key, 0), torch.ne(key, query)))
     if band > 0:
       hidden = torch.logical_or(hidden, torch.logical_and(torch.ge(key, sinks), torch.le(key, torch.sub(query, band))))
+    if span > 0:
+      hidden = torch.logical_or(hidden, torch.logical_and(torch.ge(key, span_sinks), torch.le(key, torch.sub(query, span))))
     if window > 0:
       behind = torch.le(key, torch.sub(query, window))
       if reach > 0:
@@ -135,7 +139,7 @@
   # query [B, T, Hq, D], far the same turned for the sinks -> [B, T, Hq * D]; adds the attention to the scores of the cache
   def look(self: __torch__.Ops, query: Tensor, far: Tensor, state: List[Tensor], rule: List[int], count: int, end: int, first: Tensor, window: int, scale: float, soft_cap: float) -> Tensor:
     keys, values, key_scales, value_scales, open, kept, scores, = state
-    sinks, recent, band, reach, observed, averaged, pooling, own_window, group, = rule
+    sinks, recent, band, reach, observed, averaged, pooling, own_window, group, own_sinks, span, span_sinks, = rule
     batch, tokens, heads, size, = torch.size(query)
     kv_heads = torch.size(keys, 1)
     shared = heads // kv_heads
@@ -146,7 +150,13 @@
     padded = torch.numel(first) > 0
     observing = observed >= 0 and end > observed
     turned = reach > 0 and end > reach
-    plain = not padded and (window == 0 or end <= window) and (band == 0 or count <= reach) and (tokens == 1 or count == tokens)
+    if count == end and not padded:
+      # Nothing was dropped so far: the slots of all heads and rows are alike.
+      seen = torch.narrow(torch.narrow(seen, 0, 0, 1), 1, 0, 1)
+    # A layer that keeps just what the window of its reader spans keeps nothing else when one token follows.
+    kept_is_seen = tokens == 1 and recent == span and sinks == span_sinks and count <= recent + sinks
+    spans_all = span == 0 or end <= span + span_sinks or kept_is_seen
+    plain = not padded and spans_all and (window == 0 or end <= window) and (band == 0 or count <= band + sinks) and (tokens == 1 or count == tokens)
     if observing or turned or soft_cap > 0.:
       q = torch.reshape(torch.permute(torch.unflatten(query, 2, [kv_heads, shared]), [0, 2, 3, 1, 4]), [batch, kv_heads, shared * tokens, size])
       raw = torch.matmul(q, torch.transpose(key, 2, 3))

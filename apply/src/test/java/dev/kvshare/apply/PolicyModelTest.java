@@ -182,6 +182,31 @@ class PolicyModelTest {
   }
 
   @Test
+  void keepsNoMoreThanSinksAndWindowsOfAPolicy() {
+    Path file = folder.resolve("windows.json");
+    SharingMap map = SharingMap.identity(4);
+    Policy policy =
+        Policy.builder(ModelIdentity.ofLayers(4), map)
+            .window(8, List.of(1, 2, 3))
+            .attentionSinks(2)
+            .build();
+    PolicyFile.write(policy, file);
+    try (PolicyModel windowed = PolicyModel.load(TinyLlama.DIRECTORY, file)) {
+      GenerationRequest request = request(TinyLlama.input(0)).withIgnoreEos(true);
+      GenerationStats few =
+          windowed.generate(request.withMaxNewTokens(1), TokenListener.NONE).stats();
+      GenerationStats many =
+          windowed.generate(request.withMaxNewTokens(30), TokenListener.NONE).stats();
+      long token = windowed.decoder().spec().kvBytesPerToken(map, 4) / 4;
+      assertEquals(token, many.kvBytesPerToken());
+      // Up to 64 tokens of the lowest layer are in one block; each place of a head takes 4 bytes.
+      long places = 4L * windowed.decoder().spec().keyValueHeads();
+      assertEquals((64 + 3 * 10) * (token + places), many.kvBytesAllocated());
+      assertEquals(few.kvBytesAllocated(), many.kvBytesAllocated());
+    }
+  }
+
+  @Test
   void refusesThePolicyOfAnotherModelUnlessForced() {
     Path policy = policy(SharingMap.of(0, 0, 2, 3), "sha256:" + "0".repeat(64));
     assertThrows(PolicyException.class, () -> PolicyModel.load(TinyLlama.DIRECTORY, policy));

@@ -81,12 +81,61 @@ public record ModelSpec(
    * @param bytesPerElement 4 for float32, 2 for bfloat16 and float16
    */
   public long kvBytesPerToken(SharingMap map, int bytesPerElement) {
-    long bytes = 0;
-    for (int layer : map.owners()) {
-      AttentionSpec attention = blocks.get(layer).attention();
-      bytes += 2L * attention.keyValueHeads() * attention.headSize() * bytesPerElement;
-    }
-    return bytes;
+    return map.owners().stream().mapToLong(layer -> tokenBytes(layer, bytesPerElement)).sum();
+  }
+
+  /**
+   * Bytes of keys and values that a further token of a long text adds to the cache of one sequence:
+   * layers whose readers a plan restricts to windows keep no more once these are full. Windows of
+   * the model itself are not counted.
+   *
+   * @param bytesPerElement as above
+   */
+  public long kvBytesPerToken(SharingPlan plan, int bytesPerElement) {
+    return plan.map().owners().stream()
+        .filter(owner -> keptTokens(plan, owner) == Integer.MAX_VALUE)
+        .mapToLong(owner -> tokenBytes(owner, bytesPerElement))
+        .sum();
+  }
+
+  /**
+   * Bytes of keys and values that a generation keeps of a text of one sequence, without a cache
+   * policy. Windows of the model itself are not counted.
+   *
+   * @param tokens of the text
+   * @param bytesPerElement as above
+   */
+  public long kvBytes(SharingPlan plan, long tokens, int bytesPerElement) {
+    return plan.map().owners().stream()
+        .mapToLong(
+            owner -> Math.min(tokens, keptTokens(plan, owner)) * tokenBytes(owner, bytesPerElement))
+        .sum();
+  }
+
+  /**
+   * Whether a generation under a plan drops tokens that the plan's windows hide from all layers.
+   * Not where sources are read before their tokens are written, where a layer owns a cache and
+   * reads another, or where keys are computed anew once a text has grown long.
+   */
+  public boolean dropsTokens(SharingPlan plan) {
+    return plan.map().owners().stream()
+        .anyMatch(owner -> keptTokens(plan, owner) < Integer.MAX_VALUE);
+  }
+
+  private int keptTokens(SharingPlan plan, int owner) {
+    boolean inOrder =
+        !plan.map().hasUpwardSources() && !plan.map().hasChains() && !plan.hidesOwnToken();
+    boolean keysStay =
+        blocks.stream()
+            .map(block -> block.attention().rotary())
+            .noneMatch(rotary -> rotary != null && rotary.hasTwoRegimes());
+    CacheWindow window = CacheWindow.of(this, plan, owner);
+    return inOrder && keysStay && window.ofPlan() ? window.tokens() : Integer.MAX_VALUE;
+  }
+
+  private long tokenBytes(int layer, int bytesPerElement) {
+    AttentionSpec attention = blocks.get(layer).attention();
+    return 2L * attention.keyValueHeads() * attention.headSize() * bytesPerElement;
   }
 
   /**

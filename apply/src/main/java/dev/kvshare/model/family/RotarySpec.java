@@ -74,4 +74,9 @@ public record RotarySpec(double base, int dimensions, Scaling scaling) {
   public boolean dependsOnLength() {
     return scaling instanceof Dynamic || scaling instanceof LongRope;
   }
+
+  /** Whether keys of a short text are of no use once it has grown long. */
+  public boolean hasTwoRegimes() {
+    return scaling instanceof LongRope;
+  }
 }

@@ -5,7 +5,7 @@ package dev.kvshare.runtime.cache;
  * which number format. Goes with any sharing map.
  */
 public sealed interface CachePolicy
-    permits StreamingLlm, H2o, SnapKv, PyramidKv, Int8Kv, Int8Eviction {
+    permits WholeText, StreamingLlm, H2o, SnapKv, PyramidKv, Int8Kv, Int8Eviction {
 
   /** The name by which a user asks for it. */
   String name();

@@ -40,13 +40,21 @@ public record KeepRule(
   }
 
   /**
-   * The last tokens only: what is left to do for layers whose attention has a window that the
-   * budget covers.
+   * The first and the last tokens only: what is left to do for layers whose attention has a window
+   * that the budget covers.
    *
-   * @param window tokens that a query sees, itself included
+   * @param sinks first tokens that every query sees
+   * @param window last tokens that a query sees, itself included
+   * @param cachePositions see above
    */
-  public static KeepRule window(int window) {
-    return new KeepRule(window, 0, window, Observation.NONE, EvictionTime.ALWAYS, false);
+  public static KeepRule window(int sinks, int window, boolean cachePositions) {
+    return new KeepRule(
+        Math.addExact(sinks, window),
+        sinks,
+        window,
+        Observation.NONE,
+        EvictionTime.ALWAYS,
+        cachePositions);
   }
 
   /** Whether tokens leave while others are generated. */
