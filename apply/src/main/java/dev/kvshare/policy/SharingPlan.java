@@ -118,6 +118,20 @@ public record SharingPlan(
     return modelWindow == 0 && windowedLayers.contains(layer) ? sinks : 0;
   }
 
+  /**
+   * Whether the windows of the plan hide what lies between first and last tokens from every reader
+   * of {@code owner}, itself included, so that it need not be kept. Never where a source is read
+   * before its tokens are written, or where a layer owns a cache and reads another.
+   */
+  public boolean restricts(int owner) {
+    return !map.hasUpwardSources()
+        && !map.hasChains()
+        && !hidesOwnToken
+        && IntStream.range(0, map.layers())
+            .filter(layer -> map.source(layer) == owner)
+            .allMatch(windowedLayers::contains);
+  }
+
   /** The same with one more windowed layer. */
   public SharingPlan withWindowed(int layer, int window, int firstTokens) {
     List<Integer> layers =

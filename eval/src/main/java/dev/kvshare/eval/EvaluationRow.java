@@ -10,8 +10,9 @@ package dev.kvshare.eval;
  * @param divergence mean Kullback-Leibler divergence of the next-token distributions from the
  *     unshared model's, in nats a token
  * @param agreement share of positions at which the most likely next token is the unshared model's
- * @param kvFraction bytes of the KV cache as a fraction of the unshared model's
- * @param kvBytesPerToken bytes that a token adds to the KV cache of one sequence
+ * @param kvFraction bytes of the KV cache as a fraction of the unshared model's, at the end of a
+ *     window of the text: what layers that a policy restricts keep does not grow with it
+ * @param kvBytesPerToken bytes of the KV cache of one sequence by tokens, there as well
  * @param cache what a cache policy saves, or null if none was asked for
  * @param speed the speed, or null if it was not measured
  */

@@ -56,7 +56,7 @@ public final class Evaluator {
       int place = variants.place(m);
       CacheSavings cache =
           request.caches() == null ? null : savings(variant, length, meter.compressedBytes(place));
-      EvaluationRow row = row(variant, scores.get(place), scores.get(0), cache);
+      EvaluationRow row = row(variant, length, scores.get(place), scores.get(0), cache);
       rows.add(speed.speeds().isEmpty() ? row : row.withSpeed(speed.speeds().get(m)));
     }
     List<String> warnings = new ArrayList<>(windows.notes());
@@ -203,7 +203,7 @@ public final class Evaluator {
   }
 
   private CacheSavings savings(Variant variant, int tokens, long compressedBytes) {
-    long owned = tokens * decoder.spec().kvBytesPerToken(variant.options().map(), bytesPerElement);
+    long owned = decoder.spec().kvBytes(variant.options().plan(), tokens, bytesPerElement);
     boolean whole = variant.cachePolicy() == null;
     long kept = whole ? owned : compressedBytes;
     return new CacheSavings(
@@ -219,9 +219,13 @@ public final class Evaluator {
   }
 
   private EvaluationRow row(
-      Variant variant, List<WindowScore> scores, List<WindowScore> unshared, CacheSavings cache) {
-    long bytes = decoder.spec().kvBytesPerToken(variant.options().map(), bytesPerElement);
-    double sharing = (double) bytes / allBytesPerToken();
+      Variant variant,
+      int length,
+      List<WindowScore> scores,
+      List<WindowScore> unshared,
+      CacheSavings cache) {
+    long bytes = decoder.spec().kvBytes(variant.options().plan(), length, bytesPerElement);
+    double sharing = (double) bytes / (length * allBytesPerToken());
     double tokens = scores.stream().mapToLong(WindowScore::tokens).sum();
     return new EvaluationRow(
         variant.sharing(),
@@ -230,7 +234,7 @@ public final class Evaluator {
         scores.stream().mapToDouble(WindowScore::divergence).sum() / tokens,
         scores.stream().mapToLong(WindowScore::agreements).sum() / tokens,
         cache == null ? sharing : sharing * cache.policyFraction(),
-        bytes,
+        Math.round((double) bytes / length),
         cache,
         null);
   }

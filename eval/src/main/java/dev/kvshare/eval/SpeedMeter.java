@@ -59,7 +59,8 @@ final class SpeedMeter {
   private Speed run(int[] prompt, Variant variant) {
     int capacity = prompt.length + settings.newTokens();
     try (NDManager scratch = decoder.newManager();
-        DecodingCache cache = variant.newCache(decoder, 1, capacity)) {
+        DecodingCache cache =
+            decoder.newCache(variant.options(), variant.cachePolicy(), 1, capacity)) {
       long start = System.nanoTime();
       NDArray token =
           choose(decoder.prefill(PromptBatch.of(prompt), cache, PREFILL_CHUNK), scratch);

@@ -41,7 +41,8 @@ final class StreamMeter {
     double loss = 0;
     int scored = 0;
     int chunk = Math.min(CHUNK, segmentTokens);
-    try (DecodingCache cache = variant.newCache(decoder, 1, chunk)) {
+    try (DecodingCache cache =
+        decoder.newCache(variant.options(), variant.cachePolicy(), 1, chunk)) {
       int end;
       for (int start = 0; start < text.length; start = end) {
         int step = oneByOne && start > 0 ? 1 : chunk;

@@ -14,7 +14,10 @@ import dev.kvshare.runtime.cache.CachePolicy;
  */
 record Variant(String sharing, CacheOptions options, CachePolicy cachePolicy) {
 
-  /** An empty cache; its initial capacity counts where everything is kept. */
+  /**
+   * An empty cache for windows that are read at once: without a cache policy it keeps all tokens,
+   * also those that are seen no more. Its initial capacity counts then.
+   */
   DecodingCache newCache(Decoder decoder, int batch, int initialCapacity) {
     return cachePolicy == null
         ? decoder.newCache(options, batch, initialCapacity)

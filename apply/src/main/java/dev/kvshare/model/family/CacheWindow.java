@@ -1,7 +1,6 @@
 package dev.kvshare.model.family;
 
 import dev.kvshare.policy.SharingPlan;
-import java.util.List;
 import java.util.stream.IntStream;
 
 /**
@@ -17,11 +16,10 @@ public record CacheWindow(int sinks, int recent, boolean ofPlan) {
 
   /** That of {@code owner} in a model under a plan. */
   public static CacheWindow of(ModelSpec spec, SharingPlan plan, int owner) {
-    List<Integer> readers =
+    int[] readers =
         IntStream.range(0, spec.layers())
             .filter(layer -> plan.map().source(layer) == owner)
-            .boxed()
-            .toList();
+            .toArray();
     int sinks = 0;
     int recent = 0;
     for (int reader : readers) {
@@ -36,7 +34,7 @@ public record CacheWindow(int sinks, int recent, boolean ofPlan) {
     // A window that no text outgrows is none.
     return (long) sinks + recent >= Integer.MAX_VALUE
         ? WHOLE
-        : new CacheWindow(sinks, recent, plan.windowedLayers().containsAll(readers));
+        : new CacheWindow(sinks, recent, plan.restricts(owner));
   }
 
   /** Whether some tokens of a long text are seen no more. */

@@ -113,9 +113,8 @@ public record ModelSpec(
   }
 
   /**
-   * Whether a generation under a plan drops tokens that the plan's windows hide from all layers.
-   * Not where sources are read before their tokens are written, where a layer owns a cache and
-   * reads another, or where keys are computed anew once a text has grown long.
+   * Whether a generation under a plan drops tokens that the plan's windows hide from all layers;
+   * not where keys are computed anew once a text has grown long.
    */
   public boolean dropsTokens(SharingPlan plan) {
     return plan.map().owners().stream()
@@ -123,14 +122,12 @@ public record ModelSpec(
   }
 
   private int keptTokens(SharingPlan plan, int owner) {
-    boolean inOrder =
-        !plan.map().hasUpwardSources() && !plan.map().hasChains() && !plan.hidesOwnToken();
     boolean keysStay =
         blocks.stream()
             .map(block -> block.attention().rotary())
             .noneMatch(rotary -> rotary != null && rotary.hasTwoRegimes());
     CacheWindow window = CacheWindow.of(this, plan, owner);
-    return inOrder && keysStay && window.ofPlan() ? window.tokens() : Integer.MAX_VALUE;
+    return keysStay && window.ofPlan() ? window.tokens() : Integer.MAX_VALUE;
   }
 
   private long tokenBytes(int layer, int bytesPerElement) {
