@@ -34,7 +34,9 @@ final class CheckDescription {
     if (plan.map().hasUpwardSources()) {
       lines.add("prompts: " + PlanDescription.reading(plan.upward()));
     }
-    if (!plan.windowedLayers().isEmpty()) {
+    if (plan.sinks() > 0) {
+      lines.addAll(PlanDescription.ends(plan));
+    } else if (!plan.windowedLayers().isEmpty()) {
       lines.add(
           "%s: a window of %d tokens"
               .formatted(LayerRanges.text(plan.windowedLayers()), plan.slidingWindow()));

@@ -1,6 +1,7 @@
 package dev.kvshare.cli;
 
 import dev.kvshare.policy.SharingMap;
+import dev.kvshare.policy.SharingPlan;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Locale;
@@ -13,15 +14,26 @@ final class MapPicture {
   private MapPicture() {}
 
   static List<String> lines(SharingMap map) {
+    return lines(SharingPlan.of(map));
+  }
+
+  /** The same with the layers that keep first and last tokens only. */
+  static List<String> lines(SharingPlan plan) {
+    SharingMap map = plan.map();
     List<String> lines = new ArrayList<>();
     for (int start = 0; start < map.layers(); start += LAYERS_A_LINE) {
       StringBuilder line = new StringBuilder(String.format(Locale.ROOT, "%3d ", start));
       for (int layer = start; layer < Math.min(map.layers(), start + LAYERS_A_LINE); layer++) {
-        line.append(mark(map, layer)).append(' ');
+        line.append(mark(plan, layer)).append(' ');
       }
       lines.add(line.toString().stripTrailing());
     }
     lines.add("    ● keeps its own keys and values   ○ reads those of another layer");
+    if (map.owners().stream().anyMatch(owner -> keepsEnds(plan, owner))) {
+      lines.add(
+          "    ◐ keeps its own of the first %d and last %d tokens"
+              .formatted(plan.sinks(), plan.slidingWindow()));
+    }
     if (map.hasUpwardSources()) {
       lines.add("    △ reads those of a layer above it, of earlier tokens");
     }
@@ -44,9 +56,14 @@ final class MapPicture {
     return lines;
   }
 
-  private static char mark(SharingMap map, int layer) {
+  private static boolean keepsEnds(SharingPlan plan, int owner) {
+    return plan.sinks() > 0 && plan.restricts(owner);
+  }
+
+  private static char mark(SharingPlan plan, int layer) {
+    SharingMap map = plan.map();
     if (map.source(layer) == layer) {
-      return '●';
+      return keepsEnds(plan, layer) ? '◐' : '●';
     }
     if (map.ownsCache(layer)) {
       return '◐';

@@ -4,8 +4,10 @@ import dev.kvshare.policy.IterationPlan;
 import dev.kvshare.policy.LayerTypes;
 import dev.kvshare.policy.SharingPlan;
 import dev.kvshare.policy.UpwardReading;
+import java.util.ArrayList;
 import java.util.List;
 import java.util.Locale;
+import java.util.Map;
 import java.util.stream.Collectors;
 
 /** Draws how layers share, and says how they are run. */
@@ -15,12 +17,15 @@ final class PlanDescription {
   /** Adds the map, its notation, the windows and what a prompt costs. */
   static void add(Facts facts, SharingPlan plan) {
     facts.add("layer types", LayerTypes.of(plan).toString());
-    facts.add("map", MapPicture.lines(plan.map()));
+    facts.add("map", MapPicture.lines(plan));
     if (!plan.windowedLayers().isEmpty()) {
       facts.add(
           "window",
-          "%s: %d tokens, the current one included"
-              .formatted(LayerRanges.text(plan.windowedLayers()), plan.slidingWindow()));
+          plan.sinks() > 0
+              ? ends(plan)
+              : List.of(
+                  "%s: %d tokens, the current one included"
+                      .formatted(LayerRanges.text(plan.windowedLayers()), plan.slidingWindow())));
     }
     if (plan.hidesOwnToken()) {
       facts.add("own token", "no layer sees the keys and values of the current token");
@@ -29,6 +34,29 @@ final class PlanDescription {
       facts.add("upward", upward(plan));
     }
     facts.add("prompt", promptCost(plan));
+  }
+
+  /** What layers with a window and sinks keep, and those that read what is kept for others, see. */
+  static List<String> ends(SharingPlan plan) {
+    Map<Boolean, List<Integer>> byKeeping =
+        plan.windowedLayers().stream()
+            .collect(
+                Collectors.partitioningBy(
+                    layer -> plan.map().ownsCache(layer) && plan.restricts(layer)));
+    String ends =
+        "first %d and last %d tokens, the current one included"
+            .formatted(plan.sinks(), plan.slidingWindow());
+    List<String> lines = new ArrayList<>();
+    byKeeping.forEach(
+        (keeps, layers) -> {
+          if (!layers.isEmpty()) {
+            boolean one = layers.size() == 1;
+            String verb =
+                keeps ? (one ? "keeps its " : "keep their ") : (one ? "sees the " : "see the ");
+            lines.add(LayerRanges.text(layers) + " " + verb + ends);
+          }
+        });
+    return lines;
   }
 
   private static List<String> upward(SharingPlan plan) {

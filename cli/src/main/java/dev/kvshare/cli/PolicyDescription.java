@@ -17,6 +17,9 @@ import java.util.Objects;
 
 /** Explains a policy: its map, where it came from and what it saves. */
 final class PolicyDescription {
+  /** Texts for which to say what windows leave of the cache, in tokens. */
+  private static final List<Integer> LENGTHS = List.of(1024, 8192);
+
   private PolicyDescription() {}
 
   static Facts of(Path file, Policy policy) {
@@ -24,8 +27,13 @@ final class PolicyDescription {
     if (policy.model().fingerprint() != null) {
       facts.add("fingerprint", policy.model().fingerprint());
     }
-    PlanDescription.add(facts, SharingPlan.of(policy));
-    facts.add("KV cache", savings(policy));
+    SharingPlan plan = SharingPlan.of(policy);
+    PlanDescription.add(facts, plan);
+    List<String> cache = new ArrayList<>(List.of(savings(policy)));
+    if (plan.map().owners().stream().anyMatch(plan::restricts)) {
+      LENGTHS.forEach(tokens -> cache.add(kept(policy, plan, tokens)));
+    }
+    facts.add("KV cache", cache);
     if (policy.repair() != null) {
       facts.add(
           "repair",
@@ -77,6 +85,26 @@ final class PolicyDescription {
             + " a token instead of "
             + MemorySize.text(bytes / savings.keyValueLayers() * layers)
             + " (16-bit numbers)";
+  }
+
+  /** What is kept of a text, where windows of the policy bound what layers keep. */
+  private static String kept(Policy policy, SharingPlan plan, int tokens) {
+    long bounded = Math.min(tokens, (long) plan.sinks() + plan.slidingWindow());
+    long kept =
+        plan.map().owners().stream()
+            .mapToLong(owner -> plan.restricts(owner) ? bounded : tokens)
+            .sum();
+    long all = (long) tokens * plan.map().layers();
+    String text =
+        String.format(Locale.ROOT, "of %,d tokens %.1f %% stay", tokens, 100.0 * kept / all);
+    long token = policy.savings().keyValueBytesPerToken() / policy.savings().keyValueLayers();
+    return token == 0
+        ? text
+        : text
+            + ": "
+            + MemorySize.text(kept * token)
+            + " instead of "
+            + MemorySize.text(all * token);
   }
 
   private static void addOrigin(Facts facts, Calibration calibration) {

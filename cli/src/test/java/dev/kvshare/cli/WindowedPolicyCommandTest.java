@@ -1,0 +1,62 @@
+package dev.kvshare.cli;
+
+import static org.junit.jupiter.api.Assertions.assertFalse;
+
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+
+/** Policies whose layers keep first and last tokens only, from the command line. */
+class WindowedPolicyCommandTest {
+  private static final Path TINY_MODEL = CommandRun.TINY_MODEL;
+
+  @TempDir Path folder;
+
+  private Path policy(String windows) throws IOException {
+    String text =
+        """
+        {"schema": "kvshare.policy/1", "kv_source": [0, 1, 2, 0, 4, 5, 6, 7],
+         "model": {"num_hidden_layers": 8, "num_key_value_heads": 2, "head_dim": 16}, %s}
+        """;
+    return Files.writeString(folder.resolve("windows.json"), text.formatted(windows));
+  }
+
+  @Test
+  void inspectSaysWhatIsKept() throws IOException {
+    Path policy =
+        policy("\"sliding_window\": 64, \"attention_sinks\": 4, \"windowed_layers\": [1, 3, 5, 6]");
+    CommandRun.of("inspect", policy)
+        .succeeds()
+        .prints("● ◐ ● ○ ● ◐ ◐ ●")
+        .prints("◐ keeps its own of the first 4 and last 64 tokens")
+        .prints("layer 3 sees the first 4 and last 64 tokens, the current one included")
+        .prints("layers 1, 5-6 keep their first 4 and last 64 tokens, the current one included")
+        .prints("7 of 8 layers keep one (87.5 %): 896 bytes a token instead of 1.0 KiB")
+        .prints("of 1,024 tokens 52.5 % stay: 537.5 KiB instead of 1.0 MiB")
+        .prints("of 8,192 tokens 50.3 % stay: 4.0 MiB instead of 8.0 MiB");
+  }
+
+  @Test
+  void windowsWithoutSinksAreDescribedAsBefore() throws IOException {
+    CommandRun run =
+        CommandRun.of("inspect", policy("\"sliding_window\": 64, \"windowed_layers\": [3]"))
+            .succeeds()
+            .prints("layer 3: 64 tokens, the current one included")
+            .prints("● ● ● ○ ● ● ● ●");
+    assertFalse(run.out().contains("◐"), run.out());
+    assertFalse(run.out().contains("stay"), run.out());
+  }
+
+  @Test
+  void exportToTheLckvCodeIsRefused() throws IOException {
+    Path policy =
+        policy("\"sliding_window\": 64, \"attention_sinks\": 4, \"windowed_layers\": [1]");
+    Path export = folder.resolve("export");
+    CommandRun.of(
+            "apply", "--model", TINY_MODEL, "--policy", policy, "--export", "lckv", "--out", export)
+        .fails(ExitCodes.FAILED, "the first 4 tokens", "without attention sinks");
+    assertFalse(Files.exists(export));
+  }
+}
