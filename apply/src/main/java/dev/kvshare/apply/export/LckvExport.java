@@ -37,7 +37,7 @@ public final class LckvExport {
    * @param checkpoint an ordinary Llama model
    * @param repairFile the refitted weights of the policy, or null to leave them out
    * @param directory created if it is not there; files of these names are replaced
-   * @throws ExportException if the LCKV code has no model for it
+   * @throws ExportException if the LCKV code has no model for it, or no such windows
    */
   public static void write(
       Checkpoint checkpoint,
@@ -52,6 +52,11 @@ public final class LckvExport {
               .formatted(LLAMA, checkpoint.location(), type));
     }
     SharingPlan plan = SharingPlan.of(policy);
+    if (plan.sinks() > 0) {
+      throw new ExportException(
+          "The policy lets layers with a window see the first %d tokens of a text besides ('attention_sinks'), but windows of the LCKV code end at the last tokens. Use the policy with kvshare itself, or calibrate one without attention sinks."
+              .formatted(plan.sinks()));
+    }
     try (LckvTensors tensors = new LckvTensors(checkpoint, plan.map(), weights, repairFile)) {
       SafetensorsWriter writer = new SafetensorsWriter(Map.of("format", "pt"));
       tensors.addTo(writer);

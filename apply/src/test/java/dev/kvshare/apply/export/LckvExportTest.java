@@ -102,6 +102,16 @@ class LckvExportTest {
   }
 
   @Test
+  void windowsWithSinksAreRefused() {
+    Policy policy = policy("0s_1s_2s_3_3_3_3_3", 6).toBuilder().attentionSinks(4).build();
+    ExportException refused =
+        assertThrows(ExportException.class, () -> export(policy, null, KeyValueWeights.OWN));
+    assertTrue(refused.getMessage().contains("the first 4 tokens"), refused.getMessage());
+    assertTrue(refused.getMessage().contains("without attention sinks"), refused.getMessage());
+    assertFalse(Files.exists(folder.resolve("export")));
+  }
+
+  @Test
   void anotherMapIsRefusedWhereWeightsAreMissing() {
     Path lckv = export(policy("0_6_6_6_6_6_6_7", 0), null, KeyValueWeights.OWN);
     try (Checkpoint checkpoint = Checkpoints.open(lckv);
