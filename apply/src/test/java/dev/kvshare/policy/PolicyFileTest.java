@@ -72,6 +72,23 @@ class PolicyFileTest {
   }
 
   @Test
+  void attentionSinksAreWrittenWhereThereAreAnyAndReadAgain() throws IOException {
+    Policy sinks = complete().toBuilder().attentionSinks(4).build();
+    String text = new String(PolicyFile.toBytes(sinks), StandardCharsets.UTF_8);
+    String without = new String(PolicyFile.toBytes(complete()), StandardCharsets.UTF_8);
+
+    assertEquals("{\n  \"attention_sinks\": 4,\n" + without.substring(2), text);
+    Policy found = PolicyFile.fromBytes(text.getBytes(StandardCharsets.UTF_8), "p");
+    assertEquals(sinks, found);
+    assertEquals(text, new String(PolicyFile.toBytes(found), StandardCharsets.UTF_8));
+    assertEquals(4, SharingPlan.of(found).sinks());
+    assertEquals(0, readGolden("complete-0.1.0.json").attentionSinks());
+    assertThrows(
+        IllegalArgumentException.class,
+        () -> Policy.builder(sinks.model(), sinks.map()).attentionSinks(4).build());
+  }
+
+  @Test
   void readsWhatItWrites() {
     Path file = folder.resolve("policy.json");
     PolicyFile.write(complete(), file);

@@ -71,6 +71,12 @@ class PolicyReaderTest {
             "\"kv_source\": [0, 1], \"sliding_window\": 4, \"windowed_layers\": [2]",
             "$.windowed_layers names layer 2: the layers are 0 to 1"),
         body("\"kv_source\": [0], \"sliding_window\": 0", "$.sliding_window"),
+        body(
+            "\"kv_source\": [0, 1], \"sliding_window\": 4, \"attention_sinks\": 4",
+            "$.attention_sinks is 4, but $.windowed_layers names no layer: sinks belong to windows"),
+        body(
+            "\"kv_source\": [0], \"sliding_window\": 4, \"windowed_layers\": [0], \"attention_sinks\": -1",
+            "$.attention_sinks"),
         body("\"kv_source\": [1, 1], \"upper\": {}", "$.upper"),
         body("\"kv_source\": [1, 1], \"upper\": {\"sequential\": false}", "$.upper.sequential"),
         body(
