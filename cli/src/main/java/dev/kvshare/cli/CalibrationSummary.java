@@ -2,6 +2,7 @@ package dev.kvshare.cli;
 
 import dev.kvshare.calibrate.CalibrationResult;
 import dev.kvshare.calibrate.DistanceMatrix;
+import dev.kvshare.policy.SharingPlan;
 import java.io.PrintWriter;
 import java.nio.file.Path;
 import java.util.List;
@@ -29,7 +30,7 @@ final class CalibrationSummary {
       out.println(RepairRun.sentence(result.policy()));
     }
     out.println();
-    MapPicture.lines(result.policy().map()).forEach(out::println);
+    MapPicture.lines(SharingPlan.of(result.policy())).forEach(out::println);
     DistanceMatrix distances = result.statistics().distances();
     if (distances.layers() <= HeatMap.MAX_LAYERS) {
       out.println();

@@ -6,18 +6,13 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.Locale;
 
-/** Draws a sharing map with characters: one mark a layer, and below who reads whom. */
+/** Draws a sharing plan with characters: one mark a layer, and below who reads whom. */
 final class MapPicture {
   private static final int LAYERS_A_LINE = 32;
   private static final int READERS_A_LINE = 6;
 
   private MapPicture() {}
 
-  static List<String> lines(SharingMap map) {
-    return lines(SharingPlan.of(map));
-  }
-
-  /** The same with the layers that keep first and last tokens only. */
   static List<String> lines(SharingPlan plan) {
     SharingMap map = plan.map();
     List<String> lines = new ArrayList<>();
@@ -28,7 +23,10 @@ final class MapPicture {
       }
       lines.add(line.toString().stripTrailing());
     }
-    lines.add("    ● keeps its own keys and values   ○ reads those of another layer");
+    lines.add(
+        map.isIdentity() && !plan.windowedLayers().isEmpty()
+            ? "    ● keeps its own keys and values"
+            : "    ● keeps its own keys and values   ○ reads those of another layer");
     if (map.owners().stream().anyMatch(owner -> keepsEnds(plan, owner))) {
       lines.add(
           "    ◐ keeps its own of the first %d and last %d tokens"

@@ -7,6 +7,7 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 import dev.kvshare.apply.FinishReason;
 import dev.kvshare.calibrate.DistanceMatrix;
 import dev.kvshare.policy.SharingMap;
+import dev.kvshare.policy.SharingPlan;
 import java.io.PrintWriter;
 import java.io.StringWriter;
 import java.util.List;
@@ -69,8 +70,8 @@ class PrintedTextTest {
             "  0 ● ● ○ ● ○",
             "    ● keeps its own keys and values   ○ reads those of another layer",
             "    2 reads 1, 4 reads 0"),
-        MapPicture.lines(SharingMap.of(0, 1, 1, 3, 0)));
-    assertEquals(" 32 ● ●", MapPicture.lines(SharingMap.identity(34)).get(1));
+        MapPicture.lines(SharingPlan.of(SharingMap.of(0, 1, 1, 3, 0))));
+    assertEquals(" 32 ● ●", MapPicture.lines(SharingPlan.identity(34)).get(1));
   }
 
   @Test
