@@ -48,6 +48,12 @@ public record CalibrationSettings(
           "The strategy %s orders pairs of layers that share, and windowed layers do not: choose auto, greedy or beam for them."
               .formatted(strategy.strategy()));
     }
+    if (window != null
+        && text.stream().noneMatch(tokens -> tokens.length > window.tokens() + window.sinks())) {
+      throw new CalibrationUsageException(
+          "The text has no passage of more than %d tokens, so that what layers lose which keep the first %d and the last %d cannot be seen: give a longer text or a smaller window."
+              .formatted(window.tokens() + window.sinks(), window.sinks(), window.tokens()));
+    }
     if (maxStateBytes < 0 || maxBatchTokens < 1) {
       throw new CalibrationUsageException(
           "The memory for hidden states must be at least 0 bytes and a batch at least 1 token, not %d and %d."

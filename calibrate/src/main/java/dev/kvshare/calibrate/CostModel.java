@@ -13,7 +13,7 @@ import dev.kvshare.policy.SharingMap;
  * tests   layers that tested candidates run, on all samples
  * maps    layers of repaired maps on the windows of the search, their fits of queries and of
  *         output projections, and the judgement
- * repair  the unshared model, the layers from the first that shares on and their fits, on its text;
+ * repair  the unshared model, the layers from the first reduced one on and their fits, on its text;
  *         the map without repair and the judgement on an eighth of it
  * </pre>
  *
@@ -59,7 +59,8 @@ public record CostModel(ModelSpec spec, LayerTimes times, Plan plan) {
    * @param tokens of each
    * @param strategy how the map is searched
    * @param acrossKinds see {@link CalibrationSettings#acrossKinds}
-   * @param share layers that are to share
+   * @param window what layers keep instead of sharing, null where they share
+   * @param share layers that are to share, or to be windowed
    * @param repairTokens of the text of a repair; 0 for none
    * @param maxStateBytes most bytes of hidden states kept between candidates
    * @param bytesPerElement of a weight and of a state
@@ -70,6 +71,7 @@ public record CostModel(ModelSpec spec, LayerTimes times, Plan plan) {
       int tokens,
       SearchStrategy strategy,
       boolean acrossKinds,
+      LayerWindow window,
       int share,
       int repairTokens,
       long maxStateBytes,
@@ -107,7 +109,7 @@ public record CostModel(ModelSpec spec, LayerTimes times, Plan plan) {
         ranked * sampleTokens * times.runToken()
             + counts.walkedLayers() * windows * times.walkToken()
             + fits(counts.fits(), windows, SEARCH_STRENGTHS)
-            + counts.fits() * searchQueries().seconds(windows)
+            + queryFits(counts.fits()) * searchQueries().seconds(windows)
             + counts.maps() * windows / SEARCH_JUDGING * times.judgeToken();
     if (counts.maps() > 0) {
       search += 2 * spec.layers() * windows * times.walkToken();
@@ -144,7 +146,7 @@ public record CostModel(ModelSpec spec, LayerTimes times, Plan plan) {
   }
 
   private Counts counts(int testsPerLayer) {
-    return new SearchRehearsal(spec, plan.acrossKinds(), plan.share(), testsPerLayer)
+    return new SearchRehearsal(spec, plan.acrossKinds(), plan.window(), plan.share(), testsPerLayer)
         .run(plan.strategy());
   }
 
@@ -153,17 +155,22 @@ public record CostModel(ModelSpec spec, LayerTimes times, Plan plan) {
     if (tokens == 0) {
       return 0;
     }
-    int refitted = spec.layers() - counts.firstShared();
+    int refitted = spec.layers() - counts.firstReduced();
     double judging = tokens / REPAIR_JUDGING;
     return (spec.layers() + refitted) * tokens * times.walkToken()
         + fits(refitted, tokens, STRENGTHS)
-        + plan.share() * repairQueries().seconds(tokens)
+        + queryFits(plan.share()) * repairQueries().seconds(tokens)
         + spec.layers() * judging * times.runToken()
         + 2 * judging * times.judgeToken();
   }
 
   private double fits(long count, double tokens, int strengths) {
     return count * (tokens * times.fitToken() + strengths * times.solve());
+  }
+
+  /** Layers that share have their queries fitted, windowed ones have not. */
+  private long queryFits(long reducedLayers) {
+    return plan.window() == null ? reducedLayers : 0;
   }
 
   private QueryFitCost searchQueries() {
@@ -203,7 +210,8 @@ public record CostModel(ModelSpec spec, LayerTimes times, Plan plan) {
     double inputs = LayerTimes.fitInputs(spec);
     double kept = Math.min(MOST_KEPT_INPUTS, plan.repairTokens() * inputs * plan.bytesPerElement());
     double grams = GRAM_MATRICES * Double.BYTES * (inputs + 1) * (inputs + 1);
-    return STREAMS * stream + Math.max(kept + grams, repairQueries().bytes(plan.repairTokens()));
+    double queries = plan.window() == null ? repairQueries().bytes(plan.repairTokens()) : 0;
+    return STREAMS * stream + Math.max(kept + grams, queries);
   }
 
   private long keyValueBytes() {

@@ -19,6 +19,7 @@ final class SearchRehearsal {
 
   private final ModelSpec spec;
   private final boolean acrossKinds;
+  private final LayerWindow window;
   private final int share;
   private final int testsPerLayer;
   private final DistanceMatrix distances;
@@ -28,7 +29,7 @@ final class SearchRehearsal {
   private long maps;
   private long walkedLayers;
   private long fits;
-  private int firstShared;
+  private int firstReduced;
 
   /**
    * What a search runs.
@@ -38,18 +39,21 @@ final class SearchRehearsal {
    * @param maps maps that are repaired and judged
    * @param walkedLayers layers that these run, each on all windows of the search
    * @param fits projections that these fit
-   * @param firstShared the lowest layer that shares in the end
+   * @param firstReduced the lowest layer that shares or is windowed in the end
    */
   record Counts(
-      long tests, long testedLayers, long maps, long walkedLayers, long fits, int firstShared) {}
+      long tests, long testedLayers, long maps, long walkedLayers, long fits, int firstReduced) {}
 
   /**
-   * @param share layers that are to share
+   * @param window what layers keep instead of sharing, null where they share
+   * @param share layers that are to share, or to be windowed
    * @param testsPerLayer candidates that are tested for each of them, where they are tested
    */
-  SearchRehearsal(ModelSpec spec, boolean acrossKinds, int share, int testsPerLayer) {
+  SearchRehearsal(
+      ModelSpec spec, boolean acrossKinds, LayerWindow window, int share, int testsPerLayer) {
     this.spec = spec;
     this.acrossKinds = acrossKinds;
+    this.window = window;
     this.share = share;
     this.testsPerLayer = testsPerLayer;
     SplittableRandom random = new SplittableRandom(SEED);
@@ -62,7 +66,9 @@ final class SearchRehearsal {
   }
 
   Counts run(SearchStrategy strategy) {
-    if (strategy instanceof AutoStrategy auto) {
+    if (strategy instanceof AutoStrategy auto && window != null) {
+      layerwise(auto.layerwise());
+    } else if (strategy instanceof AutoStrategy auto) {
       auto.orders().forEach(order -> judge(ordered(order)));
       layerwise(auto.layerwise());
     } else if (strategy instanceof LayerwiseStrategy layerwise) {
@@ -70,7 +76,7 @@ final class SearchRehearsal {
     } else {
       ordered((CandidateOrder) strategy);
     }
-    return new Counts(tests, testedLayers, maps, walkedLayers, fits, firstShared);
+    return new Counts(tests, testedLayers, maps, walkedLayers, fits, firstReduced);
   }
 
   private SharingMap ordered(CandidateOrder order) {
@@ -85,7 +91,7 @@ final class SearchRehearsal {
     SearchOutcome outcome =
         new SharingSearch(ranking, this::mayShare, new Tests(), CalibrationListener.NONE)
             .run(spec.layers(), share, 0);
-    firstShared = firstDifference(outcome.map(), SharingMap.identity(spec.layers()));
+    firstReduced = firstDifference(outcome.plan(), SharingPlan.identity(spec.layers()));
     return outcome.map();
   }
 
@@ -97,12 +103,14 @@ final class SearchRehearsal {
     SearchOutcome outcome =
         new LayerwiseSearch(
                 strategy,
-                new NearestSource(spec, acrossKinds),
+                window == null
+                    ? new NearestSource(spec, acrossKinds)
+                    : new WindowedLayer(spec, window),
                 distances,
                 new Repairs(),
                 CalibrationListener.NONE)
             .run(share, QualityLimits.DEFAULT);
-    firstShared = firstDifference(outcome.map(), SharingMap.identity(spec.layers()));
+    firstReduced = firstDifference(outcome.plan(), SharingPlan.identity(spec.layers()));
   }
 
   private boolean mayShare(SharingMap map) {
@@ -110,11 +118,12 @@ final class SearchRehearsal {
         .allMatch(layer -> spec.mayShare(layer, map.source(layer), acrossKinds));
   }
 
-  private static int firstDifference(SharingMap map, SharingMap other) {
-    return IntStream.range(0, map.layers())
-        .filter(layer -> map.source(layer) != other.source(layer))
+  private static int firstDifference(SharingPlan plan, SharingPlan other) {
+    int layers = plan.map().layers();
+    return IntStream.range(0, layers)
+        .filter(layer -> !plan.treatsAlike(layer, other))
         .findFirst()
-        .orElse(map.layers());
+        .orElse(layers);
   }
 
   /** Accepts every so many-th candidate. */
@@ -125,7 +134,8 @@ final class SearchRehearsal {
     @Override
     public MeasuredSimilarity similarity(SharingMap candidate, double threshold) {
       tests++;
-      testedLayers += spec.layers() - firstDifference(candidate, accepted);
+      testedLayers +=
+          spec.layers() - firstDifference(SharingPlan.of(candidate), SharingPlan.of(accepted));
       refused++;
       boolean passes = refused == testsPerLayer;
       return new MeasuredSimilarity(passes ? 1 : -1, 1, 1);
@@ -143,18 +153,17 @@ final class SearchRehearsal {
     }
   }
 
-  /** A divergence that grows a little faster than the layers that share add up to. */
+  /** A divergence that grows a little faster than the reduced layers add up to. */
   private final class Repairs implements RepairedProbe {
-    private SharingMap accepted = SharingMap.identity(spec.layers());
+    private SharingPlan accepted = SharingPlan.identity(spec.layers());
 
     @Override
     public RepairQuality quality(SharingPlan plan) {
-      SharingMap map = plan.map();
       maps++;
-      walk(map);
+      walk(plan);
       double sum =
-          IntStream.range(0, map.layers())
-              .filter(layer -> !map.ownsCache(layer))
+          IntStream.range(0, spec.layers())
+              .filter(plan::isReduced)
               .mapToDouble(layer -> 1 + costs[layer])
               .sum();
       return new RepairQuality(new Divergence(1, sum * sum, 1, 1, 0, 0), 1);
@@ -162,14 +171,14 @@ final class SearchRehearsal {
 
     @Override
     public void accepted(SharingPlan plan) {
-      walk(plan.map());
-      accepted = plan.map();
+      walk(plan);
+      accepted = plan;
     }
 
-    private void walk(SharingMap map) {
-      int first = firstDifference(map, accepted);
-      walkedLayers += map.layers() - first;
-      fits += IntStream.range(first, map.layers()).filter(layer -> !map.ownsCache(layer)).count();
+    private void walk(SharingPlan plan) {
+      int first = firstDifference(plan, accepted);
+      walkedLayers += spec.layers() - first;
+      fits += IntStream.range(first, spec.layers()).filter(plan::isReduced).count();
     }
   }
 }

@@ -110,7 +110,28 @@ class CostModelTest {
 
   private static CostModel.Plan plan(
       SearchStrategy strategy, int share, int repairTokens, boolean offloaded) {
-    return new CostModel.Plan(30, 64, strategy, false, share, repairTokens, 1L << 30, 4, offloaded);
+    return new CostModel.Plan(
+        30, 64, strategy, false, null, share, repairTokens, 1L << 30, 4, offloaded);
+  }
+
+  /** Windowed layers compare no orders of pairs and have no queries fitted. */
+  @Test
+  void windowsCostLessThanSharing() {
+    try (TinyModel model = TinyModel.open()) {
+      LayerTimes times = LayerTimes.estimated(model.decoder().spec(), SPEED, 64, 4);
+      CostModel.Cost sharing = tinyCost(model, times, null);
+      CostModel.Cost windows = tinyCost(model, times, LayerWindow.DEFAULT);
+      assertEquals(0, windows.tests());
+      assertTrue(windows.maps() > 0 && windows.search() < sharing.search(), windows.toString());
+      assertTrue(windows.repair() > 0 && windows.repair() < sharing.repair(), windows.toString());
+    }
+  }
+
+  private static CostModel.Cost tinyCost(TinyModel model, LayerTimes times, LayerWindow window) {
+    CostModel.Plan plan =
+        new CostModel.Plan(
+            30, 64, new AutoStrategy(false), false, window, 3, 20_000, 1L << 30, 4, false);
+    return new CostModel(model.decoder().spec(), times, plan).cost(1);
   }
 
   /** A rehearsal tests and repairs as many maps as a search that meets the same. */
@@ -127,7 +148,7 @@ class CostModelTest {
               .build();
       SearchOutcome outcome = model.calibrate(settings).outcome();
       SearchRehearsal.Counts counts =
-          new SearchRehearsal(model.decoder().spec(), false, 3, 1).run(strategy);
+          new SearchRehearsal(model.decoder().spec(), false, null, 3, 1).run(strategy);
       if (strategy instanceof CandidateOrder) {
         assertEquals(outcome.tested().size(), counts.tests());
         assertEquals(0, counts.maps());
@@ -137,7 +158,7 @@ class CostModelTest {
         assertTrue(
             counts.maps() >= orders + 8 + 3 && counts.maps() <= orders + 8 + 12, "" + counts);
       }
-      assertTrue(counts.firstShared() > 0 && counts.firstShared() < 8, counts.toString());
+      assertTrue(counts.firstReduced() > 0 && counts.firstReduced() < 8, counts.toString());
     }
   }
 

@@ -223,8 +223,13 @@ class LayerwiseSearchTest {
     CalibrationUsageException refused =
         assertThrows(
             CalibrationUsageException.class,
-            () -> settings("dissimilar", 3).window(LayerWindow.DEFAULT).build());
+            () -> settings("dissimilar", 3).window(new LayerWindow(4, 2)).build());
     assertTrue(refused.getMessage().contains("auto, greedy or beam"), refused.getMessage());
+    CalibrationUsageException tooShort =
+        assertThrows(
+            CalibrationUsageException.class,
+            () -> settings("greedy", 3).window(LayerWindow.DEFAULT).build());
+    assertTrue(tooShort.getMessage().contains("more than 68 tokens"), tooShort.getMessage());
   }
 
   private static CalibrationSettings.Builder settings(String strategy, int sharedLayers) {

@@ -127,10 +127,10 @@ final class CalibrateCommand extends Verb {
     if (goalProblem != null) {
       throw usageError(goalProblem);
     }
-    if (options.goal.windowLayers != null
-        && (options.search.dryRun || options.search.stats != null)) {
+    if (options.goal.windowLayers != null && options.search.stats != null) {
       throw usageError(
-          "--dry-run and --stats are for searches of layers that share: leave out --window-layers");
+          "--stats holds samples that are too short to see what windows lose: give --text or"
+              + " --dataset instead");
     }
     if (options.search.offload && options.repair.healingSteps != null) {
       throw usageError(

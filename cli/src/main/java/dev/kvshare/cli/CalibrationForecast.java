@@ -124,6 +124,7 @@ final class CalibrationForecast {
                 options.samples.tokens,
                 strategy,
                 options.goal.acrossKinds,
+                options.goal.layerWindow(),
                 share,
                 repairTokens,
                 options.search.batchMemoryBytes,
@@ -132,11 +133,12 @@ final class CalibrationForecast {
     PrintWriter out = output.results();
     out.println(
         format(
-            "%s, %d samples of %d tokens, until %d layers share%s:",
+            "%s, %d samples of %d tokens, until %d layers %s%s:",
             strategy.strategy(),
             options.samples.samples,
             options.samples.tokens,
             share,
+            options.goal.windowLayers == null ? "share" : "are windowed",
             repairTokens == 0 ? "" : format("; repair on %,d tokens", repairTokens)));
     for (int perLayer : TESTS_PER_LAYER) {
       CostModel.Cost cost = costs.cost(perLayer);

@@ -25,7 +25,7 @@ class ComparisonCommandTest {
   void everyMethodIsMeasuredAndAnInterruptedRunGoesOn() throws IOException {
     Path text = TokenFile.write(folder.resolve("text.jsonl"), 2, 64, 3);
     Path other = TokenFile.write(folder.resolve("other.jsonl"), 2, 64, 4);
-    Path repair = TokenFile.write(folder.resolve("repair.jsonl"), 40, 64, 5);
+    Path repair = TokenFile.write(folder.resolve("repair.jsonl"), 40, 128, 5);
     Path kept = folder.resolve("kept");
     Object[] compare = {
       "eval",

@@ -107,6 +107,14 @@ class WindowCommandTest {
         run(append(request, "--policy", policy, "--no-repair"), apply).succeeds().out());
   }
 
+  /** The search of windows has no queries to fit. */
+  @Test
+  void aDryRunPredictsIt() {
+    CommandRun windows = calibrate("--dry-run").succeeds().prints("until 3 layers are windowed");
+    assertTrue(windows.out().contains("repair on 3,840 tokens"), windows.out());
+    assertTrue(windows.out().contains("0 tests"), windows.out());
+  }
+
   @Test
   void aSchemeWithWindowsIsRepaired() throws IOException {
     Path yoco = folder.resolve("yoco.json");
@@ -144,7 +152,20 @@ class WindowCommandTest {
         .fails(ExitCodes.USAGE, "--window-layers takes the place of --share-layers");
     calibrate("--strategy", "similar", "--out", never)
         .fails(ExitCodes.USAGE, "auto, greedy or beam");
-    calibrate("--dry-run").fails(ExitCodes.USAGE, "leave out --window-layers");
+    calibrate("--stats", never).fails(ExitCodes.USAGE, "--stats holds samples");
+    CommandRun.of(
+            "calibrate",
+            "--model",
+            TINY_MODEL,
+            "--text",
+            text,
+            "--window-layers",
+            3,
+            "--window",
+            4000,
+            "--out",
+            never)
+        .fails(ExitCodes.USAGE, "no passage of more than 4004 tokens");
     CommandRun.of("calibrate", "--model", TINY_MODEL, "--sinks", 4, "--out", never)
         .fails(ExitCodes.USAGE, "--window-layers");
     CommandRun.of(
