@@ -51,9 +51,15 @@ public record LayerTimes(
         run,
         run,
         product * 2 * inputs * (inputs + hidden),
-        wide * (inputs * inputs * inputs / 3 + 4 * inputs * inputs * hidden),
+        wide * solveOperations(spec),
         product * 2 * 2 * size.head(),
         size.layer() * bytesPerElement / READ_BYTES_PER_SECOND);
+  }
+
+  /** Operations of one solution of the fit of a shared layer's output projection. */
+  static double solveOperations(ModelSpec spec) {
+    double inputs = fitInputs(spec);
+    return inputs * inputs * inputs / 3 + 4 * inputs * inputs * spec.hiddenSize();
   }
 
   /** What enters the fit of a shared layer's output projection: the heads and the layer's input. */

@@ -34,10 +34,8 @@ record QueryFitCost(ModelSpec spec, LayerTimes times, QueryFit.Settings settings
     double conditioned = 4 * weight * (hidden + headSize());
     double iterations = (double) settings.steps() * settings.iterations();
     double passes = iterations + settings.steps() * PASSES_A_STEP + PASSES_A_FIT;
-    double inputs = LayerTimes.fitInputs(spec);
-    double solution = inputs * inputs * inputs / 3 + 4 * inputs * inputs * hidden;
     return operation * (passes * pass + iterations * conditioned)
-        + times.solve() * EIGEN * hidden * hidden * hidden / solution;
+        + times.solve() * EIGEN * hidden * hidden * hidden / LayerTimes.solveOperations(spec);
   }
 
   /** Bytes of the distributions: wanted, given and the weights of the curvature. */
