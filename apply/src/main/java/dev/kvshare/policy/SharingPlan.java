@@ -154,4 +154,18 @@ public record SharingPlan(
     }
     return map.hasUpwardSources();
   }
+
+  /** Returns the map, and what there is besides. */
+  @Override
+  public String toString() {
+    StringBuilder text = new StringBuilder(map.toString());
+    if (!windowedLayers.isEmpty()) {
+      text.append(", the first ").append(sinks).append(" and last ").append(slidingWindow);
+      text.append(" tokens seen by layers ").append(windowedLayers);
+    }
+    if (hidesOwnToken) {
+      text.append(", own token hidden");
+    }
+    return text.toString();
+  }
 }
