@@ -79,12 +79,23 @@ public record SharingPlan(
   }
 
   /** Whether {@code layer} sees the same keys and values under another plan. */
-  public boolean treatsAlike(int layer, SharingPlan other) {
+  private boolean treatsAlike(int layer, SharingPlan other) {
     boolean windowed = windowedLayers.contains(layer);
     return map.source(layer) == other.map.source(layer)
         && windowed == other.windowedLayers.contains(layer)
         && (!windowed || (slidingWindow == other.slidingWindow && sinks == other.sinks))
         && hidesOwnToken(layer) == other.hidesOwnToken(layer);
+  }
+
+  /**
+   * The lowest layer that {@code other} treats otherwise, the number of layers if there is none.
+   */
+  public int firstDifference(SharingPlan other) {
+    int layers = map.layers();
+    return IntStream.range(0, layers)
+        .filter(layer -> !treatsAlike(layer, other))
+        .findFirst()
+        .orElse(layers);
   }
 
   /** How many layers keep less than they would unshared. */

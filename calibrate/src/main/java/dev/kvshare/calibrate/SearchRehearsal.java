@@ -91,7 +91,7 @@ final class SearchRehearsal {
     SearchOutcome outcome =
         new SharingSearch(ranking, this::mayShare, new Tests(), CalibrationListener.NONE)
             .run(spec.layers(), share, 0);
-    firstReduced = firstDifference(outcome.plan(), SharingPlan.identity(spec.layers()));
+    firstReduced = outcome.plan().firstDifference(SharingPlan.identity(spec.layers()));
     return outcome.map();
   }
 
@@ -103,27 +103,17 @@ final class SearchRehearsal {
     SearchOutcome outcome =
         new LayerwiseSearch(
                 strategy,
-                window == null
-                    ? new NearestSource(spec, acrossKinds)
-                    : new WindowedLayer(spec, window),
+                LayerReduction.of(spec, acrossKinds, window),
                 distances,
                 new Repairs(),
                 CalibrationListener.NONE)
             .run(share, QualityLimits.DEFAULT);
-    firstReduced = firstDifference(outcome.plan(), SharingPlan.identity(spec.layers()));
+    firstReduced = outcome.plan().firstDifference(SharingPlan.identity(spec.layers()));
   }
 
   private boolean mayShare(SharingMap map) {
     return IntStream.range(0, map.layers())
         .allMatch(layer -> spec.mayShare(layer, map.source(layer), acrossKinds));
-  }
-
-  private static int firstDifference(SharingPlan plan, SharingPlan other) {
-    int layers = plan.map().layers();
-    return IntStream.range(0, layers)
-        .filter(layer -> !plan.treatsAlike(layer, other))
-        .findFirst()
-        .orElse(layers);
   }
 
   /** Accepts every so many-th candidate. */
@@ -135,7 +125,7 @@ final class SearchRehearsal {
     public MeasuredSimilarity similarity(SharingMap candidate, double threshold) {
       tests++;
       testedLayers +=
-          spec.layers() - firstDifference(SharingPlan.of(candidate), SharingPlan.of(accepted));
+          spec.layers() - SharingPlan.of(candidate).firstDifference(SharingPlan.of(accepted));
       refused++;
       boolean passes = refused == testsPerLayer;
       return new MeasuredSimilarity(passes ? 1 : -1, 1, 1);
@@ -176,7 +166,7 @@ final class SearchRehearsal {
     }
 
     private void walk(SharingPlan plan) {
-      int first = firstDifference(plan, accepted);
+      int first = plan.firstDifference(accepted);
       walkedLayers += spec.layers() - first;
       fits += IntStream.range(first, spec.layers()).filter(plan::isReduced).count();
     }

@@ -81,14 +81,13 @@ final class StrategyRun implements AutoCloseable {
   }
 
   private SearchOutcome layerwise(LayerwiseStrategy strategy) {
-    return new LayerwiseSearch(strategy, reduction(), statistics.distances(), repairs, listener)
+    return new LayerwiseSearch(
+            strategy,
+            LayerReduction.of(decoder.spec(), settings.acrossKinds(), settings.window()),
+            statistics.distances(),
+            repairs,
+            listener)
         .run(layersToShare, settings.limits());
-  }
-
-  private LayerReduction reduction() {
-    return settings.window() == null
-        ? new NearestSource(decoder.spec(), settings.acrossKinds())
-        : new WindowedLayer(decoder.spec(), settings.window());
   }
 
   /** What windows lose is seen behind them only. */

@@ -58,7 +58,7 @@ final class RepairWalk implements AutoCloseable {
     this.kept = kept;
     this.firstReduced = firstReduced(plan);
     this.lastFitted = lastFitted();
-    this.from = base == null ? 0 : firstDifference(plan, base.plan);
+    this.from = base == null ? 0 : plan.firstDifference(base.plan);
     this.manager = setting.decoder().newManager();
     this.streams = new NDArray[map.layers() + 1][setting.batches().size()];
     this.caches = new KeyValues[map.layers()][setting.batches().size()];
@@ -367,14 +367,6 @@ final class RepairWalk implements AutoCloseable {
   static int firstReduced(SharingPlan plan) {
     int layer = 0;
     while (layer < plan.map().layers() && !plan.isReduced(layer)) {
-      layer++;
-    }
-    return layer;
-  }
-
-  private static int firstDifference(SharingPlan plan, SharingPlan other) {
-    int layer = 0;
-    while (layer < plan.map().layers() && plan.treatsAlike(layer, other)) {
       layer++;
     }
     return layer;
