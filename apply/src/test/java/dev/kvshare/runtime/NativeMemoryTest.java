@@ -20,6 +20,9 @@ class NativeMemoryTest {
   private static final int BATCH = 256;
   private static final int STEPS = 300;
 
+  /** A leak shows in each; what malloc keeps for itself settles. */
+  private static final int ROUNDS = 4;
+
   @Test
   void manyStepsKeepNothing() throws IOException {
     assumeTrue(Files.exists(STATUS), "resident memory is read from /proc");
@@ -31,13 +34,17 @@ class NativeMemoryTest {
       NDArray input = manager.create(ids);
       steps(decoder, cache, input, 50);
       int arrays = manager.getManagedArrays().size();
-      long before = residentBytes();
-      steps(decoder, cache, input, STEPS);
-      long grown = residentBytes() - before;
+      long logitsOfAllSteps = (long) STEPS * BATCH * decoder.spec().vocabularySize() * Float.BYTES;
+      long least = Long.MAX_VALUE;
+      for (int round = 0; round < ROUNDS && least >= logitsOfAllSteps / 3; round++) {
+        long before = residentBytes();
+        steps(decoder, cache, input, STEPS);
+        least = Math.min(least, residentBytes() - before);
+      }
 
       assertEquals(arrays, manager.getManagedArrays().size());
-      long logitsOfAllSteps = (long) STEPS * BATCH * decoder.spec().vocabularySize() * Float.BYTES;
-      assertTrue(grown < logitsOfAllSteps / 3, "resident memory grew by " + grown + " bytes");
+      assertTrue(
+          least < logitsOfAllSteps / 3, "resident memory grew in every round, by at least " + least);
     }
   }
 

@@ -15,6 +15,7 @@ class RepeatedRepairTest {
   private static final int WINDOWS = 40;
   private static final int WARM_UP = 30;
   private static final int REPEATED = 20;
+  private static final int ROUNDS = 5;
 
   private static Decoder decoder;
   private static RepairWindows windows;
@@ -46,15 +47,20 @@ class RepeatedRepairTest {
 
   /**
    * Less than half of one stream of the residuals is left each time; a repair makes dozens of
-   * tensors of that size. Blocks that malloc keeps take tens of repetitions to settle.
+   * tensors of that size. Blocks that malloc keeps take tens of repetitions to settle, more on some
+   * machines: a leak shows in every round, so one round without it is enough.
    */
   private static void assertNothingKept(Runnable work) {
-    repeat(work, WARM_UP);
-    long before = ResidentMemory.bytes();
-    repeat(work, REPEATED);
-    long grown = ResidentMemory.bytes() - before;
     long stream = (long) WINDOWS * TOKENS * decoder.spec().hiddenSize() * Float.BYTES;
-    assertTrue(grown < REPEATED * stream / 2, "resident memory grew by " + grown + " bytes");
+    long allowed = REPEATED * stream / 2;
+    repeat(work, WARM_UP);
+    long least = Long.MAX_VALUE;
+    for (int round = 0; round < ROUNDS && least >= allowed; round++) {
+      long before = ResidentMemory.bytes();
+      repeat(work, REPEATED);
+      least = Math.min(least, ResidentMemory.bytes() - before);
+    }
+    assertTrue(least < allowed, "resident memory grew in every round, by at least " + least);
   }
 
   private static void repeat(Runnable work, int times) {
