@@ -3,13 +3,16 @@ package dev.kvshare.calibrate;
 import java.util.List;
 
 /**
- * Runs the papers' order, its reverse and the greedy search, and takes the map that comes nearest
- * to the unshared model when repaired.
+ * Runs the papers' order, its reverse and the greedy search, where layers may be windowed the same
+ * search for these, and takes the plan that comes nearest to the unshared model when repaired.
  *
  * @param preferTop see {@link LayerwiseStrategy#preferTop}
  */
 public record AutoStrategy(boolean preferTop) implements SearchStrategy {
   static final String NAME = "auto";
+
+  /** The name of the greedy search for windowed layers among those that compete. */
+  public static final String WINDOWS = "windows";
 
   @Override
   public String strategy() {

@@ -11,13 +11,18 @@ import java.util.List;
  * @param statistics what the unshared model gave; can be kept with {@link StatisticsFile}
  * @param outcome the search in detail; {@link SearchOutcome#reached} tells whether the policy has
  *     the size that was asked for
+ * @param textTokens length of the text for which the summary says what windowed layers keep
  */
 public record CalibrationResult(
-    Policy policy, CalibrationSettings settings, KvStatistics statistics, SearchOutcome outcome) {
+    Policy policy,
+    CalibrationSettings settings,
+    KvStatistics statistics,
+    SearchOutcome outcome,
+    int textTokens) {
 
   /** The same with another policy of the same map, such as a repaired one. */
   public CalibrationResult withPolicy(Policy other) {
-    return new CalibrationResult(other, settings, statistics, outcome);
+    return new CalibrationResult(other, settings, statistics, outcome, textTokens);
   }
 
   /** The result in one paragraph, with what to do when the size was not reached. */

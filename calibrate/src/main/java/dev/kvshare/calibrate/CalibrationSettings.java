@@ -10,7 +10,8 @@ import java.util.List;
  * @param budget how much of the KV cache the policy may keep
  * @param limits what an accepted map keeps
  * @param seed written to the policy; the random order was made with it
- * @param window what layers keep instead of sharing, null where they share
+ * @param window what windowed layers keep, null where layers only share; they are the goal of a
+ *     budget of {@link KvBudget.WindowedLayers}, else what {@link AutoStrategy} also tries
  * @param acrossKinds whether layers with a sliding window and layers with full attention may share
  *     with each other; by default only layers of one kind do
  * @param text token ids, one array a window, on which maps are repaired and compared; empty for the
@@ -48,8 +49,17 @@ public record CalibrationSettings(
           "The strategy %s orders pairs of layers that share, and windowed layers do not: choose auto, greedy or beam for them."
               .formatted(strategy.strategy()));
     }
+    if (window == null && budget instanceof KvBudget.WindowedLayers) {
+      throw new CalibrationUsageException(
+          "Layers are to be windowed, and the window is missing: say what they keep.");
+    }
     if (window != null
-        && text.stream().noneMatch(tokens -> tokens.length > window.tokens() + window.sinks())) {
+        && !(budget instanceof KvBudget.WindowedLayers || strategy instanceof AutoStrategy)) {
+      throw new CalibrationUsageException(
+          "The strategy %s reduces layers in one way: choose auto to compare sharing and windows, or give the number of windowed layers."
+              .formatted(strategy.strategy()));
+    }
+    if (window != null && !window.isSeenIn(text)) {
       throw new CalibrationUsageException(
           "The text has no passage of more than %d tokens, so that what layers lose which keep the first %d and the last %d cannot be seen: give a longer text or a smaller window."
               .formatted(window.tokens() + window.sinks(), window.sinks(), window.tokens()));

@@ -4,7 +4,6 @@ import dev.kvshare.model.family.ModelSpec;
 import dev.kvshare.policy.DatasetReference;
 import dev.kvshare.policy.ModelIdentity;
 import dev.kvshare.policy.Policy;
-import dev.kvshare.policy.SharingMap;
 import dev.kvshare.runtime.Decoder;
 import java.util.List;
 
@@ -16,9 +15,6 @@ import java.util.List;
  * use by several threads at once, as the decoder is not.
  */
 public final class Calibrator {
-  /** Bytes of an element of the caches that {@code savings} in a policy counts. */
-  private static final int BYTES_PER_ELEMENT = 2;
-
   private final Decoder decoder;
   private final ModelIdentity model;
 
@@ -57,7 +53,7 @@ public final class Calibrator {
       KvStatistics statistics, CalibrationSettings settings, CalibrationListener listener) {
     requireSameModel(statistics.model());
     requireTokens(statistics.samples());
-    layersToShare(settings); // refuses a budget out of reach before the long part
+    goals(settings); // refuses a budget out of reach before the long part
     try (CandidateRunner runner = runner(statistics.samples(), settings)) {
       runner.compareWith(statistics.lastHidden());
       return search(runner, statistics, settings, listener);
@@ -71,7 +67,7 @@ public final class Calibrator {
       CalibrationSettings settings,
       CalibrationListener listener) {
     requireTokens(samples);
-    layersToShare(settings); // refuses a budget out of reach before the long part
+    goals(settings); // refuses a budget out of reach before the long part
     try (CandidateRunner runner = runner(samples, settings)) {
       KvStatistics statistics = capture(runner, dataset, samples, listener);
       return search(runner, statistics, settings, listener);
@@ -106,19 +102,16 @@ public final class Calibrator {
       CalibrationListener listener) {
     SearchOutcome outcome;
     try (StrategyRun run =
-        new StrategyRun(decoder, runner, statistics, settings, layersToShare(settings), listener)) {
+        new StrategyRun(decoder, runner, statistics, settings, goals(settings), listener)) {
       outcome = run.run();
     }
     Policy policy = CalibratedPolicy.of(statistics, settings, outcome);
-    return new CalibrationResult(policy, settings, statistics, outcome);
+    return new CalibrationResult(
+        policy, settings, statistics, outcome, SearchGoals.textTokens(decoder.spec()));
   }
 
-  private int layersToShare(CalibrationSettings settings) {
-    ModelSpec spec = decoder.spec();
-    SharingMap unshared = SharingMap.identity(spec.layers());
-    return settings
-        .budget()
-        .layersToShare(spec.layers(), spec.kvBytesPerToken(unshared, BYTES_PER_ELEMENT));
+  private SearchGoals goals(CalibrationSettings settings) {
+    return SearchGoals.of(settings.budget(), settings.window(), decoder.spec());
   }
 
   private void requireSameModel(ModelIdentity captured) {

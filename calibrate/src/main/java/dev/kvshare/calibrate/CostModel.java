@@ -59,8 +59,7 @@ public record CostModel(ModelSpec spec, LayerTimes times, Plan plan) {
    * @param tokens of each
    * @param strategy how the map is searched
    * @param acrossKinds see {@link CalibrationSettings#acrossKinds}
-   * @param window what layers keep instead of sharing, null where they share
-   * @param share layers that are to share, or to be windowed
+   * @param goals how many layers are to share or to be windowed
    * @param repairTokens of the text of a repair; 0 for none
    * @param maxStateBytes most bytes of hidden states kept between candidates
    * @param bytesPerElement of a weight and of a state
@@ -71,8 +70,7 @@ public record CostModel(ModelSpec spec, LayerTimes times, Plan plan) {
       int tokens,
       SearchStrategy strategy,
       boolean acrossKinds,
-      LayerWindow window,
-      int share,
+      SearchGoals goals,
       int repairTokens,
       long maxStateBytes,
       int bytesPerElement,
@@ -109,7 +107,7 @@ public record CostModel(ModelSpec spec, LayerTimes times, Plan plan) {
         ranked * sampleTokens * times.runToken()
             + counts.walkedLayers() * windows * times.walkToken()
             + fits(counts.fits(), windows, SEARCH_STRENGTHS)
-            + queryFits(counts.fits()) * searchQueries().seconds(windows)
+            + counts.queryFits() * searchQueries().seconds(windows)
             + counts.maps() * windows / SEARCH_JUDGING * times.judgeToken();
     if (counts.maps() > 0) {
       search += 2 * spec.layers() * windows * times.walkToken();
@@ -146,7 +144,7 @@ public record CostModel(ModelSpec spec, LayerTimes times, Plan plan) {
   }
 
   private Counts counts(int testsPerLayer) {
-    return new SearchRehearsal(spec, plan.acrossKinds(), plan.window(), plan.share(), testsPerLayer)
+    return new SearchRehearsal(spec, plan.acrossKinds(), plan.goals(), testsPerLayer)
         .run(plan.strategy());
   }
 
@@ -159,18 +157,13 @@ public record CostModel(ModelSpec spec, LayerTimes times, Plan plan) {
     double judging = tokens / REPAIR_JUDGING;
     return (spec.layers() + refitted) * tokens * times.walkToken()
         + fits(refitted, tokens, STRENGTHS)
-        + queryFits(plan.share()) * repairQueries().seconds(tokens)
+        + counts.plan().map().sharedLayers() * repairQueries().seconds(tokens)
         + spec.layers() * judging * times.runToken()
         + 2 * judging * times.judgeToken();
   }
 
   private double fits(long count, double tokens, int strengths) {
     return count * (tokens * times.fitToken() + strengths * times.solve());
-  }
-
-  /** Layers that share have their queries fitted, windowed ones have not. */
-  private long queryFits(long reducedLayers) {
-    return plan.window() == null ? reducedLayers : 0;
   }
 
   private QueryFitCost searchQueries() {
@@ -210,7 +203,8 @@ public record CostModel(ModelSpec spec, LayerTimes times, Plan plan) {
     double inputs = LayerTimes.fitInputs(spec);
     double kept = Math.min(MOST_KEPT_INPUTS, plan.repairTokens() * inputs * plan.bytesPerElement());
     double grams = GRAM_MATRICES * Double.BYTES * (inputs + 1) * (inputs + 1);
-    double queries = plan.window() == null ? repairQueries().bytes(plan.repairTokens()) : 0;
+    boolean shares = counts(1).plan().map().sharedLayers() > 0;
+    double queries = shares ? repairQueries().bytes(plan.repairTokens()) : 0;
     return STREAMS * stream + Math.max(kept + grams, queries);
   }
 

@@ -2,6 +2,7 @@ package dev.kvshare.calibrate;
 
 import java.math.BigDecimal;
 import java.util.Locale;
+import java.util.OptionalInt;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
 
@@ -20,6 +21,21 @@ public sealed interface KvBudget {
    */
   int layersToShare(int layers, long bytesPerToken);
 
+  /**
+   * The smallest number of layers that must be windowed, and keep only so much of their cache, to
+   * stay within this budget; empty where no number does or the budget is for sharing.
+   *
+   * @param layers layers of the model
+   * @param bytesPerToken as above
+   * @param kept the fraction that a windowed layer keeps of its cache, up to 1
+   */
+  OptionalInt layersToWindow(int layers, long bytesPerToken, double kept);
+
+  private static OptionalInt layersToWindow(int layers, double fraction, double kept) {
+    double wanted = layers * (1 - fraction) / (1 - kept) - Fraction.ROUNDING;
+    return wanted > layers ? OptionalInt.empty() : OptionalInt.of((int) Math.ceil(wanted));
+  }
+
   /** This many layers read another layer's keys and values ({@code --share-layers}). */
   record SharedLayers(int count) implements KvBudget {
     public SharedLayers {
@@ -37,6 +53,11 @@ public sealed interface KvBudget {
     }
 
     @Override
+    public OptionalInt layersToWindow(int layers, long bytesPerToken, double kept) {
+      return OptionalInt.empty();
+    }
+
+    @Override
     public String toString() {
       return "share " + count + (count == 1 ? " layer" : " layers");
     }
@@ -50,12 +71,17 @@ public sealed interface KvBudget {
 
     @Override
     public int layersToShare(int layers, long bytesPerToken) {
+      return 0;
+    }
+
+    @Override
+    public OptionalInt layersToWindow(int layers, long bytesPerToken, double kept) {
       if (count > layers) {
         throw new CalibrationUsageException(
             "Cannot window %d layers of a model with %d: ask for 0 to %d."
                 .formatted(count, layers, layers));
       }
-      return count;
+      return OptionalInt.of(count);
     }
 
     @Override
@@ -64,7 +90,7 @@ public sealed interface KvBudget {
     }
   }
 
-  /** At most this many layers keep their own keys and values. */
+  /** At most this many layers keep their own keys and values of the whole text. */
   record KeptLayers(int count) implements KvBudget {
     public KeptLayers {
       requirePositive(count >= 1, "the number of layers kept", count);
@@ -81,12 +107,17 @@ public sealed interface KvBudget {
     }
 
     @Override
+    public OptionalInt layersToWindow(int layers, long bytesPerToken, double kept) {
+      return kept < 1 ? OptionalInt.of(layersToShare(layers, bytesPerToken)) : OptionalInt.empty();
+    }
+
+    @Override
     public String toString() {
       return "keep " + count + (count == 1 ? " layer" : " layers");
     }
   }
 
-  /** At most this fraction, in (0, 1], of the layers keeps its own keys and values. */
+  /** At most this fraction, in (0, 1], of the KV cache is kept. */
   record Fraction(double fraction) implements KvBudget {
     /** So that 0.7 of 30 layers is 21 although 0.7 * 30 is just below it in binary. */
     private static final double ROUNDING = 1e-9;
@@ -104,6 +135,11 @@ public sealed interface KvBudget {
                 .formatted(fraction, layers, Math.ceil(1000.0 / layers) / 1000));
       }
       return layers - kept;
+    }
+
+    @Override
+    public OptionalInt layersToWindow(int layers, long bytesPerToken, double kept) {
+      return KvBudget.layersToWindow(layers, fraction, kept);
     }
 
     @Override
@@ -129,6 +165,12 @@ public sealed interface KvBudget {
                 .formatted(bytes, layerBytes, layerBytes, bytesPerToken));
       }
       return (int) (layers - Math.min(layers, bytes / layerBytes));
+    }
+
+    @Override
+    public OptionalInt layersToWindow(int layers, long bytesPerToken, double kept) {
+      double fraction = Math.min(1, (double) bytes / bytesPerToken);
+      return KvBudget.layersToWindow(layers, fraction, kept);
     }
 
     @Override

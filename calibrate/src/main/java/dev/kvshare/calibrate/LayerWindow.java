@@ -1,5 +1,7 @@
 package dev.kvshare.calibrate;
 
+import java.util.List;
+
 /**
  * What a windowed layer keeps of a text.
  *
@@ -17,5 +19,10 @@ public record LayerWindow(int tokens, int sinks) {
           "A windowed layer keeps at least 1 of the last tokens and 0 or more of the first, not %d and %d."
               .formatted(tokens, sinks));
     }
+  }
+
+  /** Whether any of these texts, token ids each, is longer than what is kept. */
+  public boolean isSeenIn(List<int[]> texts) {
+    return texts.stream().anyMatch(text -> text.length > tokens + sinks);
   }
 }

@@ -18,8 +18,8 @@ import java.util.Set;
  *       first few; it ends early when no other is expected to be better than the best tried.
  *   <li>What a tried layer added replaces what is expected of it.
  *   <li>The best extension becomes the plan, the next best ones fill up the beam.
- *   <li>The search ends when as many layers are reduced as are wanted, or when no tried extension
- *       keeps the limits.
+ *   <li>The search ends when as many layers are reduced as are wanted, when no tried extension
+ *       keeps the limits, or when another search has done better already.
  * </ol>
  */
 final class LayerwiseSearch {
@@ -63,15 +63,21 @@ final class LayerwiseSearch {
     this.listener = listener;
   }
 
-  /** Runs to the end. */
-  SearchOutcome run(int wantedSharedLayers, QualityLimits limits) {
+  /**
+   * Runs to the end.
+   *
+   * @param outdone a divergence that another search has reached already: a smaller plan that
+   *     diverges more cannot win any more, and the search ends
+   */
+  SearchOutcome run(int wantedSharedLayers, QualityLimits limits, double outdone) {
     SharingPlan unshared = SharingPlan.identity(distances.layers());
     Kept start = new Kept(unshared, probe.quality(unshared), 0);
     if (wantedSharedLayers > 0) {
       measureSingleLayers(start);
     }
     List<Kept> beam = List.of(start);
-    while (beam.get(0).plan().reducedLayers() < wantedSharedLayers) {
+    while (beam.get(0).plan().reducedLayers() < wantedSharedLayers
+        && divergence(beam.get(0)) <= outdone) {
       report(CalibrationListener.Phase.STEPS, beam.get(0), wantedSharedLayers);
       List<Tried> tries = tries(beam, triesPerStep(wantedSharedLayers));
       List<Tried> passing =
@@ -85,13 +91,19 @@ final class LayerwiseSearch {
         break;
       }
       beam = passing.stream().map(Tried::result).toList();
-      if (beam.get(0).plan().reducedLayers() < wantedSharedLayers) {
+      if (beam.get(0).plan().reducedLayers() < wantedSharedLayers
+          && divergence(beam.get(0)) <= outdone) {
         probe.accepted(beam.get(0).plan());
       }
     }
     Kept best = beam.get(0);
     report(CalibrationListener.Phase.STEPS, best, wantedSharedLayers);
-    boolean reached = best.plan().reducedLayers() >= wantedSharedLayers;
+    StrategyResult.Ending ending = StrategyResult.Ending.LIMITED;
+    if (best.plan().reducedLayers() >= wantedSharedLayers) {
+      ending = StrategyResult.Ending.REACHED;
+    } else if (divergence(best) > outdone) {
+      ending = StrategyResult.Ending.OUTDONE;
+    }
     return new SearchOutcome(
         best.plan(),
         best.quality().similarity(),
@@ -100,7 +112,11 @@ final class LayerwiseSearch {
         tested,
         0,
         new LayerWork(0, 0),
-        List.of(new StrategyResult(strategy.strategy(), best.plan(), reached, best.quality())));
+        List.of(new StrategyResult(strategy.strategy(), best.plan(), ending, best.quality())));
+  }
+
+  private static double divergence(Kept kept) {
+    return kept.quality().divergence().mean();
   }
 
   private void measureSingleLayers(Kept start) {

@@ -7,9 +7,6 @@ import java.util.Locale;
 
 /** A calibration's result in sentences, for the command line and the report. */
 final class ResultText {
-  /** A text of this length is the example of what windows keep. */
-  private static final int TEXT_TOKENS = 2048;
-
   private ResultText() {}
 
   static String summary(CalibrationResult result) {
@@ -18,7 +15,7 @@ final class ResultText {
         String.format(
             Locale.ROOT,
             "%s (%s).",
-            kept(outcome.plan()),
+            kept(outcome.plan(), result.textTokens()),
             outcome.repaired()
                 ? quality(outcome.compared().get(0).quality())
                 : String.format(
@@ -32,7 +29,7 @@ final class ResultText {
     return found + " " + (outcome.repaired() ? limited(outcome) : missed(result));
   }
 
-  private static String kept(SharingPlan plan) {
+  private static String kept(SharingPlan plan, int textTokens) {
     int layers = plan.map().layers();
     if (plan.windowedLayers().isEmpty()) {
       return String.format(
@@ -52,8 +49,8 @@ final class ResultText {
         layers,
         plan.sinks(),
         plan.slidingWindow(),
-        100 * (layers - windowed + windowed * Math.min(1, window / TEXT_TOKENS)) / layers,
-        TEXT_TOKENS);
+        100 * (layers - windowed + windowed * Math.min(1, window / textTokens)) / layers,
+        textTokens);
   }
 
   /** Each strategy with what it found, a line each, the one taken at the front; may be none. */
@@ -67,8 +64,16 @@ final class ResultText {
                     found.strategy(),
                     found.plan().reducedLayers(),
                     quality(found.quality()),
-                    found.reached() ? "" : "; not the size asked for, within the limits"))
+                    ending(found)))
         .toList();
+  }
+
+  private static String ending(StrategyResult found) {
+    return switch (found.ending()) {
+      case REACHED -> "";
+      case LIMITED -> "; not the size asked for, within the limits";
+      case OUTDONE -> "; given up, as that is further off already";
+    };
   }
 
   private static String quality(RepairQuality quality) {

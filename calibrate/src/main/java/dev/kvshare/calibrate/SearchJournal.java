@@ -69,13 +69,13 @@ final class SearchJournal implements AutoCloseable {
    * Everything that decides what a search tests and finds.
    *
    * @param ranking the pairs in the order in which they are tried
-   * @param layersToShare where the search ends
+   * @param goals where the search ends
    */
   static ObjectNode settings(
       KvStatistics statistics,
       List<CandidatePair> ranking,
       CalibrationSettings settings,
-      int layersToShare) {
+      SearchGoals goals) {
     ObjectNode node = JSON.createObjectNode();
     node.put("schema", SCHEMA);
     node.put("model", statistics.model().fingerprint());
@@ -86,11 +86,12 @@ final class SearchJournal implements AutoCloseable {
     node.put("strategy", settings.strategy().strategy());
     node.put("seed", settings.seed());
     node.put("threshold", settings.limits().threshold());
-    node.put("share_layers", layersToShare);
+    goals.sharing().ifPresent(layers -> node.put("share_layers", layers));
     node.put("ranking", Sha256.ofPairs(ranking));
-    if (settings.window() != null) {
-      node.put("window", settings.window().tokens());
-      node.put("sinks", settings.window().sinks());
+    if (goals.windowed().isPresent()) {
+      node.put("window_layers", goals.windowed().getAsInt());
+      node.put("window", goals.window().tokens());
+      node.put("sinks", goals.window().sinks());
     }
     return node;
   }

@@ -5,7 +5,6 @@ import dev.kvshare.model.family.ModelSpec;
 import dev.kvshare.policy.SharingMap;
 import dev.kvshare.policy.SharingPlan;
 import dev.kvshare.runtime.Divergence;
-import java.util.List;
 import java.util.SplittableRandom;
 import java.util.stream.IntStream;
 
@@ -17,10 +16,12 @@ import java.util.stream.IntStream;
 final class SearchRehearsal {
   private static final long SEED = 0;
 
+  /** What a windowed layer costs of what one costs that shares, as far as was seen. */
+  private static final double WINDOWED_COST = 0.2;
+
   private final ModelSpec spec;
   private final boolean acrossKinds;
-  private final LayerWindow window;
-  private final int share;
+  private final SearchGoals goals;
   private final int testsPerLayer;
   private final DistanceMatrix distances;
   private final double[] costs;
@@ -29,7 +30,7 @@ final class SearchRehearsal {
   private long maps;
   private long walkedLayers;
   private long fits;
-  private int firstReduced;
+  private long queryFits;
 
   /**
    * What a search runs.
@@ -39,22 +40,32 @@ final class SearchRehearsal {
    * @param maps maps that are repaired and judged
    * @param walkedLayers layers that these run, each on all windows of the search
    * @param fits projections that these fit
-   * @param firstReduced the lowest layer that shares or is windowed in the end
+   * @param queryFits projections of queries that these fit, of layers that share
+   * @param plan what is found in the end
    */
   record Counts(
-      long tests, long testedLayers, long maps, long walkedLayers, long fits, int firstReduced) {}
+      long tests,
+      long testedLayers,
+      long maps,
+      long walkedLayers,
+      long fits,
+      long queryFits,
+      SharingPlan plan) {
+
+    /** The lowest layer that shares or is windowed in the end. */
+    int firstReduced() {
+      return plan.firstDifference(SharingPlan.identity(plan.map().layers()));
+    }
+  }
 
   /**
-   * @param window what layers keep instead of sharing, null where they share
-   * @param share layers that are to share, or to be windowed
-   * @param testsPerLayer candidates that are tested for each of them, where they are tested
+   * @param testsPerLayer candidates that are tested for each layer that comes to share, where they
+   *     are tested
    */
-  SearchRehearsal(
-      ModelSpec spec, boolean acrossKinds, LayerWindow window, int share, int testsPerLayer) {
+  SearchRehearsal(ModelSpec spec, boolean acrossKinds, SearchGoals goals, int testsPerLayer) {
     this.spec = spec;
     this.acrossKinds = acrossKinds;
-    this.window = window;
-    this.share = share;
+    this.goals = goals;
     this.testsPerLayer = testsPerLayer;
     SplittableRandom random = new SplittableRandom(SEED);
     double[][] made =
@@ -66,54 +77,27 @@ final class SearchRehearsal {
   }
 
   Counts run(SearchStrategy strategy) {
-    if (strategy instanceof AutoStrategy auto && window != null) {
-      layerwise(auto.layerwise());
-    } else if (strategy instanceof AutoStrategy auto) {
-      auto.orders().forEach(order -> judge(ordered(order)));
-      layerwise(auto.layerwise());
-    } else if (strategy instanceof LayerwiseStrategy layerwise) {
-      layerwise(layerwise);
-    } else {
-      ordered((CandidateOrder) strategy);
-    }
-    return new Counts(tests, testedLayers, maps, walkedLayers, fits, firstReduced);
+    SharingPlan plan =
+        new StrategySearch(
+                spec,
+                acrossKinds,
+                goals,
+                QualityLimits.DEFAULT,
+                this::distances,
+                new Tests(),
+                new Repairs(),
+                CalibrationListener.NONE)
+            .run(strategy)
+            .plan();
+    return new Counts(tests, testedLayers, maps, walkedLayers, fits, queryFits, plan);
   }
 
-  private SharingMap ordered(CandidateOrder order) {
-    List<CandidatePair> ranking =
-        order.rank(distances).stream()
-            .filter(pair -> spec.mayShare(pair.layer(), pair.source(), acrossKinds))
-            .toList();
+  private DistanceMatrix distances(CandidateOrder order) {
     if (order instanceof RepairAwareOrder) {
       walkedLayers += spec.layers();
       fits += distances.pairs().size();
     }
-    SearchOutcome outcome =
-        new SharingSearch(ranking, this::mayShare, new Tests(), CalibrationListener.NONE)
-            .run(spec.layers(), share, 0);
-    firstReduced = outcome.plan().firstDifference(SharingPlan.identity(spec.layers()));
-    return outcome.map();
-  }
-
-  private void judge(SharingMap map) {
-    new Repairs().quality(SharingPlan.of(map));
-  }
-
-  private void layerwise(LayerwiseStrategy strategy) {
-    SearchOutcome outcome =
-        new LayerwiseSearch(
-                strategy,
-                LayerReduction.of(spec, acrossKinds, window),
-                distances,
-                new Repairs(),
-                CalibrationListener.NONE)
-            .run(share, QualityLimits.DEFAULT);
-    firstReduced = outcome.plan().firstDifference(SharingPlan.identity(spec.layers()));
-  }
-
-  private boolean mayShare(SharingMap map) {
-    return IntStream.range(0, map.layers())
-        .allMatch(layer -> spec.mayShare(layer, map.source(layer), acrossKinds));
+    return distances;
   }
 
   /** Accepts every so many-th candidate. */
@@ -154,7 +138,8 @@ final class SearchRehearsal {
       double sum =
           IntStream.range(0, spec.layers())
               .filter(plan::isReduced)
-              .mapToDouble(layer -> 1 + costs[layer])
+              .mapToDouble(
+                  layer -> (plan.map().ownsCache(layer) ? WINDOWED_COST : 1) * (1 + costs[layer]))
               .sum();
       return new RepairQuality(new Divergence(1, sum * sum, 1, 1, 0, 0), 1);
     }
@@ -169,6 +154,10 @@ final class SearchRehearsal {
       int first = plan.firstDifference(accepted);
       walkedLayers += spec.layers() - first;
       fits += IntStream.range(first, spec.layers()).filter(plan::isReduced).count();
+      queryFits +=
+          IntStream.range(first, spec.layers())
+              .filter(layer -> !plan.map().ownsCache(layer))
+              .count();
     }
   }
 }

@@ -8,8 +8,29 @@ import dev.kvshare.policy.SharingPlan;
  *
  * @param strategy its name
  * @param plan its plan
- * @param reached whether as many layers are reduced as were wanted
+ * @param ending why it found no more
  * @param quality the plan as repaired on the search's windows
  */
 public record StrategyResult(
-    String strategy, SharingPlan plan, boolean reached, RepairQuality quality) {}
+    String strategy, SharingPlan plan, Ending ending, RepairQuality quality) {
+
+  /** Why a search ended. */
+  public enum Ending {
+    /** As many layers are reduced as were wanted. */
+    REACHED,
+    /** No more layers can be reduced within the limits. */
+    LIMITED,
+    /** What it had so far was further from the model than what another strategy has found. */
+    OUTDONE
+  }
+
+  /** Whether as many layers are reduced as were wanted. */
+  public boolean reached() {
+    return ending == Ending.REACHED;
+  }
+
+  /** The same under another name. */
+  StrategyResult named(String name) {
+    return new StrategyResult(name, plan, ending, quality);
+  }
+}

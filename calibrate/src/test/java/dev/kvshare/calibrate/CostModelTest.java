@@ -13,6 +13,7 @@ import dev.kvshare.runtime.WeightResidency;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.OptionalInt;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
@@ -111,7 +112,7 @@ class CostModelTest {
   private static CostModel.Plan plan(
       SearchStrategy strategy, int share, int repairTokens, boolean offloaded) {
     return new CostModel.Plan(
-        30, 64, strategy, false, null, share, repairTokens, 1L << 30, 4, offloaded);
+        30, 64, strategy, false, SearchGoals.share(share), repairTokens, 1L << 30, 4, offloaded);
   }
 
   /** Windowed layers compare no orders of pairs and have no queries fitted. */
@@ -119,18 +120,22 @@ class CostModelTest {
   void windowsCostLessThanSharing() {
     try (TinyModel model = TinyModel.open()) {
       LayerTimes times = LayerTimes.estimated(model.decoder().spec(), SPEED, 64, 4);
-      CostModel.Cost sharing = tinyCost(model, times, null);
-      CostModel.Cost windows = tinyCost(model, times, LayerWindow.DEFAULT);
+      CostModel.Cost sharing = tinyCost(model, times, SearchGoals.share(3));
+      CostModel.Cost windows =
+          tinyCost(
+              model,
+              times,
+              new SearchGoals(OptionalInt.empty(), OptionalInt.of(3), LayerWindow.DEFAULT));
       assertEquals(0, windows.tests());
       assertTrue(windows.maps() > 0 && windows.search() < sharing.search(), windows.toString());
       assertTrue(windows.repair() > 0 && windows.repair() < sharing.repair(), windows.toString());
     }
   }
 
-  private static CostModel.Cost tinyCost(TinyModel model, LayerTimes times, LayerWindow window) {
+  private static CostModel.Cost tinyCost(TinyModel model, LayerTimes times, SearchGoals goals) {
     CostModel.Plan plan =
         new CostModel.Plan(
-            30, 64, new AutoStrategy(false), false, window, 3, 20_000, 1L << 30, 4, false);
+            30, 64, new AutoStrategy(false), false, goals, 20_000, 1L << 30, 4, false);
     return new CostModel(model.decoder().spec(), times, plan).cost(1);
   }
 
@@ -148,7 +153,7 @@ class CostModelTest {
               .build();
       SearchOutcome outcome = model.calibrate(settings).outcome();
       SearchRehearsal.Counts counts =
-          new SearchRehearsal(model.decoder().spec(), false, null, 3, 1).run(strategy);
+          new SearchRehearsal(model.decoder().spec(), false, SearchGoals.share(3), 1).run(strategy);
       if (strategy instanceof CandidateOrder) {
         assertEquals(outcome.tested().size(), counts.tests());
         assertEquals(0, counts.maps());

@@ -4,6 +4,7 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import java.util.OptionalInt;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
@@ -38,6 +39,32 @@ class KvBudgetTest {
     } else {
       assertEquals(shared, KvBudget.parse(text).layersToShare(LAYERS, BYTES_PER_TOKEN));
     }
+  }
+
+  /** Each windowed layer keeps a tenth. */
+  @ParameterizedTest
+  @CsvSource({
+    "0.7, 10",
+    "70%, 10",
+    "0.1, 30",
+    "0.09, -1",
+    "1, 0",
+    "0.97, 1",
+    "21 layers, 9",
+    "16128B, 10",
+    "2304B, 30",
+    "1MiB, 0"
+  })
+  void resolvesToTheFewestWindowedLayersThatKeepWithin(String text, int windowed) {
+    OptionalInt found = KvBudget.parse(text).layersToWindow(LAYERS, BYTES_PER_TOKEN, 0.1);
+    assertEquals(windowed, found.orElse(-1));
+  }
+
+  @Test
+  void windowsThatSaveNothingMeetNoBudget() {
+    assertTrue(KvBudget.parse("0.7").layersToWindow(LAYERS, BYTES_PER_TOKEN, 1).isEmpty());
+    assertTrue(KvBudget.parse("21l").layersToWindow(LAYERS, BYTES_PER_TOKEN, 1).isEmpty());
+    assertTrue(new KvBudget.SharedLayers(3).layersToWindow(LAYERS, BYTES_PER_TOKEN, 0.1).isEmpty());
   }
 
   @ParameterizedTest

@@ -27,6 +27,8 @@ import org.junit.jupiter.api.io.TempDir;
 
 /** Searches by what the repaired model computes. */
 class LayerwiseSearchTest {
+  private static final double NOT_OUTDONE = Double.POSITIVE_INFINITY;
+
   private static TinyModel model;
 
   @TempDir private Path folder;
@@ -65,7 +67,7 @@ class LayerwiseSearchTest {
                     map -> cost(map, costs) + (map.ownsCache(2) || map.ownsCache(3) ? 0 : 10),
                     new ArrayList<>()),
                 CalibrationListener.NONE)
-            .run(3, limits(100));
+            .run(3, limits(100), NOT_OUTDONE);
     assertEquals(List.of(2, 6, 4), layers(outcome.accepted()));
     assertTrue(layers(outcome.rejected()).contains(3), outcome.rejected().toString());
   }
@@ -85,7 +87,7 @@ class LayerwiseSearchTest {
                           cost(map, costs) + (map.ownsCache(2) || map.sharedLayers() < 2 ? 0 : 9),
                       new ArrayList<>()),
                   CalibrationListener.NONE)
-              .run(2, limits(100)));
+              .run(2, limits(100), NOT_OUTDONE));
     }
     assertTrue(divergence(outcomes.get(1)) < divergence(outcomes.get(0)));
     assertEquals(SharingMap.of(0, 1, 2, 3, 3, 5, 5, 7), outcomes.get(1).map());
@@ -105,6 +107,22 @@ class LayerwiseSearchTest {
     SearchOutcome outcome = search(new LayerwiseStrategy(1, false), costs, new ArrayList<>(), 4, 5);
     assertFalse(outcome.reached());
     assertEquals(2, outcome.map().sharedLayers());
+  }
+
+  @Test
+  void aSearchThatIsOutdoneEnds() {
+    double[] costs = {9, 5, 1, 4, 3, 7, 2, 8};
+    SearchOutcome outcome =
+        new LayerwiseSearch(
+                new LayerwiseStrategy(1, false),
+                sources(),
+                distances(),
+                probe(map -> cost(map, costs), new ArrayList<>()),
+                CalibrationListener.NONE)
+            .run(5, limits(100), 2.5);
+    assertFalse(outcome.reached());
+    assertEquals(List.of(2, 6), layers(outcome.accepted()));
+    assertEquals(StrategyResult.Ending.OUTDONE, outcome.compared().get(0).ending());
   }
 
   @Test
@@ -218,6 +236,49 @@ class LayerwiseSearchTest {
     assertTrue(other.getMessage().contains("window is 3 there and 4 now"), other.getMessage());
   }
 
+  /** Half of the cache: four layers share, or five are windowed, as each keeps something. */
+  @Test
+  void autoComparesWindowsWithSharingWithinABudget() throws IOException {
+    CalibrationSettings.Builder wanted =
+        settings("auto", 3).budget(new KvBudget.Fraction(0.5)).window(new LayerWindow(12, 2));
+    CalibrationResult result = model.calibrate(wanted.build());
+    List<StrategyResult> compared = result.outcome().compared();
+    assertEquals(
+        List.of("dissimilar", "greedy", "similar", "windows"),
+        compared.stream().map(StrategyResult::strategy).sorted().toList());
+    assertTrue(compared.get(0).reached());
+    StrategyResult windows = find(compared, "windows");
+    assertTrue(windows.plan().map().isIdentity());
+    assertEquals(12, windows.plan().slidingWindow());
+    assertEquals(compared.get(0).plan(), SharingPlan.of(result.policy()));
+    for (StrategyResult found : compared) {
+      assertTrue(
+          found.ending() != StrategyResult.Ending.OUTDONE
+              || found.quality().divergence().mean()
+                  > compared.get(0).quality().divergence().mean());
+      boolean windowed = found.strategy().equals("windows");
+      assertTrue(!found.reached() || found.plan().reducedLayers() == (windowed ? 5 : 4));
+    }
+
+    Path journal = folder.resolve("either.journal");
+    wanted.journal(journal);
+    model.calibrate(wanted.build());
+    List<String> lines = Files.readAllLines(journal);
+    for (int kept : new int[] {lines.size() - 1, lines.size() / 2, lines.size() / 4}) {
+      Files.writeString(journal, String.join("\n", lines.subList(0, kept)) + "\n");
+      assertArrayEquals(
+          PolicyFile.toBytes(result.policy()),
+          PolicyFile.toBytes(model.calibrate(wanted.resume(true).build()).policy()));
+    }
+  }
+
+  private static StrategyResult find(List<StrategyResult> compared, String strategy) {
+    return compared.stream()
+        .filter(found -> found.strategy().equals(strategy))
+        .findFirst()
+        .orElseThrow();
+  }
+
   @Test
   void ordersOfPairsDoNotWindow() {
     CalibrationUsageException refused =
@@ -225,10 +286,19 @@ class LayerwiseSearchTest {
             CalibrationUsageException.class,
             () -> settings("dissimilar", 3).window(new LayerWindow(4, 2)).build());
     assertTrue(refused.getMessage().contains("auto, greedy or beam"), refused.getMessage());
+    CalibrationUsageException oneWay =
+        assertThrows(
+            CalibrationUsageException.class,
+            () -> settings("greedy", 3).window(new LayerWindow(4, 2)).build());
+    assertTrue(oneWay.getMessage().contains("reduces layers in one way"), oneWay.getMessage());
     CalibrationUsageException tooShort =
         assertThrows(
             CalibrationUsageException.class,
-            () -> settings("greedy", 3).window(LayerWindow.DEFAULT).build());
+            () ->
+                settings("greedy", 3)
+                    .budget(new KvBudget.WindowedLayers(3))
+                    .window(LayerWindow.DEFAULT)
+                    .build());
     assertTrue(tooShort.getMessage().contains("more than 68 tokens"), tooShort.getMessage());
   }
 
@@ -261,7 +331,7 @@ class LayerwiseSearchTest {
             distances(),
             probe(map -> cost(map, costs), measured),
             CalibrationListener.NONE)
-        .run(wanted, limits(maxDivergence));
+        .run(wanted, limits(maxDivergence), NOT_OUTDONE);
   }
 
   private static NearestSource sources() {

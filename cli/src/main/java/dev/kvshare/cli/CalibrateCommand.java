@@ -5,6 +5,7 @@ import dev.kvshare.calibrate.CalibrationSettings;
 import dev.kvshare.calibrate.CalibrationUsageException;
 import dev.kvshare.calibrate.Calibrator;
 import dev.kvshare.calibrate.KvBudget;
+import dev.kvshare.calibrate.LayerWindow;
 import dev.kvshare.calibrate.SchemeCalibration;
 import dev.kvshare.calibrate.SearchStrategy;
 import dev.kvshare.calibrate.StatisticsFile;
@@ -33,7 +34,8 @@ import picocli.CommandLine.Mixin;
     description = {
       "",
       "Runs the model on sample text, tries which layers can read another layer's keys and values,"
-          + " compares several strategies by what the model still computes, and repairs the best map."
+          + " or need no more than the first and last tokens of their own, compares several"
+          + " strategies by what the model still computes, and repairs the best plan."
           + " The result is a policy file for 'kvshare apply' and 'kvshare eval', and a report to"
           + " open in a browser. '--strategy dissimilar --no-repair' is the papers' method alone.",
       "",
@@ -123,7 +125,7 @@ final class CalibrateCommand extends Verb {
     if (repairProblem != null) {
       throw usageError(repairProblem);
     }
-    String goalProblem = options.goal.problem();
+    String goalProblem = options.goal.problem(options.search.strategy);
     if (goalProblem != null) {
       throw usageError(goalProblem);
     }
@@ -227,7 +229,6 @@ final class CalibrateCommand extends Verb {
         .budget(budget())
         .limits(options.goal.limits())
         .seed(options.search.seed)
-        .window(options.goal.layerWindow())
         .acrossKinds(options.goal.acrossKinds)
         .maxStateBytes(options.search.batchMemoryBytes)
         .journal(files.journal())
@@ -256,6 +257,12 @@ final class CalibrateCommand extends Verb {
     OpenModel model = text.model();
     Calibrator calibrator = new Calibrator(model.decoder(), model.identity());
     if (corpusOrNull == null) {
+      if (options.layerWindow() != null) {
+        output()
+            .note(
+                "--stats holds samples that are too short to see what windows lose: layers only"
+                    + " share");
+      }
       return calibrator.search(
           StatisticsFile.read(options.search.stats), settings.build(), progress);
     }
@@ -263,13 +270,24 @@ final class CalibrateCommand extends Verb {
     return calibrator.calibrate(
         new DatasetReference(samples.name(), samples.sha256()),
         samples.windows(),
-        settings
-            .text(
-                options.goal.windowLayers == null
-                    ? text.windows(corpusOrNull, SEARCH_TEXT_TOKENS)
-                    : text.longWindows(corpusOrNull, SEARCH_TEXT_TOKENS))
-            .build(),
+        withText(settings, text, corpusOrNull).build(),
         progress);
+  }
+
+  /** A text too short for windows is one for sharing, unless windows are asked for. */
+  private CalibrationSettings.Builder withText(
+      CalibrationSettings.Builder settings, RepairText text, Corpus corpus) {
+    LayerWindow window = options.layerWindow();
+    List<int[]> windows = text.windows(corpus, SEARCH_TEXT_TOKENS, window);
+    if (window != null && options.goal.windowLayers == null && !window.isSeenIn(windows)) {
+      output()
+          .note(
+              "the text has no passage of more than %d tokens, which would show what windows lose: layers only share"
+                  .formatted(window.tokens() + window.sinks()));
+      window = null;
+      windows = text.windows(corpus, SEARCH_TEXT_TOKENS, window);
+    }
+    return settings.text(windows).window(window);
   }
 
   private TokenWindows samples(OpenModel model, Corpus corpus) {

@@ -18,7 +18,7 @@ final class CalibrateOptions {
   @ArgGroup(validate = false, order = 2, heading = "%nCalibration text%n")
   SampleOptions samples = new SampleOptions();
 
-  @ArgGroup(validate = false, order = 3, heading = "%nHow much to share%n")
+  @ArgGroup(validate = false, order = 3, heading = "%nHow much to keep%n")
   GoalOptions goal = new GoalOptions();
 
   @ArgGroup(validate = false, order = 4, heading = "%nScheme, in place of a search%n")
@@ -32,6 +32,11 @@ final class CalibrateOptions {
 
   @ArgGroup(validate = false, order = 7, heading = "%nOutput%n")
   OutputOptions files = new OutputOptions();
+
+  /** What windowed layers keep, null where layers only share. */
+  LayerWindow layerWindow() {
+    return goal.layerWindow(search.strategy);
+  }
 
   /** How the model runs. */
   DecoderOptions decoderOptions() {
@@ -68,31 +73,39 @@ final class CalibrateOptions {
         paramLabel = "N",
         converter = PositiveInteger.class,
         description =
-            "Instead of sharing, let N layers keep the first and last tokens of a text only. That"
-                + " keeps more quality for the same memory in texts of a thousand tokens and more;"
-                + " what stands further back, these layers do not see.")
+            "Instead of sharing, let N layers keep the first and last tokens of a text only; what"
+                + " stands between, these layers do not see.")
     Integer windowLayers;
 
     @Option(
         names = "--window",
         paramLabel = "TOKENS",
         converter = PositiveInteger.class,
-        description = "Last tokens that --window-layers keep. Default: 64.")
+        description = "Last tokens that windowed layers keep. Default: 64.")
     Integer window;
 
     @Option(
         names = "--sinks",
         paramLabel = "TOKENS",
         converter = CountingNumber.class,
-        description = "First tokens that --window-layers keep. Default: 4.")
+        description = "First tokens that windowed layers keep. Default: 4.")
     Integer sinks;
+
+    @Option(
+        names = "--no-windows",
+        description =
+            "Let layers share only. By default, with --kv-budget or without a size, auto also tries"
+                + " layers that keep the first and last tokens only, and takes what comes nearer.")
+    boolean noWindows;
 
     @Option(
         names = {"-b", "--kv-budget"},
         paramLabel = "AMOUNT",
         description =
             "What may be kept of the KV cache: a fraction (0.7 or 70%%), a number of layers"
-                + " (21layers) or bytes per token with 16-bit numbers (9KiB). Default: 0.7.")
+                + " (21layers) or bytes per token with 16-bit numbers (9KiB). Where layers are"
+                + " windowed, of a text of 2048 tokens, or of the longest that the model takes if"
+                + " that is shorter. Default: 0.7.")
     String kvBudget;
 
     @Option(
@@ -126,9 +139,9 @@ final class CalibrateOptions {
                 + " other. By default only layers of one kind do.")
     boolean acrossKinds;
 
-    /** What layers keep instead of sharing, null where they share. */
-    LayerWindow layerWindow() {
-      if (windowLayers == null) {
+    /** What windowed layers keep, null where layers only share. */
+    LayerWindow layerWindow(String strategy) {
+      if (!mayWindow(strategy)) {
         return null;
       }
       return new LayerWindow(
@@ -136,16 +149,23 @@ final class CalibrateOptions {
           sinks == null ? LayerWindow.DEFAULT.sinks() : sinks);
     }
 
+    private boolean mayWindow(String strategy) {
+      return windowLayers != null
+          || (shareLayers == null && !noWindows && strategy.equals(SearchOptions.AUTO));
+    }
+
     /** What is wrong with the combination, or null. */
-    String problem() {
-      if (windowLayers == null) {
-        return window == null && sinks == null
-            ? null
-            : "--window and --sinks say what --window-layers keep: give their number";
+    String problem(String strategy) {
+      if (windowLayers != null && (shareLayers != null || kvBudget != null)) {
+        return "--window-layers takes the place of --share-layers and --kv-budget: give one";
       }
-      return shareLayers == null && kvBudget == null
+      if (windowLayers != null && noWindows) {
+        return "--window-layers and --no-windows contradict each other";
+      }
+      return mayWindow(strategy) || (window == null && sinks == null)
           ? null
-          : "--window-layers takes the place of --share-layers and --kv-budget: give one";
+          : "--window and --sinks say what windowed layers keep, and here layers only share: give"
+              + " --window-layers, or --kv-budget with the strategy auto";
     }
 
     QualityLimits limits() {
@@ -154,6 +174,7 @@ final class CalibrateOptions {
   }
 
   static final class SearchOptions {
+    private static final String AUTO = "auto";
     private static final String BESIDE_POLICY = "";
 
     @Option(
@@ -161,8 +182,8 @@ final class CalibrateOptions {
         paramLabel = "NAME",
         description = {
           "How layers are chosen. Default: auto.",
-          "  auto         dissimilar, similar and greedy; the map that comes nearest to the model"
-              + " after repair",
+          "  auto         dissimilar, similar and greedy, and greedy for windowed layers; what comes"
+              + " nearest to the model after repair",
           "  greedy       layer by layer, what costs least after repair",
           "  beam         the same with three maps kept after each step",
           "  repair-aware pairs of which a refit restores the attention output best first",
@@ -171,7 +192,7 @@ final class CalibrateOptions {
           "  layer-order  top layers first, source just below",
           "  random       shuffled by --seed"
         })
-    String strategy = "auto";
+    String strategy = AUTO;
 
     @Option(
         names = "--prefer-top",

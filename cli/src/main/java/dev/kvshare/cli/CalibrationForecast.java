@@ -5,13 +5,13 @@ import dev.kvshare.calibrate.CostModel;
 import dev.kvshare.calibrate.KvBudget;
 import dev.kvshare.calibrate.LayerStopwatch;
 import dev.kvshare.calibrate.LayerTimes;
+import dev.kvshare.calibrate.SearchGoals;
 import dev.kvshare.calibrate.SearchStrategy;
 import dev.kvshare.datasets.Corpus;
 import dev.kvshare.model.ModelConfig;
 import dev.kvshare.model.family.ModelFamilies;
 import dev.kvshare.model.family.ModelSpec;
 import dev.kvshare.model.storage.JsonFiles;
-import dev.kvshare.policy.SharingMap;
 import dev.kvshare.runtime.MachineSpeed;
 import dev.kvshare.runtime.WeightResidency;
 import java.io.IOException;
@@ -28,9 +28,6 @@ import java.util.stream.Stream;
 final class CalibrationForecast {
   /** Tests for each layer that comes to share: every pair passes, or one in so many. */
   private static final List<Integer> TESTS_PER_LAYER = List.of(1, 4, 16);
-
-  /** Bytes of an element of the caches that a budget counts. */
-  private static final int BUDGET_BYTES_PER_ELEMENT = 2;
 
   private static final int CHARACTERS_PER_TOKEN = 4;
 
@@ -78,7 +75,7 @@ final class CalibrationForecast {
       if (repairTextOrNull != null) {
         repairTokens =
             new RepairText(model)
-                .windows(repairTextOrNull, options.repair.tokens).stream()
+                .windows(repairTextOrNull, options.repair.tokens, options.layerWindow()).stream()
                     .mapToInt(window -> window.length)
                     .sum();
       }
@@ -109,10 +106,7 @@ final class CalibrationForecast {
   }
 
   private void print(ModelSpec spec, LayerTimes times, int repairTokens) {
-    SharingMap unshared = SharingMap.identity(spec.layers());
-    int share =
-        budget.layersToShare(
-            spec.layers(), spec.kvBytesPerToken(unshared, BUDGET_BYTES_PER_ELEMENT));
+    SearchGoals goals = SearchGoals.of(budget, options.layerWindow(), spec);
     SearchStrategy strategy =
         SearchStrategy.of(options.search.strategy, options.search.seed, options.search.preferTop);
     CostModel costs =
@@ -124,8 +118,7 @@ final class CalibrationForecast {
                 options.samples.tokens,
                 strategy,
                 options.goal.acrossKinds,
-                options.goal.layerWindow(),
-                share,
+                goals,
                 repairTokens,
                 options.search.batchMemoryBytes,
                 options.model.dtype.bytes(),
@@ -133,12 +126,11 @@ final class CalibrationForecast {
     PrintWriter out = output.results();
     out.println(
         format(
-            "%s, %d samples of %d tokens, until %d layers %s%s:",
+            "%s, %d samples of %d tokens, until %s%s:",
             strategy.strategy(),
             options.samples.samples,
             options.samples.tokens,
-            share,
-            options.goal.windowLayers == null ? "share" : "are windowed",
+            words(goals),
             repairTokens == 0 ? "" : format("; repair on %,d tokens", repairTokens)));
     for (int perLayer : TESTS_PER_LAYER) {
       CostModel.Cost cost = costs.cost(perLayer);
@@ -150,6 +142,17 @@ final class CalibrationForecast {
       }
     }
     printMemory(costs);
+  }
+
+  private static String words(SearchGoals goals) {
+    String sharing =
+        goals.sharing().isPresent() ? goals.sharing().getAsInt() + " layers share" : "";
+    if (goals.windowed().isEmpty()) {
+      return sharing;
+    }
+    return sharing.isEmpty()
+        ? goals.windowed().getAsInt() + " layers are windowed"
+        : sharing + " or " + goals.windowed().getAsInt() + " are windowed";
   }
 
   private static String line(String condition, CostModel.Cost cost) {

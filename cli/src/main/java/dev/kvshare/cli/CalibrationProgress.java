@@ -37,15 +37,15 @@ final class CalibrationProgress implements CalibrationListener {
   private static String remark(Progress progress) {
     return switch (progress.phase()) {
       case CAPTURE, RANK, SINGLES -> "";
-      case SEARCH -> shared(progress, "similarity %.3f", progress.similarity());
-      case STEPS -> shared(progress, "KL divergence %.4f", progress.divergence());
+      case SEARCH -> layers(progress, "similarity %.3f", progress.similarity());
+      case STEPS -> layers(progress, "KL divergence %.4f", progress.divergence());
     };
   }
 
-  private static String shared(Progress progress, String quality, double value) {
+  private static String layers(Progress progress, String quality, double value) {
     return String.format(
         Locale.ROOT,
-        "%d of %d layers share, " + quality,
+        "%d of %d layers, " + quality,
         progress.sharedLayers(),
         progress.wantedLayers(),
         value);

@@ -1,5 +1,6 @@
 package dev.kvshare.cli;
 
+import dev.kvshare.calibrate.AutoStrategy;
 import dev.kvshare.calibrate.CalibrationResult;
 import dev.kvshare.calibrate.DistanceMatrix;
 import dev.kvshare.policy.SharingPlan;
@@ -45,7 +46,7 @@ final class CalibrationSummary {
     wrote(out, "report", files.report());
     wrote(out, "statistics", files.statistics());
     int shared = result.policy().map().sharedLayers();
-    if (shared > 0 && result.policy().repair() != null) {
+    if (shared > 0 && result.policy().repair() != null && !comparedWindows(result)) {
       output.note("");
       output.note(
           "Layers that keep the first and last tokens only instead of sharing have lost less so far:"
@@ -72,6 +73,11 @@ final class CalibrationSummary {
     if (files.report() != null) {
       output.note("  open " + Invocation.quote(files.report().toString()) + " in a browser");
     }
+  }
+
+  private static boolean comparedWindows(CalibrationResult result) {
+    return result.outcome().compared().stream()
+        .anyMatch(found -> found.strategy().equals(AutoStrategy.WINDOWS));
   }
 
   private static void wrote(PrintWriter out, String what, Path file) {

@@ -160,12 +160,12 @@ final class Comparison {
             .strategy(SearchStrategy.of("auto", seed, false))
             .window(LayerWindow.DEFAULT)
             .budget(new KvBudget.WindowedLayers(size))
-            .text(repairText.longWindows(calibration, SEARCH_TEXT_TOKENS))
+            .text(repairText.windows(calibration, SEARCH_TEXT_TOKENS, LayerWindow.DEFAULT))
             .build()
         : settings
             .strategy(SearchStrategy.of(method, seed, false))
             .budget(new KvBudget.SharedLayers(size))
-            .text(repairText.windows(calibration, SEARCH_TEXT_TOKENS))
+            .text(repairText.windows(calibration, SEARCH_TEXT_TOKENS, (LayerWindow) null))
             .build();
   }
 

@@ -49,10 +49,7 @@ final class RepairRun {
       output.note("not repaired: " + obstacle);
       return policy;
     }
-    List<int[]> windows =
-        plan.windowedLayers().isEmpty()
-            ? text.windows(corpusOrNull, options.tokens)
-            : text.longWindows(corpusOrNull, options.tokens);
+    List<int[]> windows = text.windows(corpusOrNull, options.tokens, plan);
     if (windows.size() < RepairText.VALIDATION_SHARE) {
       output.note(
           "not repaired: %s is too short, %d windows of %d tokens are needed"

@@ -1,8 +1,10 @@
 package dev.kvshare.cli;
 
+import dev.kvshare.calibrate.LayerWindow;
 import dev.kvshare.datasets.Corpus;
 import dev.kvshare.datasets.DatasetException;
 import dev.kvshare.datasets.EvaluationWindows;
+import dev.kvshare.policy.SharingPlan;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
@@ -35,18 +37,27 @@ final class RepairText {
   }
 
   /**
-   * Windows of 256 tokens, shorter ones where the text has too few of these; none where it is too
-   * short for one.
+   * What a plan is fitted to and judged on: windows of 256 tokens, of 512 where it has windowed
+   * layers, shorter ones where the text has too few of these; none where it is too short for one.
    *
    * @param tokens most tokens read
    */
-  List<int[]> windows(Corpus corpus, int tokens) {
-    return windows(corpus, tokens, WINDOW_TOKENS);
+  List<int[]> windows(Corpus corpus, int tokens, SharingPlan plan) {
+    return windows(corpus, tokens, plan.windowedLayers().isEmpty());
   }
 
-  /** The same of 512 tokens, for plans with windows: what these lose is seen behind them only. */
-  List<int[]> longWindows(Corpus corpus, int tokens) {
-    return windows(corpus, tokens, LONG_WINDOW_TOKENS);
+  /**
+   * The same for a search.
+   *
+   * @param windowOrNull what windowed layers keep, null where the search has none
+   */
+  List<int[]> windows(Corpus corpus, int tokens, LayerWindow windowOrNull) {
+    return windows(corpus, tokens, windowOrNull == null);
+  }
+
+  /** What a layer loses that is windowed is seen behind its window only. */
+  private List<int[]> windows(Corpus corpus, int tokens, boolean sharingAlone) {
+    return windows(corpus, tokens, sharingAlone ? WINDOW_TOKENS : LONG_WINDOW_TOKENS);
   }
 
   private List<int[]> windows(Corpus corpus, int tokens, int longest) {

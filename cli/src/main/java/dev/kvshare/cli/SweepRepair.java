@@ -20,17 +20,17 @@ import java.util.List;
 import java.util.Map;
 
 /**
- * The schemes of a sweep once more with refitted weights. Maps with sources above their readers or
- * windows of their own cannot be repaired and stay as they are. Closing it frees the weights.
+ * The schemes of a sweep once more with refitted weights. Maps with sources above their readers
+ * cannot be repaired and stay as they are. Closing it frees the weights.
  */
 final class SweepRepair implements AutoCloseable {
   private final OpenModel model;
+  private final RepairText repairText;
   private final Corpus text;
   private final int tokens;
   private final SweepFolder folder;
   private final ProgressLine progress;
   private final Map<SharingPlan, WeightOverrides> repaired = new HashMap<>();
-  private RepairWindows windows;
 
   /**
    * Nothing repaired yet.
@@ -42,6 +42,7 @@ final class SweepRepair implements AutoCloseable {
   SweepRepair(
       OpenModel model, Corpus text, int tokens, SweepFolder folderOrNull, ProgressLine progress) {
     this.model = model;
+    this.repairText = new RepairText(model);
     this.text = text;
     this.tokens = tokens;
     this.folder = folderOrNull;
@@ -76,11 +77,12 @@ final class SweepRepair implements AutoCloseable {
       return PolicySupport.overrides(PolicyFile.read(file), file, model.decoder());
     }
     int layers = scheme.policy().map().layers();
+    SharingPlan plan = SharingPlan.of(scheme.policy());
     try (RepairOutcome outcome =
         new Repair(model.decoder(), RepairSettings.DEFAULT)
             .repair(
-                SharingPlan.of(scheme.policy()),
-                windows(),
+                plan,
+                windows(plan),
                 done -> progress.show("refitting " + scheme.name(), done, layers, ""))) {
       if (file != null) {
         Path weights = folder.weights(scheme.name());
@@ -90,13 +92,8 @@ final class SweepRepair implements AutoCloseable {
     }
   }
 
-  private RepairWindows windows() {
-    if (windows == null) {
-      windows =
-          RepairWindows.split(
-              new RepairText(model).windows(text, tokens), RepairText.VALIDATION_SHARE);
-    }
-    return windows;
+  private RepairWindows windows(SharingPlan plan) {
+    return RepairWindows.split(repairText.windows(text, tokens, plan), RepairText.VALIDATION_SHARE);
   }
 
   @Override

@@ -137,6 +137,6 @@ class ReportFileTest {
             List.of(new float[] {1, 2}));
     CalibrationSettings settings =
         CalibrationSettings.builder().budget(new KvBudget.SharedLayers(map.sharedLayers())).build();
-    return new CalibrationResult(policy, settings, statistics, outcome);
+    return new CalibrationResult(policy, settings, statistics, outcome, 2048);
   }
 }
