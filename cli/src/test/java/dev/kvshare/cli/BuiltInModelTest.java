@@ -35,7 +35,9 @@ class BuiltInModelTest {
                 "--out",
                 policy)
             .succeeds()
-            .prints("of 12 layers read another layer's keys and values")
+            .prints("of the KV cache is kept")
+            .prints("  greedy ")
+            .prints("  dissimilar ")
             .prints("Repaired: KL divergence");
     assertTrue(run.err().contains("text parlour-calibration: 4 paragraphs"), run.err());
     assertTrue(run.err().contains("kvshare apply --policy " + policy), run.err());

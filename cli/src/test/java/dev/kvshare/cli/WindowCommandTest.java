@@ -3,6 +3,7 @@ package dev.kvshare.cli;
 import static dev.kvshare.cli.CommandRun.TINY_MODEL;
 import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertNotEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
@@ -145,6 +146,66 @@ class WindowCommandTest {
     assertEquals(2, PolicyFile.read(healed).calibration().healing().steps());
   }
 
+  /** Of 512 tokens, the most that the model takes. */
+  @Test
+  void aBudgetIsMetByWhateverComesNearer() throws IOException {
+    Path chosen = folder.resolve("chosen.json");
+    CommandRun run = budget("--window", 4, "--sinks", 2, "--out", chosen).succeeds();
+    run.prints("  windows ").prints("  dissimilar ").prints("  similar ").prints("  greedy ");
+    Policy found = PolicyFile.read(chosen);
+    String nearest = found.calibration().compared().get(0).strategy();
+    assertTrue(found.calibration().compared().get(0).reached());
+    assertEquals(nearest.equals("windows"), !found.windowedLayers().isEmpty());
+    assertEquals(nearest.equals("windows"), found.map().isIdentity());
+    assertFalse(run.err().contains("compare --window-layers"), run.err());
+
+    Path sharing = folder.resolve("sharing.json");
+    run = budget("--no-windows", "--out", sharing).succeeds();
+    assertFalse(run.out().contains("  windows "), run.out());
+    assertEquals(3, PolicyFile.read(sharing).map().sharedLayers());
+    assertTrue(run.err().contains("compare --window-layers 3"), run.err());
+  }
+
+  @Test
+  void whereTheTextShowsNoWindowsLayersShare() throws IOException {
+    Path shared = folder.resolve("shared.json");
+    CommandRun run = budget("--window", 600, "--save-stats", "--out", shared).succeeds();
+    assertTrue(run.err().contains("no passage of more than 604 tokens"), run.err());
+    assertEquals(3, PolicyFile.read(shared).map().sharedLayers());
+
+    Path solved = folder.resolve("solved.json");
+    CommandRun again =
+        CommandRun.of(
+                "calibrate",
+                "--model",
+                TINY_MODEL,
+                "--stats",
+                folder.resolve("shared.stats.safetensors"),
+                "--kv-budget",
+                0.7,
+                "--threads",
+                1,
+                "--out",
+                solved)
+            .succeeds();
+    assertTrue(again.err().contains("--stats holds samples"), again.err());
+    assertEquals(3, PolicyFile.read(solved).map().sharedLayers());
+  }
+
+  private static CommandRun budget(Object... more) {
+    return run(
+        more,
+        "calibrate",
+        "--model",
+        TINY_MODEL,
+        "--text",
+        text,
+        "--kv-budget",
+        0.7,
+        "--threads",
+        1);
+  }
+
   @Test
   void optionsThatDoNotGoTogetherAreRefused() {
     Path never = folder.resolve("never.json");
@@ -152,6 +213,12 @@ class WindowCommandTest {
         .fails(ExitCodes.USAGE, "--window-layers takes the place of --share-layers");
     calibrate("--strategy", "similar", "--out", never)
         .fails(ExitCodes.USAGE, "auto, greedy or beam");
+    calibrate("--no-windows", "--out", never)
+        .fails(ExitCodes.USAGE, "--window-layers and --no-windows contradict each other");
+    budget("--no-windows", "--window", 4, "--out", never)
+        .fails(ExitCodes.USAGE, "--window and --sinks say what windowed layers keep");
+    budget("--strategy", "greedy", "--sinks", 4, "--out", never)
+        .fails(ExitCodes.USAGE, "here layers only share");
     calibrate("--stats", never).fails(ExitCodes.USAGE, "--stats holds samples");
     CommandRun.of(
             "calibrate",
@@ -166,7 +233,8 @@ class WindowCommandTest {
             "--out",
             never)
         .fails(ExitCodes.USAGE, "no passage of more than 4004 tokens");
-    CommandRun.of("calibrate", "--model", TINY_MODEL, "--sinks", 4, "--out", never)
+    CommandRun.of(
+            "calibrate", "--model", TINY_MODEL, "--share-layers", 2, "--sinks", 4, "--out", never)
         .fails(ExitCodes.USAGE, "--window-layers");
     CommandRun.of(
             "calibrate",
