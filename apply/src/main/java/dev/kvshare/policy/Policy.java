@@ -14,7 +14,8 @@ import java.util.List;
  * @param windowedLayers layers whose attention is restricted to {@code slidingWindow} tokens
  * @param upward how prompts are processed when a source lies above its reader, else null
  * @param repair the refitted weights, or null
- * @param savings what the map saves
+ * @param savings what map and windows save, or what the map alone does, as files of earlier
+ *     releases say; null for what follows from the other parts
  * @param calibration where the map came from, or null
  * @param tool the program that wrote the policy, or null
  * @param unknownFields fields of the file that this release does not know, nested as they were
@@ -42,6 +43,11 @@ public record Policy(
             model, map, slidingWindow, attentionSinks, windowedLayers, upward, savings);
     if (!problems.isEmpty()) {
       throw new IllegalArgumentException(String.join("; ", problems));
+    }
+    if (savings == null) {
+      savings =
+          Savings.of(
+              model, SharingPlan.of(map, slidingWindow, attentionSinks, windowedLayers, upward));
     }
   }
 
@@ -100,13 +106,13 @@ public record Policy(
     private Builder(ModelIdentity model, SharingMap map) {
       this.model = model;
       this.map = map;
-      this.savings = Savings.of(model, map);
     }
 
-    /** Restricts the attention of {@code layers} to {@code tokens} tokens. */
+    /** Restricts the attention of {@code layers} to {@code tokens} tokens; the savings follow. */
     public Builder window(Integer tokens, List<Integer> layers) {
       slidingWindow = tokens;
       windowedLayers = layers;
+      savings = null;
       return this;
     }
 
@@ -128,7 +134,7 @@ public record Policy(
       return this;
     }
 
-    /** Replaces the savings that follow from the map and the model. */
+    /** Replaces the savings that follow from map, windows and model. */
     public Builder savings(Savings value) {
       savings = value;
       return this;

@@ -70,7 +70,7 @@ final class PolicyReader {
     List<Integer> windowedLayers = integers(root.path("windowed_layers"));
     int attentionSinks = root.path("attention_sinks").asInt(0);
     UpwardReading upward = upward(root.path("upper"));
-    Savings savings = savings(root.path("savings"), model, map);
+    Savings savings = savings(root.path("savings"));
     refuseIfAny(
         PolicyRules.problems(
             model, map, slidingWindow, attentionSinks, windowedLayers, upward, savings));
@@ -117,13 +117,13 @@ final class PolicyReader {
         : null;
   }
 
-  private static Savings savings(JsonNode node, ModelIdentity model, SharingMap map) {
+  private static Savings savings(JsonNode node) {
     return node.isObject()
         ? new Savings(
             node.path("kv_layers").intValue(),
             node.path("kv_fraction").doubleValue(),
             node.path("kv_bytes_per_token").longValue())
-        : Savings.of(model, map);
+        : null;
   }
 
   private static Calibration calibration(JsonNode node) {

@@ -3,6 +3,8 @@ package dev.kvshare.policy;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Objects;
+import java.util.stream.Collectors;
+import java.util.stream.IntStream;
 
 /** The rules between the parts of a policy that a schema cannot state. */
 final class PolicyRules {
@@ -31,6 +33,27 @@ final class PolicyRules {
           "$.kv_source has a source that itself reads from another layer (%s): a source must keep its own keys and values"
               .formatted(map));
     }
+    List<String> ofWindows =
+        windowProblems(map.layers(), slidingWindow, attentionSinks, windowedLayers);
+    problems.addAll(ofWindows);
+    if (map.hasUpwardSources() && upward == null) {
+      problems.add(
+          "$.kv_source has a source above its reader, but $.upper is null: it must be"
+              + " {\"forward_passes\": N} or {\"sequential\": true}");
+    }
+    if (savings != null) {
+      SharingPlan plan =
+          ofWindows.isEmpty()
+              ? SharingPlan.of(map, slidingWindow, attentionSinks, windowedLayers, upward)
+              : SharingPlan.of(map);
+      addSavingsProblems(problems, plan, savings);
+    }
+    return problems;
+  }
+
+  private static List<String> windowProblems(
+      int layers, Integer slidingWindow, int attentionSinks, List<Integer> windowedLayers) {
+    List<String> problems = new ArrayList<>();
     if (slidingWindow == null && !windowedLayers.isEmpty()) {
       problems.add("$.windowed_layers names layers, but $.sliding_window is null: give its tokens");
     }
@@ -40,32 +63,45 @@ final class PolicyRules {
               .formatted(attentionSinks));
     }
     for (int layer : windowedLayers) {
-      if (layer < 0 || layer >= map.layers()) {
+      if (layer < 0 || layer >= layers) {
         problems.add(
             "$.windowed_layers names layer %d: the layers are 0 to %d"
-                .formatted(layer, map.layers() - 1));
+                .formatted(layer, layers - 1));
       }
     }
-    if (map.hasUpwardSources() && upward == null) {
-      problems.add(
-          "$.kv_source has a source above its reader, but $.upper is null: it must be"
-              + " {\"forward_passes\": N} or {\"sequential\": true}");
-    }
-    addSavingsProblems(problems, map, savings);
     return problems;
   }
 
-  private static void addSavingsProblems(List<String> problems, SharingMap map, Savings savings) {
-    if (savings.keyValueLayers() != map.ownedLayers()) {
+  /**
+   * Windows count, but releases that left them out have written policies too: either way will do,
+   * as long as both numbers are counted alike.
+   */
+  private static void addSavingsProblems(List<String> problems, SharingPlan plan, Savings savings) {
+    int layers = plan.map().layers();
+    int owned = plan.map().ownedLayers();
+    int whole = plan.wholeTextLayers();
+    int found = savings.keyValueLayers();
+    boolean known = found == whole || found == owned;
+    if (!known) {
       problems.add(
-          "$.savings.kv_layers is %d, but $.kv_source leaves %d of %d layers with a cache"
-              .formatted(savings.keyValueLayers(), map.ownedLayers(), map.layers()));
+          "$.savings.kv_layers is %d, but $.kv_source leaves %d of %d layers with a cache%s"
+              .formatted(
+                  found,
+                  owned,
+                  layers,
+                  whole == owned ? "" : ", $.windowed_layers %d with all tokens".formatted(whole)));
     }
-    double fraction = (double) map.ownedLayers() / map.layers();
-    if (Math.abs(savings.keyValueFraction() - fraction) > FRACTION_TOLERANCE) {
+    IntStream counts = known ? IntStream.of(found) : IntStream.of(owned, whole);
+    List<Double> fractions = counts.distinct().mapToObj(count -> (double) count / layers).toList();
+    if (fractions.stream()
+        .allMatch(
+            fraction -> Math.abs(savings.keyValueFraction() - fraction) > FRACTION_TOLERANCE)) {
       problems.add(
-          "$.savings.kv_fraction is %s, but $.kv_source gives %.3f"
-              .formatted(savings.keyValueFraction(), fraction));
+          "$.savings.kv_fraction is %s, but %s %s"
+              .formatted(
+                  savings.keyValueFraction(),
+                  whole == owned ? "$.kv_source gives" : "$.kv_source and $.windowed_layers give",
+                  fractions.stream().map("%.3f"::formatted).collect(Collectors.joining(" or "))));
     }
   }
 

@@ -1,6 +1,7 @@
 package dev.kvshare.policy;
 
 import java.util.List;
+import java.util.Set;
 import java.util.stream.IntStream;
 import java.util.stream.Stream;
 
@@ -58,14 +59,23 @@ public record SharingPlan(
 
   /** What a policy says. */
   public static SharingPlan of(Policy policy) {
-    int window = policy.slidingWindow() == null ? 0 : policy.slidingWindow();
-    return new SharingPlan(
+    return of(
         policy.map(),
-        window,
+        policy.slidingWindow(),
         policy.attentionSinks(),
         policy.windowedLayers(),
-        policy.upward(),
-        false);
+        policy.upward());
+  }
+
+  /** What the parts of a policy say; its window may be null. */
+  static SharingPlan of(
+      SharingMap map,
+      Integer slidingWindow,
+      int sinks,
+      List<Integer> windowedLayers,
+      UpwardReading upward) {
+    int window = slidingWindow == null ? 0 : slidingWindow;
+    return new SharingPlan(map, window, sinks, windowedLayers, upward, false);
   }
 
   /** Whether this is a map alone, with sources below their readers. */
@@ -135,12 +145,32 @@ public record SharingPlan(
    * before its tokens are written, or where a layer owns a cache and reads another.
    */
   public boolean restricts(int owner) {
-    return !map.hasUpwardSources()
-        && !map.hasChains()
-        && !hidesOwnToken
+    return dropsTokens()
         && IntStream.range(0, map.layers())
             .filter(layer -> map.source(layer) == owner)
             .allMatch(windowedLayers::contains);
+  }
+
+  /**
+   * How many layers keep the keys and values of the whole text: they own a cache that the plan does
+   * not restrict.
+   */
+  public int wholeTextLayers() {
+    if (!dropsTokens()) {
+      return map.ownedLayers();
+    }
+    Set<Integer> windowed = Set.copyOf(windowedLayers);
+    return (int)
+        IntStream.range(0, map.layers())
+            .filter(layer -> !windowed.contains(layer))
+            .map(map::source)
+            .distinct()
+            .count();
+  }
+
+  /** Whether what windows hide need not be kept. */
+  private boolean dropsTokens() {
+    return !map.hasUpwardSources() && !map.hasChains() && !hidesOwnToken;
   }
 
   /** The same with one more windowed layer. */

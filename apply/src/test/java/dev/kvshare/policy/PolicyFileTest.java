@@ -22,12 +22,16 @@ import org.junit.jupiter.params.provider.ValueSource;
 class PolicyFileTest {
   @TempDir Path folder;
 
-  /** A policy with every field, as release 0.1.0 writes it to complete-0.1.0.json. */
+  /**
+   * A policy with every field, as release 0.1.0 writes it to complete-0.1.0.json: with savings that
+   * leave the windows out.
+   */
   private static Policy complete() {
     ModelIdentity model =
         new ModelIdentity("llama", 6, 9, 3, 64, "sha256:" + "0123456789abcdef".repeat(4));
     return Policy.builder(model, SharingMap.of(0, 1, 2, 0, 4, 1))
         .window(256, List.of(1, 4))
+        .savings(new Savings(4, 0.667, 3072))
         .repair(
             new RepairReference(
                 "policy.safetensors",
@@ -69,6 +73,37 @@ class PolicyFileTest {
     assertEquals(
         new String(golden("complete-0.1.0.json"), StandardCharsets.UTF_8),
         new String(PolicyFile.toBytes(complete()), StandardCharsets.UTF_8));
+  }
+
+  /** Layer 5 reads all of layer 1, so that only layer 4 keeps no more than its window. */
+  @Test
+  void writesSavingsThatFollowFromTheWindowsToo() {
+    String text =
+        new String(
+            PolicyFile.toBytes(complete().toBuilder().savings(null).build()),
+            StandardCharsets.UTF_8);
+
+    String before = new String(PolicyFile.toBytes(complete()), StandardCharsets.UTF_8);
+    assertEquals(
+        before.replace(
+            "{\"kv_bytes_per_token\": 3072, \"kv_fraction\": 0.667, \"kv_layers\": 4}",
+            "{\"kv_bytes_per_token\": 2304, \"kv_fraction\": 0.5, \"kv_layers\": 3}"),
+        text);
+    Policy read = PolicyFile.fromBytes(text.getBytes(StandardCharsets.UTF_8), "p");
+    assertEquals(new Savings(3, 0.5, 2304), read.savings());
+    assertEquals(
+        new Savings(4, 0.667, 3072), read.toBuilder().window(null, List.of()).build().savings());
+  }
+
+  @Test
+  void nothingIsLeftPerTokenWhereAllLayersAreWindowed() {
+    Policy policy =
+        Policy.builder(complete().model(), SharingMap.of(0, 0, 2, 3, 4, 5))
+            .window(8, List.of(0, 1, 2, 3, 4, 5))
+            .build();
+
+    assertEquals(new Savings(0, 0, 0), policy.savings());
+    assertEquals(policy, PolicyFile.fromBytes(PolicyFile.toBytes(policy), "p"));
   }
 
   @Test

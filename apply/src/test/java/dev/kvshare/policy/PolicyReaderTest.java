@@ -17,6 +17,7 @@ import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.Arguments;
 import org.junit.jupiter.params.provider.MethodSource;
+import org.junit.jupiter.params.provider.ValueSource;
 
 /** One crafted bad input for each check of the reader. */
 class PolicyReaderTest {
@@ -24,6 +25,14 @@ class PolicyReaderTest {
 
   private static Arguments body(String fields, String... fragments) {
     return Arguments.of("{\"schema\": \"kvshare.policy/1\", " + fields + "}", List.of(fragments));
+  }
+
+  /** A policy with three caches, one of which its window restricts. */
+  private static Arguments windowed(String savings, String... fragments) {
+    return body(
+        "\"kv_source\": [0, 1, 2, 1], \"sliding_window\": 4, \"windowed_layers\": [2, 3], \"savings\": {%s}"
+            .formatted(savings),
+        fragments);
   }
 
   private static Arguments raw(String text, String... fragments) {
@@ -66,6 +75,20 @@ class PolicyReaderTest {
             "\"kv_source\": [0, 0], \"savings\": {\"kv_layers\": 2, \"kv_fraction\": 1.0}",
             "$.savings.kv_layers is 2, but $.kv_source leaves 1 of 2 layers",
             "$.savings.kv_fraction is 1.0, but $.kv_source gives 0.500"),
+        windowed(
+            "\"kv_layers\": 1, \"kv_fraction\": 0.25",
+            "$.savings.kv_layers is 1, but $.kv_source leaves 3 of 4 layers with a cache, $.windowed_layers 2 with all tokens",
+            "$.savings.kv_fraction is 0.25, but $.kv_source and $.windowed_layers give 0.750 or 0.500"),
+        windowed(
+            "\"kv_layers\": 2, \"kv_fraction\": 0.75",
+            "$.savings.kv_fraction is 0.75, but $.kv_source and $.windowed_layers give 0.500"),
+        windowed(
+            "\"kv_layers\": 3, \"kv_fraction\": 0.5",
+            "$.savings.kv_fraction is 0.5, but $.kv_source and $.windowed_layers give 0.750"),
+        body(
+            "\"kv_source\": [0, 1], \"windowed_layers\": [1], \"savings\": {\"kv_layers\": 1, \"kv_fraction\": 0.5}",
+            "(1) $.windowed_layers names layers, but $.sliding_window is null",
+            "(2) $.savings.kv_layers is 1, but $.kv_source leaves 2 of 2 layers"),
         body("\"kv_source\": [0, 1], \"windowed_layers\": [1]", "$.sliding_window is null"),
         body(
             "\"kv_source\": [0, 1], \"sliding_window\": 4, \"windowed_layers\": [2]",
@@ -107,6 +130,22 @@ class PolicyReaderTest {
     for (String fragment : fragments) {
       assertTrue(error.getMessage().contains(fragment), error.getMessage());
     }
+  }
+
+  /** Releases before this counted layers with a cache, whatever windows leave of it. */
+  @ParameterizedTest
+  @ValueSource(
+      strings = {
+        "\"kv_layers\": 2, \"kv_fraction\": 0.5",
+        "\"kv_layers\": 3, \"kv_fraction\": 0.75",
+      })
+  void readsSavingsWithAndWithoutTheWindows(String savings) {
+    String text = (String) windowed(savings).get()[0];
+    byte[] bytes = text.getBytes(StandardCharsets.UTF_8);
+
+    Policy policy = PolicyFile.fromBytes(bytes, "p");
+    assertTrue(savings.startsWith("\"kv_layers\": " + policy.savings().keyValueLayers()));
+    assertEquals(policy, PolicyFile.fromBytes(PolicyFile.toBytes(policy), "p"));
   }
 
   @Test

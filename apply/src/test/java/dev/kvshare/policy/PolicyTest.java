@@ -6,6 +6,10 @@ import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import java.util.HashSet;
+import java.util.List;
+import java.util.Set;
+import java.util.stream.IntStream;
 import org.junit.jupiter.api.Test;
 
 class PolicyTest {
@@ -25,6 +29,29 @@ class PolicyTest {
     Savings savings = policy(model(3, ONE)).savings();
 
     assertEquals(new Savings(2, 0.667, 2 * 2 * 2 * 16 * 2), savings);
+  }
+
+  /** All maps of three layers without chains, each with windows on each set of layers. */
+  @Test
+  void savingsCountTheCachesThatTheirPlanDoesNotRestrict() {
+    Set<Integer> found = new HashSet<>();
+    for (int code = 0; code < 27 * 8; code++) {
+      int[] source = {code % 3, code / 3 % 3, code / 9 % 3};
+      int windows = code / 27;
+      List<Integer> windowed =
+          IntStream.range(0, 3).filter(layer -> (windows >> layer & 1) == 1).boxed().toList();
+      if (!SharingMap.problems(source).isEmpty()) {
+        continue;
+      }
+      SharingMap map = SharingMap.of(source);
+      UpwardReading upward = map.hasUpwardSources() ? new UpwardReading.Sequential() : null;
+      SharingPlan plan = SharingPlan.of(map, 4, 0, windowed, upward);
+      long kept = map.owners().stream().filter(owner -> !plan.restricts(owner)).count();
+
+      assertEquals(kept, Savings.of(model(3, ONE), plan).keyValueLayers(), plan::toString);
+      found.add((int) kept);
+    }
+    assertEquals(Set.of(0, 1, 2, 3), found);
   }
 
   @Test

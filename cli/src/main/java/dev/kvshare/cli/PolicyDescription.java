@@ -29,9 +29,9 @@ final class PolicyDescription {
     }
     SharingPlan plan = SharingPlan.of(policy);
     PlanDescription.add(facts, plan);
-    List<String> cache = new ArrayList<>(List.of(savings(policy)));
-    if (plan.map().owners().stream().anyMatch(plan::restricts)) {
-      LENGTHS.forEach(tokens -> cache.add(kept(policy, plan, tokens)));
+    List<String> cache = new ArrayList<>(List.of(savings(policy.model(), plan)));
+    if (plan.wholeTextLayers() < plan.map().ownedLayers()) {
+      LENGTHS.forEach(tokens -> cache.add(kept(policy.model(), plan, tokens)));
     }
     facts.add("KV cache", cache);
     if (policy.repair() != null) {
@@ -66,29 +66,32 @@ final class PolicyDescription {
     return String.join(", ", parts);
   }
 
-  private static String savings(Policy policy) {
-    Savings savings = policy.savings();
-    int layers = policy.map().layers();
+  /** Counted anew: the file of an earlier release leaves the windows out. */
+  private static String savings(ModelIdentity model, SharingPlan plan) {
+    Savings savings = Savings.of(model, plan);
+    int bounded = plan.map().ownedLayers() - savings.keyValueLayers();
     String text =
         String.format(
             Locale.ROOT,
-            "%d of %d layers keep one (%.1f %%)",
+            "%d of %d layers keep %s (%.1f %%)",
             savings.keyValueLayers(),
-            layers,
+            model.layers(),
+            bounded == 0 ? "one" : "one of the whole text",
             100 * savings.keyValueFraction());
-    long bytes = savings.keyValueBytesPerToken();
-    return bytes == 0
+    long unshared = Savings.unshared(model).keyValueBytesPerToken();
+    return unshared == 0
         ? text
         : text
             + ": "
-            + MemorySize.text(bytes)
-            + " a token instead of "
-            + MemorySize.text(bytes / savings.keyValueLayers() * layers)
+            + MemorySize.text(savings.keyValueBytesPerToken())
+            + (bounded == 0 ? " a token" : " a further token")
+            + " instead of "
+            + MemorySize.text(unshared)
             + " (16-bit numbers)";
   }
 
   /** What is kept of a text, where windows of the policy bound what layers keep. */
-  private static String kept(Policy policy, SharingPlan plan, int tokens) {
+  private static String kept(ModelIdentity model, SharingPlan plan, int tokens) {
     long bounded = Math.min(tokens, (long) plan.sinks() + plan.slidingWindow());
     long kept =
         plan.map().owners().stream()
@@ -97,7 +100,7 @@ final class PolicyDescription {
     long all = (long) tokens * plan.map().layers();
     String text =
         String.format(Locale.ROOT, "of %,d tokens %.1f %% stay", tokens, 100.0 * kept / all);
-    long token = policy.savings().keyValueBytesPerToken() / policy.savings().keyValueLayers();
+    long token = Savings.unshared(model).keyValueBytesPerToken() / model.layers();
     return token == 0
         ? text
         : text

@@ -63,6 +63,8 @@ class WindowCommandTest {
     assertEquals(3, found.windowedLayers().size());
     assertEquals(4, found.slidingWindow());
     assertEquals(2, found.attentionSinks());
+    assertEquals(5, found.savings().keyValueLayers());
+    assertEquals(0.625, found.savings().keyValueFraction());
     assertEquals("auto", found.calibration().strategy());
     assertEquals(3, found.calibration().accepted().size());
     assertTrue(found.validation().divergence() <= found.validation().plainDivergence());
@@ -72,6 +74,8 @@ class WindowCommandTest {
     String report = Files.readString(folder.resolve("windows.report.html"));
     assertTrue(report.contains("3 of 8 layers are windowed"), report);
     assertTrue(report.contains("the first 2 and the last 4 tokens are kept"), report);
+    assertTrue(report.contains("5 of 8 layers, once windows are full"), report);
+    assertTrue(report.contains("KV bytes per further token"), report);
     assertTrue(
         report.contains(found.windowedLayers().get(0) + " windowed"), "no line of the search log");
   }

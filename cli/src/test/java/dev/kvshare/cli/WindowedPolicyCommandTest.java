@@ -1,5 +1,6 @@
 package dev.kvshare.cli;
 
+import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
 
 import java.io.IOException;
@@ -33,9 +34,29 @@ class WindowedPolicyCommandTest {
         .prints("◐ keeps its own of the first 4 and last 64 tokens")
         .prints("layer 3 sees the first 4 and last 64 tokens, the current one included")
         .prints("layers 1, 5-6 keep their first 4 and last 64 tokens, the current one included")
-        .prints("7 of 8 layers keep one (87.5 %): 896 bytes a token instead of 1.0 KiB")
+        .prints(
+            "4 of 8 layers keep one of the whole text (50.0 %): 512 bytes a further token instead of 1.0 KiB")
         .prints("of 1,024 tokens 52.5 % stay: 537.5 KiB instead of 1.0 MiB")
         .prints("of 8,192 tokens 50.3 % stay: 4.0 MiB instead of 8.0 MiB");
+  }
+
+  /** Earlier releases wrote savings that leave the windows out. */
+  @Test
+  void inspectCountsWindowsWhateverThePolicySays() throws IOException {
+    String windows = "\"sliding_window\": 64, \"windowed_layers\": [1, 3, 5, 6]";
+    String now = CommandRun.of("inspect", policy(windows)).succeeds().out();
+    String savings = "\"savings\": {\"kv_layers\": 7, \"kv_fraction\": 0.875}";
+    assertEquals(now, CommandRun.of("inspect", policy(windows + ", " + savings)).succeeds().out());
+  }
+
+  @Test
+  void inspectOfWindowsOnAllLayers() throws IOException {
+    Path policy = policy("\"sliding_window\": 64, \"windowed_layers\": [0, 1, 2, 3, 4, 5, 6, 7]");
+    CommandRun.of("inspect", policy)
+        .succeeds()
+        .prints(
+            "0 of 8 layers keep one of the whole text (0.0 %): 0 bytes a further token instead of 1.0 KiB")
+        .prints("of 1,024 tokens 5.5 % stay: 56.0 KiB instead of 1.0 MiB");
   }
 
   @Test

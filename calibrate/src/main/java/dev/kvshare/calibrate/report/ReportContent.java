@@ -75,20 +75,22 @@ record ReportContent(
   private static List<Figure> figures(CalibrationResult result) {
     SearchOutcome outcome = result.outcome();
     Savings savings = result.policy().savings();
-    Savings unshared =
-        Savings.of(result.policy().model(), SharingMap.identity(outcome.map().layers()));
+    Savings unshared = Savings.unshared(result.policy().model());
+    boolean windowed = savings.keyValueLayers() < outcome.map().ownedLayers();
     List<Figure> figures = new ArrayList<>();
     figures.add(
         new Figure(
             "KV cache kept",
             format("%.1f %%", 100 * savings.keyValueFraction()),
-            outcome.plan().windowedLayers().isEmpty()
-                ? "%d of %d layers".formatted(savings.keyValueLayers(), outcome.map().layers())
-                : "before windows: see the summary"));
+            "%d of %d layers%s"
+                .formatted(
+                    savings.keyValueLayers(),
+                    outcome.map().layers(),
+                    windowed ? ", once windows are full" : "")));
     if (unshared.keyValueBytesPerToken() > 0) {
       figures.add(
           new Figure(
-              "KV bytes per token",
+              windowed ? "KV bytes per further token" : "KV bytes per token",
               format("%,d", savings.keyValueBytesPerToken()),
               format("of %,d, 16-bit elements", unshared.keyValueBytesPerToken())));
     }
