@@ -66,6 +66,23 @@ public record Policy(
     return new Builder(model, map);
   }
 
+  /**
+   * Returns a builder of a policy for {@code model} that says all of {@code plan}: its map, its
+   * windows, and how sources above their readers are read.
+   *
+   * @throws IllegalArgumentException if the plan hides the own token, which no policy can say
+   */
+  public static Builder builder(ModelIdentity model, SharingPlan plan) {
+    if (plan.hidesOwnToken()) {
+      throw new IllegalArgumentException("no policy can say that the own token is hidden: " + plan);
+    }
+    boolean windowed = !plan.windowedLayers().isEmpty();
+    return builder(model, plan.map())
+        .window(windowed ? plan.slidingWindow() : null, plan.windowedLayers())
+        .attentionSinks(plan.sinks())
+        .upward(plan.upward());
+  }
+
   /** Returns a builder that starts from this policy. */
   public Builder toBuilder() {
     return new Builder(model, map)

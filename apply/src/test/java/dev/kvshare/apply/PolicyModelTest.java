@@ -13,6 +13,7 @@ import dev.kvshare.policy.Policy;
 import dev.kvshare.policy.PolicyException;
 import dev.kvshare.policy.PolicyFile;
 import dev.kvshare.policy.SharingMap;
+import dev.kvshare.policy.SharingPlan;
 import dev.kvshare.runtime.DecoderOptions;
 import java.nio.file.Path;
 import java.util.ArrayList;
@@ -185,12 +186,8 @@ class PolicyModelTest {
   void keepsNoMoreThanSinksAndWindowsOfAPolicy() {
     Path file = folder.resolve("windows.json");
     SharingMap map = SharingMap.identity(4);
-    Policy policy =
-        Policy.builder(ModelIdentity.ofLayers(4), map)
-            .window(8, List.of(1, 2, 3))
-            .attentionSinks(2)
-            .build();
-    PolicyFile.write(policy, file);
+    SharingPlan plan = new SharingPlan(map, 8, 2, List.of(1, 2, 3), null, false);
+    PolicyFile.write(Policy.builder(ModelIdentity.ofLayers(4), plan).build(), file);
     try (PolicyModel windowed = PolicyModel.load(TinyLlama.DIRECTORY, file)) {
       GenerationRequest request = request(TinyLlama.input(0)).withIgnoreEos(true);
       GenerationStats few =

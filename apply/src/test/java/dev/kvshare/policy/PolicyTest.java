@@ -3,6 +3,7 @@ package dev.kvshare.policy;
 import static org.junit.jupiter.api.Assertions.assertDoesNotThrow;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertNull;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
@@ -52,6 +53,39 @@ class PolicyTest {
       found.add((int) kept);
     }
     assertEquals(Set.of(0, 1, 2, 3), found);
+  }
+
+  @Test
+  void saysAllOfAPlan() {
+    SharingMap map = SharingMap.of(0, 2, 2);
+    UpwardReading upward = new UpwardReading.Sequential();
+    SharingPlan plan = new SharingPlan(map, 4, 2, List.of(2, 0), upward, false);
+    Policy policy = Policy.builder(model(3, ONE), plan).build();
+
+    assertEquals(plan, SharingPlan.of(policy));
+    assertEquals(
+        Policy.builder(model(3, ONE), map)
+            .window(4, List.of(0, 2))
+            .attentionSinks(2)
+            .upward(upward)
+            .build(),
+        policy);
+    assertEquals(
+        policy(model(3, ONE)),
+        Policy.builder(model(3, ONE), SharingPlan.of(SharingMap.of(0, 1, 0))).build());
+  }
+
+  /** A window without layers is none; that the own token is hidden cannot be left out. */
+  @Test
+  void saysNothingElseOfAPlan() {
+    SharingMap map = SharingMap.identity(3);
+    SharingPlan unused = new SharingPlan(map, 4, 0, List.of(), null, false);
+    assertNull(Policy.builder(model(3, ONE), unused).build().slidingWindow());
+
+    SharingPlan hiding = new SharingPlan(map, 0, 0, List.of(), null, true);
+    IllegalArgumentException refused =
+        assertThrows(IllegalArgumentException.class, () -> Policy.builder(model(3, ONE), hiding));
+    assertTrue(refused.getMessage().contains("own token"), refused.getMessage());
   }
 
   @Test

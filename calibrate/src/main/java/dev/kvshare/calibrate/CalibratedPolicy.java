@@ -4,7 +4,6 @@ import dev.kvshare.policy.Calibration;
 import dev.kvshare.policy.Candidate;
 import dev.kvshare.policy.ComparedStrategy;
 import dev.kvshare.policy.Policy;
-import dev.kvshare.policy.SharingPlan;
 import dev.kvshare.policy.ToolVersion;
 import java.util.List;
 
@@ -26,11 +25,7 @@ final class CalibratedPolicy {
             .rejected(candidates(outcome.rejected()))
             .compared(compared(outcome.compared()))
             .build();
-    SharingPlan plan = outcome.plan();
-    return Policy.builder(statistics.model(), plan.map())
-        .window(
-            plan.windowedLayers().isEmpty() ? null : plan.slidingWindow(), plan.windowedLayers())
-        .attentionSinks(plan.sinks())
+    return Policy.builder(statistics.model(), outcome.plan())
         .calibration(calibration)
         .tool(tool())
         .build();

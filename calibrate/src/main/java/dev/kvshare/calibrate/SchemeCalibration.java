@@ -50,11 +50,7 @@ public final class SchemeCalibration {
       DatasetReference dataset,
       List<int[]> samples,
       CalibrationListener listener) {
-    Policy.Builder policy =
-        Policy.builder(model, plan.map()).upward(plan.upward()).tool(CalibratedPolicy.tool());
-    if (!plan.windowedLayers().isEmpty()) {
-      policy.window(plan.slidingWindow(), plan.windowedLayers());
-    }
+    Policy.Builder policy = Policy.builder(model, plan).tool(CalibratedPolicy.tool());
     policy.build(); // refuses what no policy can say before the long part
     Calibration calibration =
         Calibration.builder()

@@ -70,11 +70,8 @@ public final class Sweep {
   }
 
   private static EvaluatedPolicy policy(ModelIdentity model, SharingPlan plan, String name) {
-    Policy.Builder policy = Policy.builder(model, plan.map()).upward(plan.upward());
-    if (!plan.windowedLayers().isEmpty()) {
-      policy.window(plan.slidingWindow(), plan.windowedLayers());
-    }
     return new EvaluatedPolicy(
-        "%s, %d KV layers".formatted(name, plan.map().owners().size()), policy.build());
+        "%s, %d KV layers".formatted(name, plan.map().ownedLayers()),
+        Policy.builder(model, plan).build());
   }
 }

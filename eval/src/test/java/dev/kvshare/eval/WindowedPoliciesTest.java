@@ -9,6 +9,7 @@ import dev.kvshare.datasets.EvaluationWindows;
 import dev.kvshare.policy.ModelIdentity;
 import dev.kvshare.policy.Policy;
 import dev.kvshare.policy.SharingMap;
+import dev.kvshare.policy.SharingPlan;
 import dev.kvshare.runtime.Decoder;
 import dev.kvshare.runtime.cache.H2o;
 import dev.kvshare.runtime.cache.TokenAmount;
@@ -45,12 +46,9 @@ class WindowedPoliciesTest {
   }
 
   private static EvaluatedPolicy policy(String name, int sinks, Integer... windowed) {
-    return new EvaluatedPolicy(
-        name,
-        Policy.builder(ModelIdentity.ofLayers(4), SharingMap.of(0, 1, 2, 1))
-            .window(WINDOW, List.of(windowed))
-            .attentionSinks(sinks)
-            .build());
+    SharingPlan plan =
+        new SharingPlan(SharingMap.of(0, 1, 2, 1), WINDOW, sinks, List.of(windowed), null, false);
+    return new EvaluatedPolicy(name, Policy.builder(ModelIdentity.ofLayers(4), plan).build());
   }
 
   private EvaluationRequest request(CacheComparison caches, SpeedSettings speed) {

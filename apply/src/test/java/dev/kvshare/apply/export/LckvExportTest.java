@@ -18,6 +18,7 @@ import dev.kvshare.policy.ModelIdentity;
 import dev.kvshare.policy.Policy;
 import dev.kvshare.policy.PolicyMismatchException;
 import dev.kvshare.policy.SharingMap;
+import dev.kvshare.policy.SharingPlan;
 import dev.kvshare.policy.UpwardReading;
 import dev.kvshare.runtime.CacheOptions;
 import dev.kvshare.runtime.Decoder;
@@ -55,12 +56,8 @@ class LckvExportTest {
   }
 
   private static Policy policy(String types, int window) {
-    LayerTypes parsed = LayerTypes.parse(types);
-    Policy.Builder policy =
-        Policy.builder(ModelIdentity.ofLayers(8), parsed.map()).upward(UpwardReading.LCKV_DEFAULT);
-    return parsed.windowedLayers().isEmpty()
-        ? policy.build()
-        : policy.window(window, parsed.windowedLayers()).build();
+    SharingPlan plan = LayerTypes.parse(types).plan(window, UpwardReading.LCKV_DEFAULT, false);
+    return Policy.builder(ModelIdentity.ofLayers(8), plan).build();
   }
 
   private Path export(Policy policy, Path repair, KeyValueWeights weights) {

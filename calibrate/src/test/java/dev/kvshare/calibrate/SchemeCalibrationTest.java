@@ -1,0 +1,44 @@
+package dev.kvshare.calibrate;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertNotEquals;
+
+import dev.kvshare.policy.ModelIdentity;
+import dev.kvshare.policy.Policy;
+import dev.kvshare.policy.SharingMap;
+import dev.kvshare.policy.SharingPlan;
+import java.util.List;
+import org.junit.jupiter.api.Test;
+
+/** A plan that was chosen by hand becomes a policy as a whole. */
+class SchemeCalibrationTest {
+
+  @Test
+  void thePolicySaysThePlanThatWasMeasured() {
+    try (TinyModel model = TinyModel.open()) {
+      Policy windows = calibrate(model, 0);
+      Policy sinks = calibrate(model, 3);
+
+      assertEquals(plan(3), SharingPlan.of(sinks));
+      assertEquals(plan(0), SharingPlan.of(windows));
+      assertEquals(6, sinks.savings().keyValueLayers());
+      assertEquals("by-hand", sinks.calibration().strategy());
+      assertNotEquals(windows.calibration().similarity(), sinks.calibration().similarity());
+    }
+  }
+
+  private static Policy calibrate(TinyModel model, int sinks) {
+    return new SchemeCalibration(model.decoder(), ModelIdentity.ofLayers(8))
+        .calibrate(
+            plan(sinks),
+            "by-hand",
+            KvSharerGolden.dataset(),
+            TinyModel.samples(),
+            CalibrationListener.NONE);
+  }
+
+  private static SharingPlan plan(int sinks) {
+    SharingMap map = SharingMap.identity(8).withShared(5, 4);
+    return new SharingPlan(map, 4, sinks, List.of(2, 4), null, false);
+  }
+}
