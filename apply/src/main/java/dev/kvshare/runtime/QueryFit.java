@@ -179,7 +179,9 @@ public final class QueryFit implements AutoCloseable {
         }
         QueryConditioner conditioner = conditioner(points, DAMPING * curvature, scratch);
         PtNDArray change =
-            conjugateGradients(points, slope, penalty, conditioner, settings.iterations(), scratch);
+            new ConjugateGradients(
+                    direction -> curvature(points, direction, scratch), penalty, conditioner)
+                .solve(slope, settings.iterations(), scratch);
         PtNDArray next = null;
         double reached = divergence;
         for (double length = 1; next == null && length > SMALLEST_STEP; length /= 2) {
@@ -252,7 +254,7 @@ public final class QueryFit implements AutoCloseable {
   private double meanCurvature(List<Point> points, PtNDManager scratch) {
     try (PtNDArray probe = signs(start.getShape(), scratch);
         PtNDArray product = curvature(points, probe, scratch)) {
-      return dot(probe, product) / start.size();
+      return ConjugateGradients.dot(probe, product) / start.size();
     }
   }
 
@@ -264,41 +266,6 @@ public final class QueryFit implements AutoCloseable {
       signs[index] = random.nextBoolean() ? 1 : -1;
     }
     return (PtNDArray) scratch.create(signs, shape);
-  }
-
-  /** Solves (curvature + penalty) change = slope; consumes the slope. */
-  private PtNDArray conjugateGradients(
-      List<Point> points,
-      PtNDArray slope,
-      double penalty,
-      QueryConditioner conditioner,
-      int iterations,
-      PtNDManager scratch) {
-    PtNDArray change = (PtNDArray) scratch.zeros(start.getShape(), DataType.FLOAT32);
-    PtNDArray direction;
-    double squares;
-    try (PtNDArray steepest = conditioner.times(slope, scratch)) {
-      squares = dot(slope, steepest);
-      direction = (PtNDArray) steepest.duplicate();
-    }
-    for (int iteration = 0; iteration < iterations && squares > 0; iteration++) {
-      try (PtNDArray product = curvature(points, direction, scratch);
-          NDArray ridge = direction.mul(penalty)) {
-        product.addi(ridge);
-        double length = squares / dot(direction, product);
-        try (NDArray step = direction.mul(length);
-            NDArray fall = product.mul(length)) {
-          change.addi(step);
-          slope.subi(fall);
-        }
-      }
-      try (PtNDArray steepest = conditioner.times(slope, scratch)) {
-        double next = dot(slope, steepest);
-        direction.muli(next / squares).addi(steepest);
-        squares = next;
-      }
-    }
-    return change;
   }
 
   private QueryConditioner conditioner(List<Point> points, double damping, PtNDManager scratch) {
@@ -414,13 +381,6 @@ public final class QueryFit implements AutoCloseable {
   private PtNDArray owned(PtNDArray tensor) {
     tensor.attach(manager);
     return tensor;
-  }
-
-  private static double dot(NDArray a, NDArray b) {
-    try (NDArray products = a.mul(b);
-        NDArray sum = products.sum()) {
-      return sum.getFloat();
-    }
   }
 
   private static IValue from(NDArray tensor) {

@@ -44,7 +44,8 @@ class NativeMemoryTest {
 
       assertEquals(arrays, manager.getManagedArrays().size());
       assertTrue(
-          least < logitsOfAllSteps / 3, "resident memory grew in every round, by at least " + least);
+          least < logitsOfAllSteps / 3,
+          "resident memory grew in every round, by at least " + least);
     }
   }
 
