@@ -81,8 +81,11 @@ final class PolicyRules {
     int owned = plan.map().ownedLayers();
     int whole = plan.wholeTextLayers();
     int found = savings.keyValueLayers();
-    boolean known = found == whole || found == owned;
-    if (!known) {
+    List<Integer> counts = IntStream.of(owned, whole).distinct().boxed().toList();
+    boolean known = counts.contains(found);
+    if (known) {
+      counts = List.of(found);
+    } else {
       problems.add(
           "$.savings.kv_layers is %d, but $.kv_source leaves %d of %d layers with a cache%s"
               .formatted(
@@ -91,8 +94,7 @@ final class PolicyRules {
                   layers,
                   whole == owned ? "" : ", $.windowed_layers %d with all tokens".formatted(whole)));
     }
-    IntStream counts = known ? IntStream.of(found) : IntStream.of(owned, whole);
-    List<Double> fractions = counts.distinct().mapToObj(count -> (double) count / layers).toList();
+    List<Double> fractions = counts.stream().map(count -> (double) count / layers).toList();
     if (fractions.stream()
         .allMatch(
             fraction -> Math.abs(savings.keyValueFraction() - fraction) > FRACTION_TOLERANCE)) {
@@ -100,9 +102,17 @@ final class PolicyRules {
           "$.savings.kv_fraction is %s, but %s %s"
               .formatted(
                   savings.keyValueFraction(),
-                  whole == owned ? "$.kv_source gives" : "$.kv_source and $.windowed_layers give",
+                  savingsSource(known, whole == owned),
                   fractions.stream().map("%.3f"::formatted).collect(Collectors.joining(" or "))));
     }
+  }
+
+  /** What a fraction follows from, as the start of a clause. */
+  private static String savingsSource(boolean layersFit, boolean withoutWindows) {
+    if (withoutWindows) {
+      return "$.kv_source gives";
+    }
+    return layersFit ? "$.savings.kv_layers gives" : "$.kv_source and $.windowed_layers give";
   }
 
   /** Refuses a model that is not the one the policy was made for. */

@@ -81,10 +81,10 @@ class PolicyReaderTest {
             "$.savings.kv_fraction is 0.25, but $.kv_source and $.windowed_layers give 0.750 or 0.500"),
         windowed(
             "\"kv_layers\": 2, \"kv_fraction\": 0.75",
-            "$.savings.kv_fraction is 0.75, but $.kv_source and $.windowed_layers give 0.500"),
+            "$.savings.kv_fraction is 0.75, but $.savings.kv_layers gives 0.500"),
         windowed(
             "\"kv_layers\": 3, \"kv_fraction\": 0.5",
-            "$.savings.kv_fraction is 0.5, but $.kv_source and $.windowed_layers give 0.750"),
+            "$.savings.kv_fraction is 0.5, but $.savings.kv_layers gives 0.750"),
         body(
             "\"kv_source\": [0, 1], \"windowed_layers\": [1], \"savings\": {\"kv_layers\": 1, \"kv_fraction\": 0.5}",
             "(1) $.windowed_layers names layers, but $.sliding_window is null",
