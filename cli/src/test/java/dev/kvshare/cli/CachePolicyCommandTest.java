@@ -10,11 +10,9 @@ import com.fasterxml.jackson.databind.ObjectMapper;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
-import java.util.Arrays;
 import java.util.List;
 import java.util.Locale;
 import java.util.stream.IntStream;
-import java.util.stream.Stream;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
@@ -29,7 +27,7 @@ class CachePolicyCommandTest {
     Object[] first = {
       "apply", "-m", TINY_MODEL, "--prompt-ids", PROMPT, "--print-ids", "-n", 8, "--threads", 1
     };
-    return CommandRun.of(Stream.concat(Arrays.stream(first), Arrays.stream(more)).toArray());
+    return CommandRun.of(first, more);
   }
 
   @ParameterizedTest
@@ -103,8 +101,7 @@ class CachePolicyCommandTest {
     Object[] first = {
       "eval", "--stream", tokens, "--cache", "streaming-llm", "--cache-budget", 64, "--threads", 1
     };
-    return CommandRun.of(Stream.concat(Arrays.stream(first), Arrays.stream(more)).toArray())
-        .succeeds();
+    return CommandRun.of(first, more).succeeds();
   }
 
   @Test

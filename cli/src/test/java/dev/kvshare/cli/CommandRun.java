@@ -9,6 +9,7 @@ import java.io.StringWriter;
 import java.nio.file.Path;
 import java.util.Arrays;
 import java.util.Map;
+import java.util.stream.Stream;
 
 /**
  * One run of the command line inside the test, with what it wrote.
@@ -27,7 +28,7 @@ record CommandRun(int exitCode, String out, String err) {
   /** The model that comes with kvshare. */
   static final Path BUILT_IN_MODEL = ROOT.resolve("models/builtin");
 
-  /** Runs a command; arguments may be of any type. */
+  /** Runs a command; arguments may be of any type, and an array stands for those in it. */
   static CommandRun of(Object... arguments) {
     return inEnvironment(Map.of(), arguments);
   }
@@ -38,7 +39,13 @@ record CommandRun(int exitCode, String out, String err) {
     StringWriter err = new StringWriter();
     Terminal terminal =
         new Terminal(new PrintWriter(out), new PrintWriter(err), false, false, 80, environment);
-    String[] words = Arrays.stream(arguments).map(String::valueOf).toArray(String[]::new);
+    String[] words =
+        Arrays.stream(arguments)
+            .flatMap(
+                argument ->
+                    argument instanceof Object[] some ? Stream.of(some) : Stream.of(argument))
+            .map(String::valueOf)
+            .toArray(String[]::new);
     int exitCode = KvshareCommandLine.run(words, terminal, Interruption.none());
     return new CommandRun(exitCode, out.toString(), err.toString());
   }

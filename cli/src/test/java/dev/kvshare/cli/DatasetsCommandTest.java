@@ -6,7 +6,6 @@ import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.Map;
-import java.util.stream.Stream;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
@@ -16,8 +15,7 @@ class DatasetsCommandTest {
 
   private CommandRun datasets(Object... arguments) {
     return CommandRun.inEnvironment(
-        Map.of("KVSHARE_HOME", folder.toString()),
-        Stream.concat(Stream.of("datasets"), Stream.of(arguments)).toArray());
+        Map.of("KVSHARE_HOME", folder.toString()), "datasets", arguments);
   }
 
   @Test

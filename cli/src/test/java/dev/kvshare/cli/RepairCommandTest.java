@@ -13,9 +13,7 @@ import dev.kvshare.policy.PolicyFile;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
-import java.util.Arrays;
 import java.util.List;
-import java.util.stream.Stream;
 import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
@@ -37,8 +35,7 @@ class RepairCommandTest {
   }
 
   private static CommandRun calibrate(Object... more) {
-    return run(
-        more,
+    return CommandRun.of(
         "calibrate",
         "--model",
         TINY_MODEL,
@@ -52,11 +49,8 @@ class RepairCommandTest {
         -1,
         "--threads",
         1,
-        "--heal=2");
-  }
-
-  private static CommandRun run(Object[] more, Object... first) {
-    return CommandRun.of(Stream.concat(Arrays.stream(first), Arrays.stream(more)).toArray());
+        "--heal=2",
+        more);
   }
 
   @Test
@@ -110,9 +104,9 @@ class RepairCommandTest {
     Object[] request = {"--prompt-ids", "5,7,9,11", "--print-ids", "-n", 12};
     Object[] apply = {"apply", "--model", TINY_MODEL, "--policy"};
 
-    String lost = run(request, append(apply, alone)).succeeds().out();
-    assertEquals(run(request, append(apply, policy, "--no-repair")).succeeds().out(), lost);
-    assertNotEquals(run(request, append(apply, policy)).succeeds().out(), lost);
+    String lost = CommandRun.of(apply, alone, request).succeeds().out();
+    assertEquals(CommandRun.of(apply, policy, "--no-repair", request).succeeds().out(), lost);
+    assertNotEquals(CommandRun.of(apply, policy, request).succeeds().out(), lost);
   }
 
   /** Own-token projections have no place in a checkpoint of the LCKV code. */
@@ -123,7 +117,7 @@ class RepairCommandTest {
       "apply", "--model", TINY_MODEL, "--policy", policy, "--export", "lckv", "--out", export
     };
     CommandRun.of(apply).fails(ExitCodes.FAILED, "has no place", "--no-repair");
-    run(new Object[] {"--no-repair"}, apply).succeeds();
+    CommandRun.of(apply, "--no-repair").succeeds();
     CommandRun.of("inspect", export).succeeds().prints("lckv-llama");
   }
 
@@ -135,12 +129,12 @@ class RepairCommandTest {
     assertTrue(PolicyFile.read(attention).repair() != null);
     Path export = folder.resolve("exported-attention");
     Object[] apply = {"apply", "--model", TINY_MODEL, "--policy", attention};
-    run(new Object[] {"--export", "lckv", "--out", export}, apply).succeeds();
+    CommandRun.of(apply, "--export", "lckv", "--out", export).succeeds();
 
     Object[] request = {"--prompt-ids", "5,7,9,11", "--print-ids", "-n", 12};
     assertEquals(
-        run(request, apply).succeeds().out(),
-        run(request, "apply", "--model", export).succeeds().out());
+        CommandRun.of(apply, request).succeeds().out(),
+        CommandRun.of("apply", "--model", export, request).succeeds().out());
   }
 
   @Test
@@ -156,8 +150,7 @@ class RepairCommandTest {
   /** The perplexity of the unshared model and of the policy. */
   private static List<Double> perplexities(Object... more) throws IOException {
     CommandRun eval =
-        run(
-            more,
+        CommandRun.of(
             "eval",
             "--model",
             TINY_MODEL,
@@ -170,13 +163,10 @@ class RepairCommandTest {
             "--windows",
             2,
             "--no-speed",
-            "--json");
+            "--json",
+            more);
     JsonNode rows = new ObjectMapper().readTree(eval.succeeds().out()).get("rows");
     return List.of(
         rows.get(0).get("perplexity").asDouble(), rows.get(1).get("perplexity").asDouble());
-  }
-
-  private static Object[] append(Object[] first, Object... more) {
-    return Stream.concat(Arrays.stream(first), Arrays.stream(more)).toArray();
   }
 }

@@ -14,8 +14,6 @@ import dev.kvshare.policy.PolicyFile;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
-import java.util.Arrays;
-import java.util.stream.Stream;
 import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
@@ -35,8 +33,7 @@ class WindowCommandTest {
   }
 
   private static CommandRun calibrate(Object... more) {
-    return run(
-        more,
+    return CommandRun.of(
         "calibrate",
         "--model",
         TINY_MODEL,
@@ -49,11 +46,8 @@ class WindowCommandTest {
         "--sinks",
         2,
         "--threads",
-        1);
-  }
-
-  private static CommandRun run(Object[] more, Object... first) {
-    return CommandRun.of(Stream.concat(Arrays.stream(first), Arrays.stream(more)).toArray());
+        1,
+        more);
   }
 
   @Test
@@ -108,8 +102,8 @@ class WindowCommandTest {
     Object[] request = {"--prompt-ids", "5,7,9", "--print-ids", "-n", 2};
     Object[] apply = {"apply", "--model", TINY_MODEL};
     assertEquals(
-        run(request, apply).succeeds().out(),
-        run(append(request, "--policy", policy, "--no-repair"), apply).succeeds().out());
+        CommandRun.of(apply, request).succeeds().out(),
+        CommandRun.of(apply, request, "--policy", policy, "--no-repair").succeeds().out());
   }
 
   /** The search of windows has no queries to fit. */
@@ -254,8 +248,7 @@ class WindowCommandTest {
   }
 
   private static CommandRun eval(Object... more) {
-    return run(
-        more,
+    return CommandRun.of(
         "eval",
         "--model",
         TINY_MODEL,
@@ -267,10 +260,7 @@ class WindowCommandTest {
         32,
         "--windows",
         2,
-        "--no-speed");
-  }
-
-  private static Object[] append(Object[] first, Object... more) {
-    return Stream.concat(Arrays.stream(first), Arrays.stream(more)).toArray();
+        "--no-speed",
+        more);
   }
 }
