@@ -41,8 +41,7 @@ class ArchitectureGoldenTest {
   @MethodSource("checkpoints")
   void prefillGivesTheReferenceLogitsAndHiddenStates(Path directory) {
     Path golden = directory.resolve("golden.safetensors");
-    try (Checkpoint checkpoint = Checkpoints.open(directory);
-        Decoder decoder = Decoder.load(checkpoint, Goldens.OPTIONS);
+    try (Decoder decoder = Goldens.load(directory);
         NDManager manager = decoder.newManager();
         KvCache cache = identityCache(decoder, BATCH)) {
       NDArray ids = manager.create(Goldens.longs(golden, "input_ids"), new Shape(BATCH, TOKENS));
@@ -57,8 +56,7 @@ class ArchitectureGoldenTest {
   @MethodSource("independentOfLength")
   void oneTokenAtATimeGivesTheReferenceLogits(Path directory) {
     Path golden = directory.resolve("golden.safetensors");
-    try (Checkpoint checkpoint = Checkpoints.open(directory);
-        Decoder decoder = Decoder.load(checkpoint, Goldens.OPTIONS);
+    try (Decoder decoder = Goldens.load(directory);
         NDManager manager = decoder.newManager();
         KvCache cache = identityCache(decoder, BATCH)) {
       NDArray ids = manager.create(Goldens.longs(golden, "input_ids"), new Shape(BATCH, TOKENS));

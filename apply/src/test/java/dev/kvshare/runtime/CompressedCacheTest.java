@@ -9,8 +9,6 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 import ai.djl.ndarray.NDArray;
 import ai.djl.ndarray.NDManager;
 import ai.djl.ndarray.types.Shape;
-import dev.kvshare.model.Checkpoint;
-import dev.kvshare.model.Checkpoints;
 import dev.kvshare.policy.SharingMap;
 import dev.kvshare.policy.SharingPlan;
 import dev.kvshare.policy.UpwardReading;
@@ -54,9 +52,7 @@ class CompressedCacheTest {
 
   @BeforeAll
   static void load() {
-    try (Checkpoint checkpoint = Checkpoints.open(Goldens.TINY_LLAMA)) {
-      decoder = Decoder.load(checkpoint, Goldens.OPTIONS);
-    }
+    decoder = Goldens.load(Goldens.TINY_LLAMA);
   }
 
   @AfterAll
@@ -315,8 +311,7 @@ class CompressedCacheTest {
   @MethodSource("architectures")
   void everyFamilyRunsUnderEveryPolicy(Path model) {
     int[] text = text(36, 8);
-    try (Checkpoint checkpoint = Checkpoints.open(model);
-        Decoder family = Decoder.load(checkpoint, Goldens.OPTIONS);
+    try (Decoder family = Goldens.load(model);
         NDManager manager = family.newManager()) {
       SharingMap map = SharingMap.identity(family.spec().layers());
       int window = family.spec().blocks().get(0).attention().window();

@@ -29,9 +29,7 @@ class DecoderTest {
 
   @BeforeAll
   static void load() {
-    try (Checkpoint checkpoint = Checkpoints.open(Goldens.TINY_LLAMA)) {
-      decoder = Decoder.load(checkpoint, Goldens.OPTIONS);
-    }
+    decoder = Goldens.load(Goldens.TINY_LLAMA);
   }
 
   @AfterAll

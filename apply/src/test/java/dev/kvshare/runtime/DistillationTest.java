@@ -8,12 +8,9 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 import ai.djl.ndarray.NDArray;
 import ai.djl.ndarray.NDManager;
 import ai.djl.ndarray.types.Shape;
-import dev.kvshare.model.Checkpoint;
-import dev.kvshare.model.Checkpoints;
 import dev.kvshare.model.family.WeightRole;
 import dev.kvshare.policy.SharingMap;
 import dev.kvshare.policy.SharingPlan;
-import java.nio.file.Path;
 import java.util.Arrays;
 import java.util.HashMap;
 import java.util.Map;
@@ -38,7 +35,7 @@ class DistillationTest {
   @ParameterizedTest
   @ValueSource(strings = {"llama", "gemma2", "olmo2", "gpt_neox", "gpt2", "opt", "qwen3_moe"})
   void theGradientIsThatOfTheDecodersDivergence(String family) {
-    try (Decoder decoder = load(Goldens.architecture(family))) {
+    try (Decoder decoder = Goldens.load(Goldens.architecture(family))) {
       theGradientIsThatOfTheDecodersDivergence(decoder, SharingPlan.of(map(decoder)));
     }
   }
@@ -47,7 +44,7 @@ class DistillationTest {
   @ParameterizedTest
   @ValueSource(ints = {0, 2})
   void theGradientBehindWindowsIsThatOfTheDecodersDivergence(int sinks) {
-    try (Decoder decoder = load(Goldens.architecture("llama"))) {
+    try (Decoder decoder = Goldens.load(Goldens.architecture("llama"))) {
       SharingPlan windows =
           SharingPlan.identity(decoder.spec().layers())
               .withWindowed(1, 3, sinks)
@@ -86,7 +83,7 @@ class DistillationTest {
   @Test
   void theDivergenceFalls() {
     SharingMap map = SharingMap.of(0, 1, 2, 3, 4, 3, 1, 4);
-    try (Decoder decoder = load(Goldens.TINY_LLAMA);
+    try (Decoder decoder = Goldens.load(Goldens.TINY_LLAMA);
         NDManager manager = decoder.newManager();
         WeightOverrides none = decoder.newOverrides(Map.of());
         Distillation distillation = decoder.newDistillation(SharingPlan.of(map), none, ROLES)) {
@@ -104,7 +101,7 @@ class DistillationTest {
   /** What a layer reads of one below the first that shares comes from the unshared run. */
   @Test
   void layersWithoutKeysHaveOnlyTheirQueriesTrained() {
-    try (Decoder decoder = load(Goldens.TINY_LLAMA);
+    try (Decoder decoder = Goldens.load(Goldens.TINY_LLAMA);
         NDManager manager = decoder.newManager();
         WeightOverrides none = decoder.newOverrides(Map.of());
         Distillation distillation =
@@ -120,17 +117,11 @@ class DistillationTest {
 
   @Test
   void aMapThatSharesNothingIsRefused() {
-    try (Decoder decoder = load(Goldens.TINY_LLAMA);
+    try (Decoder decoder = Goldens.load(Goldens.TINY_LLAMA);
         WeightOverrides none = decoder.newOverrides(Map.of())) {
       assertThrows(
           IllegalArgumentException.class,
           () -> decoder.newDistillation(SharingPlan.of(SharingMap.identity(8)), none, ROLES));
-    }
-  }
-
-  private static Decoder load(Path directory) {
-    try (Checkpoint checkpoint = Checkpoints.open(directory)) {
-      return Decoder.load(checkpoint, Goldens.OPTIONS);
     }
   }
 

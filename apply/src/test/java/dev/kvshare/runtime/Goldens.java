@@ -3,6 +3,8 @@ package dev.kvshare.runtime;
 import ai.djl.ndarray.NDArray;
 import com.fasterxml.jackson.databind.ObjectMapper;
 import com.fasterxml.jackson.databind.node.ObjectNode;
+import dev.kvshare.model.Checkpoint;
+import dev.kvshare.model.Checkpoints;
 import dev.kvshare.model.DataType;
 import dev.kvshare.model.safetensors.SafetensorsFile;
 import java.io.IOException;
@@ -60,6 +62,13 @@ public final class Goldens {
       long[] numbers = new long[buffer.remaining()];
       buffer.get(numbers);
       return numbers;
+    }
+  }
+
+  /** A checkpoint as a decoder, which the caller closes. */
+  public static Decoder load(Path directory) {
+    try (Checkpoint checkpoint = Checkpoints.open(directory)) {
+      return Decoder.load(checkpoint, OPTIONS);
     }
   }
 

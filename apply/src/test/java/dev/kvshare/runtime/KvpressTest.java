@@ -4,8 +4,6 @@ import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.ObjectMapper;
-import dev.kvshare.model.Checkpoint;
-import dev.kvshare.model.Checkpoints;
 import dev.kvshare.policy.SharingMap;
 import dev.kvshare.runtime.cache.CachePolicy;
 import dev.kvshare.runtime.cache.H2o;
@@ -29,9 +27,7 @@ class KvpressTest {
   @BeforeAll
   static void load() throws IOException {
     golden = new ObjectMapper().readTree(Goldens.ROOT.resolve("kvpress/kept.json").toFile());
-    try (Checkpoint checkpoint = Checkpoints.open(Goldens.TINY_LLAMA)) {
-      decoder = Decoder.load(checkpoint, Goldens.OPTIONS);
-    }
+    decoder = Goldens.load(Goldens.TINY_LLAMA);
   }
 
   @AfterAll

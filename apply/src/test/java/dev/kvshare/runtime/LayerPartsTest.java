@@ -6,8 +6,6 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 import ai.djl.ndarray.NDArray;
 import ai.djl.ndarray.NDManager;
 import ai.djl.ndarray.types.Shape;
-import dev.kvshare.model.Checkpoint;
-import dev.kvshare.model.Checkpoints;
 import dev.kvshare.policy.SharingMap;
 import dev.kvshare.runtime.LayerParts.KeyValues;
 import dev.kvshare.runtime.LayerParts.Part;
@@ -31,8 +29,7 @@ class LayerPartsTest {
   @ParameterizedTest
   @MethodSource("checkpoints")
   void partsGiveWhatLayersGiveUnderAMap(Path directory) {
-    try (Checkpoint checkpoint = Checkpoints.open(directory);
-        Decoder decoder = Decoder.load(checkpoint, Goldens.OPTIONS);
+    try (Decoder decoder = Goldens.load(directory);
         NDManager manager = decoder.newManager()) {
       NDArray ids = ids(manager, directory);
       SharingMap map = SharingMap.identity(decoder.spec().layers());
@@ -66,8 +63,7 @@ class LayerPartsTest {
   @ParameterizedTest
   @MethodSource("checkpoints")
   void theTargetLeadsBackToTheReference(Path directory) {
-    try (Checkpoint checkpoint = Checkpoints.open(directory);
-        Decoder decoder = Decoder.load(checkpoint, Goldens.OPTIONS);
+    try (Decoder decoder = Goldens.load(directory);
         NDManager manager = decoder.newManager();
         KvCache cache =
             decoder.newCache(SharingMap.identity(decoder.spec().layers()), BATCH, TOKENS)) {

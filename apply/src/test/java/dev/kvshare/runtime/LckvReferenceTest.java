@@ -7,8 +7,6 @@ import ai.djl.ndarray.NDManager;
 import ai.djl.ndarray.types.Shape;
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.ObjectMapper;
-import dev.kvshare.model.Checkpoint;
-import dev.kvshare.model.Checkpoints;
 import dev.kvshare.policy.LayerTypes;
 import dev.kvshare.policy.SharingPlan;
 import dev.kvshare.policy.UpwardReading;
@@ -49,9 +47,7 @@ class LckvReferenceTest {
             .mapToLong(JsonNode::asLong)
             .toArray();
     prompt = golden.get("prefill_tokens_in_incremental_mode").asInt();
-    try (Checkpoint checkpoint = Checkpoints.open(Goldens.TINY_LLAMA)) {
-      decoder = Decoder.load(checkpoint, Goldens.OPTIONS);
-    }
+    decoder = Goldens.load(Goldens.TINY_LLAMA);
   }
 
   @AfterAll

@@ -7,8 +7,6 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 import ai.djl.ndarray.NDArray;
 import ai.djl.ndarray.NDManager;
 import ai.djl.ndarray.types.Shape;
-import dev.kvshare.model.Checkpoint;
-import dev.kvshare.model.Checkpoints;
 import java.util.Random;
 import org.junit.jupiter.api.AfterAll;
 import org.junit.jupiter.api.BeforeAll;
@@ -34,9 +32,7 @@ class LinearFitTest {
 
   @BeforeAll
   static void load() {
-    try (Checkpoint checkpoint = Checkpoints.open(Goldens.TINY_LLAMA)) {
-      decoder = Decoder.load(checkpoint, Goldens.OPTIONS);
-    }
+    decoder = Goldens.load(Goldens.TINY_LLAMA);
     fits = decoder.newFits();
     manager = decoder.newManager();
   }

@@ -6,8 +6,6 @@ import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
 import ai.djl.ndarray.NDArray;
 import ai.djl.ndarray.NDManager;
-import dev.kvshare.model.Checkpoint;
-import dev.kvshare.model.Checkpoints;
 import dev.kvshare.policy.SharingMap;
 import java.io.IOException;
 import java.nio.file.Files;
@@ -27,8 +25,7 @@ class NativeMemoryTest {
   void manyStepsKeepNothing() throws IOException {
     assumeTrue(Files.exists(STATUS), "resident memory is read from /proc");
     long[] ids = new long[BATCH];
-    try (Checkpoint checkpoint = Checkpoints.open(Goldens.TINY_LLAMA);
-        Decoder decoder = Decoder.load(checkpoint, Goldens.OPTIONS);
+    try (Decoder decoder = Goldens.load(Goldens.TINY_LLAMA);
         NDManager manager = decoder.newManager();
         KvCache cache = decoder.newCache(SharingMap.identity(8), BATCH, 16)) {
       NDArray input = manager.create(ids);

@@ -8,8 +8,6 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 import ai.djl.ndarray.NDArray;
 import ai.djl.ndarray.NDManager;
 import ai.djl.ndarray.types.Shape;
-import dev.kvshare.model.Checkpoint;
-import dev.kvshare.model.Checkpoints;
 import dev.kvshare.policy.SharingMap;
 import dev.kvshare.runtime.LayerParts.KeyValues;
 import java.nio.file.Path;
@@ -212,8 +210,7 @@ class QueryFitTest {
 
   /** The stream before layer 1 of the unshared model, and that layer's keys and values. */
   private static void onLayerOne(Path directory, Check check) {
-    try (Checkpoint checkpoint = Checkpoints.open(directory);
-        Decoder decoder = Decoder.load(checkpoint, Goldens.OPTIONS);
+    try (Decoder decoder = Goldens.load(directory);
         NDManager manager = decoder.newManager();
         KvCache cache =
             decoder.newCache(SharingMap.identity(decoder.spec().layers()), BATCH, TOKENS)) {

@@ -6,8 +6,6 @@ import ai.djl.ndarray.NDArray;
 import ai.djl.ndarray.NDManager;
 import ai.djl.ndarray.types.Shape;
 import com.fasterxml.jackson.databind.node.ObjectNode;
-import dev.kvshare.model.Checkpoint;
-import dev.kvshare.model.Checkpoints;
 import dev.kvshare.model.DataType;
 import dev.kvshare.model.safetensors.SafetensorsFile;
 import dev.kvshare.model.safetensors.SafetensorsWriter;
@@ -139,8 +137,7 @@ class RenamedLayoutTest {
     }
     golden.close();
     Path outputs = original.resolve("golden.safetensors");
-    try (Checkpoint checkpoint = Checkpoints.open(copy);
-        Decoder decoder = Decoder.load(checkpoint, Goldens.OPTIONS);
+    try (Decoder decoder = Goldens.load(copy);
         NDManager manager = decoder.newManager();
         KvCache cache = decoder.newCache(SharingMap.identity(4), 2, 20)) {
       NDArray ids = manager.create(Goldens.longs(outputs, "input_ids"), new Shape(2, 20));

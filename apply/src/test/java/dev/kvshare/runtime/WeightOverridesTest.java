@@ -55,8 +55,7 @@ class WeightOverridesTest {
     try (SafetensorsFile stored = SafetensorsFile.open(directory.resolve("model.safetensors"))) {
       ReplaceableWeights replaceable = replaceable(directory);
       Path emptied = emptied(directory, stored, replaceable);
-      try (Checkpoint checkpoint = Checkpoints.open(emptied);
-          Decoder decoder = Decoder.load(checkpoint, Goldens.OPTIONS);
+      try (Decoder decoder = Goldens.load(emptied);
           NDManager manager = decoder.newManager()) {
         Map<String, NDArray> tensors = new HashMap<>();
         for (StoredTensor tensor : stored.tensors().values()) {
@@ -83,8 +82,7 @@ class WeightOverridesTest {
 
   @Test
   void aBiasThatTheCheckpointLacksIsAddedAndForksKeepIt() {
-    try (Checkpoint checkpoint = Checkpoints.open(Goldens.architecture("llama"));
-        Decoder decoder = Decoder.load(checkpoint, Goldens.OPTIONS);
+    try (Decoder decoder = Goldens.load(Goldens.architecture("llama"));
         NDManager manager = decoder.newManager()) {
       NDArray shift = manager.arange(64f).mul(0.01f);
       SharingMap identity = SharingMap.identity(4);
@@ -108,8 +106,7 @@ class WeightOverridesTest {
 
   @Test
   void unknownNamesAndShapesAreRefused() {
-    try (Checkpoint checkpoint = Checkpoints.open(Goldens.architecture("llama"));
-        Decoder decoder = Decoder.load(checkpoint, Goldens.OPTIONS);
+    try (Decoder decoder = Goldens.load(Goldens.architecture("llama"));
         NDManager manager = decoder.newManager()) {
       NDArray vector = manager.zeros(new Shape(63));
       IllegalArgumentException name =

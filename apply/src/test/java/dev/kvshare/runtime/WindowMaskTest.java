@@ -7,8 +7,6 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 import ai.djl.ndarray.NDArray;
 import ai.djl.ndarray.NDManager;
 import ai.djl.ndarray.types.Shape;
-import dev.kvshare.model.Checkpoint;
-import dev.kvshare.model.Checkpoints;
 import dev.kvshare.policy.SharingMap;
 import dev.kvshare.policy.SharingPlan;
 import java.util.Arrays;
@@ -32,9 +30,7 @@ class WindowMaskTest {
 
   @BeforeAll
   static void load() {
-    try (Checkpoint checkpoint = Checkpoints.open(Goldens.TINY_LLAMA)) {
-      decoder = Decoder.load(checkpoint, Goldens.OPTIONS);
-    }
+    decoder = Goldens.load(Goldens.TINY_LLAMA);
   }
 
   @AfterAll

@@ -7,8 +7,6 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import ai.djl.ndarray.NDArray;
 import ai.djl.ndarray.NDManager;
-import dev.kvshare.model.Checkpoint;
-import dev.kvshare.model.Checkpoints;
 import dev.kvshare.model.family.AttentionSpec;
 import dev.kvshare.policy.SharingMap;
 import dev.kvshare.policy.SharingPlan;
@@ -65,9 +63,7 @@ class WindowedCacheTest {
 
   @BeforeAll
   static void load() {
-    try (Checkpoint checkpoint = Checkpoints.open(Goldens.TINY_LLAMA)) {
-      decoder = Decoder.load(checkpoint, Goldens.OPTIONS);
-    }
+    decoder = Goldens.load(Goldens.TINY_LLAMA);
   }
 
   @AfterAll
@@ -309,8 +305,7 @@ class WindowedCacheTest {
   @MethodSource("architectures")
   void everyFamilyGeneratesAsWithTheWholeCache(Path model) {
     int[] text = Arrays.stream(text(36, 11)).map(id -> id % 128).toArray();
-    try (Checkpoint checkpoint = Checkpoints.open(model);
-        Decoder family = Decoder.load(checkpoint, Goldens.OPTIONS);
+    try (Decoder family = Goldens.load(model);
         NDManager manager = family.newManager()) {
       List<Integer> layers = IntStream.range(0, family.spec().layers()).boxed().toList();
       SharingMap map = SharingMap.identity(layers.size());
