@@ -191,8 +191,7 @@ class WindowCommandTest {
   }
 
   private static CommandRun budget(Object... more) {
-    return run(
-        more,
+    return CommandRun.of(
         "calibrate",
         "--model",
         TINY_MODEL,
@@ -201,7 +200,8 @@ class WindowCommandTest {
         "--kv-budget",
         0.7,
         "--threads",
-        1);
+        1,
+        more);
   }
 
   @Test
