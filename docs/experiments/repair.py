@@ -22,12 +22,14 @@ torch.set_grad_enabled(False)
 @dataclass
 class Edges:
     """What a shared layer keeps of its own: the last tokens and the first ones (sinks). Between them it reads its source, by
-    queries of their own, or, not foreign, nothing; apart: the output projection has columns of its own for what is foreign."""
+    queries of their own, or, not foreign, nothing; apart: the output projection has columns of its own for what is foreign;
+    beside: they begin at zero, and what the layer has of its own is weighed as if there were nothing else."""
 
     last: int
     sinks: int = 0
     foreign: bool = True
     apart: bool = False
+    beside: bool = False
 
     def near(self, t):
         row, col = torch.arange(t)[:, None], torch.arange(t)[None]
@@ -89,7 +91,8 @@ class Model:
         q0 = self.queries(h, p.get("q0", p["q"])).transpose(1, 2).to(BF)
         s = torch.where(near, q0 @ self.wide(ko).to(BF).transpose(2, 3), q @ self.wide(k).to(BF).transpose(2, 3)) / math.sqrt(self.d)
         a = s.float().masked_fill(~(near | far), float("-inf")).softmax(-1).to(BF)
-        parts = [(a * near) @ self.wide(vo).to(BF), (a * far) @ self.wide(v).to(BF)]
+        own = s.float().masked_fill(~near, float("-inf")).softmax(-1).to(BF) if edges.beside else a * near
+        parts = [own @ self.wide(vo).to(BF), (a * far) @ self.wide(v).to(BF)]
         parts = parts if edges.apart else [parts[0] + parts[1]]
         return torch.cat([y.transpose(1, 2).reshape(b, t, -1) for y in parts], -1).float()
 
@@ -344,7 +347,7 @@ def walk(ref, m, own_token=True, own_above=False, above=True, down=False, edges=
             print("  layer", i, "values of", p["values"], flush=True)
         apart = shared and edges and edges.apart
         if apart:
-            p["o"] = torch.cat([p["o"], p["o"]], 1)
+            p["o"] = torch.cat([p["o"], p["o"] * (not edges.beside)], 1)
         entering, written = torch.empty(*x.shape[:2], model.hq * model.d * (2 if apart else 1)), []
         for c in chunks(len(x), CHUNK):
             h = model.norm(x[c], p["n1"])
@@ -400,6 +403,7 @@ EXPERIMENTS = {
     "window": lambda v: dict(edges=edges(v)),
     "queries-window": lambda v: dict(steps=3, edges=edges(v)),
     "queries-window-apart": lambda v: dict(steps=3, edges=edges(v, apart=True)),
+    "queries-window-beside": lambda v: dict(steps=3, own_token=False, edges=edges(v, apart=True, beside=True)),
     "window-alone": lambda v: dict(own_token=False, edges=edges(v, foreign=False)),
     "merge": lambda v: dict(merge=float(v)),
     "queries": lambda v: dict(steps=int(v or 3)),
