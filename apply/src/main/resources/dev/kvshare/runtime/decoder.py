@@ -4,6 +4,8 @@
 # Letters: B batch, T new tokens, S positions visible to attention, E hidden size, V vocabulary, Hq query heads,
 # Hkv key/value heads, G = Hq / Hkv, D head size, R rotated dimensions, F intermediate size, X experts, L layers.
 #
+# Unlike Python's, the parser of TorchScript ranks "and" and "or" alike: where both stand, brackets do.
+#
 # A layer is a list of tensors, one of ints and one of floats, unpacked at the head of the methods; Java fills them in
 # ScriptArguments.java. A tensor that a layer does not have is an empty one. Arguments that several methods share:
 #   start         positions that the cache holds already
@@ -178,7 +180,7 @@ class Ops(Module):
     end = start + tokens
     padded = torch.numel(first) > 0
     plain = start == 0 and capped == 0 and own_hidden == 0 and (window == 0 or end <= window)
-    if not padded and (plain or tokens == 1 and (sinks == 0 or end <= window + sinks)):
+    if not padded and (plain or (tokens == 1 and (sinks == 0 or end <= window + sinks))):
       y = torch.empty([0], dtype=x.dtype, device=x.device)
     else:
       queries = torch.unsqueeze(torch.arange(start, end, dtype=4, device=x.device), 1)
@@ -187,14 +189,14 @@ class Ops(Module):
       hidden = torch.gt(columns, queries)
       if own_hidden != 0:
         hidden = torch.logical_or(hidden, own)
-      behind = torch.le(columns, torch.sub(queries, window))
       hidden = torch.unsqueeze(hidden, 0)
-      if sinks > 0:
-        begin = torch.zeros([1, 1, 1], dtype=4, device=x.device)
-        if padded:
-          begin = torch.reshape(first, [-1, 1, 1])
-        hidden = torch.logical_or(hidden, torch.logical_and(behind, torch.ge(columns, torch.add(begin, sinks))))
-      elif window > 0:
+      if window > 0:
+        behind = torch.unsqueeze(torch.le(columns, torch.sub(queries, window)), 0)
+        if sinks > 0:
+          begin = torch.zeros([1, 1, 1], dtype=4, device=x.device)
+          if padded:
+            begin = torch.reshape(first, [-1, 1, 1])
+          behind = torch.logical_and(behind, torch.ge(columns, torch.add(begin, sinks)))
         hidden = torch.logical_or(hidden, behind)
       if padded:
         padding = torch.lt(columns, torch.unsqueeze(torch.unsqueeze(first, 1), 2))
