@@ -21,7 +21,8 @@ final class CacheArguments implements AutoCloseable {
   private final LayerNumbers numbers;
   private final boolean ownNumbers;
   private final IValue owns;
-  private final PtNDArray firstColumns;
+  private final IValue reads;
+  private final int padding;
   private final IValue first;
   private IValue states;
   private IValue rules;
@@ -42,8 +43,9 @@ final class CacheArguments implements AutoCloseable {
     long[] flags = new long[map.layers()];
     map.owners().forEach(owner -> flags[owner] = 1);
     this.owns = IValue.listFrom(flags);
-    this.firstColumns = (PtNDArray) manager.create(columns, new Shape(columns.length));
-    this.first = IValue.from(firstColumns);
+    this.reads = IValue.listFrom(new long[map.layers()]);
+    this.padding = (int) Arrays.stream(columns).max().orElse(0);
+    this.first = IValue.from((PtNDArray) manager.create(columns, new Shape(columns.length)));
   }
 
   /**
@@ -103,9 +105,14 @@ final class CacheArguments implements AutoCloseable {
     return first;
   }
 
+  /** For each layer 0, as {@link #owns()}: nothing is written. */
+  IValue reads() {
+    return reads;
+  }
+
   /** Columns of padding before the shortest row. */
   int padding() {
-    return (int) Arrays.stream(firstColumns.toLongArray()).max().orElse(0);
+    return padding;
   }
 
   /** For each layer the state that it reads. */
@@ -122,6 +129,7 @@ final class CacheArguments implements AutoCloseable {
   public void close() {
     closeStores();
     owns.close();
+    reads.close();
     first.close();
     weights.close();
     if (ownNumbers) {

@@ -35,7 +35,12 @@ final class CachePlan {
   private final ComputeType type;
   private final List<KeepRule> rules = new ArrayList<>();
   private final List<CacheWindow> windows = new ArrayList<>();
+  private final List<Integer> alike = new ArrayList<>();
   private int reach;
+
+  /** What decides which tokens of which slots a layer sees, scores of attention apart. */
+  private record Sight(
+      KeepRule rule, CacheWindow kept, int window, int sinks, boolean capped, int keyValueHeads) {}
 
   /**
    * @param promptTokens tokens of the longest prompt
@@ -49,6 +54,7 @@ final class CachePlan {
     this.type = type;
     SharingMap map = sharing.map();
     List<Integer> owners = map.owners();
+    List<Sight> sights = new ArrayList<>();
     for (int layer = 0; layer < map.layers(); layer++) {
       int source = map.source(layer);
       CacheWindow window = CacheWindow.of(spec, sharing, source);
@@ -56,6 +62,16 @@ final class CachePlan {
       KeepRule rule = within(window, asked);
       windows.add(window);
       rules.add(rule);
+      AttentionSpec attention = spec.blocks().get(layer).attention();
+      sights.add(
+          new Sight(
+              rule,
+              window,
+              sharing.window(layer, attention.window()),
+              sinks(layer),
+              attention.softCap() > 0,
+              attention.keyValueHeads()));
+      alike.add(sights.indexOf(sights.get(layer)));
       reach = rule.cachePositions() ? asked.slots() : reach;
     }
   }
@@ -119,6 +135,11 @@ final class CachePlan {
 
   private int modelWindow(int layer) {
     return spec.blocks().get(layer).attention().window();
+  }
+
+  /** The lowest layer that sees the same as {@code layer} while scores of attention are alike. */
+  int alike(int layer) {
+    return alike.get(layer);
   }
 
   /** That of keys and values. */

@@ -11,7 +11,9 @@ import dev.kvshare.runtime.cache.KeepRule;
 import java.util.Arrays;
 import java.util.LinkedHashMap;
 import java.util.Map;
+import java.util.function.IntToLongFunction;
 import java.util.function.ToLongFunction;
+import java.util.stream.IntStream;
 
 /**
  * What a cache policy keeps of the keys and values of the layers that own a cache, for B sequences.
@@ -140,6 +142,7 @@ public final class CompressedCache implements DecodingCache {
               spec.blocks().get(owner).attention(),
               batch,
               CachePlan.slots(tokens, bound(owner)),
+              ringFrom(owner),
               plan.scored(owner, false));
       stores.put(owner, store);
     }
@@ -223,11 +226,43 @@ public final class CompressedCache implements DecodingCache {
 
   /** For each layer a number of the store that it reads; the caller closes it. */
   IValue bySource(ToLongFunction<LayerStore> number) {
-    long[] numbers = new long[map().layers()];
-    for (int layer = 0; layer < numbers.length; layer++) {
-      numbers[layer] = number.applyAsLong(stores.get(map().source(layer)));
-    }
-    return IValue.listFrom(numbers);
+    return byLayer(layer -> number.applyAsLong(stores.get(map().source(layer))));
+  }
+
+  /** For each layer the lowest one that sees the same tokens in the same slots. */
+  IValue alike() {
+    return byLayer(
+        layer ->
+            plan.rule(layer).observation().isActive() && !isWhole(layer)
+                ? layer
+                : plan.alike(layer));
+  }
+
+  /** For each layer whether its slots have first and then last tokens as they stand in the text. */
+  IValue inOrder() {
+    boolean padded = arguments.padding() > 0;
+    return byLayer(
+        layer -> {
+          boolean ends = isWhole(layer) || plan.rule(layer).keepsEnds();
+          boolean ordered = stores.get(map().source(layer)).staysInOrder();
+          return ScriptArguments.flag(!padded && ends && ordered);
+        });
+  }
+
+  /** Whether nothing was dropped so far of what a layer reads. */
+  private boolean isWhole(int layer) {
+    return stores.get(map().source(layer)).filled() == length;
+  }
+
+  private IValue byLayer(IntToLongFunction number) {
+    return IValue.listFrom(IntStream.range(0, map().layers()).mapToLong(number).toArray());
+  }
+
+  /** Where the slots of an owning layer begin of which the next token takes the oldest's. */
+  private int ringFrom(int owner) {
+    KeepRule rule = plan.rule(owner);
+    // In padded rows padding goes first, of which rows have more or less.
+    return rule.keepsEnds() && arguments.padding() == 0 ? rule.sinks() : -1;
   }
 
   /** Leaves so many tokens, and room for no more than {@code bound}; returns whether it did. */

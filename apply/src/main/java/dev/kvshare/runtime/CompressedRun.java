@@ -34,8 +34,9 @@ final class CompressedRun {
     int longest = prompts.longest();
     int layers = storage.spec().layers();
     cache.begin(longest, prompts.firstPositions());
-    // Layers that only read need to run where their attention decides what is kept.
-    int top = cache.plan().observes() ? layers : cache.map().highestOwner() + 1;
+    // Layers that keep nothing for others need to run where their attention decides what is kept.
+    boolean all = cache.plan().observes();
+    int top = all ? layers : cache.map().highestOwner();
     try (PtNDManager scratch = (PtNDManager) storage.parent().newSubManager()) {
       PtNDArray last = null;
       for (int start = 0; start < longest; start += chunkTokens) {
@@ -44,12 +45,10 @@ final class CompressedRun {
         PtNDArray ids = (PtNDArray) scratch.create(column, new Shape(prompts.size(), tokens));
         prepare(cache, tokens, longest);
         PtNDArray embedded = calls.embed(ids, cache, start);
-        PtNDArray hidden = calls.compressedLayers(embedded, cache, start, 0, top, tokens);
+        PtNDArray hidden = calls.compressedLayers(embedded, cache, 0, top);
+        last = all ? (PtNDArray) hidden.get(":, -1:") : calls.fill(hidden, cache, top);
         if (start + tokens == longest) {
-          last = (PtNDArray) hidden.get(":, -1:");
-          if (top < layers) {
-            last = calls.compressedLayers(last, cache, longest - 1, top, layers, tokens);
-          }
+          last = calls.compressedLast(last, cache, top, layers, tokens);
         }
         embedded.close();
         hidden.close();
@@ -81,8 +80,7 @@ final class CompressedRun {
     }
     prepare(cache, tokens, start + tokens);
     try (PtNDArray embedded = calls.embed(ids, cache, start)) {
-      PtNDArray hidden =
-          calls.compressedLayers(embedded, cache, start, 0, storage.spec().layers(), tokens);
+      PtNDArray hidden = calls.compressedLayers(embedded, cache, 0, storage.spec().layers());
       cache.advance(tokens);
       if (prompt) {
         cache.endPrompt();

@@ -26,13 +26,17 @@ final class LayerStore {
   private PtNDArray keyScales;
   private PtNDArray valueScales;
   private final PtNDArray open;
+  private final int ringFrom;
   private PtNDArray places;
   private PtNDArray scores;
   private int capacity;
   private int filled;
+  private int oldest;
 
   /**
    * @param manager owns the tensors
+   * @param ringFrom the slot behind those of sinks, where in all others the oldest token makes room
+   *     for the next; -1 where another may
    * @param scored whether attention is added up
    */
   LayerStore(
@@ -42,12 +46,14 @@ final class LayerStore {
       AttentionSpec attention,
       int batch,
       int capacity,
+      int ringFrom,
       boolean scored) {
     this.script = script;
     this.manager = manager;
     this.format = plan.format();
     this.type = plan.type();
     this.capacity = capacity;
+    this.ringFrom = ringFrom;
     long heads = attention.keyValueHeads();
     long size = attention.headSize();
     long number = format == KeyValueFormat.COMPUTE_TYPE ? type.scriptCode() : INT8;
@@ -78,9 +84,17 @@ final class LayerStore {
     return capacity;
   }
 
-  /** The slot of the next token; -1 when it takes that of another one. */
+  /** The slot of the next token; -1 when it takes that of another one that is not known yet. */
   int nextSlot() {
-    return filled < capacity ? filled : -1;
+    if (filled < capacity) {
+      return filled;
+    }
+    return ringFrom < 0 ? -1 : ringFrom + oldest;
+  }
+
+  /** Whether the slots are in the order of the text when the next tokens have been written. */
+  boolean staysInOrder() {
+    return oldest == 0 && filled < capacity;
   }
 
   /** Tokens that are kept when {@code tokens} more have been written. */
@@ -90,6 +104,9 @@ final class LayerStore {
 
   /** Counts tokens that were written. */
   void advance(int tokens) {
+    if (filled == capacity && ringFrom >= 0) {
+      oldest = (oldest + tokens) % (capacity - ringFrom);
+    }
     filled = filledAfter(tokens);
   }
 
@@ -131,7 +148,7 @@ final class LayerStore {
   /**
    * Keeps the chosen slots only.
    *
-   * @param chosen int64 [B, Hkv, n], ascending
+   * @param chosen int64 [B, Hkv, n], in the order of the text
    */
   void keep(PtNDArray chosen, int newCapacity) {
     keys = picked(keys, chosen, newCapacity);
@@ -141,6 +158,7 @@ final class LayerStore {
     places = picked(places, chosen, newCapacity);
     scores = picked(scores, chosen, newCapacity);
     filled = (int) chosen.getShape().get(2);
+    oldest = 0;
     capacity = newCapacity;
   }
 

@@ -87,30 +87,55 @@ final class ScriptCalls {
   }
 
   /**
-   * Layers {@code from} to {@code to - 1} over a compressed cache: [B, T, E] to [B, T, E].
-   *
-   * @param written tokens behind {@code cache.length()} that are in the cache when layers read it
+   * Layers {@code from} to {@code to - 1} over a compressed cache: [B, T, E] to [B, T, E]. Those
+   * that own a cache write the new tokens.
    */
-  PtNDArray compressedLayers(
-      PtNDArray hidden, CompressedCache cache, int start, int from, int to, int written) {
+  PtNDArray compressedLayers(PtNDArray hidden, CompressedCache cache, int from, int to) {
+    int tokens = (int) hidden.getShape().get(1);
+    IValue owns = cache.arguments().owns();
+    return compressedLayers(hidden, cache, new NewTokens(cache.length(), tokens, owns), from, to);
+  }
+
+  /**
+   * The same for the last of {@code written} new tokens, [B, 1, E], which are in the cache already.
+   */
+  PtNDArray compressedLast(PtNDArray hidden, CompressedCache cache, int from, int to, int written) {
+    int start = cache.length() + written - 1;
+    IValue owns = cache.arguments().reads();
+    return compressedLayers(hidden, cache, new NewTokens(start, written, owns), from, to);
+  }
+
+  /**
+   * What is run of new tokens.
+   *
+   * @param start column of the first that is run
+   * @param written how many of them are in the cache when layers read it
+   * @param owns for each layer 1 if it writes them
+   */
+  private record NewTokens(int start, int written, IValue owns) {}
+
+  private PtNDArray compressedLayers(
+      PtNDArray hidden, CompressedCache cache, NewTokens tokens, int from, int to) {
     layerPositions += hidden.getShape().get(1) * (to - from);
     return inTurn(
         hidden,
         from,
         to,
         cache.arguments()::enter,
-        (x, low, high) -> compressed(x, cache, start, low, high, written));
+        (x, low, high) -> compressed(x, cache, tokens, low, high));
   }
 
   private PtNDArray compressed(
-      PtNDArray hidden, CompressedCache cache, int start, int from, int to, int written) {
+      PtNDArray hidden, CompressedCache cache, NewTokens tokens, int from, int to) {
     CacheArguments arguments = cache.arguments();
     try (IValue input = IValue.from(hidden);
         IValue low = IValue.from((long) from);
         IValue high = IValue.from((long) to);
-        IValue position = IValue.from((long) start);
+        IValue position = IValue.from((long) tokens.start());
         IValue slots = cache.bySource(LayerStore::nextSlot);
-        IValue counts = cache.bySource(store -> store.filledAfter(written));
+        IValue counts = cache.bySource(store -> store.filledAfter(tokens.written()));
+        IValue alike = cache.alike();
+        IValue inOrder = cache.inOrder();
         IValue origin = IValue.from((long) cache.origin());
         IValue reach = IValue.from((long) cache.plan().reach())) {
       return script.run(
@@ -126,11 +151,41 @@ final class ScriptCalls {
           model.floats(),
           arguments.states(),
           arguments.rules(),
-          arguments.owns(),
+          tokens.owns(),
           slots,
           counts,
+          alike,
+          inOrder,
           origin,
           reach,
+          rotary.cosines(),
+          rotary.sines());
+    }
+  }
+
+  /** As {@link #fill(PtNDArray, KvCache, int, int)} behind the tokens of a compressed cache. */
+  PtNDArray fill(PtNDArray hidden, CompressedCache cache, int layer) {
+    CacheArguments arguments = cache.arguments();
+    arguments.enter(layer);
+    try (IValue input = IValue.from(hidden);
+        IValue number = IValue.from((long) layer);
+        IValue position = IValue.from((long) cache.length());
+        IValue slots = cache.bySource(LayerStore::nextSlot);
+        IValue origin = IValue.from((long) cache.origin())) {
+      return script.run(
+          hidden.getManager(),
+          "compressed_fill",
+          input,
+          number,
+          position,
+          arguments.first(),
+          arguments.weights(),
+          arguments.numbers().ints(),
+          model.floats(),
+          arguments.states(),
+          arguments.rules(),
+          slots,
+          origin,
           rotary.cosines(),
           rotary.sines());
     }

@@ -2,7 +2,7 @@
   # Appended to decoder.py, whose letters and arguments hold here too.
   # Caches that keep some tokens only, or numbers of 8 bits (CompressedCache.java). A layer reads the state of the layer
   # that owns its cache, tensors of N slots, filled from the left. Slots are not in the order of the text once one was
-  # given to another token; where a tensor is of no use, it is an empty one:
+  # given to another token, until the next time that tokens are dropped; where a tensor is of no use, it is an empty one:
   #   keys, values              [B, Hkv, N, D], int8 or the compute type; keys after rotation
   #   key_scales, value_scales  float32, of int8: [B, Hkv, N, 1], or of keys by channels [B, Hkv, N / group, D]
   #   open                      [B, Hkv, group, D] compute type, of keys by channels: those of the group not yet full
@@ -15,6 +15,9 @@
   # tokens are all that a query sees, 0: all), span_sinks (and so many first ones). Columns count the text with its padding.
   #   slots, counts             for each layer the first slot to write (-1: in place of the least important token), and how
   #                             many slots it reads then
+  #   alike                     for each layer the lowest one that sees the same tokens in the same slots
+  #   in_order                  for each layer 1 if its slots have first tokens of the text and then the last ones, as in the
+  #                             text, of no padded rows, else 0
   #   origin                    column that the rotary tables begin at
 
   # The place of each new token: int64 [1 or B, T].
@@ -83,31 +86,29 @@
     else:
       _2 = torch.scatter_(stored, 2, slot, x)
 
-  # Keys and values [B, Hkv, T, D] of the tokens up to column end - 1 into the cache.
-  def remember(self: __torch__.Ops, key: Tensor, value: Tensor, state: List[Tensor], rule: List[int], slot: int, end: int, first: Tensor) -> None:
+  # Keys and values [B, Hkv, T, D] of the tokens up to column end - 1, at places int32 [1 or B, 1, T], into the cache.
+  def remember(self: __torch__.Ops, key: Tensor, value: Tensor, state: List[Tensor], rule: List[int], slot: int, end: int, first: Tensor, places: Tensor) -> None:
     keys, values, key_scales, value_scales, open, kept, scores, = state
-    sinks, recent, band, reach, observed, averaged, pooling, own_window, group, own_sinks, span, span_sinks, = rule
-    tokens = torch.size(key, 2)
-    places = torch.unsqueeze(self.places(end - tokens, tokens, first), 1)
     if slot < 0:
       chosen = torch.argmin(self.importance(kept, scores, end, first, rule), 2, True)
       self.store_chosen(keys, key_scales, key, torch.unsqueeze(chosen, 3))
       self.store_chosen(values, value_scales, value, torch.unsqueeze(chosen, 3))
-      _0 = torch.scatter_(kept, 2, chosen, torch.to(torch.expand(places, torch.size(chosen)), 3))
+      _0 = torch.scatter_(kept, 2, chosen, torch.expand(places, torch.size(chosen)))
       if torch.numel(scores) > 0:
         _1 = torch.scatter_(scores, 2, chosen, 0)
     else:
+      group = rule[8]
       if group > 0:
         self.store_grouped(keys, key_scales, open, key, slot, group)
       else:
         self.store_slots(keys, key_scales, key, slot)
       self.store_slots(values, value_scales, value, slot)
-      _2 = torch.copy_(torch.narrow(kept, 2, slot, tokens), places)
+      _2 = torch.copy_(torch.narrow(kept, 2, slot, torch.size(key, 2)), places)
 
-  # The first count slots as numbers of a type: [B, Hkv, count, D].
+  # At least the first count slots as numbers of a type: [B, Hkv, count or N, D].
   def recall(self: __torch__.Ops, stored: Tensor, scales: Tensor, open: Tensor, count: int, group: int, like: Tensor) -> Tensor:
     if torch.numel(scales) == 0:
-      y = torch.narrow(stored, 2, 0, count)
+      y = stored
     elif group == 0:
       y = torch.mul(torch.to(torch.narrow(stored, 2, 0, count), like.dtype), torch.to(torch.narrow(scales, 2, 0, count), like.dtype))
     else:
@@ -136,66 +137,135 @@
       hidden = torch.logical_or(hidden, behind)
     return hidden
 
-  # query [B, T, Hq, D], far the same turned for the sinks -> [B, T, Hq * D]; adds the attention to the scores of the cache
-  def look(self: __torch__.Ops, query: Tensor, far: Tensor, state: List[Tensor], rule: List[int], count: int, end: int, first: Tensor, window: int, scale: float, soft_cap: float) -> Tensor:
-    keys, values, key_scales, value_scales, open, kept, scores, = state
+  # Whether fused attention does, which does not show scores.
+  def fused(self: __torch__.Ops, rule: List[int], end: int, soft_cap: float) -> bool:
+    reach = rule[3]
+    observed = rule[4]
+    return soft_cap == 0. and (reach == 0 or end <= reach) and (observed < 0 or end <= observed)
+
+  # x [.., .., N, ...] -> [.., .., n, ...], its first slots of a number and those from low to high - 1
+  def slots_of(self: __torch__.Ops, x: Tensor, first_ones: int, low: int, high: int) -> Tensor:
+    y = torch.narrow(x, 2, low, high - low)
+    if first_ones > 0:
+      y = torch.cat([torch.narrow(x, 2, 0, first_ones), y], 2)
+    return y
+
+  # Fills two lists with what blocks of queries look at: blocks [queries, slots at the start, low, high (see slots_of)], and
+  # masks with what is added to their scores, of the type of x: fused [1 or B*Hkv, 1, T, n] ([1 or B, 1 or Hkv, 1, n] for
+  # T = 1), else [1 or B, 1 or Hkv, 1, T, n]; empty where a plain causal mask or none does.
+  def add_blocks(self: __torch__.Ops, blocks: List[List[int]], masks: List[Tensor], x: Tensor, kept: Tensor, places: Tensor, window: int, rule: List[int], count: int, end: int, first: Tensor, in_order: int, fused: bool) -> None:
     sinks, recent, band, reach, observed, averaged, pooling, own_window, group, own_sinks, span, span_sinks, = rule
+    batch, kv_heads, = torch.size(torch.select(kept, 2, 0))
+    tokens = torch.size(places, 1)
+    padded = torch.numel(first) > 0
+    kept = torch.narrow(kept, 2, 0, count)
+    if count == end or in_order != 0:
+      # The slots of all heads are alike.
+      kept = torch.narrow(kept, 1, 0, 1)
+      if not padded:
+        kept = torch.narrow(kept, 0, 0, 1)
+    width = window
+    width_sinks = 0
+    if span > 0:
+      width = span
+      width_sinks = span_sinks
+    # A layer that keeps just what the window of its reader spans keeps nothing else when one token follows.
+    kept_is_seen = tokens == 1 and recent == width and sinks == width_sinks and count <= recent + sinks
+    step = tokens
+    narrows = in_order != 0 and width > 0 and fused
+    if narrows:
+      # Few enough for what lies between the first window's begin and the last query to be little more than a window.
+      step = min(tokens, 64)
+    for i in range((tokens + step - 1) // step):
+      begin = end - tokens + i * step
+      queries = min(step, end - begin)
+      first_ones = 0
+      low = 0
+      high = begin + queries - end + count
+      if narrows and begin + 1 - width - end + count > width_sinks:
+        first_ones = width_sinks
+        low = begin + 1 - width - end + count
+      spans_all = width == 0 or begin + queries <= width + width_sinks or kept_is_seen or (queries == 1 and low > 0)
+      if not padded and spans_all and (band == 0 or count <= band + sinks) and (queries == 1 or (begin == 0 and fused)):
+        mask = torch.empty([0], dtype=x.dtype, device=x.device)
+      else:
+        hidden = self.unseen(self.slots_of(kept, first_ones, low, high), torch.narrow(places, 1, i * step, queries), window, rule)
+        mask = torch.masked_fill(torch.zeros(torch.size(hidden), dtype=x.dtype, device=x.device), hidden, float("-inf"))
+        if not fused:
+          mask = torch.unsqueeze(mask, 2)
+        elif tokens > 1:
+          if torch.size(mask, 0) > 1 or torch.size(mask, 1) > 1:
+            mask = torch.expand(mask, [batch, kv_heads, -1, -1])
+          mask = torch.unsqueeze(torch.flatten(mask, 0, 1), 1)
+      _0 = torch.append(blocks, [queries, first_ones, low, high])
+      _1 = torch.append(masks, mask)
+
+  # query [B, T, Hq, D], far the same turned for the sinks -> [B, T, Hq * D]; adds the attention to the scores of the cache
+  def look(self: __torch__.Ops, query: Tensor, far: Tensor, state: List[Tensor], rule: List[int], count: int, end: int, first: Tensor, places: Tensor, blocks: List[List[int]], masks: List[Tensor], fused: bool, scale: float, soft_cap: float) -> Tensor:
+    keys, values, key_scales, value_scales, open, kept, scores, = state
     batch, tokens, heads, size, = torch.size(query)
     kv_heads = torch.size(keys, 1)
     shared = heads // kv_heads
-    key = self.recall(keys, key_scales, open, count, group, query)
+    key = self.recall(keys, key_scales, open, count, rule[8], query)
     value = self.recall(values, value_scales, open, count, 0, query)
-    seen = torch.narrow(kept, 2, 0, count)
-    places = self.places(end - tokens, tokens, first)
-    padded = torch.numel(first) > 0
-    observing = observed >= 0 and end > observed
-    turned = reach > 0 and end > reach
-    if count == end and not padded:
-      # Nothing was dropped so far: the slots of all heads and rows are alike.
-      seen = torch.narrow(torch.narrow(seen, 0, 0, 1), 1, 0, 1)
-    # A layer that keeps just what the window of its reader spans keeps nothing else when one token follows.
-    kept_is_seen = tokens == 1 and recent == span and sinks == span_sinks and count <= recent + sinks
-    spans_all = span == 0 or end <= span + span_sinks or kept_is_seen
-    plain = not padded and spans_all and (window == 0 or end <= window) and (band == 0 or count <= band + sinks) and (tokens == 1 or count == tokens)
-    if observing or turned or soft_cap > 0.:
+    if not fused:
+      sinks = rule[0]
+      reach = rule[3]
+      observed = rule[4]
       q = torch.reshape(torch.permute(torch.unflatten(query, 2, [kv_heads, shared]), [0, 2, 3, 1, 4]), [batch, kv_heads, shared * tokens, size])
+      key = torch.narrow(key, 2, 0, count)
       raw = torch.matmul(q, torch.transpose(key, 2, 3))
-      if turned:
+      if reach > 0 and end > reach:
         q = torch.reshape(torch.permute(torch.unflatten(far, 2, [kv_heads, shared]), [0, 2, 3, 1, 4]), [batch, kv_heads, shared * tokens, size])
-        raw = torch.where(torch.unsqueeze(torch.lt(seen, sinks), 2), torch.matmul(q, torch.transpose(key, 2, 3)), raw)
+        fixed = torch.unsqueeze(torch.lt(torch.narrow(kept, 2, 0, count), sinks), 2)
+        raw = torch.where(fixed, torch.matmul(q, torch.transpose(key, 2, 3)), raw)
       raw = torch.mul(raw, scale)
       if soft_cap > 0.:
         raw = torch.mul(torch.tanh(torch.div(raw, soft_cap)), soft_cap)
       raw = torch.unflatten(raw, 2, [shared, tokens])
-      if tokens > 1 or not plain:
-        raw = torch.masked_fill(raw, torch.unsqueeze(self.unseen(seen, places, window, rule), 2), float("-inf"))
+      if torch.numel(masks[0]) > 0:
+        raw = torch.add(raw, masks[0])
       share = torch.softmax(raw, -1, dtype=6)
-      if observing:
+      if observed >= 0 and end > observed:
         votes = torch.sum(share, [2])
-        if padded or end - tokens < observed:
+        if torch.numel(first) > 0 or end - tokens < observed:
           columns = torch.arange(end - tokens, end, dtype=4, device=first.device)
           votes = torch.mul(votes, torch.unsqueeze(torch.unsqueeze(torch.logical_and(torch.ge(columns, observed), torch.ge(places, 0)), 1), 3))
         _0 = torch.add_(torch.narrow(scores, 2, 0, count), torch.sum(votes, [2]))
-      y = torch.matmul(torch.flatten(torch.to(share, query.dtype), 2, 3), value)
+      y = torch.matmul(torch.flatten(torch.to(share, query.dtype), 2, 3), torch.narrow(value, 2, 0, count))
     elif tokens == 1:
+      queries, first_ones, low, high, = blocks[0]
+      key = self.slots_of(key, first_ones, low, high)
+      value = self.slots_of(value, first_ones, low, high)
       q = torch.reshape(query, [batch, kv_heads, shared, size])
-      if plain:
+      if torch.numel(masks[0]) == 0:
         y = torch.scaled_dot_product_attention(q, key, value, None, 0.0, False, scale=scale)
       else:
-        y = torch.scaled_dot_product_attention(q, key, value, torch.logical_not(self.unseen(seen, places, window, rule)), 0.0, False, scale=scale)
+        y = torch.scaled_dot_product_attention(q, key, value, masks[0], 0.0, False, scale=scale)
     else:
       q = torch.reshape(torch.permute(torch.unflatten(query, 2, [kv_heads, shared]), [0, 2, 3, 1, 4]), [batch * kv_heads, shared, tokens, size])
-      key = torch.expand(torch.unsqueeze(torch.flatten(key, 0, 1), 1), [-1, shared, -1, -1])
-      value = torch.expand(torch.unsqueeze(torch.flatten(value, 0, 1), 1), [-1, shared, -1, -1])
-      if plain:
-        y = torch.scaled_dot_product_attention(q, key, value, None, 0.0, True, scale=scale)
-      else:
-        open_to = torch.logical_not(torch.unsqueeze(torch.flatten(self.unseen(seen, places, window, rule), 0, 1), 1))
-        y = torch.scaled_dot_product_attention(q, key, value, open_to, 0.0, False, scale=scale)
-    return torch.reshape(torch.permute(torch.reshape(y, [batch, heads, tokens, size]), [0, 2, 1, 3]), [batch, tokens, heads * size])
+      parts = annotate(List[Tensor], [])
+      done = 0
+      for i in range(torch.len(blocks)):
+        queries, first_ones, low, high, = blocks[i]
+        k = torch.expand(torch.unsqueeze(torch.flatten(self.slots_of(key, first_ones, low, high), 0, 1), 1), [-1, shared, -1, -1])
+        v = torch.expand(torch.unsqueeze(torch.flatten(self.slots_of(value, first_ones, low, high), 0, 1), 1), [-1, shared, -1, -1])
+        part = torch.narrow(q, 2, done, queries)
+        if torch.numel(masks[i]) == 0:
+          part = torch.scaled_dot_product_attention(part, k, v, None, 0.0, queries > 1, scale=scale)
+        else:
+          part = torch.scaled_dot_product_attention(part, k, v, masks[i], 0.0, False, scale=scale)
+        _1 = torch.append(parts, part)
+        done = done + queries
+      y = parts[0]
+      if torch.len(parts) > 1:
+        y = torch.cat(parts, 2)
+    if tokens > 1:
+      y = torch.transpose(torch.reshape(y, [batch, heads, tokens, size]), 1, 2)
+    return torch.reshape(y, [batch, tokens, heads * size])
 
-  # As attention, over a state.
-  def compressed_attention(self: __torch__.Ops, x: Tensor, weights: List[Tensor], ints: List[int], floats: List[float], state: List[Tensor], rule: List[int], owns: int, slot: int, count: int, end: int, first: Tensor, cosine: Tensor, sine: Tensor, far_cosine: Tensor, far_sine: Tensor) -> Tensor:
+  # As attention, over a state. What layers that see alike look at is one pair of lists, which the lowest of them fills.
+  def compressed_attention(self: __torch__.Ops, x: Tensor, weights: List[Tensor], ints: List[int], floats: List[float], state: List[Tensor], rule: List[int], owns: int, slot: int, count: int, end: int, first: Tensor, places: Tensor, written: Tensor, blocks: List[List[int]], masks: List[Tensor], in_order: int, cosine: Tensor, sine: Tensor, far_cosine: Tensor, far_sine: Tensor) -> Tensor:
     norm1, norm1_b, qkv, qkv_b, q_norm, k_norm, o, o_b, post1, post1_b, norm2, norm2_b, up, up_b, down, down_b, post2, post2_b, router, = weights
     placement, norm_kind, heads, kv_heads, size, kind, window, rotary, qk_norm, qkv_biased, o_biased, up_biased, down_biased, gated, activation, experts, experts_per_token, normalised, own_hidden, = ints
     epsilon, scale, soft_cap, residual_scale, = floats
@@ -203,57 +273,92 @@
     query = torch.narrow(projected, 2, 0, heads)
     if qk_norm != 0:
       query = self.head_norm(query, q_norm, qk_norm, epsilon)
-    if owns != 0:
-      key = torch.narrow(projected, 2, heads, kv_heads)
-      if qk_norm != 0:
-        key = self.head_norm(key, k_norm, qk_norm, epsilon)
-      if rotary >= 0:
-        key = self.rotate(key, cosine, sine)
-      value = torch.narrow(projected, 2, heads + kv_heads, kv_heads)
-      self.remember(torch.transpose(key, 1, 2), torch.transpose(value, 1, 2), state, rule, slot, end, first)
+    turned = rotary >= 0 and rule[3] > 0 and end > rule[3]
     far = query
-    if rotary >= 0:
-      if rule[3] > 0 and end > rule[3]:
-        far = self.rotate(query, far_cosine, far_sine)
+    if turned:
+      far = self.rotate(query, far_cosine, far_sine)
+    if owns != 0:
+      value = torch.narrow(projected, 2, heads + kv_heads, kv_heads)
+      if qk_norm != 0:
+        key = self.head_norm(torch.narrow(projected, 2, heads, kv_heads), k_norm, qk_norm, epsilon)
+        if rotary >= 0:
+          query = self.rotate(query, cosine, sine)
+          key = self.rotate(key, cosine, sine)
+      else:
+        both = torch.narrow(projected, 2, 0, heads + kv_heads)
+        if rotary >= 0:
+          both = self.rotate(both, cosine, sine)
+        query = torch.narrow(both, 2, 0, heads)
+        key = torch.narrow(both, 2, heads, kv_heads)
+      self.remember(torch.transpose(key, 1, 2), torch.transpose(value, 1, 2), state, rule, slot, end, first, written)
+    elif rotary >= 0:
       query = self.rotate(query, cosine, sine)
-    y = self.look(query, far, state, rule, count, end, first, window, scale, soft_cap)
+    fused = self.fused(rule, end, soft_cap)
+    if torch.len(blocks) == 0:
+      self.add_blocks(blocks, masks, x, state[5], places, window, rule, count, end, first, in_order, fused)
+    y = self.look(query, far, state, rule, count, end, first, places, blocks, masks, fused, scale, soft_cap)
     return self.output(y, x, weights, ints)
 
   # As layers, over states: x [B, T, E] -> [B, T, E]. Reach is that of the rules that have one.
-  def compressed_layers(self: __torch__.Ops, x: Tensor, low: int, high: int, start: int, first: Tensor, weights: List[List[Tensor]], ints: List[List[int]], floats: List[List[float]], states: List[List[Tensor]], rules: List[List[int]], owns: List[int], slots: List[int], counts: List[int], origin: int, reach: int, cosines: List[Tensor], sines: List[Tensor]) -> Tensor:
+  def compressed_layers(self: __torch__.Ops, x: Tensor, low: int, high: int, start: int, first: Tensor, weights: List[List[Tensor]], ints: List[List[int]], floats: List[List[float]], states: List[List[Tensor]], rules: List[List[int]], owns: List[int], slots: List[int], counts: List[int], alike: List[int], in_order: List[int], origin: int, reach: int, cosines: List[Tensor], sines: List[Tensor]) -> Tensor:
     tokens = torch.size(x, 1)
     end = start + tokens
+    places = self.places(start, tokens, first)
+    written = torch.to(torch.unsqueeze(places, 1), 3)
     cosine = annotate(List[Tensor], [])
     sine = annotate(List[Tensor], [])
-    far_cosine = annotate(List[Tensor], [])
-    far_sine = annotate(List[Tensor], [])
-    inside = torch.clamp(self.places(start, tokens, first), 0, max(0, reach - 1))
     for i in range(torch.len(cosines)):
       _0 = torch.append(cosine, self.rows(cosines[i], start - origin, tokens, first))
       _1 = torch.append(sine, self.rows(sines[i], start - origin, tokens, first))
-      _2 = torch.append(far_cosine, torch.unsqueeze(torch.embedding(cosines[i], inside), 2))
-      _3 = torch.append(far_sine, torch.unsqueeze(torch.embedding(sines[i], inside), 2))
     # number -1: layers without rotary embedding, which do not look at it
-    _4 = torch.append(cosine, x)
-    _5 = torch.append(sine, x)
-    _6 = torch.append(far_cosine, x)
-    _7 = torch.append(far_sine, x)
+    _2 = torch.append(cosine, x)
+    _3 = torch.append(sine, x)
+    far_cosine = cosine
+    far_sine = sine
+    if reach > 0 and end > reach:
+      inside = torch.clamp(places, 0, reach - 1)
+      far_cosine = annotate(List[Tensor], [])
+      far_sine = annotate(List[Tensor], [])
+      for i in range(torch.len(cosines)):
+        _4 = torch.append(far_cosine, torch.unsqueeze(torch.embedding(cosines[i], inside), 2))
+        _5 = torch.append(far_sine, torch.unsqueeze(torch.embedding(sines[i], inside), 2))
+      _6 = torch.append(far_cosine, x)
+      _7 = torch.append(far_sine, x)
+    blocks = annotate(List[List[List[int]]], [])
+    masks = annotate(List[List[Tensor]], [])
+    for i in range(torch.len(states)):
+      _8 = torch.append(blocks, annotate(List[List[int]], []))
+      _9 = torch.append(masks, annotate(List[Tensor], []))
     for i in range(low, high):
       rotary = ints[i][7]
       entering = self.before_attention(x, weights[i], ints[i], floats[i])
-      attended = self.compressed_attention(entering, weights[i], ints[i], floats[i], states[i], rules[i], owns[i], slots[i], counts[i], end, first, cosine[rotary], sine[rotary], far_cosine[rotary], far_sine[rotary])
+      attended = self.compressed_attention(entering, weights[i], ints[i], floats[i], states[i], rules[i], owns[i], slots[i], counts[i], end, first, places, written, blocks[alike[i]], masks[alike[i]], in_order[i], cosine[rotary], sine[rotary], far_cosine[rotary], far_sine[rotary])
       x = self.after_attention(x, entering, attended, weights[i], ints[i], floats[i])
     return x
 
-  # The slots that stay of the first count, in their order: int64 [B, Hkv, wanted].
+  # As fill, into the state of the layer: x [B, T, E] -> [B, 1, E]
+  def compressed_fill(self: __torch__.Ops, x: Tensor, layer: int, start: int, first: Tensor, weights: List[List[Tensor]], ints: List[List[int]], floats: List[List[float]], states: List[List[Tensor]], rules: List[List[int]], slots: List[int], origin: int, cosines: List[Tensor], sines: List[Tensor]) -> Tensor:
+    tokens = torch.size(x, 1)
+    y = self.before_attention(x, weights[layer], ints[layer], floats[layer])
+    rotary = ints[layer][7]
+    cosine = x
+    sine = x
+    if rotary >= 0:
+      cosine = self.rows(cosines[rotary], start - origin, tokens, first)
+      sine = self.rows(sines[rotary], start - origin, tokens, first)
+    key, value, = self.keys_and_values(y, weights[layer], ints[layer], floats[layer], cosine, sine)
+    written = torch.to(torch.unsqueeze(self.places(start, tokens, first), 1), 3)
+    self.remember(key, value, states[layer], rules[layer], slots[layer], start + tokens, first, written)
+    return torch.contiguous(torch.narrow(x, 1, tokens - 1, 1))
+
+  # The slots that stay of the first count, in the order of the text: int64 [B, Hkv, wanted].
   def survivors(self: __torch__.Ops, state: List[Tensor], rule: List[int], count: int, wanted: int, end: int, first: Tensor) -> Tensor:
     keys, values, key_scales, value_scales, open, kept, scores, = state
     seen = scores
     if torch.numel(scores) > 0:
       seen = torch.narrow(scores, 2, 0, count)
     best, slots, = torch.topk(self.importance(torch.narrow(kept, 2, 0, count), seen, end, first, rule), wanted, -1)
-    ordered, _0, = torch.sort(slots, -1)
-    return ordered
+    return torch.gather(slots, 2, torch.argsort(torch.gather(kept, 2, slots), -1))
 
   # x [B, Hkv, N, ...] -> [B, Hkv, capacity, ...] with the chosen slots [B, Hkv, n] of x first
   def pick(self: __torch__.Ops, x: Tensor, chosen: Tensor, capacity: int) -> Tensor:
@@ -278,7 +383,7 @@
     factor = torch.sqrt(torch.add(torch.square(along), torch.square(across)))
     along = torch.reshape(torch.div(along, factor), [1, 1, 1, -1])
     across = torch.reshape(torch.neg(torch.div(across, factor)), [1, 1, 1, -1])
-    key = self.recall(keys, key_scales, open, count, 0, cosine)
+    key = torch.narrow(self.recall(keys, key_scales, open, count, 0, cosine), 2, 0, count)
     fixed = torch.unsqueeze(torch.lt(torch.narrow(kept, 2, 0, count), rule[0]), 3)
     self.store_slots(keys, key_scales, torch.where(fixed, key, self.rotate(key, along, across)), 0)
     return keys

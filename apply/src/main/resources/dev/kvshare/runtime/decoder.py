@@ -258,8 +258,8 @@ class Ops(Module):
       bias = torch.narrow(qkv_b, 0, 0, rows)
     return torch.reshape(self.linear(x, qkv, bias, qkv_biased), [torch.size(x, 0), torch.size(x, 1), rows // size, size])
 
-  # Keys and values of normed x [B, T, E] into the cache, without queries.
-  def store(self: __torch__.Ops, x: Tensor, weights: List[Tensor], ints: List[int], floats: List[float], keys: Tensor, values: Tensor, start: int, cosine: Tensor, sine: Tensor) -> None:
+  # Keys and values of normed x [B, T, E], without queries: [B, Hkv, T, D] each.
+  def keys_and_values(self: __torch__.Ops, x: Tensor, weights: List[Tensor], ints: List[int], floats: List[float], cosine: Tensor, sine: Tensor) -> Tuple[Tensor, Tensor]:
     norm1, norm1_b, qkv, qkv_b, q_norm, k_norm, o, o_b, post1, post1_b, norm2, norm2_b, up, up_b, down, down_b, post2, post2_b, router, = weights
     placement, norm_kind, heads, kv_heads, size, kind, window, rotary, qk_norm, qkv_biased, o_biased, up_biased, down_biased, gated, activation, experts, experts_per_token, normalised, own_hidden, = ints
     epsilon, scale, soft_cap, residual_scale, = floats
@@ -269,8 +269,13 @@ class Ops(Module):
       key = self.head_norm(key, k_norm, qk_norm, epsilon)
     if rotary >= 0:
       key = self.rotate(key, cosine, sine)
-    _0 = torch.copy_(torch.narrow(keys, 2, start, torch.size(x, 1)), torch.transpose(key, 1, 2))
-    _1 = torch.copy_(torch.narrow(values, 2, start, torch.size(x, 1)), torch.transpose(torch.narrow(projected, 2, heads + kv_heads, kv_heads), 1, 2))
+    return (torch.transpose(key, 1, 2), torch.transpose(torch.narrow(projected, 2, heads + kv_heads, kv_heads), 1, 2))
+
+  # The same into the cache.
+  def store(self: __torch__.Ops, x: Tensor, weights: List[Tensor], ints: List[int], floats: List[float], keys: Tensor, values: Tensor, start: int, cosine: Tensor, sine: Tensor) -> None:
+    key, value, = self.keys_and_values(x, weights, ints, floats, cosine, sine)
+    _0 = torch.copy_(torch.narrow(keys, 2, start, torch.size(x, 1)), key)
+    _1 = torch.copy_(torch.narrow(values, 2, start, torch.size(x, 1)), value)
 
   # normed x [B, T, E] -> what the heads give [B, T, Hq * D]; writes keys and values at start where the layer owns a cache
   def heads(self: __torch__.Ops, x: Tensor, weights: List[Tensor], ints: List[int], floats: List[float], keys: Tensor, values: Tensor, owns: int, start: int, cosine: Tensor, sine: Tensor, mask: Tensor) -> Tensor:

@@ -7,6 +7,7 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import ai.djl.ndarray.NDArray;
 import ai.djl.ndarray.NDManager;
+import ai.djl.ndarray.types.Shape;
 import dev.kvshare.model.family.AttentionSpec;
 import dev.kvshare.policy.SharingMap;
 import dev.kvshare.policy.SharingPlan;
@@ -92,6 +93,50 @@ class WindowedCacheTest {
     assertGeneratesAsWhole(plan, null, chunk, List.of(text(PROMPT, 2), text(5, 3), text(17, 4)));
   }
 
+  private static Stream<Arguments> plansAndLongChunks() {
+    return PLANS.stream()
+        .flatMap(plan -> Stream.of(64, 129, 300).map(chunk -> Arguments.of(plan, chunk)));
+  }
+
+  /** Chunks of several blocks of queries, the last of which may be a single one. */
+  @ParameterizedTest
+  @MethodSource("plansAndLongChunks")
+  void longPromptsAreThoseOfTheWholeCache(SharingPlan plan, int chunk) {
+    CacheOptions options = CacheOptions.of(plan);
+    PromptBatch prompts = PromptBatch.of(text(300, 12), text(300, 13));
+    try (KvCache plain = decoder.newCache(options, 2, 320);
+        CompressedCache cache = compressed(options, null, 2)) {
+      float[] expected = Goldens.take(decoder.prefill(prompts, plain, 300));
+      float[] found = Goldens.take(decoder.prefill(prompts, cache, chunk));
+      assertEquals(0, Goldens.difference(expected, found), TOLERANCE);
+    }
+  }
+
+  /** Several tokens at once behind single ones, when slots are not in the order of the text. */
+  @ParameterizedTest
+  @ValueSource(ints = {0, 1, 2, 3, 4, 5})
+  void tokensMayComeOneByOneAndTogether(int number) {
+    CacheOptions options = CacheOptions.of(PLANS.get(number));
+    int[] text = text(PROMPT + 90, 14);
+    PromptBatch prompts = PromptBatch.of(Arrays.copyOf(text, PROMPT));
+    try (NDManager manager = decoder.newManager();
+        KvCache plain = decoder.newCache(options, 1, 64);
+        CompressedCache cache = compressed(options, null, 1)) {
+      decoder.prefill(prompts, plain, 64).close();
+      decoder.prefill(prompts, cache, 64).close();
+      int start = PROMPT;
+      for (int tokens : new int[] {1, 1, 1, 4, 1, 1, 70, 1, 1, 2, 1}) {
+        long[] part = Arrays.stream(text, start, start + tokens).asLongStream().toArray();
+        NDArray ids = manager.create(part, new Shape(1, tokens));
+        float[] expected = Goldens.take(decoder.forward(ids, plain));
+        float[] found = Goldens.take(decoder.head(decoder.hidden(ids, cache)));
+        assertEquals(0, Goldens.difference(expected, found), TOLERANCE, "token " + start);
+        assertKept(PLANS.get(number), cache);
+        start += tokens;
+      }
+    }
+  }
+
   private static Stream<Arguments> plansAndAmplePolicies() {
     TokenAmount amount = TokenAmount.tokens(100);
     return PLANS.stream()
@@ -136,8 +181,15 @@ class WindowedCacheTest {
         CompressedCache.class, decoder.newCache(options, policy, batch, PROMPT));
   }
 
-  /** Windowed owners keep first and last tokens, the others everything; bytes are of those. */
   private static void assertKept(SharingPlan plan, CompressedCache cache, int batch) {
+    assertKept(plan, cache);
+    if (cache.policy() instanceof WholeText) {
+      assertEquals(batch * bytes(plan, cache.length()), cache.bytes());
+    }
+  }
+
+  /** Windowed owners keep first and last tokens, the others everything; bytes are of those. */
+  private static void assertKept(SharingPlan plan, CompressedCache cache) {
     int length = cache.length();
     int kept = Math.min(length, plan.sinks() + WINDOW);
     for (int owner : plan.map().owners()) {
@@ -151,9 +203,6 @@ class WindowedCacheTest {
       }
     }
     assertEquals(cache.predictedBytes(), cache.bytes());
-    if (cache.policy() instanceof WholeText) {
-      assertEquals(batch * bytes(plan, length), cache.bytes());
-    }
   }
 
   /** Keys, values and places of the slots, which a text of up to 64 tokens has in one block. */

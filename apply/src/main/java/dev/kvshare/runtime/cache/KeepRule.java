@@ -57,6 +57,11 @@ public record KeepRule(
         cachePositions);
   }
 
+  /** Whether nothing but first and last tokens stay, so that a new one takes the oldest's slot. */
+  public boolean keepsEnds() {
+    return recent > 0 && sinks + recent == slots && !observation.isActive();
+  }
+
   /** Whether tokens leave while others are generated. */
   public boolean boundsDecoding() {
     return time == EvictionTime.WHILE_DECODING || time == EvictionTime.ALWAYS;
