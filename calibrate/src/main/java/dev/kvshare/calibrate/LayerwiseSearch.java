@@ -72,12 +72,10 @@ final class LayerwiseSearch {
   SearchOutcome run(int wantedSharedLayers, QualityLimits limits, double outdone) {
     SharingPlan unshared = SharingPlan.identity(distances.layers());
     Kept start = new Kept(unshared, probe.quality(unshared), 0);
-    if (wantedSharedLayers > 0) {
-      measureSingleLayers(start);
-    }
+    boolean canWin =
+        wantedSharedLayers == 0 || measureSingleLayers(start, wantedSharedLayers, outdone);
     List<Kept> beam = List.of(start);
-    while (beam.get(0).plan().reducedLayers() < wantedSharedLayers
-        && divergence(beam.get(0)) <= outdone) {
+    while (canWin && beam.get(0).plan().reducedLayers() < wantedSharedLayers) {
       report(CalibrationListener.Phase.STEPS, beam.get(0), wantedSharedLayers);
       List<Tried> tries = tries(beam, triesPerStep(wantedSharedLayers));
       List<Tried> passing =
@@ -91,8 +89,8 @@ final class LayerwiseSearch {
         break;
       }
       beam = passing.stream().map(Tried::result).toList();
-      if (beam.get(0).plan().reducedLayers() < wantedSharedLayers
-          && divergence(beam.get(0)) <= outdone) {
+      canWin = divergence(beam.get(0)) <= outdone;
+      if (canWin && beam.get(0).plan().reducedLayers() < wantedSharedLayers) {
         probe.accepted(beam.get(0).plan());
       }
     }
@@ -101,7 +99,7 @@ final class LayerwiseSearch {
     StrategyResult.Ending ending = StrategyResult.Ending.LIMITED;
     if (best.plan().reducedLayers() >= wantedSharedLayers) {
       ending = StrategyResult.Ending.REACHED;
-    } else if (divergence(best) > outdone) {
+    } else if (!canWin) {
       ending = StrategyResult.Ending.OUTDONE;
     }
     return new SearchOutcome(
@@ -119,25 +117,44 @@ final class LayerwiseSearch {
     return kept.quality().divergence().mean();
   }
 
-  private void measureSingleLayers(Kept start) {
+  /**
+   * From the top, as a layer is run from there on only. Returns false as soon as those measured so
+   * far that would be needed as well as all the others add up to more than {@code outdone}.
+   */
+  private boolean measureSingleLayers(Kept start, int wanted, double outdone) {
     int layers = start.plan().map().layers();
     expected = new double[layers];
     alone = new double[layers];
     List<CandidatePair> pairs = new ArrayList<>();
-    for (int layer = 0; layer < layers; layer++) {
+    boolean canWin = true;
+    for (int layer = layers - 1; canWin && layer >= 0; layer--) {
       listener.progressed(
-          CalibrationListener.Progress.of(CalibrationListener.Phase.SINGLES, layer, layers));
+          CalibrationListener.Progress.of(
+              CalibrationListener.Phase.SINGLES, layers - 1 - layer, layers));
       SharingPlan plan = reduction.extend(start.plan(), layer);
       if (plan != null) {
         expected[layer] = probe.quality(plan).divergence().mean();
         alone[layer] = expected[layer];
         pairs.add(pair(layer, plan));
+        canWin = leastOf(pairs, wanted - layer) <= outdone;
       }
     }
     listener.progressed(
         CalibrationListener.Progress.of(CalibrationListener.Phase.SINGLES, layers, layers));
-    pairs.sort(Comparator.comparingDouble(pair -> expected[pair.layer()]));
+    pairs.sort(
+        Comparator.comparingDouble((CandidatePair pair) -> expected[pair.layer()])
+            .thenComparing(CandidatePair::layer));
     ranking = List.copyOf(pairs);
+    return canWin;
+  }
+
+  /** What the {@code count} layers add up to that cost least alone. */
+  private double leastOf(List<CandidatePair> pairs, int count) {
+    return pairs.stream()
+        .mapToDouble(pair -> alone[pair.layer()])
+        .sorted()
+        .limit(Math.max(0, count))
+        .sum();
   }
 
   /** The extensions that promise most, measured. */

@@ -55,17 +55,23 @@ final class ResultText {
 
   /** Each strategy with what it found, a line each, the one taken at the front; may be none. */
   static List<String> compared(SearchOutcome outcome) {
-    return outcome.compared().stream()
-        .map(
-            found ->
-                String.format(
-                    Locale.ROOT,
-                    "%-11s %2d layers, %s%s",
-                    found.strategy(),
-                    found.plan().reducedLayers(),
-                    quality(found.quality()),
-                    ending(found)))
-        .toList();
+    return outcome.compared().stream().map(ResultText::line).toList();
+  }
+
+  private static String line(StrategyResult found) {
+    if (found.plan().reducedLayers() == 0 && found.ending() == StrategyResult.Ending.OUTDONE) {
+      return String.format(
+          Locale.ROOT,
+          "%-11s given up: the layers alone add up to more than that",
+          found.strategy());
+    }
+    return String.format(
+        Locale.ROOT,
+        "%-11s %2d layers, %s%s",
+        found.strategy(),
+        found.plan().reducedLayers(),
+        quality(found.quality()),
+        ending(found));
   }
 
   private static String ending(StrategyResult found) {

@@ -117,11 +117,30 @@ class LayerwiseSearchTest {
                 new LayerwiseStrategy(1, false),
                 sources(),
                 distances(),
-                probe(map -> cost(map, costs), new ArrayList<>()),
+                probe(
+                    map -> cost(map, costs) + (map.sharedLayers() > 1 ? 10 : 0), new ArrayList<>()),
                 CalibrationListener.NONE)
-            .run(5, limits(100), 2.5);
+            .run(3, limits(100), 8);
     assertFalse(outcome.reached());
     assertEquals(List.of(2, 6), layers(outcome.accepted()));
+    assertEquals(StrategyResult.Ending.OUTDONE, outcome.compared().get(0).ending());
+  }
+
+  /** Layers 7, 6, 5 and 4 alone are enough to know: two of them would be needed, and cost 2 + 3. */
+  @Test
+  void aSearchThatCannotWinEndsWithItsSingleLayers() {
+    double[] costs = {9, 5, 1, 4, 3, 7, 2, 8};
+    List<SharingMap> measured = new ArrayList<>();
+    SearchOutcome outcome =
+        new LayerwiseSearch(
+                new LayerwiseStrategy(1, false),
+                sources(),
+                distances(),
+                probe(map -> cost(map, costs), measured),
+                CalibrationListener.NONE)
+            .run(6, limits(100), 4.5);
+    assertEquals(1 + 4, measured.size());
+    assertEquals(0, outcome.plan().reducedLayers());
     assertEquals(StrategyResult.Ending.OUTDONE, outcome.compared().get(0).ending());
   }
 
@@ -254,6 +273,7 @@ class LayerwiseSearchTest {
     for (StrategyResult found : compared) {
       assertTrue(
           found.ending() != StrategyResult.Ending.OUTDONE
+              || found.plan().reducedLayers() == 0
               || found.quality().divergence().mean()
                   > compared.get(0).quality().divergence().mean());
       boolean windowed = found.strategy().equals("windows");

@@ -280,8 +280,8 @@ final class CalibrateOptions {
         converter = PositiveInteger.class,
         description =
             "The most tokens of the text that the repair reads; an eighth of them judges it."
-                + " Default: 100000.")
-    int tokens = 100_000;
+                + " Default: 100000, with windowed layers 50000.")
+    Integer tokens;
 
     @Option(
         names = "--repair-parts",
@@ -306,6 +306,14 @@ final class CalibrateOptions {
                 + " model: each step reads 2048 tokens of the text. The repair stays where this"
                 + " does not help. Default for STEPS: 40.")
     Integer healingSteps;
+
+    /** The most tokens of the text that are read. */
+    int tokens(boolean windowed) {
+      if (tokens != null) {
+        return tokens;
+      }
+      return windowed ? 50_000 : 100_000;
+    }
 
     /** What is wrong with the combination of options, or null. */
     String problem() {

@@ -75,12 +75,16 @@ final class CalibrationForecast {
       if (repairTextOrNull != null) {
         repairTokens =
             new RepairText(model)
-                .windows(repairTextOrNull, options.repair.tokens, options.layerWindow()).stream()
+                .windows(repairTextOrNull, repairTokens(), options.layerWindow()).stream()
                     .mapToInt(window -> window.length)
                     .sum();
       }
       print(spec, times, repairTokens);
     }
+  }
+
+  private int repairTokens() {
+    return options.repair.tokens(options.layerWindow() != null);
   }
 
   private void estimated(ModelSpec spec) {
@@ -93,7 +97,7 @@ final class CalibrationForecast {
                 spec.modelType(), spec.layers(), speed.operationsPerSecond() / 1e9));
     LayerTimes times =
         LayerTimes.estimated(spec, speed, options.samples.tokens, options.model.dtype.bytes());
-    print(spec, times, Math.min(options.repair.tokens, aboutTokens(repairTextOrNull)));
+    print(spec, times, Math.min(repairTokens(), aboutTokens(repairTextOrNull)));
   }
 
   private static int aboutTokens(Corpus corpusOrNull) {
