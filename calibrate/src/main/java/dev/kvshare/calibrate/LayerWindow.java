@@ -25,4 +25,17 @@ public record LayerWindow(int tokens, int sinks) {
   public boolean isSeenIn(List<int[]> texts) {
     return texts.stream().anyMatch(text -> text.length > tokens + sinks);
   }
+
+  /**
+   * Whether any of these texts is long enough to compare what windows lose with what sharing loses:
+   * twice as long as what is kept. In shorter ones windows look better than they are.
+   */
+  public boolean isComparableIn(List<int[]> texts) {
+    return texts.stream().anyMatch(text -> text.length >= comparableTokens());
+  }
+
+  /** Tokens of a text that {@link #isComparableIn} asks for. */
+  public int comparableTokens() {
+    return 2 * (tokens + sinks);
+  }
 }

@@ -279,11 +279,11 @@ final class CalibrateCommand extends Verb {
       CalibrationSettings.Builder settings, RepairText text, Corpus corpus) {
     LayerWindow window = options.layerWindow();
     List<int[]> windows = text.windows(corpus, SEARCH_TEXT_TOKENS, window);
-    if (window != null && options.goal.windowLayers == null && !window.isSeenIn(windows)) {
+    if (window != null && options.goal.windowLayers == null && !window.isComparableIn(windows)) {
       output()
           .note(
-              "the text has no passage of more than %d tokens, which would show what windows lose: layers only share"
-                  .formatted(window.tokens() + window.sinks()));
+              "the text has no passage of %,d tokens, which would show what windows lose beside sharing: layers only share"
+                  .formatted(window.comparableTokens()));
       window = null;
       windows = text.windows(corpus, SEARCH_TEXT_TOKENS, window);
     }

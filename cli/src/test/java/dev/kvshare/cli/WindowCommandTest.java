@@ -167,8 +167,8 @@ class WindowCommandTest {
   @Test
   void whereTheTextShowsNoWindowsLayersShare() throws IOException {
     Path shared = folder.resolve("shared.json");
-    CommandRun run = budget("--window", 600, "--save-stats", "--out", shared).succeeds();
-    assertTrue(run.err().contains("no passage of more than 604 tokens"), run.err());
+    CommandRun run = budget("--window", 300, "--save-stats", "--out", shared).succeeds();
+    assertTrue(run.err().contains("no passage of 608 tokens"), run.err());
     assertEquals(3, PolicyFile.read(shared).map().sharedLayers());
 
     Path solved = folder.resolve("solved.json");
