@@ -9,7 +9,8 @@ import java.util.List;
  * @param preferTop see {@link LayerwiseStrategy#preferTop}
  */
 public record AutoStrategy(boolean preferTop) implements SearchStrategy {
-  static final String NAME = "auto";
+  /** Its name on the command line and in the policy. */
+  public static final String NAME = "auto";
 
   /** The name of the greedy search for windowed layers among those that compete. */
   public static final String WINDOWS = "windows";

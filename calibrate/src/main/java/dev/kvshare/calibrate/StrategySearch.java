@@ -54,14 +54,12 @@ final class StrategySearch {
       SearchOutcome outcome = ordered(order);
       return limits.needRepair() ? measured(order, outcome) : outcome;
     }
-    LayerwiseStrategy layerwise =
-        strategy instanceof AutoStrategy auto ? auto.layerwise() : (LayerwiseStrategy) strategy;
-    if (goals.sharing().isEmpty()) {
-      return windowed(layerwise);
+    boolean shares = goals.sharing().isPresent();
+    if (strategy instanceof AutoStrategy auto) {
+      return shares ? best(auto) : windowed(auto.layerwise());
     }
-    return strategy instanceof AutoStrategy auto
-        ? best(auto)
-        : sharing(layerwise, Double.POSITIVE_INFINITY);
+    LayerwiseStrategy layerwise = (LayerwiseStrategy) strategy;
+    return shares ? sharing(layerwise, Double.POSITIVE_INFINITY) : windowed(layerwise);
   }
 
   /** The pairs that may share, in an order. */

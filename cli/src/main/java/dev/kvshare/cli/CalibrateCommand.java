@@ -278,14 +278,14 @@ final class CalibrateCommand extends Verb {
   private CalibrationSettings.Builder withText(
       CalibrationSettings.Builder settings, RepairText text, Corpus corpus) {
     LayerWindow window = options.layerWindow();
-    List<int[]> windows = text.windows(corpus, SEARCH_TEXT_TOKENS, window);
+    List<int[]> windows = text.windows(corpus, SEARCH_TEXT_TOKENS, window != null);
     if (window != null && options.goal.windowLayers == null && !window.isComparableIn(windows)) {
       output()
           .note(
               "the text has no passage of %,d tokens, which would show what windows lose beside sharing: layers only share"
                   .formatted(window.comparableTokens()));
       window = null;
-      windows = text.windows(corpus, SEARCH_TEXT_TOKENS, window);
+      windows = text.windows(corpus, SEARCH_TEXT_TOKENS, false);
     }
     return settings.text(windows).window(window);
   }

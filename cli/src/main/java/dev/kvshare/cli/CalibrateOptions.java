@@ -1,5 +1,6 @@
 package dev.kvshare.cli;
 
+import dev.kvshare.calibrate.AutoStrategy;
 import dev.kvshare.calibrate.LayerWindow;
 import dev.kvshare.calibrate.QualityLimits;
 import dev.kvshare.runtime.DecoderOptions;
@@ -151,7 +152,7 @@ final class CalibrateOptions {
 
     private boolean mayWindow(String strategy) {
       return windowLayers != null
-          || (shareLayers == null && !noWindows && strategy.equals(SearchOptions.AUTO));
+          || (shareLayers == null && !noWindows && strategy.equals(AutoStrategy.NAME));
     }
 
     /** What is wrong with the combination, or null. */
@@ -174,7 +175,6 @@ final class CalibrateOptions {
   }
 
   static final class SearchOptions {
-    private static final String AUTO = "auto";
     private static final String BESIDE_POLICY = "";
 
     @Option(
@@ -192,7 +192,7 @@ final class CalibrateOptions {
           "  layer-order  top layers first, source just below",
           "  random       shuffled by --seed"
         })
-    String strategy = AUTO;
+    String strategy = AutoStrategy.NAME;
 
     @Option(
         names = "--prefer-top",

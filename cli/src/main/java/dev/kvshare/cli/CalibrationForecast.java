@@ -75,7 +75,7 @@ final class CalibrationForecast {
       if (repairTextOrNull != null) {
         repairTokens =
             new RepairText(model)
-                .windows(repairTextOrNull, repairTokens(), options.layerWindow()).stream()
+                .windows(repairTextOrNull, repairTokens(), options.layerWindow() != null).stream()
                     .mapToInt(window -> window.length)
                     .sum();
       }

@@ -1,5 +1,6 @@
 package dev.kvshare.cli;
 
+import dev.kvshare.calibrate.AutoStrategy;
 import dev.kvshare.calibrate.CalibrationResult;
 import dev.kvshare.calibrate.CalibrationSettings;
 import dev.kvshare.calibrate.Calibrator;
@@ -34,11 +35,14 @@ final class Comparison {
   private static final int SAMPLE_TOKENS = 64;
   private static final int SEARCH_TEXT_TOKENS = 100_000;
 
-  /** Layers that keep the first and last tokens instead of sharing. */
-  private static final String WINDOWS = "windows";
-
   private static final List<String> METHODS =
-      List.of("dissimilar", "similar", "random", "repair-aware", "auto", WINDOWS);
+      List.of(
+          "dissimilar",
+          "similar",
+          "random",
+          "repair-aware",
+          AutoStrategy.NAME,
+          AutoStrategy.WINDOWS);
   private static final int RANDOM_SEEDS = 5;
 
   private final EvalOptions options;
@@ -155,17 +159,17 @@ final class Comparison {
 
   private CalibrationSettings settings(String method, int seed, int size) {
     CalibrationSettings.Builder settings = CalibrationSettings.builder().seed(seed);
-    return method.equals(WINDOWS)
+    return method.equals(AutoStrategy.WINDOWS)
         ? settings
-            .strategy(SearchStrategy.of("auto", seed, false))
+            .strategy(SearchStrategy.of(AutoStrategy.NAME, seed, false))
             .window(LayerWindow.DEFAULT)
             .budget(new KvBudget.WindowedLayers(size))
-            .text(repairText.windows(calibration, SEARCH_TEXT_TOKENS, LayerWindow.DEFAULT))
+            .text(repairText.windows(calibration, SEARCH_TEXT_TOKENS, true))
             .build()
         : settings
             .strategy(SearchStrategy.of(method, seed, false))
             .budget(new KvBudget.SharedLayers(size))
-            .text(repairText.windows(calibration, SEARCH_TEXT_TOKENS, (LayerWindow) null))
+            .text(repairText.windows(calibration, SEARCH_TEXT_TOKENS, false))
             .build();
   }
 

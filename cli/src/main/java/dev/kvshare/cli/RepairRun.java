@@ -49,8 +49,8 @@ final class RepairRun {
       output.note("not repaired: " + obstacle);
       return policy;
     }
-    List<int[]> windows =
-        text.windows(corpusOrNull, options.tokens(!plan.windowedLayers().isEmpty()), plan);
+    boolean windowed = !plan.windowedLayers().isEmpty();
+    List<int[]> windows = text.windows(corpusOrNull, options.tokens(windowed), windowed);
     if (windows.size() < RepairText.VALIDATION_SHARE) {
       output.note(
           "not repaired: %s is too short, %d windows of %d tokens are needed"

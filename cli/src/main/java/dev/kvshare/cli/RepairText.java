@@ -1,10 +1,8 @@
 package dev.kvshare.cli;
 
-import dev.kvshare.calibrate.LayerWindow;
 import dev.kvshare.datasets.Corpus;
 import dev.kvshare.datasets.DatasetException;
 import dev.kvshare.datasets.EvaluationWindows;
-import dev.kvshare.policy.SharingPlan;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
@@ -37,30 +35,15 @@ final class RepairText {
   }
 
   /**
-   * What a plan is fitted to and judged on: windows of 256 tokens, of 512 where it has windowed
-   * layers, shorter ones where the text has too few of these; none where it is too short for one.
+   * What plans are fitted to and judged on: windows of 256 tokens, of 512 where layers are
+   * windowed, as what these lose is seen behind their windows only; shorter ones where the text has
+   * too few; none where it is too short for one.
    *
    * @param tokens most tokens read
+   * @param windowed whether plans have windowed layers, or a search may come to some
    */
-  List<int[]> windows(Corpus corpus, int tokens, SharingPlan plan) {
-    return windows(corpus, tokens, plan.windowedLayers().isEmpty());
-  }
-
-  /**
-   * The same for a search.
-   *
-   * @param windowOrNull what windowed layers keep, null where the search has none
-   */
-  List<int[]> windows(Corpus corpus, int tokens, LayerWindow windowOrNull) {
-    return windows(corpus, tokens, windowOrNull == null);
-  }
-
-  /** What a layer loses that is windowed is seen behind its window only. */
-  private List<int[]> windows(Corpus corpus, int tokens, boolean sharingAlone) {
-    return windows(corpus, tokens, sharingAlone ? WINDOW_TOKENS : LONG_WINDOW_TOKENS);
-  }
-
-  private List<int[]> windows(Corpus corpus, int tokens, int longest) {
+  List<int[]> windows(Corpus corpus, int tokens, boolean windowed) {
+    int longest = windowed ? LONG_WINDOW_TOKENS : WINDOW_TOKENS;
     return read.computeIfAbsent(new Request(corpus, tokens, longest), this::cut);
   }
 

@@ -93,7 +93,9 @@ final class SweepRepair implements AutoCloseable {
   }
 
   private RepairWindows windows(SharingPlan plan) {
-    return RepairWindows.split(repairText.windows(text, tokens, plan), RepairText.VALIDATION_SHARE);
+    boolean windowed = !plan.windowedLayers().isEmpty();
+    return RepairWindows.split(
+        repairText.windows(text, tokens, windowed), RepairText.VALIDATION_SHARE);
   }
 
   @Override
