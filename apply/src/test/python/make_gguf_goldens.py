@@ -1,4 +1,4 @@
-"""Writes src/test/resources/dev/kvshare/model/gguf/architectures: for each architecture a random model
+"""Writes src/test/resources/dev/kvshare/apply/model/gguf/architectures: for each architecture a random model
 of two layers as a Hugging Face directory NAME and as NAME.gguf, converted as convert_hf_to_gguf.py of
 llama.cpp does. Run in the module's folder. The kept files were made with gguf 0.19.0, transformers
 5.23.0, torch 2.7.1."""
@@ -13,7 +13,7 @@ import torch
 import transformers as tf
 from safetensors.numpy import load_file
 
-OUT = pathlib.Path("src/test/resources/dev/kvshare/model/gguf/architectures")
+OUT = pathlib.Path("src/test/resources/dev/kvshare/apply/model/gguf/architectures")
 COMMON = dict(vocab_size=8, hidden_size=16, intermediate_size=12, num_hidden_layers=2, num_attention_heads=4,
               num_key_value_heads=2, max_position_embeddings=64, bos_token_id=1, eos_token_id=2, pad_token_id=0)
 THETA = dict(rope_theta=5000.0)

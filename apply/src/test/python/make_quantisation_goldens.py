@@ -1,4 +1,4 @@
-"""Writes src/test/resources/dev/kvshare/model/gguf/quantisation.safetensors: random blocks of each
+"""Writes src/test/resources/dev/kvshare/apply/model/gguf/quantisation.safetensors: random blocks of each
 quantised type and what the Python package gguf decodes them to. Run in the module's folder.
 The kept file was made with gguf 0.19.0, numpy 2.4.6, safetensors 0.8.0."""
 
@@ -24,4 +24,4 @@ for name, offsets in SCALES.items():
         blocks[:, offset : offset + 2] = scales.view(np.uint8).reshape(count, 2)
     tensors[name + ".blocks"] = blocks
     tensors[name + ".values"] = quants.dequantize(blocks, GGMLQuantizationType[name])
-save_file(tensors, "src/test/resources/dev/kvshare/model/gguf/quantisation.safetensors")
+save_file(tensors, "src/test/resources/dev/kvshare/apply/model/gguf/quantisation.safetensors")

@@ -1,10 +1,14 @@
 package dev.kvshare.calibrate;
 
-import dev.kvshare.policy.Calibration;
-import dev.kvshare.policy.Candidate;
-import dev.kvshare.policy.ComparedStrategy;
-import dev.kvshare.policy.Policy;
-import dev.kvshare.policy.ToolVersion;
+import dev.kvshare.apply.policy.Calibration;
+import dev.kvshare.apply.policy.Candidate;
+import dev.kvshare.apply.policy.ComparedStrategy;
+import dev.kvshare.apply.policy.Policy;
+import dev.kvshare.apply.policy.ToolVersion;
+import dev.kvshare.calibrate.capture.KvStatistics;
+import dev.kvshare.calibrate.search.SearchOutcome;
+import dev.kvshare.calibrate.search.StrategyResult;
+import dev.kvshare.calibrate.search.TestedCandidate;
 import java.util.List;
 
 /** The policy of a finished search with where it came from. Equal input gives equal policies. */

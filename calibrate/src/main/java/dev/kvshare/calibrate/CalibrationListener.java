@@ -45,7 +45,7 @@ public interface CalibrationListener {
       double divergence) {
 
     /** Before any map is accepted. */
-    static Progress of(Phase phase, int done, int total) {
+    public static Progress of(Phase phase, int done, int total) {
       return new Progress(phase, done, total, 0, 0, 1, Double.NaN);
     }
   }

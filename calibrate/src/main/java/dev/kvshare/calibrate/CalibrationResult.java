@@ -1,6 +1,9 @@
 package dev.kvshare.calibrate;
 
-import dev.kvshare.policy.Policy;
+import dev.kvshare.apply.policy.Policy;
+import dev.kvshare.calibrate.capture.KvStatistics;
+import dev.kvshare.calibrate.capture.StatisticsFile;
+import dev.kvshare.calibrate.search.SearchOutcome;
 import java.util.List;
 
 /**

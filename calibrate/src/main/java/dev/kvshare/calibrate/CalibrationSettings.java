@@ -1,5 +1,9 @@
 package dev.kvshare.calibrate;
 
+import dev.kvshare.calibrate.search.AutoStrategy;
+import dev.kvshare.calibrate.search.CandidateOrder;
+import dev.kvshare.calibrate.search.DissimilarOrder;
+import dev.kvshare.calibrate.search.SearchStrategy;
 import java.nio.file.Path;
 import java.util.List;
 

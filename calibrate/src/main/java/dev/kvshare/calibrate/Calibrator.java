@@ -1,10 +1,18 @@
 package dev.kvshare.calibrate;
 
-import dev.kvshare.model.family.ModelSpec;
-import dev.kvshare.policy.DatasetReference;
-import dev.kvshare.policy.ModelIdentity;
-import dev.kvshare.policy.Policy;
-import dev.kvshare.runtime.Decoder;
+import dev.kvshare.apply.decoder.Decoder;
+import dev.kvshare.apply.family.spec.ModelSpec;
+import dev.kvshare.apply.policy.DatasetReference;
+import dev.kvshare.apply.policy.ModelIdentity;
+import dev.kvshare.apply.policy.Policy;
+import dev.kvshare.calibrate.capture.CandidateRunner;
+import dev.kvshare.calibrate.capture.DistanceMatrix;
+import dev.kvshare.calibrate.capture.KvAverages;
+import dev.kvshare.calibrate.capture.KvDistances;
+import dev.kvshare.calibrate.capture.KvStatistics;
+import dev.kvshare.calibrate.search.SearchGoals;
+import dev.kvshare.calibrate.search.SearchOutcome;
+import dev.kvshare.calibrate.search.StrategyRun;
 import java.util.List;
 
 /**

@@ -1,11 +1,11 @@
 package dev.kvshare.calibrate;
 
 /** Lets an interrupt of the thread end a calibration between two layers. */
-final class Interrupts {
+public final class Interrupts {
   private Interrupts() {}
 
   /** Ends the calibration if the thread was interrupted. */
-  static void check() {
+  public static void check() {
     if (Thread.interrupted()) {
       throw new CalibrationInterruptedException(
           "The calibration was interrupted. What the search tested is in its journal, if it keeps"

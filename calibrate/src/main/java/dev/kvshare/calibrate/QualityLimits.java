@@ -41,14 +41,14 @@ public record QualityLimits(double threshold, double maxDivergence, double maxPe
   }
 
   /** Whether a repaired map keeps them all. */
-  boolean hold(RepairQuality repaired) {
+  public boolean hold(RepairQuality repaired) {
     return repaired.similarity() > threshold
         && repaired.divergence().mean() <= maxDivergence
         && repaired.divergence().perplexityRatio() - 1 <= maxPerplexityRise;
   }
 
   /** Whether any limit needs a repaired map. */
-  boolean needRepair() {
+  public boolean needRepair() {
     return !Double.isInfinite(maxDivergence) || !Double.isInfinite(maxPerplexityRise);
   }
 }

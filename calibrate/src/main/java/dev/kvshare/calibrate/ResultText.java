@@ -1,7 +1,11 @@
 package dev.kvshare.calibrate;
 
+import dev.kvshare.apply.plan.Plan;
+import dev.kvshare.calibrate.capture.LayerWork;
 import dev.kvshare.calibrate.repair.RepairQuality;
-import dev.kvshare.policy.SharingPlan;
+import dev.kvshare.calibrate.search.SearchOutcome;
+import dev.kvshare.calibrate.search.StrategyResult;
+import dev.kvshare.calibrate.search.TestedCandidate;
 import java.util.List;
 import java.util.Locale;
 
@@ -29,7 +33,7 @@ final class ResultText {
     return found + " " + (outcome.repaired() ? limited(outcome) : missed(result));
   }
 
-  private static String kept(SharingPlan plan, int textTokens) {
+  private static String kept(Plan plan, int textTokens) {
     int layers = plan.map().layers();
     if (plan.windowedLayers().isEmpty()) {
       return String.format(

@@ -4,14 +4,16 @@ import ai.djl.ndarray.NDArray;
 import ai.djl.ndarray.NDManager;
 import ai.djl.ndarray.types.DataType;
 import ai.djl.ndarray.types.Shape;
-import dev.kvshare.policy.Calibration;
-import dev.kvshare.policy.DatasetReference;
-import dev.kvshare.policy.ModelIdentity;
-import dev.kvshare.policy.Policy;
-import dev.kvshare.policy.SharingPlan;
-import dev.kvshare.runtime.CacheOptions;
-import dev.kvshare.runtime.Decoder;
-import dev.kvshare.runtime.KvCache;
+import dev.kvshare.apply.decoder.CacheOptions;
+import dev.kvshare.apply.decoder.Decoder;
+import dev.kvshare.apply.decoder.KvCache;
+import dev.kvshare.apply.plan.Plan;
+import dev.kvshare.apply.policy.Calibration;
+import dev.kvshare.apply.policy.DatasetReference;
+import dev.kvshare.apply.policy.ModelIdentity;
+import dev.kvshare.apply.policy.Policy;
+import dev.kvshare.calibrate.capture.CandidateRunner;
+import dev.kvshare.calibrate.capture.SampleBatch;
 import java.util.Arrays;
 import java.util.List;
 
@@ -42,10 +44,10 @@ public final class SchemeCalibration {
    * @param dataset the text that the samples are from
    * @param samples token ids, one array a sample, none empty
    * @throws IllegalArgumentException if no policy can express the plan
-   * @throws dev.kvshare.policy.PolicyException if the model cannot be run under the plan
+   * @throws dev.kvshare.apply.policy.PolicyException if the model cannot be run under the plan
    */
   public Policy calibrate(
-      SharingPlan plan,
+      Plan plan,
       String scheme,
       DatasetReference dataset,
       List<int[]> samples,
@@ -64,14 +66,14 @@ public final class SchemeCalibration {
   }
 
   /** Mean cosine similarity of the flattened last hidden states to the unshared model's. */
-  private double similarity(SharingPlan plan, List<int[]> samples, CalibrationListener listener) {
+  private double similarity(Plan plan, List<int[]> samples, CalibrationListener listener) {
     double cosines = 0;
     int done = 0;
     for (SampleBatch batch : SampleBatch.of(samples, BATCH_TOKENS)) {
       Interrupts.check();
       listener.progressed(
           CalibrationListener.Progress.of(CalibrationListener.Phase.CAPTURE, done, samples.size()));
-      float[] unshared = lastHidden(SharingPlan.identity(plan.map().layers()), batch);
+      float[] unshared = lastHidden(Plan.identity(plan.map().layers()), batch);
       float[] shared = lastHidden(plan, batch);
       int size = unshared.length / batch.size();
       for (int row = 0; row < batch.size(); row++) {
@@ -91,7 +93,7 @@ public final class SchemeCalibration {
   }
 
   /** Last hidden states after the final norm, float32 [B, T, E] row-major. */
-  private float[] lastHidden(SharingPlan plan, SampleBatch batch) {
+  private float[] lastHidden(Plan plan, SampleBatch batch) {
     try (NDManager scratch = decoder.newManager();
         KvCache cache = decoder.newCache(CacheOptions.of(plan), batch.size(), batch.tokens())) {
       NDArray ids = scratch.create(batch.ids(), new Shape(batch.size(), batch.tokens()));

@@ -6,13 +6,19 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.ObjectMapper;
 import com.fasterxml.jackson.databind.node.ArrayNode;
-import dev.kvshare.model.Checkpoint;
-import dev.kvshare.model.Fingerprint;
-import dev.kvshare.model.family.ModelSpec;
-import dev.kvshare.policy.DatasetReference;
-import dev.kvshare.policy.ModelIdentity;
-import dev.kvshare.policy.SharingMap;
-import dev.kvshare.runtime.Decoder;
+import dev.kvshare.apply.decoder.Decoder;
+import dev.kvshare.apply.family.spec.ModelSpec;
+import dev.kvshare.apply.model.Checkpoint;
+import dev.kvshare.apply.model.Fingerprint;
+import dev.kvshare.apply.plan.SharingMap;
+import dev.kvshare.apply.policy.DatasetReference;
+import dev.kvshare.apply.policy.ModelIdentity;
+import dev.kvshare.calibrate.capture.CandidatePair;
+import dev.kvshare.calibrate.capture.DistanceMatrix;
+import dev.kvshare.calibrate.capture.KvStatistics;
+import dev.kvshare.calibrate.search.DissimilarOrder;
+import dev.kvshare.calibrate.search.SearchOutcome;
+import dev.kvshare.calibrate.search.TestedCandidate;
 import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.nio.file.Path;
@@ -21,7 +27,7 @@ import java.util.List;
 import java.util.stream.IntStream;
 
 /** Recorded results of the KVSharer authors' code, and the comparison with them. */
-final class KvSharerGolden {
+public final class KvSharerGolden {
   private static final double RELATIVE_DISTANCE = 1e-4;
   private static final double SIMILARITY = 1e-4;
   private static final ObjectMapper JSON = new ObjectMapper();
@@ -29,7 +35,7 @@ final class KvSharerGolden {
   private KvSharerGolden() {}
 
   /** A file or folder of the goldens. */
-  static Path path(String name) {
+  public static Path path(String name) {
     return Path.of(
         System.getProperty("kvshare.root"), "apply/src/test/resources/goldens/reference", name);
   }

@@ -4,11 +4,12 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
 import com.fasterxml.jackson.databind.JsonNode;
-import dev.kvshare.model.Checkpoint;
-import dev.kvshare.model.Checkpoints;
-import dev.kvshare.runtime.ComputeType;
-import dev.kvshare.runtime.Decoder;
-import dev.kvshare.runtime.DecoderOptions;
+import dev.kvshare.apply.decoder.ComputeType;
+import dev.kvshare.apply.decoder.Decoder;
+import dev.kvshare.apply.decoder.DecoderOptions;
+import dev.kvshare.apply.model.Checkpoint;
+import dev.kvshare.apply.model.Checkpoints;
+import dev.kvshare.calibrate.capture.KvStatistics;
 import java.nio.file.Path;
 import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;

@@ -4,8 +4,10 @@ import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
-import dev.kvshare.policy.PolicyFile;
-import dev.kvshare.runtime.WeightResidency;
+import dev.kvshare.apply.decoder.weights.WeightResidency;
+import dev.kvshare.apply.policy.PolicyFile;
+import dev.kvshare.calibrate.search.SearchOutcome;
+import dev.kvshare.calibrate.search.SearchStrategy;
 import java.util.List;
 import org.junit.jupiter.api.AfterAll;
 import org.junit.jupiter.api.BeforeAll;

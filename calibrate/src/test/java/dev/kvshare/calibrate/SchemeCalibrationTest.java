@@ -3,10 +3,10 @@ package dev.kvshare.calibrate;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertNotEquals;
 
-import dev.kvshare.policy.ModelIdentity;
-import dev.kvshare.policy.Policy;
-import dev.kvshare.policy.SharingMap;
-import dev.kvshare.policy.SharingPlan;
+import dev.kvshare.apply.plan.Plan;
+import dev.kvshare.apply.plan.SharingMap;
+import dev.kvshare.apply.policy.ModelIdentity;
+import dev.kvshare.apply.policy.Policy;
 import java.util.List;
 import org.junit.jupiter.api.Test;
 
@@ -19,8 +19,8 @@ class SchemeCalibrationTest {
       Policy windows = calibrate(model, 0);
       Policy sinks = calibrate(model, 3);
 
-      assertEquals(plan(3), SharingPlan.of(sinks));
-      assertEquals(plan(0), SharingPlan.of(windows));
+      assertEquals(plan(3), Plan.of(sinks));
+      assertEquals(plan(0), Plan.of(windows));
       assertEquals(6, sinks.savings().keyValueLayers());
       assertEquals("by-hand", sinks.calibration().strategy());
       assertNotEquals(windows.calibration().similarity(), sinks.calibration().similarity());
@@ -37,8 +37,8 @@ class SchemeCalibrationTest {
             CalibrationListener.NONE);
   }
 
-  private static SharingPlan plan(int sinks) {
+  private static Plan plan(int sinks) {
     SharingMap map = SharingMap.identity(8).withShared(5, 4);
-    return new SharingPlan(map, 4, sinks, List.of(2, 4), null, false);
+    return new Plan(map, 4, sinks, List.of(2, 4), null, false);
   }
 }

@@ -1,8 +1,8 @@
 package dev.kvshare.cli;
 
 /** The exit codes of every command. */
-final class ExitCodes {
-  static final int DONE = 0;
+public final class ExitCodes {
+  public static final int DONE = 0;
 
   /** Something outside the command line was wrong: a file, a model, a policy, the machine. */
   static final int FAILED = 1;
@@ -11,10 +11,10 @@ final class ExitCodes {
   static final int USAGE = 2;
 
   /** The command ran to its end, but what it was to reach or confirm was not. */
-  static final int NOT_MET = 3;
+  public static final int NOT_MET = 3;
 
   /** Ctrl-C: the Java virtual machine's own code for the signal. */
-  static final int INTERRUPTED = 130;
+  public static final int INTERRUPTED = 130;
 
   private ExitCodes() {}
 }

@@ -1,5 +1,8 @@
 package dev.kvshare.cli;
 
+import dev.kvshare.cli.command.Interruption;
+import dev.kvshare.cli.command.KvshareCommand;
+import dev.kvshare.cli.print.Terminal;
 import java.util.Arrays;
 import picocli.CommandLine;
 import picocli.CommandLine.Help;

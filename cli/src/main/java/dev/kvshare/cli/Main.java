@@ -1,5 +1,10 @@
 package dev.kvshare.cli;
 
+import dev.kvshare.cli.command.Interruption;
+import dev.kvshare.cli.print.LostResultsException;
+import dev.kvshare.cli.print.ResultStream;
+import dev.kvshare.cli.print.Terminal;
+
 /** Entry point of the process. Everything that can be tested is in {@link KvshareCommandLine}. */
 public final class Main {
 

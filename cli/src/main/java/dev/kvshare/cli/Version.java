@@ -3,7 +3,7 @@ package dev.kvshare.cli;
 import picocli.CommandLine.IVersionProvider;
 
 /** The version of this build, from the jar's manifest. */
-final class Version implements IVersionProvider {
+public final class Version implements IVersionProvider {
 
   /** The version, or "development" when the classes do not come from a jar. */
   static String text() {

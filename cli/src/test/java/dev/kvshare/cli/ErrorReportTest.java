@@ -3,6 +3,7 @@ package dev.kvshare.cli;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import dev.kvshare.cli.command.PromptException;
 import java.io.IOException;
 import java.io.PrintWriter;
 import java.io.StringWriter;

@@ -4,10 +4,18 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
-import dev.kvshare.apply.FinishReason;
-import dev.kvshare.calibrate.DistanceMatrix;
-import dev.kvshare.policy.SharingMap;
-import dev.kvshare.policy.SharingPlan;
+import dev.kvshare.apply.generate.FinishReason;
+import dev.kvshare.apply.plan.Plan;
+import dev.kvshare.apply.plan.SharingMap;
+import dev.kvshare.calibrate.capture.DistanceMatrix;
+import dev.kvshare.cli.command.Invocation;
+import dev.kvshare.cli.options.MemorySize;
+import dev.kvshare.cli.print.HeatMap;
+import dev.kvshare.cli.print.LayerRanges;
+import dev.kvshare.cli.print.MapPicture;
+import dev.kvshare.cli.print.Output;
+import dev.kvshare.cli.print.RowPrinter;
+import dev.kvshare.cli.print.Terminal;
 import java.io.PrintWriter;
 import java.io.StringWriter;
 import java.util.List;
@@ -70,8 +78,8 @@ class PrintedTextTest {
             "  0 ● ● ○ ● ○",
             "    ● keeps its own keys and values   ○ reads those of another layer",
             "    2 reads 1, 4 reads 0"),
-        MapPicture.lines(SharingPlan.of(SharingMap.of(0, 1, 1, 3, 0))));
-    assertEquals(" 32 ● ●", MapPicture.lines(SharingPlan.identity(34)).get(1));
+        MapPicture.lines(Plan.of(SharingMap.of(0, 1, 1, 3, 0))));
+    assertEquals(" 32 ● ●", MapPicture.lines(Plan.identity(34)).get(1));
   }
 
   @Test

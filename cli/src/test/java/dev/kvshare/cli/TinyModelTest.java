@@ -8,8 +8,8 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.ObjectMapper;
-import dev.kvshare.policy.PolicyFile;
-import dev.kvshare.policy.UpwardReading;
+import dev.kvshare.apply.plan.UpwardReading;
+import dev.kvshare.apply.policy.PolicyFile;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;

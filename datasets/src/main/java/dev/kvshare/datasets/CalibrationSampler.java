@@ -35,13 +35,13 @@ public record CalibrationSampler(int samples, int tokens) {
    * @param encoder tokenises text; not used, and may be null, if the corpus holds token ids
    * @throws DatasetException if the text has fewer tokens than one sample
    */
-  public TokenWindows sample(Corpus corpus, TextEncoder encoder) {
+  public Passages sample(Corpus corpus, TextEncoder encoder) {
     return corpus instanceof Corpus.Text text
         ? sampleText(text, encoder)
         : sampleTokens((Corpus.Tokens) corpus);
   }
 
-  private TokenWindows sampleText(Corpus.Text text, TextEncoder encoder) {
+  private Passages sampleText(Corpus.Text text, TextEncoder encoder) {
     List<int[]> windows = new ArrayList<>();
     int read = 0;
     for (String paragraph : text.paragraphs()) {
@@ -55,17 +55,17 @@ public record CalibrationSampler(int samples, int tokens) {
       }
     }
     if (windows.size() == samples) {
-      return new TokenWindows(
+      return new Passages(
           text.name(),
           text.sha256(),
           windows,
-          new TokenWindows.Counts("paragraphs", read, samples, read - samples),
+          new Passages.Counts("paragraphs", read, samples, read - samples),
           List.of());
     }
     return sampleRunningText(text, encoder, windows.size());
   }
 
-  private TokenWindows sampleRunningText(Corpus.Text text, TextEncoder encoder, int longEnough) {
+  private Passages sampleRunningText(Corpus.Text text, TextEncoder encoder, int longEnough) {
     int[] ids = RunningTokens.first(text, encoder, (long) samples * tokens);
     List<int[]> windows = RunningTokens.windows(ids, tokens);
     if (windows.isEmpty()) {
@@ -78,15 +78,15 @@ public record CalibrationSampler(int samples, int tokens) {
         "Only %d of the %d paragraphs of %s have %d tokens or more, fewer than the %d samples asked for: the running text was cut into windows instead."
             .formatted(longEnough, text.paragraphs().size(), text.name(), tokens, samples));
     addNoteIfFewer(notes, text.name(), windows.size());
-    return new TokenWindows(
+    return new Passages(
         text.name(),
         text.sha256(),
         windows,
-        new TokenWindows.Counts("windows", windows.size(), windows.size(), 0),
+        new Passages.Counts("windows", windows.size(), windows.size(), 0),
         notes);
   }
 
-  private TokenWindows sampleTokens(Corpus.Tokens corpus) {
+  private Passages sampleTokens(Corpus.Tokens corpus) {
     List<int[]> windows =
         corpus.sequences().stream()
             .limit(samples)
@@ -94,11 +94,11 @@ public record CalibrationSampler(int samples, int tokens) {
             .toList();
     List<String> notes = new ArrayList<>();
     addNoteIfFewer(notes, corpus.name(), windows.size());
-    return new TokenWindows(
+    return new Passages(
         corpus.name(),
         corpus.sha256(),
         windows,
-        new TokenWindows.Counts("sequences", windows.size(), windows.size(), 0),
+        new Passages.Counts("sequences", windows.size(), windows.size(), 0),
         notes);
   }
 

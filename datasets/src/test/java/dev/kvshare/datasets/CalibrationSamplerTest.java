@@ -19,13 +19,13 @@ class CalibrationSamplerTest {
   @Test
   void takesTheFirstParagraphsThatAreLongEnough() {
     WordEncoder encoder = new WordEncoder();
-    TokenWindows samples = new CalibrationSampler(3, 3).sample(text(PARAGRAPHS), encoder);
+    Passages samples = new CalibrationSampler(3, 3).sample(text(PARAGRAPHS), encoder);
 
     assertEquals(3, samples.windows().size());
     assertArrayEquals(new int[] {1, 2, 3}, samples.windows().get(0));
     assertArrayEquals(new int[] {2, 3, 4}, samples.windows().get(1));
     assertArrayEquals(new int[] {3, 4, 1}, samples.windows().get(2));
-    assertEquals(new TokenWindows.Counts("paragraphs", 4, 3, 1), samples.counts());
+    assertEquals(new Passages.Counts("paragraphs", 4, 3, 1), samples.counts());
     assertEquals(List.of(), samples.notes());
     assertEquals("t: 3 paragraphs used of 4 read (1 too short), 9 tokens", samples.summary());
     assertEquals(4, encoder.calls, "paragraphs behind the last sample need not be tokenised");
@@ -33,12 +33,12 @@ class CalibrationSamplerTest {
 
   @Test
   void cutsTheRunningTextIfTooFewParagraphsAreLongEnough() {
-    TokenWindows samples = new CalibrationSampler(3, 4).sample(text(PARAGRAPHS), new WordEncoder());
+    Passages samples = new CalibrationSampler(3, 4).sample(text(PARAGRAPHS), new WordEncoder());
 
     assertArrayEquals(new int[] {1, 2, 3, 4}, samples.windows().get(0));
     assertArrayEquals(new int[] {1, 2, 3, 4}, samples.windows().get(1));
     assertArrayEquals(new int[] {3, 4, 1, 4}, samples.windows().get(2));
-    assertEquals(new TokenWindows.Counts("windows", 3, 3, 0), samples.counts());
+    assertEquals(new Passages.Counts("windows", 3, 3, 0), samples.counts());
     assertEquals(
         List.of(
             "Only 2 of the 5 paragraphs of t have 4 tokens or more, fewer than the 3 samples asked for: the running text was cut into windows instead."),
@@ -47,7 +47,7 @@ class CalibrationSamplerTest {
 
   @Test
   void saysWhenThereIsLessThanAskedFor() {
-    TokenWindows samples = new CalibrationSampler(9, 7).sample(text(PARAGRAPHS), new WordEncoder());
+    Passages samples = new CalibrationSampler(9, 7).sample(text(PARAGRAPHS), new WordEncoder());
 
     assertEquals(2, samples.windows().size());
     assertEquals("t gives 2 samples of 7 tokens; 9 were asked for.", samples.notes().get(1));
@@ -69,7 +69,7 @@ class CalibrationSamplerTest {
   void takesTokenIdsAsTheyAre() {
     Corpus corpus =
         new Corpus.Tokens("t", "00", List.of(new int[] {5, 6, 7, 8}, new int[] {9}, new int[] {1}));
-    TokenWindows samples = new CalibrationSampler(2, 3).sample(corpus, null);
+    Passages samples = new CalibrationSampler(2, 3).sample(corpus, null);
 
     assertArrayEquals(new int[] {5, 6, 7}, samples.windows().get(0));
     assertArrayEquals(new int[] {9}, samples.windows().get(1));

@@ -1,6 +1,6 @@
 package dev.kvshare.eval;
 
-import dev.kvshare.runtime.cache.CachePolicy;
+import dev.kvshare.apply.cache.CachePolicy;
 import java.util.List;
 
 /**

@@ -1,11 +1,11 @@
 package dev.kvshare.eval;
 
+import dev.kvshare.apply.policy.DatasetReference;
+import dev.kvshare.apply.policy.Policy;
 import dev.kvshare.datasets.Corpus;
 import dev.kvshare.datasets.Dataset;
 import dev.kvshare.datasets.Datasets;
 import dev.kvshare.datasets.TextOverlap;
-import dev.kvshare.policy.DatasetReference;
-import dev.kvshare.policy.Policy;
 import java.util.Optional;
 import java.util.stream.Stream;
 

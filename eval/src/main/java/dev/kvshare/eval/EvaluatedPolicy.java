@@ -1,14 +1,14 @@
 package dev.kvshare.eval;
 
-import dev.kvshare.apply.PolicySupport;
-import dev.kvshare.policy.ModelIdentity;
-import dev.kvshare.policy.Policy;
-import dev.kvshare.policy.PolicyFile;
-import dev.kvshare.policy.PolicyMismatchException;
-import dev.kvshare.policy.SharingPlan;
-import dev.kvshare.runtime.CacheOptions;
-import dev.kvshare.runtime.Decoder;
-import dev.kvshare.runtime.WeightOverrides;
+import dev.kvshare.apply.decoder.CacheOptions;
+import dev.kvshare.apply.decoder.Decoder;
+import dev.kvshare.apply.decoder.weights.WeightOverrides;
+import dev.kvshare.apply.generate.PolicySupport;
+import dev.kvshare.apply.plan.Plan;
+import dev.kvshare.apply.policy.ModelIdentity;
+import dev.kvshare.apply.policy.Policy;
+import dev.kvshare.apply.policy.PolicyFile;
+import dev.kvshare.apply.policy.PolicyMismatchException;
 import java.nio.file.Path;
 
 /**
@@ -27,14 +27,14 @@ public record EvaluatedPolicy(String name, Policy policy, WeightOverrides overri
 
   /** How a decoder runs it. */
   public CacheOptions options() {
-    return new CacheOptions(SharingPlan.of(policy), overrides);
+    return new CacheOptions(Plan.of(policy), overrides);
   }
 
   /**
    * The same with the refitted weights of its file.
    *
    * @param file where the policy was read from
-   * @throws dev.kvshare.policy.PolicyException if the weights are damaged or another's
+   * @throws dev.kvshare.apply.policy.PolicyException if the weights are damaged or another's
    */
   public EvaluatedPolicy repaired(Path file, Decoder decoder) {
     return new EvaluatedPolicy(name, policy, PolicySupport.overrides(policy, file, decoder));
@@ -45,8 +45,8 @@ public record EvaluatedPolicy(String name, Policy policy, WeightOverrides overri
    * of it.
    *
    * @param force whether a policy of another model of as many layers is measured as well
-   * @throws dev.kvshare.policy.PolicyException if the file is not usable or belongs to another
-   *     model
+   * @throws dev.kvshare.apply.policy.PolicyException if the file is not usable or belongs to
+   *     another model
    */
   public static EvaluatedPolicy read(Path file, ModelIdentity model, boolean force) {
     Policy policy = PolicyFile.read(file);

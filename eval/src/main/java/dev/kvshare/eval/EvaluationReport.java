@@ -1,6 +1,6 @@
 package dev.kvshare.eval;
 
-import dev.kvshare.datasets.TokenWindows;
+import dev.kvshare.datasets.Passages;
 import java.util.List;
 
 /**
@@ -10,8 +10,7 @@ import java.util.List;
  * @param rows the unshared model first, then the policies in the order of the request
  * @param warnings sentences for the user; empty if all is well
  */
-public record EvaluationReport(
-    TokenWindows windows, List<EvaluationRow> rows, List<String> warnings) {
+public record EvaluationReport(Passages windows, List<EvaluationRow> rows, List<String> warnings) {
   /** Copies the lists. */
   public EvaluationReport {
     rows = List.copyOf(rows);

@@ -1,6 +1,8 @@
 package dev.kvshare.eval;
 
 import dev.kvshare.datasets.Datasets;
+import dev.kvshare.eval.quality.EvaluationText;
+import dev.kvshare.eval.speed.SpeedSettings;
 import java.util.List;
 
 /**

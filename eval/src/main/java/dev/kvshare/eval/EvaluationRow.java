@@ -1,5 +1,8 @@
 package dev.kvshare.eval;
 
+import dev.kvshare.eval.quality.Estimate;
+import dev.kvshare.eval.speed.Speed;
+
 /**
  * What was measured of one sharing map.
  *

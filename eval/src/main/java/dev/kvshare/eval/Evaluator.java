@@ -1,10 +1,25 @@
 package dev.kvshare.eval;
 
-import dev.kvshare.datasets.TokenWindows;
-import dev.kvshare.model.family.ModelSpec;
-import dev.kvshare.policy.SharingMap;
-import dev.kvshare.runtime.Decoder;
-import dev.kvshare.runtime.cache.CachePolicy;
+import dev.kvshare.apply.cache.CachePolicy;
+import dev.kvshare.apply.decoder.Decoder;
+import dev.kvshare.apply.family.spec.ModelSpec;
+import dev.kvshare.apply.plan.SharingMap;
+import dev.kvshare.datasets.Passages;
+import dev.kvshare.eval.quality.EarlyStopMeter;
+import dev.kvshare.eval.quality.EarlyStopReport;
+import dev.kvshare.eval.quality.EarlyStopRow;
+import dev.kvshare.eval.quality.EarlyStops;
+import dev.kvshare.eval.quality.Estimate;
+import dev.kvshare.eval.quality.PassageScore;
+import dev.kvshare.eval.quality.Perplexities;
+import dev.kvshare.eval.quality.QualityMeter;
+import dev.kvshare.eval.quality.StreamMeter;
+import dev.kvshare.eval.quality.StreamReport;
+import dev.kvshare.eval.quality.StreamRow;
+import dev.kvshare.eval.speed.MeasuredSpeed;
+import dev.kvshare.eval.speed.Speed;
+import dev.kvshare.eval.speed.SpeedMeter;
+import dev.kvshare.eval.speed.SpeedSettings;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
@@ -39,7 +54,7 @@ public final class Evaluator {
    *     number
    */
   public EvaluationReport evaluate(EvaluationRequest request, EvaluationListener listener) {
-    TokenWindows windows = request.text().cut();
+    Passages windows = request.text().cut();
     checkFits(windows);
     Variants variants = Variants.of(decoder.spec().plan(), request);
     QualityMeter.Limits limits =
@@ -47,7 +62,7 @@ public final class Evaluator {
     int length = windows.windows().get(0).length;
     int prompt = request.caches() == null ? 1 : request.caches().promptTokens(length);
     QualityMeter meter = new QualityMeter(decoder, limits, listener);
-    List<List<WindowScore>> scores = meter.measure(windows.windows(), variants.distinct(), prompt);
+    List<List<PassageScore>> scores = meter.measure(windows.windows(), variants.distinct(), prompt);
     checkFinite(variants.distinct(), scores);
     MeasuredSpeed speed = speed(request, windows, variants, listener);
     List<EvaluationRow> rows = new ArrayList<>();
@@ -74,7 +89,7 @@ public final class Evaluator {
    * @throws EvaluationException if text and model do not fit each other
    */
   public MeasuredSpeed speed(EvaluationRequest request, EvaluationListener listener) {
-    TokenWindows windows = request.text().cut();
+    Passages windows = request.text().cut();
     checkFits(windows);
     return speed(request, windows, Variants.of(decoder.spec().plan(), request), listener);
   }
@@ -87,7 +102,7 @@ public final class Evaluator {
    */
   public EarlyStopReport earlyStop(
       EvaluationRequest request, List<Double> tolerances, EvaluationListener listener) {
-    TokenWindows windows = request.text().cut();
+    Passages windows = request.text().cut();
     checkFits(windows);
     List<List<Variant>> groups = EarlyStops.variants(decoder.spec().plan(), request, tolerances);
     EarlyStopMeter meter = new EarlyStopMeter(decoder);
@@ -120,7 +135,7 @@ public final class Evaluator {
    * @throws EvaluationException if the text does not fit the model
    */
   public StreamReport stream(EvaluationRequest request, EvaluationListener listener) {
-    TokenWindows windows = request.text().cut();
+    Passages windows = request.text().cut();
     checkVocabulary(windows);
     int[] text = windows.windows().stream().flatMapToInt(Arrays::stream).toArray();
     int learned = decoder.spec().learnedPositions();
@@ -142,7 +157,7 @@ public final class Evaluator {
     return new StreamReport(windows, rows);
   }
 
-  private void checkVocabulary(TokenWindows windows) {
+  private void checkVocabulary(Passages windows) {
     ModelSpec spec = decoder.spec();
     if (windows.highestId() >= spec.vocabularySize()) {
       throw new EvaluationException(
@@ -151,7 +166,7 @@ public final class Evaluator {
     }
   }
 
-  private void checkFits(TokenWindows windows) {
+  private void checkFits(Passages windows) {
     checkVocabulary(windows);
     ModelSpec spec = decoder.spec();
     int length = windows.windows().get(0).length;
@@ -162,7 +177,7 @@ public final class Evaluator {
     }
   }
 
-  private static void checkFinite(List<Variant> variants, List<List<WindowScore>> scores) {
+  private static void checkFinite(List<Variant> variants, List<List<PassageScore>> scores) {
     for (int m = 0; m < scores.size(); m++) {
       for (int w = 0; w < scores.get(m).size(); w++) {
         if (!Double.isFinite(scores.get(m).get(w).loss())) {
@@ -175,10 +190,7 @@ public final class Evaluator {
   }
 
   private MeasuredSpeed speed(
-      EvaluationRequest request,
-      TokenWindows windows,
-      Variants variants,
-      EvaluationListener listener) {
+      EvaluationRequest request, Passages windows, Variants variants, EvaluationListener listener) {
     SpeedSettings settings = request.speed();
     if (settings == null) {
       return new MeasuredSpeed(List.of(), List.of());
@@ -221,18 +233,18 @@ public final class Evaluator {
   private EvaluationRow row(
       Variant variant,
       int length,
-      List<WindowScore> scores,
-      List<WindowScore> unshared,
+      List<PassageScore> scores,
+      List<PassageScore> unshared,
       CacheSavings cache) {
     long bytes = decoder.spec().kvBytes(variant.options().plan(), length, bytesPerElement);
     double sharing = (double) bytes / (length * allBytesPerToken());
-    double tokens = scores.stream().mapToLong(WindowScore::tokens).sum();
+    double tokens = scores.stream().mapToLong(PassageScore::tokens).sum();
     return new EvaluationRow(
         variant.sharing(),
         Perplexities.perplexity(scores),
         scores == unshared ? new Estimate(1, 0) : Perplexities.ratio(scores, unshared),
-        scores.stream().mapToDouble(WindowScore::divergence).sum() / tokens,
-        scores.stream().mapToLong(WindowScore::agreements).sum() / tokens,
+        scores.stream().mapToDouble(PassageScore::divergence).sum() / tokens,
+        scores.stream().mapToLong(PassageScore::agreements).sum() / tokens,
         cache == null ? sharing : sharing * cache.policyFraction(),
         Math.round((double) bytes / length),
         cache,

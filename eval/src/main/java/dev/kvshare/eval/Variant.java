@@ -1,9 +1,9 @@
 package dev.kvshare.eval;
 
-import dev.kvshare.runtime.CacheOptions;
-import dev.kvshare.runtime.Decoder;
-import dev.kvshare.runtime.DecodingCache;
-import dev.kvshare.runtime.cache.CachePolicy;
+import dev.kvshare.apply.cache.CachePolicy;
+import dev.kvshare.apply.decoder.CacheOptions;
+import dev.kvshare.apply.decoder.Decoder;
+import dev.kvshare.apply.decoder.DecodingCache;
 
 /**
  * One way to run the model: a row of the report.
@@ -12,13 +12,13 @@ import dev.kvshare.runtime.cache.CachePolicy;
  * @param options sharing plan and weights
  * @param cachePolicy what owning layers keep, null for everything
  */
-record Variant(String sharing, CacheOptions options, CachePolicy cachePolicy) {
+public record Variant(String sharing, CacheOptions options, CachePolicy cachePolicy) {
 
   /**
    * An empty cache for windows that are read at once: without a cache policy it keeps all tokens,
    * also those that are seen no more. Its initial capacity counts then.
    */
-  DecodingCache newCache(Decoder decoder, int batch, int initialCapacity) {
+  public DecodingCache newCache(Decoder decoder, int batch, int initialCapacity) {
     return cachePolicy == null
         ? decoder.newCache(options, batch, initialCapacity)
         : decoder.newCache(options, cachePolicy, batch);

@@ -1,8 +1,8 @@
 package dev.kvshare.eval;
 
-import dev.kvshare.policy.SharingPlan;
-import dev.kvshare.runtime.CacheOptions;
-import dev.kvshare.runtime.cache.CachePolicy;
+import dev.kvshare.apply.cache.CachePolicy;
+import dev.kvshare.apply.decoder.CacheOptions;
+import dev.kvshare.apply.plan.Plan;
 import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
@@ -47,7 +47,7 @@ final class Variants {
    *
    * @param unshared the model's own plan
    */
-  static Variants of(SharingPlan unshared, EvaluationRequest request) {
+  static Variants of(Plan unshared, EvaluationRequest request) {
     List<CachePolicy> caches = new ArrayList<>();
     caches.add(null);
     if (request.caches() != null) {

@@ -11,27 +11,33 @@ import ai.djl.ndarray.NDArray;
 import ai.djl.ndarray.NDManager;
 import ai.djl.ndarray.types.DataType;
 import ai.djl.ndarray.types.Shape;
+import dev.kvshare.apply.cache.CachePolicy;
+import dev.kvshare.apply.cache.H2o;
+import dev.kvshare.apply.cache.SnapKv;
+import dev.kvshare.apply.cache.TokenAmount;
+import dev.kvshare.apply.decoder.CacheOptions;
+import dev.kvshare.apply.decoder.Decoder;
+import dev.kvshare.apply.decoder.KvCache;
+import dev.kvshare.apply.decoder.weights.WeightOverrides;
+import dev.kvshare.apply.plan.SharingMap;
+import dev.kvshare.apply.plan.UpwardReading;
+import dev.kvshare.apply.policy.Calibration;
+import dev.kvshare.apply.policy.DatasetReference;
+import dev.kvshare.apply.policy.ModelIdentity;
+import dev.kvshare.apply.policy.Policy;
+import dev.kvshare.apply.policy.PolicyFile;
+import dev.kvshare.apply.policy.PolicyMismatchException;
 import dev.kvshare.datasets.Corpus;
 import dev.kvshare.datasets.DatasetException;
 import dev.kvshare.datasets.DatasetImport;
 import dev.kvshare.datasets.Datasets;
-import dev.kvshare.datasets.EvaluationWindows;
-import dev.kvshare.policy.Calibration;
-import dev.kvshare.policy.DatasetReference;
-import dev.kvshare.policy.ModelIdentity;
-import dev.kvshare.policy.Policy;
-import dev.kvshare.policy.PolicyFile;
-import dev.kvshare.policy.PolicyMismatchException;
-import dev.kvshare.policy.SharingMap;
-import dev.kvshare.policy.UpwardReading;
-import dev.kvshare.runtime.CacheOptions;
-import dev.kvshare.runtime.Decoder;
-import dev.kvshare.runtime.KvCache;
-import dev.kvshare.runtime.WeightOverrides;
-import dev.kvshare.runtime.cache.CachePolicy;
-import dev.kvshare.runtime.cache.H2o;
-import dev.kvshare.runtime.cache.SnapKv;
-import dev.kvshare.runtime.cache.TokenAmount;
+import dev.kvshare.datasets.EvaluationPassages;
+import dev.kvshare.eval.quality.EarlyStopRow;
+import dev.kvshare.eval.quality.Estimate;
+import dev.kvshare.eval.quality.EvaluationText;
+import dev.kvshare.eval.quality.PassageScore;
+import dev.kvshare.eval.quality.QualityMeter;
+import dev.kvshare.eval.speed.SpeedSettings;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -80,7 +86,7 @@ class EvaluatorTest {
   private EvaluationRequest request(
       Corpus corpus, int window, List<EvaluatedPolicy> policies, SpeedSettings speed) {
     return new EvaluationRequest(
-        new EvaluationText(corpus, null, new EvaluationWindows(window, 6)),
+        new EvaluationText(corpus, null, new EvaluationPassages(window, 6)),
         policies,
         null,
         speed,
@@ -197,7 +203,7 @@ class EvaluatorTest {
     CachePolicy small = new SnapKv(TokenAmount.fraction(0.5), 2, 3);
     EvaluationRequest request =
         new EvaluationRequest(
-            new EvaluationText(tokens(96), null, new EvaluationWindows(32, 3)),
+            new EvaluationText(tokens(96), null, new EvaluationPassages(32, 3)),
             List.of(policy("shared", 0, 0, 2, 2)),
             new CacheComparison(List.of(ample, small), 0),
             null,
@@ -249,7 +255,7 @@ class EvaluatorTest {
       List<EvaluationRow> rows =
           evaluate(
                   new EvaluationRequest(
-                      new EvaluationText(tokens(96), null, new EvaluationWindows(32, 3)),
+                      new EvaluationText(tokens(96), null, new EvaluationPassages(32, 3)),
                       policies,
                       new CacheComparison(
                           List.of(new H2o(TokenAmount.tokens(64), H2o.DEFAULT_RECENT, false)), 0),
@@ -274,19 +280,19 @@ class EvaluatorTest {
         List.of(
             new Variant(null, CacheOptions.of(SharingMap.identity(4)), null),
             new Variant("map", CacheOptions.of(SharingMap.of(0, 1, 1, 3)), null));
-    List<List<WindowScore>> whole =
+    List<List<PassageScore>> whole =
         new QualityMeter(decoder, QualityMeter.Limits.DEFAULT, EvaluationListener.SILENT)
             .measure(windows, maps, 1);
     // Two windows a batch, the last one alone; three positions of both a chunk.
     QualityMeter.Limits tight = new QualityMeter.Limits(40, 3 * 2 * 256 * 4);
-    List<List<WindowScore>> parts =
+    List<List<PassageScore>> parts =
         new QualityMeter(decoder, tight, EvaluationListener.SILENT).measure(windows, maps, 1);
 
     for (int m = 0; m < 2; m++) {
       assertEquals(5, parts.get(m).size());
       for (int w = 0; w < 5; w++) {
-        WindowScore expected = whole.get(m).get(w);
-        WindowScore found = parts.get(m).get(w);
+        PassageScore expected = whole.get(m).get(w);
+        PassageScore found = parts.get(m).get(w);
         assertEquals(19, found.tokens());
         assertEquals(expected.loss(), found.loss(), 1e-3);
         assertEquals(expected.divergence(), found.divergence(), 1e-3);
@@ -390,7 +396,7 @@ class EvaluatorTest {
             new EvaluationText(
                 new Corpus.Text("half", SHA, half, List.of(half)),
                 text -> IntStream.range(0, 40).toArray(),
-                new EvaluationWindows(16, 2)),
+                new EvaluationPassages(16, 2)),
             List.of(calibratedOn("words", sha256), calibratedOn("gone", "cd".repeat(32))),
             null,
             null,

@@ -3,16 +3,20 @@ package dev.kvshare.eval;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import dev.kvshare.apply.cache.H2o;
+import dev.kvshare.apply.cache.TokenAmount;
+import dev.kvshare.apply.decoder.Decoder;
+import dev.kvshare.apply.plan.Plan;
+import dev.kvshare.apply.plan.SharingMap;
+import dev.kvshare.apply.policy.ModelIdentity;
+import dev.kvshare.apply.policy.Policy;
 import dev.kvshare.datasets.Corpus;
 import dev.kvshare.datasets.Datasets;
-import dev.kvshare.datasets.EvaluationWindows;
-import dev.kvshare.policy.ModelIdentity;
-import dev.kvshare.policy.Policy;
-import dev.kvshare.policy.SharingMap;
-import dev.kvshare.policy.SharingPlan;
-import dev.kvshare.runtime.Decoder;
-import dev.kvshare.runtime.cache.H2o;
-import dev.kvshare.runtime.cache.TokenAmount;
+import dev.kvshare.datasets.EvaluationPassages;
+import dev.kvshare.eval.quality.EvaluationText;
+import dev.kvshare.eval.quality.StreamRow;
+import dev.kvshare.eval.quality.StreamSegment;
+import dev.kvshare.eval.speed.SpeedSettings;
 import java.nio.file.Path;
 import java.util.List;
 import java.util.stream.IntStream;
@@ -46,8 +50,7 @@ class WindowedPoliciesTest {
   }
 
   private static EvaluatedPolicy policy(String name, int sinks, Integer... windowed) {
-    SharingPlan plan =
-        new SharingPlan(SharingMap.of(0, 1, 2, 1), WINDOW, sinks, List.of(windowed), null, false);
+    Plan plan = new Plan(SharingMap.of(0, 1, 2, 1), WINDOW, sinks, List.of(windowed), null, false);
     return new EvaluatedPolicy(name, Policy.builder(ModelIdentity.ofLayers(4), plan).build());
   }
 
@@ -57,7 +60,7 @@ class WindowedPoliciesTest {
         new EvaluationText(
             new Corpus.Tokens("t", "0".repeat(64), List.of(ids)),
             null,
-            new EvaluationWindows(LENGTH, 3)),
+            new EvaluationPassages(LENGTH, 3)),
         List.of(
             policy("owner read by a full layer", SINKS, 1, 2), policy("all", SINKS, 0, 1, 2, 3)),
         caches,

@@ -2,9 +2,9 @@ package dev.kvshare.apply.export;
 
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.node.ObjectNode;
-import dev.kvshare.policy.LayerTypes;
-import dev.kvshare.policy.SharingPlan;
-import dev.kvshare.policy.UpwardReading;
+import dev.kvshare.apply.plan.LayerTypes;
+import dev.kvshare.apply.plan.Plan;
+import dev.kvshare.apply.plan.UpwardReading;
 
 /**
  * The {@code config.json} of {@code LCKVLlamaConfig} (github.com/whyNLP/LCKV,
@@ -20,7 +20,7 @@ final class LckvConfig {
    * @param attentionBias whether a repair adds biases to the projections of attention
    * @param mlpBias whether it adds biases to those of the feed-forward part
    */
-  static ObjectNode of(ObjectNode llama, SharingPlan plan, boolean attentionBias, boolean mlpBias) {
+  static ObjectNode of(ObjectNode llama, Plan plan, boolean attentionBias, boolean mlpBias) {
     ObjectNode config = llama.deepCopy();
     config.remove("auto_map");
     config.put("model_type", "lckv-llama");

@@ -2,12 +2,12 @@ package dev.kvshare.apply.export;
 
 import com.fasterxml.jackson.databind.ObjectMapper;
 import com.fasterxml.jackson.databind.node.ObjectNode;
-import dev.kvshare.model.Checkpoint;
-import dev.kvshare.model.safetensors.SafetensorsWriter;
-import dev.kvshare.policy.AtomicFile;
-import dev.kvshare.policy.OutputException;
-import dev.kvshare.policy.Policy;
-import dev.kvshare.policy.SharingPlan;
+import dev.kvshare.apply.model.Checkpoint;
+import dev.kvshare.apply.model.safetensors.SafetensorsWriter;
+import dev.kvshare.apply.model.storage.AtomicFile;
+import dev.kvshare.apply.model.storage.OutputException;
+import dev.kvshare.apply.plan.Plan;
+import dev.kvshare.apply.policy.Policy;
 import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.nio.file.Files;
@@ -51,7 +51,7 @@ public final class LckvExport {
           "The LCKV code has the model type %s only, but %s is of type %s. Use the policy with kvshare itself."
               .formatted(LLAMA, checkpoint.location(), type));
     }
-    SharingPlan plan = SharingPlan.of(policy);
+    Plan plan = Plan.of(policy);
     if (plan.sinks() > 0) {
       throw new ExportException(
           "The policy lets layers with a window see the first %d tokens of a text besides ('attention_sinks'), but windows of the LCKV code end at the last tokens. Use the policy with kvshare itself, or calibrate one without attention sinks."

@@ -1,12 +1,12 @@
 package dev.kvshare.apply.export;
 
-import dev.kvshare.model.Checkpoint;
-import dev.kvshare.model.DataType;
-import dev.kvshare.model.TensorInfo;
-import dev.kvshare.model.safetensors.SafetensorsFile;
-import dev.kvshare.model.safetensors.SafetensorsWriter;
-import dev.kvshare.model.storage.HalfPrecision;
-import dev.kvshare.policy.SharingMap;
+import dev.kvshare.apply.model.Checkpoint;
+import dev.kvshare.apply.model.DataType;
+import dev.kvshare.apply.model.TensorInfo;
+import dev.kvshare.apply.model.safetensors.SafetensorsFile;
+import dev.kvshare.apply.model.safetensors.SafetensorsWriter;
+import dev.kvshare.apply.model.storage.HalfPrecision;
+import dev.kvshare.apply.plan.SharingMap;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 import java.nio.FloatBuffer;

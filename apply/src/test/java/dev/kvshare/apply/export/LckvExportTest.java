@@ -9,21 +9,21 @@ import ai.djl.ndarray.NDManager;
 import ai.djl.ndarray.types.Shape;
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.ObjectMapper;
-import dev.kvshare.model.Checkpoint;
-import dev.kvshare.model.Checkpoints;
-import dev.kvshare.model.DataType;
-import dev.kvshare.model.safetensors.SafetensorsWriter;
-import dev.kvshare.policy.LayerTypes;
-import dev.kvshare.policy.ModelIdentity;
-import dev.kvshare.policy.Policy;
-import dev.kvshare.policy.PolicyMismatchException;
-import dev.kvshare.policy.SharingMap;
-import dev.kvshare.policy.SharingPlan;
-import dev.kvshare.policy.UpwardReading;
-import dev.kvshare.runtime.CacheOptions;
-import dev.kvshare.runtime.Decoder;
-import dev.kvshare.runtime.Goldens;
-import dev.kvshare.runtime.KvCache;
+import dev.kvshare.apply.decoder.CacheOptions;
+import dev.kvshare.apply.decoder.Decoder;
+import dev.kvshare.apply.decoder.Goldens;
+import dev.kvshare.apply.decoder.KvCache;
+import dev.kvshare.apply.model.Checkpoint;
+import dev.kvshare.apply.model.Checkpoints;
+import dev.kvshare.apply.model.DataType;
+import dev.kvshare.apply.model.safetensors.SafetensorsWriter;
+import dev.kvshare.apply.plan.LayerTypes;
+import dev.kvshare.apply.plan.Plan;
+import dev.kvshare.apply.plan.SharingMap;
+import dev.kvshare.apply.plan.UpwardReading;
+import dev.kvshare.apply.policy.ModelIdentity;
+import dev.kvshare.apply.policy.Policy;
+import dev.kvshare.apply.policy.PolicyMismatchException;
 import java.io.IOException;
 import java.io.OutputStream;
 import java.nio.ByteBuffer;
@@ -56,7 +56,7 @@ class LckvExportTest {
   }
 
   private static Policy policy(String types, int window) {
-    SharingPlan plan = LayerTypes.parse(types).plan(window, UpwardReading.LCKV_DEFAULT, false);
+    Plan plan = LayerTypes.parse(types).plan(window, UpwardReading.LCKV_DEFAULT, false);
     return Policy.builder(ModelIdentity.ofLayers(8), plan).build();
   }
 

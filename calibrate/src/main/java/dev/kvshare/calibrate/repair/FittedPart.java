@@ -1,6 +1,6 @@
 package dev.kvshare.calibrate.repair;
 
-import dev.kvshare.runtime.LayerParts.Part;
+import dev.kvshare.apply.decoder.LayerParts.Part;
 
 /**
  * What the fit of one projection did. Errors are relative: the mean over tokens of the squared

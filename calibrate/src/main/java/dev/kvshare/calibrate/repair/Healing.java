@@ -2,11 +2,11 @@ package dev.kvshare.calibrate.repair;
 
 import ai.djl.ndarray.NDArray;
 import ai.djl.ndarray.NDManager;
-import dev.kvshare.policy.SharingPlan;
-import dev.kvshare.runtime.CacheOptions;
-import dev.kvshare.runtime.Decoder;
-import dev.kvshare.runtime.Distillation;
-import dev.kvshare.runtime.WeightOverrides;
+import dev.kvshare.apply.decoder.CacheOptions;
+import dev.kvshare.apply.decoder.Decoder;
+import dev.kvshare.apply.decoder.Distillation;
+import dev.kvshare.apply.decoder.weights.WeightOverrides;
+import dev.kvshare.apply.plan.Plan;
 import java.util.Collections;
 import java.util.List;
 import java.util.SortedMap;
@@ -49,15 +49,15 @@ public final class Healing {
    * @param windows those of the repair
    * @return to be closed by the caller
    */
-  public RepairOutcome heal(RepairOutcome repaired, RepairWindows windows, Listener listener) {
-    SharingPlan plan = repaired.plan();
+  public RepairOutcome heal(RepairOutcome repaired, RepairPassages windows, Listener listener) {
+    Plan plan = repaired.plan();
     SortedMap<String, NDArray> start =
         repaired.improves() ? repaired.tensors() : Collections.emptySortedMap();
     List<int[]> judging = windows.validation().isEmpty() ? windows.fit() : windows.validation();
     try (QualityJudge judge = judge(judging.subList(0, judgedWindows(judging)));
         Best best = new Best(plan, start, judge)) {
       try (Distillation distillation = begin(plan, start)) {
-        WindowOrder order = new WindowOrder(windows.fit(), SEED);
+        PassageOrder order = new PassageOrder(windows.fit(), SEED);
         for (int step = 0; step < settings.steps(); step++) {
           double divergence = add(distillation, order.next(settings.windowsPerStep()));
           distillation.step(settings.rate(step));
@@ -76,14 +76,14 @@ public final class Healing {
 
   /** The weights with the least divergence so far; no others are kept. */
   private final class Best implements AutoCloseable {
-    private final SharingPlan plan;
+    private final Plan plan;
     private final SortedMap<String, NDArray> start;
     private final QualityJudge judge;
     private NDManager manager = decoder.newManager();
     private SortedMap<String, NDArray> tensors;
     private double divergence;
 
-    Best(SharingPlan plan, SortedMap<String, NDArray> start, QualityJudge judge) {
+    Best(Plan plan, SortedMap<String, NDArray> start, QualityJudge judge) {
       this.plan = plan;
       this.start = start;
       this.judge = judge;
@@ -115,14 +115,13 @@ public final class Healing {
     }
   }
 
-  private RepairQuality quality(
-      QualityJudge judge, SharingPlan plan, SortedMap<String, NDArray> tensors) {
+  private RepairQuality quality(QualityJudge judge, Plan plan, SortedMap<String, NDArray> tensors) {
     try (WeightOverrides overrides = decoder.newOverrides(tensors)) {
       return judge.quality(new CacheOptions(plan, overrides));
     }
   }
 
-  private Distillation begin(SharingPlan plan, SortedMap<String, NDArray> start) {
+  private Distillation begin(Plan plan, SortedMap<String, NDArray> start) {
     try (WeightOverrides overrides = decoder.newOverrides(start)) {
       return decoder.newDistillation(plan, overrides, settings.roles());
     }
@@ -132,7 +131,7 @@ public final class Healing {
   private double add(Distillation distillation, List<int[]> windows) {
     long tokens = windows.stream().mapToLong(window -> window.length).sum();
     double sum = 0;
-    for (WindowBatch batch : batches(windows)) {
+    for (PassageBatch batch : batches(windows)) {
       try (NDManager scratch = decoder.newManager()) {
         sum += distillation.add(batch.ids(scratch), tokens);
       }
@@ -144,10 +143,10 @@ public final class Healing {
     return QualityJudge.of(decoder, batches(windows));
   }
 
-  private List<WindowBatch> batches(List<int[]> windows) {
+  private List<PassageBatch> batches(List<int[]> windows) {
     int longest = windows.stream().mapToInt(window -> window.length).max().orElseThrow();
-    return WindowBatch.of(
-        new RepairWindows(windows, List.of()), longest * settings.windowsAtOnce());
+    return PassageBatch.of(
+        new RepairPassages(windows, List.of()), longest * settings.windowsAtOnce());
   }
 
   private int judgedWindows(List<int[]> windows) {

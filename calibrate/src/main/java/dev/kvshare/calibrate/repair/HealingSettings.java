@@ -1,6 +1,6 @@
 package dev.kvshare.calibrate.repair;
 
-import dev.kvshare.model.family.WeightRole;
+import dev.kvshare.apply.family.spec.WeightRole;
 import java.util.Set;
 
 /**

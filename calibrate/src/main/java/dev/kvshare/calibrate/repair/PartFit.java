@@ -3,13 +3,13 @@ package dev.kvshare.calibrate.repair;
 import ai.djl.ndarray.NDArray;
 import ai.djl.ndarray.NDManager;
 import ai.djl.ndarray.types.Shape;
-import dev.kvshare.model.family.WeightRole;
-import dev.kvshare.runtime.Decoder;
-import dev.kvshare.runtime.LayerParts;
-import dev.kvshare.runtime.LayerParts.Part;
-import dev.kvshare.runtime.LinearFit;
-import dev.kvshare.runtime.LinearFits;
-import dev.kvshare.runtime.Projection;
+import dev.kvshare.apply.decoder.Decoder;
+import dev.kvshare.apply.decoder.LayerParts;
+import dev.kvshare.apply.decoder.LayerParts.Part;
+import dev.kvshare.apply.decoder.LinearFit;
+import dev.kvshare.apply.decoder.LinearFits;
+import dev.kvshare.apply.decoder.Projection;
+import dev.kvshare.apply.family.spec.WeightRole;
 import java.util.List;
 
 /**

@@ -2,11 +2,11 @@ package dev.kvshare.calibrate.repair;
 
 import ai.djl.ndarray.NDArray;
 import ai.djl.ndarray.NDManager;
-import dev.kvshare.policy.SharingPlan;
-import dev.kvshare.runtime.CacheOptions;
-import dev.kvshare.runtime.Decoder;
-import dev.kvshare.runtime.Divergence;
-import dev.kvshare.runtime.KvCache;
+import dev.kvshare.apply.decoder.CacheOptions;
+import dev.kvshare.apply.decoder.Decoder;
+import dev.kvshare.apply.decoder.Divergence;
+import dev.kvshare.apply.decoder.KvCache;
+import dev.kvshare.apply.plan.Plan;
 import java.util.List;
 import java.util.function.IntFunction;
 import java.util.stream.IntStream;
@@ -14,18 +14,18 @@ import java.util.stream.IntStream;
 /** Compares last hidden states with the reference's on the batches that judge. */
 final class QualityJudge implements AutoCloseable {
   private final Decoder decoder;
-  private final List<WindowBatch> batches;
+  private final List<PassageBatch> batches;
   private final ReferenceStream reference;
   private final List<Integer> judging;
 
   /**
    * @param reference run to the last layer before anything is judged
    */
-  QualityJudge(Decoder decoder, List<WindowBatch> batches, ReferenceStream reference) {
+  QualityJudge(Decoder decoder, List<PassageBatch> batches, ReferenceStream reference) {
     this.decoder = decoder;
     this.batches = batches;
     this.reference = reference;
-    boolean validated = batches.stream().anyMatch(WindowBatch::validation);
+    boolean validated = batches.stream().anyMatch(PassageBatch::validation);
     this.judging =
         IntStream.range(0, batches.size())
             .filter(batch -> !validated || batches.get(batch).validation())
@@ -34,7 +34,7 @@ final class QualityJudge implements AutoCloseable {
   }
 
   /** One with a reference of its own. */
-  static QualityJudge of(Decoder decoder, List<WindowBatch> batches) {
+  static QualityJudge of(Decoder decoder, List<PassageBatch> batches) {
     ReferenceStream reference = new ReferenceStream(decoder, batches, false);
     reference.runToTop();
     return new QualityJudge(decoder, batches, reference);
@@ -55,7 +55,7 @@ final class QualityJudge implements AutoCloseable {
   }
 
   /** A plan with the checkpoint's weights. */
-  RepairQuality plain(SharingPlan plan) {
+  RepairQuality plain(Plan plan) {
     return quality(CacheOptions.of(plan));
   }
 
@@ -65,7 +65,7 @@ final class QualityJudge implements AutoCloseable {
     double cosines = 0;
     int windows = 0;
     for (int batch : judging) {
-      WindowBatch rows = batches.get(batch);
+      PassageBatch rows = batches.get(batch);
       try (NDManager scratch = decoder.newManager();
           KvCache cache = decoder.newCache(options, rows.size(), rows.tokens());
           NDArray embedded = decoder.embed(rows.ids(scratch), cache);
@@ -80,7 +80,7 @@ final class QualityJudge implements AutoCloseable {
 
   private Divergence divergence(int batch, NDArray hidden) {
     Divergence sum = Divergence.NONE;
-    WindowBatch rows = batches.get(batch);
+    PassageBatch rows = batches.get(batch);
     for (int row = 0; row < rows.size(); row++) {
       try (NDManager scratch = decoder.newManager();
           NDArray expected = reference.last(batch).get(row + ":" + (row + 1));

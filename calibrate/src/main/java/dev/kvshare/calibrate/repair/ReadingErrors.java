@@ -2,11 +2,11 @@ package dev.kvshare.calibrate.repair;
 
 import ai.djl.ndarray.NDArray;
 import ai.djl.ndarray.NDManager;
-import dev.kvshare.runtime.Decoder;
-import dev.kvshare.runtime.LayerParts;
-import dev.kvshare.runtime.LayerParts.KeyValues;
-import dev.kvshare.runtime.LayerParts.Part;
-import dev.kvshare.runtime.LinearFits;
+import dev.kvshare.apply.decoder.Decoder;
+import dev.kvshare.apply.decoder.LayerParts;
+import dev.kvshare.apply.decoder.LayerParts.KeyValues;
+import dev.kvshare.apply.decoder.LayerParts.Part;
+import dev.kvshare.apply.decoder.LinearFits;
 import java.util.Arrays;
 import java.util.List;
 import java.util.function.IntConsumer;
@@ -53,8 +53,8 @@ public final class ReadingErrors {
    * @param done told the number of layers that are done, after each
    * @return row i has i entries, for the layers below i; NaN where the pair is not measured
    */
-  public double[][] measure(RepairWindows windows, Pairs pairs, IntConsumer done) {
-    List<WindowBatch> batches = WindowBatch.of(windows, MAX_BATCH_TOKENS);
+  public double[][] measure(RepairPassages windows, Pairs pairs, IntConsumer done) {
+    List<PassageBatch> batches = PassageBatch.of(windows, MAX_BATCH_TOKENS);
     int layers = decoder.spec().layers();
     double[][] errors = new double[layers][];
     KeyValues[][] caches = new KeyValues[layers][batches.size()];
@@ -96,7 +96,7 @@ public final class ReadingErrors {
   private double error(
       int layer,
       KeyValues[] read,
-      List<WindowBatch> batches,
+      List<PassageBatch> batches,
       ReferenceStream reference,
       LinearFits fits) {
     try (NDManager scratch = decoder.newManager();

@@ -2,13 +2,13 @@ package dev.kvshare.calibrate.repair;
 
 import ai.djl.ndarray.NDArray;
 import ai.djl.ndarray.NDManager;
-import dev.kvshare.model.family.BlockSpec.Placement;
-import dev.kvshare.policy.SharingMap;
-import dev.kvshare.runtime.Decoder;
-import dev.kvshare.runtime.KvCache;
-import dev.kvshare.runtime.LayerParts;
-import dev.kvshare.runtime.LayerParts.KeyValues;
-import dev.kvshare.runtime.LayerParts.Part;
+import dev.kvshare.apply.decoder.Decoder;
+import dev.kvshare.apply.decoder.KvCache;
+import dev.kvshare.apply.decoder.LayerParts;
+import dev.kvshare.apply.decoder.LayerParts.KeyValues;
+import dev.kvshare.apply.decoder.LayerParts.Part;
+import dev.kvshare.apply.family.spec.BlockSpec.Placement;
+import dev.kvshare.apply.plan.SharingMap;
 import java.util.List;
 
 /**
@@ -40,7 +40,7 @@ final class ReferenceStream implements AutoCloseable {
    *
    * @param kept whether every step stays; otherwise each is there once, from the bottom on
    */
-  ReferenceStream(Decoder decoder, List<WindowBatch> batches, boolean kept) {
+  ReferenceStream(Decoder decoder, List<PassageBatch> batches, boolean kept) {
     this.decoder = decoder;
     this.parts = decoder.parts();
     this.kept = kept;

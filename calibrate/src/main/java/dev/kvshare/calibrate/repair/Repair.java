@@ -1,8 +1,8 @@
 package dev.kvshare.calibrate.repair;
 
-import dev.kvshare.policy.SharingPlan;
-import dev.kvshare.runtime.Decoder;
-import dev.kvshare.runtime.LinearFits;
+import dev.kvshare.apply.decoder.Decoder;
+import dev.kvshare.apply.decoder.LinearFits;
+import dev.kvshare.apply.plan.Plan;
 import java.util.List;
 import java.util.function.IntConsumer;
 
@@ -35,8 +35,8 @@ public final class Repair {
    * @param done told the number of layers that are done, after each
    * @return to be closed by the caller
    */
-  public RepairOutcome repair(SharingPlan plan, RepairWindows windows, IntConsumer done) {
-    List<WindowBatch> batches = WindowBatch.of(windows, settings.maxBatchTokens());
+  public RepairOutcome repair(Plan plan, RepairPassages windows, IntConsumer done) {
+    List<PassageBatch> batches = PassageBatch.of(windows, settings.maxBatchTokens());
     try (ReferenceStream reference = new ReferenceStream(decoder, batches, false);
         LinearFits fits = decoder.newFits();
         RepairWalk walk =
@@ -56,7 +56,7 @@ public final class Repair {
    *
    * @return to be closed by the caller
    */
-  public RepairBench bench(RepairWindows windows) {
+  public RepairBench bench(RepairPassages windows) {
     return new RepairBench(decoder, settings, windows);
   }
 }

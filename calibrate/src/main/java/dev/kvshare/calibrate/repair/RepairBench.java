@@ -1,7 +1,7 @@
 package dev.kvshare.calibrate.repair;
 
-import dev.kvshare.policy.SharingPlan;
-import dev.kvshare.runtime.Decoder;
+import dev.kvshare.apply.decoder.Decoder;
+import dev.kvshare.apply.plan.Plan;
 import java.util.List;
 import java.util.function.IntConsumer;
 
@@ -17,19 +17,18 @@ public final class RepairBench implements AutoCloseable {
   private final QualityJudge judge;
   private RepairWalk accepted;
 
-  RepairBench(Decoder decoder, RepairSettings settings, RepairWindows windows) {
-    List<WindowBatch> batches = WindowBatch.of(windows, settings.maxBatchTokens());
+  RepairBench(Decoder decoder, RepairSettings settings, RepairPassages windows) {
+    List<PassageBatch> batches = PassageBatch.of(windows, settings.maxBatchTokens());
     ReferenceStream reference = new ReferenceStream(decoder, batches, true);
     this.setting =
         new WalkSetting(decoder, decoder.parts(), decoder.newFits(), batches, reference, settings);
     this.judge = new QualityJudge(decoder, batches, reference);
-    this.accepted =
-        new RepairWalk(setting, SharingPlan.identity(decoder.spec().layers()), null, true);
+    this.accepted = new RepairWalk(setting, Plan.identity(decoder.spec().layers()), null, true);
     accepted.run(done -> {});
   }
 
   /** The accepted plan; the identity at first. */
-  public SharingPlan accepted() {
+  public Plan accepted() {
     return accepted.plan();
   }
 
@@ -38,7 +37,7 @@ public final class RepairBench implements AutoCloseable {
    *
    * @param done told the number of layers that are done, after each
    */
-  public RepairQuality quality(SharingPlan plan, IntConsumer done) {
+  public RepairQuality quality(Plan plan, IntConsumer done) {
     try (RepairWalk walk = new RepairWalk(setting, plan, accepted, false)) {
       walk.run(done);
       return judge.quality(walk::last);
@@ -46,7 +45,7 @@ public final class RepairBench implements AutoCloseable {
   }
 
   /** A plan as it is with the checkpoint's weights. */
-  public RepairQuality plain(SharingPlan plan) {
+  public RepairQuality plain(Plan plan) {
     return judge.plain(plan);
   }
 
@@ -55,7 +54,7 @@ public final class RepairBench implements AutoCloseable {
    *
    * @param done told the number of layers that are done, after each
    */
-  public void accept(SharingPlan plan, IntConsumer done) {
+  public void accept(Plan plan, IntConsumer done) {
     RepairWalk walk = new RepairWalk(setting, plan, accepted, true);
     try {
       walk.run(done);

@@ -2,13 +2,13 @@ package dev.kvshare.calibrate.repair;
 
 import ai.djl.ndarray.NDArray;
 import ai.djl.ndarray.NDManager;
-import dev.kvshare.model.family.WeightRole;
-import dev.kvshare.policy.HealingReport;
-import dev.kvshare.policy.SharingPlan;
-import dev.kvshare.runtime.Decoder;
-import dev.kvshare.runtime.LayerParts.Part;
-import dev.kvshare.runtime.Projection;
-import dev.kvshare.runtime.ReplaceableWeights;
+import dev.kvshare.apply.decoder.Decoder;
+import dev.kvshare.apply.decoder.LayerParts.Part;
+import dev.kvshare.apply.decoder.Projection;
+import dev.kvshare.apply.decoder.weights.ReplaceableWeights;
+import dev.kvshare.apply.family.spec.WeightRole;
+import dev.kvshare.apply.plan.Plan;
+import dev.kvshare.apply.policy.HealingReport;
 import java.util.Collections;
 import java.util.List;
 import java.util.Map;
@@ -17,7 +17,7 @@ import java.util.TreeMap;
 
 /** A repaired plan; closing it frees the tensors. */
 public final class RepairOutcome implements AutoCloseable {
-  private final SharingPlan plan;
+  private final Plan plan;
   private final NDManager manager;
   private final SortedMap<String, NDArray> tensors = new TreeMap<>();
   private final List<FittedPart> fits;
@@ -26,7 +26,7 @@ public final class RepairOutcome implements AutoCloseable {
   private final HealingReport healing;
 
   private RepairOutcome(
-      SharingPlan plan,
+      Plan plan,
       NDManager manager,
       List<FittedPart> fits,
       RepairQuality plain,
@@ -92,7 +92,7 @@ public final class RepairOutcome implements AutoCloseable {
   }
 
   /** The plan that was repaired. */
-  public SharingPlan plan() {
+  public Plan plan() {
     return plan;
   }
 

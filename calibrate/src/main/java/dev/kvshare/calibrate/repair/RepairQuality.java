@@ -1,6 +1,6 @@
 package dev.kvshare.calibrate.repair;
 
-import dev.kvshare.runtime.Divergence;
+import dev.kvshare.apply.decoder.Divergence;
 
 /**
  * How near a map comes to the unshared model on the validation windows.

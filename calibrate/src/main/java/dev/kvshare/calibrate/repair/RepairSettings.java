@@ -1,7 +1,7 @@
 package dev.kvshare.calibrate.repair;
 
-import dev.kvshare.runtime.LayerParts.Part;
-import dev.kvshare.runtime.QueryFit;
+import dev.kvshare.apply.decoder.LayerParts.Part;
+import dev.kvshare.apply.decoder.QueryFit;
 import java.util.List;
 import java.util.Set;
 

@@ -2,13 +2,13 @@ package dev.kvshare.calibrate.repair;
 
 import ai.djl.ndarray.NDArray;
 import ai.djl.ndarray.NDManager;
-import dev.kvshare.model.family.BlockSpec.Placement;
-import dev.kvshare.policy.SharingMap;
-import dev.kvshare.policy.SharingPlan;
-import dev.kvshare.runtime.LayerParts;
-import dev.kvshare.runtime.LayerParts.KeyValues;
-import dev.kvshare.runtime.LayerParts.Part;
-import dev.kvshare.runtime.Projection;
+import dev.kvshare.apply.decoder.LayerParts;
+import dev.kvshare.apply.decoder.LayerParts.KeyValues;
+import dev.kvshare.apply.decoder.LayerParts.Part;
+import dev.kvshare.apply.decoder.Projection;
+import dev.kvshare.apply.family.spec.BlockSpec.Placement;
+import dev.kvshare.apply.plan.Plan;
+import dev.kvshare.apply.plan.SharingMap;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.EnumMap;
@@ -29,7 +29,7 @@ import java.util.function.IntConsumer;
 final class RepairWalk implements AutoCloseable {
   private final WalkSetting setting;
   private final LayerParts parts;
-  private final SharingPlan plan;
+  private final Plan plan;
   private final SharingMap map;
   private final boolean kept;
   private final int firstReduced;
@@ -49,7 +49,7 @@ final class RepairWalk implements AutoCloseable {
    * @param base a kept walk under another plan, which outlives this one, or null
    * @param kept whether other walks will resume from this one
    */
-  RepairWalk(WalkSetting setting, SharingPlan plan, RepairWalk base, boolean kept) {
+  RepairWalk(WalkSetting setting, Plan plan, RepairWalk base, boolean kept) {
     this.setting = setting;
     this.parts = setting.decoder().parts(plan);
     this.plan = plan;
@@ -91,7 +91,7 @@ final class RepairWalk implements AutoCloseable {
     }
   }
 
-  SharingPlan plan() {
+  Plan plan() {
     return plan;
   }
 
@@ -242,7 +242,7 @@ final class RepairWalk implements AutoCloseable {
   private int lastFitted() {
     int top = map.layers() - 1;
     if (setting.settings().scope() == RepairSettings.Scope.FROM_FIRST_SHARED
-        || setting.batches().stream().noneMatch(WindowBatch::validation)) {
+        || setting.batches().stream().noneMatch(PassageBatch::validation)) {
       return top;
     }
     while (top > 0 && !plan.isReduced(top)) {
@@ -364,7 +364,7 @@ final class RepairWalk implements AutoCloseable {
   }
 
   /** L where no layer is reduced. */
-  static int firstReduced(SharingPlan plan) {
+  static int firstReduced(Plan plan) {
     int layer = 0;
     while (layer < plan.map().layers() && !plan.isReduced(layer)) {
       layer++;

@@ -1,9 +1,9 @@
 package dev.kvshare.calibrate.repair;
 
-import dev.kvshare.apply.RepairFile;
-import dev.kvshare.policy.Calibration;
-import dev.kvshare.policy.Policy;
-import dev.kvshare.policy.Validation;
+import dev.kvshare.apply.policy.Calibration;
+import dev.kvshare.apply.policy.Policy;
+import dev.kvshare.apply.policy.RepairFile;
+import dev.kvshare.apply.policy.Validation;
 import java.nio.file.Path;
 
 /** Puts a repair into the policy of its map. */

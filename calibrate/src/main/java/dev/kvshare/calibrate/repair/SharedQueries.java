@@ -2,10 +2,10 @@ package dev.kvshare.calibrate.repair;
 
 import ai.djl.ndarray.NDArray;
 import ai.djl.ndarray.NDManager;
-import dev.kvshare.policy.SharingPlan;
-import dev.kvshare.runtime.LayerParts.Part;
-import dev.kvshare.runtime.Projection;
-import dev.kvshare.runtime.QueryFit;
+import dev.kvshare.apply.decoder.LayerParts.Part;
+import dev.kvshare.apply.decoder.Projection;
+import dev.kvshare.apply.decoder.QueryFit;
+import dev.kvshare.apply.plan.Plan;
 import java.util.function.IntFunction;
 
 /**
@@ -14,14 +14,14 @@ import java.util.function.IntFunction;
  */
 final class SharedQueries {
   private final WalkSetting setting;
-  private final SharingPlan plan;
+  private final Plan plan;
   private final NDManager manager;
   private final Projection[] queries;
 
   /**
    * @param manager that of the walk
    */
-  SharedQueries(WalkSetting setting, SharingPlan plan, NDManager manager) {
+  SharedQueries(WalkSetting setting, Plan plan, NDManager manager) {
     this.setting = setting;
     this.plan = plan;
     this.manager = manager;

@@ -1,8 +1,8 @@
 package dev.kvshare.calibrate.repair;
 
-import dev.kvshare.runtime.Decoder;
-import dev.kvshare.runtime.LayerParts;
-import dev.kvshare.runtime.LinearFits;
+import dev.kvshare.apply.decoder.Decoder;
+import dev.kvshare.apply.decoder.LayerParts;
+import dev.kvshare.apply.decoder.LinearFits;
 import java.util.List;
 
 /** What all walks over the same batches have in common. */
@@ -10,7 +10,7 @@ record WalkSetting(
     Decoder decoder,
     LayerParts parts,
     LinearFits fits,
-    List<WindowBatch> batches,
+    List<PassageBatch> batches,
     ReferenceStream reference,
     RepairSettings settings) {
 

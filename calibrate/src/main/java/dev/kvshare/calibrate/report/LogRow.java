@@ -1,9 +1,9 @@
 package dev.kvshare.calibrate.report;
 
-import dev.kvshare.calibrate.MeasuredSimilarity;
-import dev.kvshare.calibrate.SearchOutcome;
-import dev.kvshare.calibrate.TestedCandidate;
-import dev.kvshare.policy.SharingMap;
+import dev.kvshare.apply.plan.SharingMap;
+import dev.kvshare.calibrate.capture.MeasuredSimilarity;
+import dev.kvshare.calibrate.search.SearchOutcome;
+import dev.kvshare.calibrate.search.TestedCandidate;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Locale;

@@ -1,7 +1,7 @@
 package dev.kvshare.calibrate.report;
 
-import dev.kvshare.policy.SharingMap;
-import dev.kvshare.policy.SharingPlan;
+import dev.kvshare.apply.plan.Plan;
+import dev.kvshare.apply.plan.SharingMap;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Locale;
@@ -51,7 +51,7 @@ record MapPicture(int width, int height, List<Node> nodes, List<Arc> arcs) {
    */
   record Arc(String path, int colour, String title) {}
 
-  static MapPicture of(SharingPlan plan) {
+  static MapPicture of(Plan plan) {
     SharingMap map = plan.map();
     int step = Math.max(MIN_STEP, Math.min(MAX_STEP, (WIDTH - 2 * MARGIN) / map.layers()));
     int widest = 0;
@@ -93,11 +93,11 @@ record MapPicture(int width, int height, List<Node> nodes, List<Arc> arcs) {
     return false;
   }
 
-  private static Node node(SharingPlan plan, int layer, int x, int y, int colour) {
+  private static Node node(Plan plan, int layer, int x, int y, int colour) {
     return new Node(layer, x, y, !plan.isReduced(layer), colour, title(plan, layer));
   }
 
-  private static String title(SharingPlan plan, int layer) {
+  private static String title(Plan plan, int layer) {
     if (!plan.map().ownsCache(layer)) {
       return "Layer %d reads layer %d".formatted(layer, plan.map().source(layer));
     }

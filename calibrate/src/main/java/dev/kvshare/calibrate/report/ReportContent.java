@@ -1,15 +1,15 @@
 package dev.kvshare.calibrate.report;
 
+import dev.kvshare.apply.plan.Plan;
+import dev.kvshare.apply.plan.SharingMap;
+import dev.kvshare.apply.policy.HealingReport;
+import dev.kvshare.apply.policy.ModelIdentity;
+import dev.kvshare.apply.policy.Policy;
+import dev.kvshare.apply.policy.Savings;
+import dev.kvshare.apply.policy.Validation;
 import dev.kvshare.calibrate.CalibrationResult;
-import dev.kvshare.calibrate.KvStatistics;
-import dev.kvshare.calibrate.SearchOutcome;
-import dev.kvshare.policy.HealingReport;
-import dev.kvshare.policy.ModelIdentity;
-import dev.kvshare.policy.Policy;
-import dev.kvshare.policy.Savings;
-import dev.kvshare.policy.SharingMap;
-import dev.kvshare.policy.SharingPlan;
-import dev.kvshare.policy.Validation;
+import dev.kvshare.calibrate.capture.KvStatistics;
+import dev.kvshare.calibrate.search.SearchOutcome;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Locale;
@@ -108,7 +108,7 @@ record ReportContent(
     return figures;
   }
 
-  private static List<String> sources(SharingPlan plan) {
+  private static List<String> sources(Plan plan) {
     SharingMap map = plan.map();
     List<String> lines = new ArrayList<>();
     if (!plan.windowedLayers().isEmpty()) {

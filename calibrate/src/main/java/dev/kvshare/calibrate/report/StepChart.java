@@ -1,7 +1,7 @@
 package dev.kvshare.calibrate.report;
 
-import dev.kvshare.calibrate.SearchOutcome;
-import dev.kvshare.calibrate.TestedCandidate;
+import dev.kvshare.calibrate.search.SearchOutcome;
+import dev.kvshare.calibrate.search.TestedCandidate;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Locale;

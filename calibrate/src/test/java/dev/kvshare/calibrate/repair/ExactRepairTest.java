@@ -3,14 +3,14 @@ package dev.kvshare.calibrate.repair;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
-import dev.kvshare.model.DataType;
-import dev.kvshare.model.TensorInfo;
-import dev.kvshare.model.safetensors.SafetensorsFile;
-import dev.kvshare.model.safetensors.SafetensorsWriter;
-import dev.kvshare.policy.SharingMap;
-import dev.kvshare.policy.SharingPlan;
-import dev.kvshare.runtime.Decoder;
-import dev.kvshare.runtime.LayerParts.Part;
+import dev.kvshare.apply.decoder.Decoder;
+import dev.kvshare.apply.decoder.LayerParts.Part;
+import dev.kvshare.apply.model.DataType;
+import dev.kvshare.apply.model.TensorInfo;
+import dev.kvshare.apply.model.safetensors.SafetensorsFile;
+import dev.kvshare.apply.model.safetensors.SafetensorsWriter;
+import dev.kvshare.apply.plan.Plan;
+import dev.kvshare.apply.plan.SharingMap;
 import java.io.IOException;
 import java.io.OutputStream;
 import java.nio.ByteBuffer;
@@ -40,10 +40,9 @@ class ExactRepairTest {
   @Test
   void equalKeysAndValuesNeedNoRepair() throws IOException {
     try (Decoder decoder = TinyModels.load(twins(tensor -> {}))) {
-      RepairWindows windows = TinyModels.windows(decoder, 40, 16);
+      RepairPassages windows = TinyModels.windows(decoder, 40, 16);
       try (RepairOutcome outcome =
-          new Repair(decoder, RepairSettings.DEFAULT)
-              .repair(SharingPlan.of(MAP), windows, done -> {})) {
+          new Repair(decoder, RepairSettings.DEFAULT).repair(Plan.of(MAP), windows, done -> {})) {
         assertEquals(0, outcome.plain().divergence().mean(), 1e-9);
         assertTrue(outcome.fits().stream().noneMatch(FittedPart::replaced));
         assertTrue(outcome.tensors().isEmpty());
@@ -62,9 +61,9 @@ class ExactRepairTest {
             .withOwnToken(false)
             .withStrength(1e-9);
     try (Decoder decoder = TinyModels.load(model)) {
-      RepairWindows windows = TinyModels.windows(decoder, 60, 16);
+      RepairPassages windows = TinyModels.windows(decoder, 60, 16);
       try (RepairOutcome outcome =
-          new Repair(decoder, free).repair(SharingPlan.of(MAP), windows, done -> {})) {
+          new Repair(decoder, free).repair(Plan.of(MAP), windows, done -> {})) {
         FittedPart fit = outcome.fits().get(0);
         assertTrue(outcome.plain().divergence().mean() > 1e-2, outcome.plain().toString());
         assertTrue(fit.errorAfter() < 1e-9, fit.toString());

@@ -7,11 +7,11 @@ import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import ai.djl.ndarray.NDArray;
-import dev.kvshare.policy.HealingReport;
-import dev.kvshare.policy.SharingMap;
-import dev.kvshare.policy.SharingPlan;
-import dev.kvshare.runtime.Decoder;
-import dev.kvshare.runtime.LayerParts.Part;
+import dev.kvshare.apply.decoder.Decoder;
+import dev.kvshare.apply.decoder.LayerParts.Part;
+import dev.kvshare.apply.plan.Plan;
+import dev.kvshare.apply.plan.SharingMap;
+import dev.kvshare.apply.policy.HealingReport;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
@@ -35,8 +35,8 @@ class HealingTest {
   @ValueSource(strings = {"llama", "gemma2", "olmo2", "gpt_neox", "gpt2", "qwen3_moe"})
   void theDivergenceFallsOnTheWindowsOfTheTraining(String family) {
     try (Decoder decoder = TinyModels.load(TinyModels.architecture(family))) {
-      RepairWindows windows =
-          new RepairWindows(TinyModels.windows(decoder, 10, TOKENS).fit(), List.of());
+      RepairPassages windows =
+          new RepairPassages(TinyModels.windows(decoder, 10, TOKENS).fit(), List.of());
       RepairSettings weak =
           RepairSettings.DEFAULT
               .withParts(Set.of(Part.ATTENTION))
@@ -46,7 +46,7 @@ class HealingTest {
       List<Double> progress = new ArrayList<>();
       try (RepairOutcome repaired =
               new Repair(decoder, weak)
-                  .repair(SharingPlan.of(TinyModels.map(decoder)), windows, done -> {});
+                  .repair(Plan.of(TinyModels.map(decoder)), windows, done -> {});
           RepairOutcome healed =
               new Healing(decoder, SETTINGS)
                   .heal(repaired, windows, (step, divergence) -> progress.add(divergence))) {
@@ -69,7 +69,7 @@ class HealingTest {
     HealingSettings wild =
         new HealingSettings(SETTINGS.roles(), 3, 8, 4, 10, 1, 1, SETTINGS.judgedTokens());
     try (Decoder decoder = TinyModels.load(TinyModels.architecture("llama"))) {
-      RepairWindows windows = TinyModels.windows(decoder, WINDOWS, TOKENS);
+      RepairPassages windows = TinyModels.windows(decoder, WINDOWS, TOKENS);
       try (RepairOutcome repaired = repair(decoder, windows);
           RepairOutcome healed =
               new Healing(decoder, wild).heal(repaired, windows, (step, divergence) -> {})) {
@@ -84,7 +84,7 @@ class HealingTest {
   @Test
   void equalInputGivesEqualTensors() {
     try (Decoder decoder = TinyModels.load(TinyModels.architecture("llama"))) {
-      RepairWindows windows = TinyModels.windows(decoder, WINDOWS, TOKENS);
+      RepairPassages windows = TinyModels.windows(decoder, WINDOWS, TOKENS);
       Healing healing = new Healing(decoder, SETTINGS);
       try (RepairOutcome repaired = repair(decoder, windows);
           RepairOutcome first = healing.heal(repaired, windows, (step, divergence) -> {});
@@ -97,7 +97,7 @@ class HealingTest {
   @Test
   void manyStepsKeepNoMemory() {
     try (Decoder decoder = TinyModels.load(TinyModels.architecture("llama"))) {
-      RepairWindows windows = TinyModels.windows(decoder, WINDOWS, 64);
+      RepairPassages windows = TinyModels.windows(decoder, WINDOWS, 64);
       int steps = 90;
       long[] resident = new long[steps + 1];
       try (RepairOutcome repaired = repair(decoder, windows)) {
@@ -116,10 +116,9 @@ class HealingTest {
     assertThrows(IllegalArgumentException.class, () -> SETTINGS.withSteps(0));
   }
 
-  private static RepairOutcome repair(Decoder decoder, RepairWindows windows) {
+  private static RepairOutcome repair(Decoder decoder, RepairPassages windows) {
     SharingMap map = TinyModels.map(decoder);
-    return new Repair(decoder, RepairSettings.DEFAULT)
-        .repair(SharingPlan.of(map), windows, done -> {});
+    return new Repair(decoder, RepairSettings.DEFAULT).repair(Plan.of(map), windows, done -> {});
   }
 
   private static void assertSame(Map<String, NDArray> expected, Map<String, NDArray> actual) {

@@ -3,11 +3,11 @@ package dev.kvshare.calibrate.repair;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
-import dev.kvshare.policy.SharingMap;
-import dev.kvshare.policy.SharingPlan;
-import dev.kvshare.runtime.Decoder;
-import dev.kvshare.runtime.LayerParts.Part;
-import dev.kvshare.runtime.QueryFit;
+import dev.kvshare.apply.decoder.Decoder;
+import dev.kvshare.apply.decoder.LayerParts.Part;
+import dev.kvshare.apply.decoder.QueryFit;
+import dev.kvshare.apply.plan.Plan;
+import dev.kvshare.apply.plan.SharingMap;
 import java.util.Set;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
@@ -30,7 +30,7 @@ class ReadingErrorsTest {
             .withQueries(QueryFit.Settings.NONE)
             .withStrength(1e-1);
     try (Decoder decoder = TinyModels.load(TinyModels.architecture(family))) {
-      RepairWindows windows = TinyModels.windows(decoder, WINDOWS, TOKENS);
+      RepairPassages windows = TinyModels.windows(decoder, WINDOWS, TOKENS);
       double[][] errors =
           new ReadingErrors(decoder).measure(windows, decoder.spec()::mayShare, done -> {});
       int layers = decoder.spec().layers();
@@ -41,7 +41,7 @@ class ReadingErrorsTest {
           if (decoder.spec().mayShare(layer, source)) {
             SharingMap map = SharingMap.identity(layers).withShared(layer, source);
             try (RepairOutcome outcome =
-                new Repair(decoder, settings).repair(SharingPlan.of(map), windows, done -> {})) {
+                new Repair(decoder, settings).repair(Plan.of(map), windows, done -> {})) {
               double expected = outcome.fits().get(0).errorAfter();
               assertEquals(expected, errors[layer][source], 1e-6 * expected, layer + "-" + source);
             }
@@ -54,7 +54,7 @@ class ReadingErrorsTest {
   @Test
   void onlyPairsThatAreAskedForAreMeasured() {
     try (Decoder decoder = TinyModels.load(TinyModels.architecture("llama"))) {
-      RepairWindows windows = TinyModels.windows(decoder, 10, TOKENS);
+      RepairPassages windows = TinyModels.windows(decoder, 10, TOKENS);
       double[][] errors =
           new ReadingErrors(decoder)
               .measure(windows, (layer, source) -> source == 1 && layer == 3, done -> {});

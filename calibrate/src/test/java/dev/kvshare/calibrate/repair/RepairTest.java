@@ -7,14 +7,14 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 import ai.djl.ndarray.NDArray;
 import ai.djl.ndarray.NDManager;
 import ai.djl.ndarray.types.Shape;
-import dev.kvshare.policy.SharingMap;
-import dev.kvshare.policy.SharingPlan;
-import dev.kvshare.runtime.CacheOptions;
-import dev.kvshare.runtime.ComputeType;
-import dev.kvshare.runtime.Decoder;
-import dev.kvshare.runtime.Divergence;
-import dev.kvshare.runtime.KvCache;
-import dev.kvshare.runtime.WeightOverrides;
+import dev.kvshare.apply.decoder.CacheOptions;
+import dev.kvshare.apply.decoder.ComputeType;
+import dev.kvshare.apply.decoder.Decoder;
+import dev.kvshare.apply.decoder.Divergence;
+import dev.kvshare.apply.decoder.KvCache;
+import dev.kvshare.apply.decoder.weights.WeightOverrides;
+import dev.kvshare.apply.plan.Plan;
+import dev.kvshare.apply.plan.SharingMap;
 import java.nio.file.Path;
 import java.util.Arrays;
 import java.util.List;
@@ -39,7 +39,7 @@ class RepairTest {
   @MethodSource("architectures")
   void everyFamilyIsRepaired(Path directory) {
     try (Decoder decoder = TinyModels.load(directory)) {
-      RepairWindows windows = TinyModels.windows(decoder, WINDOWS, TOKENS);
+      RepairPassages windows = TinyModels.windows(decoder, WINDOWS, TOKENS);
       SharingMap map = TinyModels.map(decoder);
       try (RepairOutcome outcome = repair(decoder, map, windows);
           WeightOverrides overrides = decoder.newOverrides(outcome.tensors())) {
@@ -60,7 +60,7 @@ class RepairTest {
   @Test
   void aMapThatSharesNothingIsLeftAlone() {
     try (Decoder decoder = TinyModels.load(TinyModels.architecture("llama"))) {
-      RepairWindows windows = TinyModels.windows(decoder, 10, TOKENS);
+      RepairPassages windows = TinyModels.windows(decoder, 10, TOKENS);
       try (RepairOutcome outcome = repair(decoder, SharingMap.identity(4), windows)) {
         assertTrue(outcome.tensors().isEmpty());
         assertTrue(outcome.fits().isEmpty());
@@ -72,12 +72,12 @@ class RepairTest {
   @Test
   void onlyLayersFromTheFirstSharedOnAreFitted() {
     try (Decoder decoder = TinyModels.load(TinyModels.architecture("llama"))) {
-      RepairWindows windows = TinyModels.windows(decoder, WINDOWS, TOKENS);
+      RepairPassages windows = TinyModels.windows(decoder, WINDOWS, TOKENS);
       SharingMap map = SharingMap.of(0, 1, 1, 3);
       Repair shared =
           new Repair(decoder, RepairSettings.DEFAULT.withScope(RepairSettings.Scope.SHARED));
       try (RepairOutcome all = repair(decoder, map, windows);
-          RepairOutcome some = shared.repair(SharingPlan.of(map), windows, done -> {})) {
+          RepairOutcome some = shared.repair(Plan.of(map), windows, done -> {})) {
         assertEquals(Set.of(2, 3), layers(all));
         assertEquals(Set.of(2), layers(some));
       }
@@ -87,7 +87,7 @@ class RepairTest {
   @Test
   void equalInputGivesEqualTensors() {
     try (Decoder decoder = TinyModels.load(TinyModels.architecture("gemma2"))) {
-      RepairWindows windows = TinyModels.windows(decoder, WINDOWS, TOKENS);
+      RepairPassages windows = TinyModels.windows(decoder, WINDOWS, TOKENS);
       SharingMap map = TinyModels.map(decoder);
       try (RepairOutcome first = repair(decoder, map, windows);
           RepairOutcome second = repair(decoder, map, windows)) {
@@ -105,7 +105,7 @@ class RepairTest {
   @Test
   void aBoundOnMemoryChangesNothing() {
     try (Decoder decoder = TinyModels.load(TinyModels.architecture("gpt_neox"))) {
-      RepairWindows windows = TinyModels.windows(decoder, WINDOWS, TOKENS);
+      RepairPassages windows = TinyModels.windows(decoder, WINDOWS, TOKENS);
       SharingMap map = TinyModels.map(decoder);
       RepairSettings usual = RepairSettings.DEFAULT;
       RepairSettings bounded =
@@ -119,7 +119,7 @@ class RepairTest {
               0);
       try (RepairOutcome expected = repair(decoder, map, windows);
           RepairOutcome outcome =
-              new Repair(decoder, bounded).repair(SharingPlan.of(map), windows, done -> {})) {
+              new Repair(decoder, bounded).repair(Plan.of(map), windows, done -> {})) {
         double mean = expected.repaired().divergence().mean();
         assertEquals(mean, outcome.repaired().divergence().mean(), 0.01 * mean);
       }
@@ -130,7 +130,7 @@ class RepairTest {
   void halfPrecisionIsRepaired() {
     try (Decoder decoder =
         TinyModels.load(TinyModels.architecture("llama"), ComputeType.BFLOAT16)) {
-      RepairWindows windows = TinyModels.windows(decoder, WINDOWS, TOKENS);
+      RepairPassages windows = TinyModels.windows(decoder, WINDOWS, TOKENS);
       try (RepairOutcome outcome = repair(decoder, TinyModels.map(decoder), windows)) {
         assertTrue(outcome.improves());
       }
@@ -140,26 +140,26 @@ class RepairTest {
   @Test
   void aBenchFindsWhatARepairFindsFromWhereverItResumes() {
     try (Decoder decoder = TinyModels.load(TinyModels.architecture("qwen3"))) {
-      RepairWindows windows = TinyModels.windows(decoder, WINDOWS, TOKENS);
+      RepairPassages windows = TinyModels.windows(decoder, WINDOWS, TOKENS);
       Repair repair = new Repair(decoder, RepairSettings.DEFAULT);
       SharingMap step = SharingMap.of(0, 1, 1, 3);
       SharingMap map = SharingMap.of(0, 1, 1, 1);
-      try (RepairOutcome outcome = repair.repair(SharingPlan.of(map), windows, done -> {});
+      try (RepairOutcome outcome = repair.repair(Plan.of(map), windows, done -> {});
           RepairBench bench = repair.bench(windows)) {
         double expected = outcome.repaired().divergence().mean();
         assertEquals(expected, divergence(bench, map), 1e-4 * expected);
         assertEquals(
             outcome.plain().divergence().mean(),
-            bench.plain(SharingPlan.of(map)).divergence().mean(),
+            bench.plain(Plan.of(map)).divergence().mean(),
             1e-6);
-        bench.accept(SharingPlan.of(step), done -> {});
-        assertEquals(SharingPlan.of(step), bench.accepted());
+        bench.accept(Plan.of(step), done -> {});
+        assertEquals(Plan.of(step), bench.accepted());
         assertEquals(expected, divergence(bench, map), 1e-4 * expected);
         assertEquals(
             outcome.repaired().similarity(),
-            bench.quality(SharingPlan.of(map), done -> {}).similarity(),
+            bench.quality(Plan.of(map), done -> {}).similarity(),
             1e-5);
-        bench.accept(SharingPlan.of(map), done -> {});
+        bench.accept(Plan.of(map), done -> {});
         assertEquals(expected, divergence(bench, map), 1e-4 * expected);
       }
     }
@@ -170,11 +170,9 @@ class RepairTest {
   @CsvSource({"llama, 0", "llama, 2", "qwen3, 1", "gemma2, 1"})
   void aPlanWithWindowsIsRepaired(String architecture, int sinks) {
     try (Decoder decoder = TinyModels.load(TinyModels.architecture(architecture))) {
-      RepairWindows windows = TinyModels.windows(decoder, WINDOWS, TOKENS);
-      SharingPlan plan =
-          SharingPlan.of(TinyModels.map(decoder))
-              .withWindowed(1, 3, sinks)
-              .withWindowed(2, 3, sinks);
+      RepairPassages windows = TinyModels.windows(decoder, WINDOWS, TOKENS);
+      Plan plan =
+          Plan.of(TinyModels.map(decoder)).withWindowed(1, 3, sinks).withWindowed(2, 3, sinks);
       Repair repair = new Repair(decoder, RepairSettings.DEFAULT);
       try (RepairOutcome outcome = repair.repair(plan, windows, done -> {});
           RepairBench bench = repair.bench(windows)) {
@@ -182,7 +180,7 @@ class RepairTest {
         double expected = outcome.repaired().divergence().mean();
         assertEquals(
             expected, bench.quality(plan, done -> {}).divergence().mean(), 1e-4 * expected);
-        bench.accept(SharingPlan.identity(4).withWindowed(1, 3, sinks), done -> {});
+        bench.accept(Plan.identity(4).withWindowed(1, 3, sinks), done -> {});
         assertEquals(
             expected, bench.quality(plan, done -> {}).divergence().mean(), 1e-4 * expected);
         try (WeightOverrides overrides = decoder.newOverrides(outcome.tensors())) {
@@ -194,12 +192,11 @@ class RepairTest {
   }
 
   private static double divergence(RepairBench bench, SharingMap map) {
-    return bench.quality(SharingPlan.of(map), done -> {}).divergence().mean();
+    return bench.quality(Plan.of(map), done -> {}).divergence().mean();
   }
 
-  private static RepairOutcome repair(Decoder decoder, SharingMap map, RepairWindows windows) {
-    return new Repair(decoder, RepairSettings.DEFAULT)
-        .repair(SharingPlan.of(map), windows, done -> {});
+  private static RepairOutcome repair(Decoder decoder, SharingMap map, RepairPassages windows) {
+    return new Repair(decoder, RepairSettings.DEFAULT).repair(Plan.of(map), windows, done -> {});
   }
 
   private static Set<Integer> layers(RepairOutcome outcome) {

@@ -2,9 +2,9 @@ package dev.kvshare.calibrate.repair;
 
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
-import dev.kvshare.policy.SharingMap;
-import dev.kvshare.policy.SharingPlan;
-import dev.kvshare.runtime.Decoder;
+import dev.kvshare.apply.decoder.Decoder;
+import dev.kvshare.apply.plan.Plan;
+import dev.kvshare.apply.plan.SharingMap;
 import org.junit.jupiter.api.AfterAll;
 import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.Test;
@@ -18,7 +18,7 @@ class RepeatedRepairTest {
   private static final int ROUNDS = 5;
 
   private static Decoder decoder;
-  private static RepairWindows windows;
+  private static RepairPassages windows;
 
   @BeforeAll
   static void load() {
@@ -35,7 +35,7 @@ class RepeatedRepairTest {
   void repairsKeepNothing() {
     SharingMap map = TinyModels.map(decoder);
     Repair repair = new Repair(decoder, RepairSettings.DEFAULT);
-    assertNothingKept(() -> repair.repair(SharingPlan.of(map), windows, done -> {}).close());
+    assertNothingKept(() -> repair.repair(Plan.of(map), windows, done -> {}).close());
   }
 
   @Test

@@ -1,11 +1,11 @@
 package dev.kvshare.calibrate.repair;
 
-import dev.kvshare.model.Checkpoint;
-import dev.kvshare.model.Checkpoints;
-import dev.kvshare.policy.SharingMap;
-import dev.kvshare.runtime.ComputeType;
-import dev.kvshare.runtime.Decoder;
-import dev.kvshare.runtime.DecoderOptions;
+import dev.kvshare.apply.decoder.ComputeType;
+import dev.kvshare.apply.decoder.Decoder;
+import dev.kvshare.apply.decoder.DecoderOptions;
+import dev.kvshare.apply.model.Checkpoint;
+import dev.kvshare.apply.model.Checkpoints;
+import dev.kvshare.apply.plan.SharingMap;
 import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.nio.file.Files;
@@ -58,12 +58,12 @@ final class TinyModels {
   }
 
   /** A fifth of the windows validates. */
-  static RepairWindows windows(Decoder decoder, int count, int tokens) {
+  static RepairPassages windows(Decoder decoder, int count, int tokens) {
     Random random = new Random(11);
     List<int[]> windows = new ArrayList<>();
     for (int window = 0; window < count; window++) {
       windows.add(random.ints(tokens, 0, decoder.spec().vocabularySize()).toArray());
     }
-    return RepairWindows.split(windows, 5);
+    return RepairPassages.split(windows, 5);
   }
 }

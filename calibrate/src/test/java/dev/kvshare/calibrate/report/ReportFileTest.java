@@ -4,23 +4,23 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import dev.kvshare.apply.plan.Plan;
+import dev.kvshare.apply.plan.SharingMap;
+import dev.kvshare.apply.policy.DatasetReference;
+import dev.kvshare.apply.policy.ModelIdentity;
+import dev.kvshare.apply.policy.Policy;
+import dev.kvshare.apply.policy.ToolVersion;
 import dev.kvshare.calibrate.CalibrationResult;
 import dev.kvshare.calibrate.CalibrationSettings;
-import dev.kvshare.calibrate.CandidatePair;
-import dev.kvshare.calibrate.DissimilarOrder;
-import dev.kvshare.calibrate.DistanceMatrix;
 import dev.kvshare.calibrate.KvBudget;
-import dev.kvshare.calibrate.KvStatistics;
-import dev.kvshare.calibrate.LayerWork;
-import dev.kvshare.calibrate.MeasuredSimilarity;
-import dev.kvshare.calibrate.SearchOutcome;
-import dev.kvshare.calibrate.TestedCandidate;
-import dev.kvshare.policy.DatasetReference;
-import dev.kvshare.policy.ModelIdentity;
-import dev.kvshare.policy.Policy;
-import dev.kvshare.policy.SharingMap;
-import dev.kvshare.policy.SharingPlan;
-import dev.kvshare.policy.ToolVersion;
+import dev.kvshare.calibrate.capture.CandidatePair;
+import dev.kvshare.calibrate.capture.DistanceMatrix;
+import dev.kvshare.calibrate.capture.KvStatistics;
+import dev.kvshare.calibrate.capture.LayerWork;
+import dev.kvshare.calibrate.capture.MeasuredSimilarity;
+import dev.kvshare.calibrate.search.DissimilarOrder;
+import dev.kvshare.calibrate.search.SearchOutcome;
+import dev.kvshare.calibrate.search.TestedCandidate;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -109,7 +109,7 @@ class ReportFileTest {
             new TestedCandidate(
                 tested.size(),
                 new CandidatePair(pair[0], pair[1], distances.distance(pair[0], pair[1])),
-                SharingPlan.of(candidate),
+                Plan.of(candidate),
                 new MeasuredSimilarity(similarity, accepted ? 30 : 21, 30),
                 null,
                 accepted));
@@ -118,7 +118,7 @@ class ReportFileTest {
     }
     SearchOutcome outcome =
         new SearchOutcome(
-            SharingPlan.of(map),
+            Plan.of(map),
             layers >= 12 ? 0.67 : 1,
             map.sharedLayers(),
             new DissimilarOrder().rank(distances),

@@ -1,0 +1,308 @@
+package dev.kvshare.apply.decoder;
+
+import ai.djl.pytorch.engine.PtNDArray;
+import ai.djl.pytorch.engine.PtNDManager;
+import ai.djl.pytorch.jni.IValue;
+import dev.kvshare.apply.cache.CachePolicy;
+import dev.kvshare.apply.cache.EvictionTime;
+import dev.kvshare.apply.cache.KeepRule;
+import dev.kvshare.apply.decoder.script.CacheArguments;
+import dev.kvshare.apply.decoder.script.ScriptArguments;
+import dev.kvshare.apply.family.spec.ModelSpec;
+import dev.kvshare.apply.plan.SharingMap;
+import java.util.Arrays;
+import java.util.LinkedHashMap;
+import java.util.Map;
+import java.util.function.IntToLongFunction;
+import java.util.function.ToLongFunction;
+import java.util.stream.IntStream;
+
+/**
+ * What a cache policy keeps of the keys and values of the layers that own a cache, for B sequences.
+ * Made by {@link Decoder#newCache(CacheOptions, CachePolicy, int)}. A text begins with a prompt,
+ * whose length settles budgets that are fractions of it; only then are there slots.
+ *
+ * <p>Each owning layer has slots, the same number for each sequence and key/value head, but not
+ * with the same tokens in them. Layers that share read their source's slots. Between two calls of
+ * the decoder no layer holds more tokens than its rule allows.
+ */
+public final class CompressedCache implements DecodingCache {
+  private final KvCache.Storage storage;
+  private final CacheOptions options;
+  private final CachePolicy policy;
+  private final int batch;
+  private final PtNDManager manager;
+  private final Map<Integer, LayerStore> stores = new LinkedHashMap<>();
+  private CachePlan plan;
+  private CacheArguments arguments;
+  private int promptTokens;
+  private int length;
+  private int origin;
+  private boolean promptRead;
+
+  /** A cache before its prompt. */
+  CompressedCache(KvCache.Storage storage, CacheOptions options, CachePolicy policy, int batch) {
+    this.storage = storage;
+    this.options = options;
+    this.policy = policy;
+    this.batch = batch;
+    this.manager = (PtNDManager) storage.parent().newSubManager();
+  }
+
+  @Override
+  public SharingMap map() {
+    return options.map();
+  }
+
+  /** What decides which tokens stay. */
+  public CachePolicy policy() {
+    return policy;
+  }
+
+  @Override
+  public int batch() {
+    return batch;
+  }
+
+  @Override
+  public int length() {
+    return length;
+  }
+
+  @Override
+  public long bytes() {
+    return stores.values().stream().mapToLong(LayerStore::bytes).sum();
+  }
+
+  /**
+   * The bytes that {@link #bytes()} should be, from the shapes of the model and the policy alone;
+   * known once the prompt has been read.
+   */
+  public long predictedBytes() {
+    return batch * plan.bytes(promptTokens, length);
+  }
+
+  /** Tokens that an owning layer keeps for each head now. */
+  public int kept(int owner) {
+    return stores.get(owner).filled();
+  }
+
+  /** The most tokens that an owning layer may keep for each head; of the prompt at least. */
+  public int budget(int owner) {
+    return plan.rule(owner).slots();
+  }
+
+  /**
+   * The places in the text of the tokens that a layer sees, ascending.
+   *
+   * @param layer any layer
+   * @return B rows of Hkv heads; padding is below 0
+   */
+  public int[][][] places(int layer) {
+    LayerStore store = stores.get(map().source(layer));
+    try (PtNDArray places = store.places()) {
+      int[] all = places.toIntArray();
+      int heads = (int) places.getShape().get(1);
+      int[][][] rows = new int[batch][heads][];
+      for (int list = 0; list < batch * heads; list++) {
+        int from = list * store.filled();
+        rows[list / heads][list % heads] = Arrays.copyOfRange(all, from, from + store.filled());
+        Arrays.sort(rows[list / heads][list % heads]);
+      }
+      return rows;
+    }
+  }
+
+  @Override
+  public void close() {
+    if (arguments != null) {
+      arguments.close();
+    }
+    manager.close();
+  }
+
+  /**
+   * Makes room for a prompt.
+   *
+   * @param tokens of the longest row
+   * @param firstColumns the first real column of each row; empty when nothing is padded
+   */
+  void begin(int tokens, long[] firstColumns) {
+    if (plan != null) {
+      throw new IllegalStateException("a compressed cache reads one prompt, at the start.");
+    }
+    ModelSpec spec = storage.spec();
+    plan = new CachePlan(spec, options.plan(), policy, storage.type(), tokens);
+    promptTokens = tokens;
+    arguments = new CacheArguments(storage, options, manager, firstColumns);
+    for (int owner : map().owners()) {
+      LayerStore store =
+          new LayerStore(
+              storage.script(),
+              manager,
+              plan,
+              spec.blocks().get(owner).attention(),
+              batch,
+              CachePlan.slots(tokens, bound(owner)),
+              ringFrom(owner),
+              plan.scored(owner, false));
+      stores.put(owner, store);
+    }
+    refresh();
+  }
+
+  /** Makes room for new tokens; a single one takes the slot of another when a layer is full. */
+  void reserve(int tokens) {
+    boolean changed = false;
+    for (Map.Entry<Integer, LayerStore> entry : stores.entrySet()) {
+      LayerStore store = entry.getValue();
+      int wanted = store.filled() + tokens;
+      int bound = bound(entry.getKey());
+      boolean takesOver = tokens == 1 && store.filled() == bound;
+      if (wanted > store.capacity() && !takesOver) {
+        store.resize(CachePlan.slots(wanted, Math.max(wanted, bound)));
+        changed = true;
+      }
+    }
+    if (changed) {
+      refresh();
+    }
+  }
+
+  /** Counts tokens that were written, and drops what is too much. */
+  void advance(int tokens) {
+    length += tokens;
+    boolean changed = false;
+    for (Map.Entry<Integer, LayerStore> entry : stores.entrySet()) {
+      int bound = bound(entry.getKey());
+      entry.getValue().advance(tokens);
+      changed |= evict(entry.getKey(), bound, bound);
+    }
+    if (changed) {
+      refresh();
+    }
+  }
+
+  /** Counts the prompt as read: what is kept of it is settled, and budgets hold from now on. */
+  void endPrompt() {
+    promptRead = true;
+    for (Map.Entry<Integer, LayerStore> entry : stores.entrySet()) {
+      KeepRule rule = plan.rule(entry.getKey());
+      int bound = bound(entry.getKey());
+      evict(entry.getKey(), rule.time() == EvictionTime.AFTER_PROMPT ? rule.slots() : bound, bound);
+      if (!plan.scored(entry.getKey(), true)) {
+        entry.getValue().forgetScores();
+      }
+    }
+    refresh();
+  }
+
+  /** What is kept; null before the prompt. */
+  public CachePlan plan() {
+    return plan;
+  }
+
+  public CacheArguments arguments() {
+    return arguments;
+  }
+
+  /** The column at which the rotary tables begin. */
+  public int origin() {
+    return origin;
+  }
+
+  /** Moves the beginning of the rotary tables; keys were turned accordingly. */
+  void setOrigin(int column) {
+    origin = column;
+  }
+
+  /** The slots of an owning layer. */
+  LayerStore store(int owner) {
+    return stores.get(owner);
+  }
+
+  /** The rule of an owning layer at this time; the caller closes it. */
+  IValue rule(int owner) {
+    return CacheArguments.rule(plan, owner, promptTokens, false);
+  }
+
+  /** For each layer a number of the store that it reads; the caller closes it. */
+  public IValue bySource(ToLongFunction<LayerStore> number) {
+    return byLayer(layer -> number.applyAsLong(stores.get(map().source(layer))));
+  }
+
+  /** For each layer the lowest one that sees the same tokens in the same slots. */
+  public IValue alike() {
+    return byLayer(
+        layer ->
+            plan.rule(layer).observation().isActive() && !isWhole(layer)
+                ? layer
+                : plan.alike(layer));
+  }
+
+  /** For each layer whether its slots have first and then last tokens as they stand in the text. */
+  public IValue inOrder() {
+    boolean padded = arguments.padding() > 0;
+    return byLayer(
+        layer -> {
+          boolean ends = isWhole(layer) || plan.rule(layer).keepsEnds();
+          boolean ordered = stores.get(map().source(layer)).staysInOrder();
+          return ScriptArguments.flag(!padded && ends && ordered);
+        });
+  }
+
+  /** Whether nothing was dropped so far of what a layer reads. */
+  private boolean isWhole(int layer) {
+    return stores.get(map().source(layer)).filled() == length;
+  }
+
+  private IValue byLayer(IntToLongFunction number) {
+    return IValue.listFrom(IntStream.range(0, map().layers()).mapToLong(number).toArray());
+  }
+
+  /** Where the slots of an owning layer begin of which the next token takes the oldest's. */
+  private int ringFrom(int owner) {
+    KeepRule rule = plan.rule(owner);
+    // In padded rows padding goes first, of which rows have more or less.
+    return rule.keepsEnds() && arguments.padding() == 0 ? rule.sinks() : -1;
+  }
+
+  /** Leaves so many tokens, and room for no more than {@code bound}; returns whether it did. */
+  private boolean evict(int owner, int tokens, int bound) {
+    LayerStore store = stores.get(owner);
+    int kept = Math.min(tokens, store.filled());
+    int capacity = CachePlan.slots(kept, bound);
+    if (store.filled() > kept) {
+      try (IValue state = store.state();
+          IValue rule = rule(owner);
+          IValue count = IValue.from((long) store.filled());
+          IValue wanted = IValue.from((long) kept);
+          IValue end = IValue.from((long) length);
+          PtNDArray chosen =
+              storage
+                  .script()
+                  .run(manager, "survivors", state, rule, count, wanted, end, arguments.first())) {
+        store.keep(chosen, capacity);
+      }
+      return true;
+    }
+    if (store.capacity() > capacity) {
+      store.resize(capacity);
+      return true;
+    }
+    return false;
+  }
+
+  /** Tokens that an owning layer may hold at this time. */
+  private int bound(int owner) {
+    KeepRule rule = plan.rule(owner);
+    boolean holds =
+        rule.time() == EvictionTime.ALWAYS
+            || (promptRead && rule.time() == EvictionTime.WHILE_DECODING);
+    return holds ? rule.slots() : KeepRule.NO_BOUND;
+  }
+
+  private void refresh() {
+    arguments.refresh(stores, plan, promptTokens, promptRead);
+  }
+}

@@ -1,0 +1,392 @@
+package dev.kvshare.apply.decoder;
+
+import ai.djl.ndarray.NDArray;
+import ai.djl.ndarray.NDManager;
+import ai.djl.pytorch.engine.PtNDArray;
+import ai.djl.pytorch.engine.PtNDManager;
+import dev.kvshare.apply.cache.CachePolicy;
+import dev.kvshare.apply.cache.WholeText;
+import dev.kvshare.apply.decoder.script.LayerNumbers;
+import dev.kvshare.apply.decoder.script.ScriptArguments;
+import dev.kvshare.apply.decoder.script.ScriptCalls;
+import dev.kvshare.apply.decoder.script.ScriptModule;
+import dev.kvshare.apply.decoder.weights.ReplaceableWeights;
+import dev.kvshare.apply.decoder.weights.WeightLoader;
+import dev.kvshare.apply.decoder.weights.WeightOverrides;
+import dev.kvshare.apply.decoder.weights.WeightResidency;
+import dev.kvshare.apply.family.ModelFamilies;
+import dev.kvshare.apply.family.spec.ModelSpec;
+import dev.kvshare.apply.family.spec.WeightRole;
+import dev.kvshare.apply.model.Checkpoint;
+import dev.kvshare.apply.plan.Plan;
+import dev.kvshare.apply.plan.SharingMap;
+import java.util.Map;
+import java.util.Set;
+
+/**
+ * Runs a checkpoint. Letters: B batch, T tokens, E hidden size, V vocabulary. Not safe for use by
+ * several threads at once.
+ *
+ * <p>A result belongs to the manager of the tensor given ({@code ids} or {@code hidden}); that of
+ * {@link #prefill} to the decoder. A caller closes each result, or makes inputs and results in a
+ * sub-manager of {@link #newManager()} that it closes.
+ */
+public final class Decoder implements AutoCloseable {
+  private final ModelSpec spec;
+  private final PtNDManager manager;
+  private final ScriptModule script;
+  private final KvCache.Storage storage;
+  private final ScriptArguments arguments;
+  private final RotaryTables rotary;
+  private final ScriptCalls calls;
+  private final InputChecks checks;
+  private final PlainRun plain;
+  private final CompressedRun compressed;
+
+  private Decoder(
+      ModelSpec spec, Checkpoint checkpoint, PtNDManager manager, DecoderOptions options) {
+    ComputeType type = options.computeType();
+    this.spec = spec;
+    this.manager = manager;
+    this.script = new ScriptModule(manager, "decoder.py", "compressed.py", "queries.py");
+    boolean mapped = options.residency() == WeightResidency.ALL;
+    WeightLoader loader = new WeightLoader(checkpoint, script, manager, type, mapped);
+    this.arguments =
+        new ScriptArguments(
+            spec,
+            loader,
+            manager,
+            script,
+            script.productForm(manager, type, options.weights()),
+            options.residency());
+    this.storage = new KvCache.Storage(spec, script, type, manager, arguments);
+    this.rotary = new RotaryTables(script, manager, type, arguments.rotaryKinds());
+    this.calls = new ScriptCalls(script, arguments, rotary);
+    this.checks = new InputChecks(spec);
+    this.plain = new PlainRun(storage, checks, calls, rotary);
+    this.compressed = new CompressedRun(storage, checks, calls, rotary);
+  }
+
+  /**
+   * Reads the weights. Those that are mapped from the file stay valid after the checkpoint is
+   * closed; with {@link WeightResidency#ONE_LAYER} the checkpoint must stay open.
+   *
+   * @throws dev.kvshare.apply.model.UnsupportedModelException when the configuration asks for
+   *     something that the decoder does not compute
+   * @throws dev.kvshare.apply.model.CheckpointMismatchException when the tensors do not fit the
+   *     configuration
+   */
+  public static Decoder load(Checkpoint checkpoint, DecoderOptions options) {
+    ModelSpec spec = ModelFamilies.spec(checkpoint);
+    PtNDManager manager = PyTorchRuntime.newManager(options.device());
+    try {
+      PyTorchRuntime.setThreads(options.threads());
+      return new Decoder(spec, checkpoint, manager, options);
+    } catch (RuntimeException e) {
+      manager.close();
+      throw e;
+    }
+  }
+
+  /** What the checkpoint computes. */
+  public ModelSpec spec() {
+    return spec;
+  }
+
+  /** A manager on the decoder's device, for inputs and results; the caller closes it. */
+  public NDManager newManager() {
+    return manager.newSubManager();
+  }
+
+  /**
+   * Positions times layers that were run so far: what {@link #prefill} saves, and what passes over
+   * layers that read from above cost, is seen here.
+   */
+  public long layerPositions() {
+    return calls.layerPositions();
+  }
+
+  /**
+   * Passes over groups of layers that read from above that were run so far; how many a prompt took
+   * shows whether they ended early.
+   */
+  public long passes() {
+    return plain.passes();
+  }
+
+  /**
+   * Layers that were read from the checkpoint while running: 0 where all weights are in memory. The
+   * output head counts as a layer.
+   */
+  public long layerReads() {
+    return arguments.layerReads();
+  }
+
+  /** Whether a layer is read from the checkpoint each time that another one ran before it. */
+  public boolean readsLayers() {
+    return arguments.isWindowed();
+  }
+
+  /**
+   * An empty cache for the checkpoint's weights. Only layers that keep their own keys and values
+   * have tensors.
+   *
+   * @param map which layer reads whose keys and values
+   * @param batch B
+   * @param initialCapacity positions allocated at once; more are added in blocks when needed
+   * @throws dev.kvshare.apply.policy.PolicyException when the model cannot be run under the map
+   */
+  public KvCache newCache(SharingMap map, int batch, int initialCapacity) {
+    return newCache(CacheOptions.of(map), batch, initialCapacity);
+  }
+
+  /**
+   * As {@link #newCache(SharingMap, int, int)}; every run with the cache follows its options. Where
+   * a source lies above its reader, {@link #layers}, {@link #forward} and {@link #prefill} run
+   * several new tokens as the plan says: by passes over all of them, or one after another.
+   *
+   * @throws dev.kvshare.apply.policy.PolicyException when the model cannot be run under the plan
+   */
+  public KvCache newCache(CacheOptions options, int batch, int initialCapacity) {
+    SharingRules.check(spec, options.plan());
+    return new KvCache(storage, options, batch, initialCapacity);
+  }
+
+  /**
+   * A cache that keeps what a cache policy says. It is run by {@link #prefill}, {@link #decode} and
+   * {@link #hidden}.
+   *
+   * @param batch B
+   * @throws dev.kvshare.apply.policy.PolicyException when the model cannot be run under the plan,
+   *     or the cache policy goes with neither of them
+   */
+  public CompressedCache newCache(CacheOptions options, CachePolicy policy, int batch) {
+    SharingRules.check(spec, options.plan());
+    CachePlan.check(spec, options.plan(), policy);
+    return new CompressedCache(storage, options, policy, batch);
+  }
+
+  /**
+   * The cache of a generation: without a cache policy one that keeps everything that some layer may
+   * still see. It is run by {@link #prefill} and {@link #decode}.
+   *
+   * @param policy null for none
+   * @param initialCapacity positions allocated at once where nothing is ever dropped
+   * @throws dev.kvshare.apply.policy.PolicyException as the other caches do
+   */
+  public DecodingCache newCache(
+      CacheOptions options, CachePolicy policy, int batch, int initialCapacity) {
+    if (policy == null && !spec.dropsTokens(options.plan())) {
+      return newCache(options, batch, initialCapacity);
+    }
+    return newCache(options, policy == null ? new WholeText() : policy, batch);
+  }
+
+  /**
+   * Weights in place of the checkpoint's, to be named in {@link CacheOptions}. A bias that the
+   * checkpoint lacks is added. The tensors given are copied.
+   *
+   * @param tensors float32 by the checkpoint's names, in the checkpoint's shapes and layout (see
+   *     {@link ReplaceableWeights})
+   * @throws IllegalArgumentException when a name or a shape is not one that may be replaced
+   */
+  public WeightOverrides newOverrides(Map<String, ? extends NDArray> tensors) {
+    return new WeightOverrides(storage, arguments, tensors);
+  }
+
+  /** The layers part by part, with the checkpoint's weights. */
+  public LayerParts parts() {
+    return parts(arguments.layers().numbers());
+  }
+
+  /**
+   * The same with the windows of a plan; the caller closes it.
+   *
+   * @throws dev.kvshare.apply.policy.PolicyException when the model cannot be run under the plan
+   */
+  public LayerParts parts(Plan plan) {
+    SharingRules.check(spec, plan);
+    return parts(arguments.numbers(arguments.layers(), plan));
+  }
+
+  private LayerParts parts(LayerNumbers numbers) {
+    return new LayerParts(storage, arguments, arguments.layers(), numbers, rotary);
+  }
+
+  /** Fits projections on the decoder's device; the caller closes it. */
+  public LinearFits newFits() {
+    return new LinearFits((PtNDManager) manager.newSubManager());
+  }
+
+  /**
+   * Training of weights towards what the checkpoint computes; the caller closes it.
+   *
+   * @param plan one without sources above their readers, under which some layer shares or is
+   *     windowed
+   * @param start the weights to begin with, among them the biases that the checkpoint lacks; may be
+   *     closed before the training
+   * @param roles the matrices that are trained, with their biases
+   */
+  public Distillation newDistillation(Plan plan, WeightOverrides start, Set<WeightRole> roles) {
+    if (readsLayers()) {
+      throw new IllegalArgumentException(
+          "training needs the weights of all layers in memory, and only one is: load the model with all.");
+    }
+    SharingRules.check(spec, plan);
+    return new Distillation(this, storage, rotary, new CacheOptions(plan, start), roles);
+  }
+
+  /**
+   * How far next-token distributions are from those of a reference.
+   *
+   * @param reference [B, T, E] in the compute type, before the final norm
+   * @param hidden the same of the distributions to judge
+   * @param targets int64 [B, T], the tokens that follow; -1 where none counts
+   */
+  public Divergence divergence(NDArray reference, NDArray hidden, NDArray targets) {
+    return Divergence.of(
+        calls.divergence((PtNDArray) reference, (PtNDArray) hidden, (PtNDArray) targets));
+  }
+
+  /**
+   * A weight of a layer as the checkpoint has it.
+   *
+   * @param role one that the layer has
+   * @param target owns the result
+   * @return float32, a copy; a projection is [out, in]
+   */
+  public NDArray weight(int layer, WeightRole role, NDManager target) {
+    PtNDArray tensor = arguments.layers().layers().get(layer).tensor(role);
+    return script.convert((PtNDManager) target, tensor, ComputeType.FLOAT32);
+  }
+
+  /**
+   * Embeds tokens at the positions behind {@code cache.length()}.
+   *
+   * @param ids int64 [B, T]
+   * @return [B, T, E] in the compute type
+   */
+  public NDArray embed(NDArray ids, KvCache cache) {
+    return plain.embed((PtNDArray) ids, cache);
+  }
+
+  /**
+   * Runs the layers from {@code from} (inclusive) to {@code to} (exclusive) on T new positions
+   * behind {@code cache.length()} and writes their keys and values there; does not advance the
+   * cache.
+   *
+   * @param hidden [B, T, E] in the compute type
+   * @return [B, T, E] in the compute type
+   */
+  public NDArray layers(NDArray hidden, KvCache cache, int from, int to) {
+    return plain.layers((PtNDArray) hidden, cache, from, to);
+  }
+
+  /**
+   * The final norm; what transformers gives as the last of {@code hidden_states}.
+   *
+   * @param hidden [B, T, E] in the compute type
+   * @return float32 [B, T, E]
+   */
+  public NDArray finalNorm(NDArray hidden) {
+    return calls.finalNorm((PtNDArray) hidden);
+  }
+
+  /**
+   * The final norm and the output head.
+   *
+   * @param hidden [B, T, E] in the compute type, before the final norm
+   * @return logits float32 [B, T, V]
+   */
+  public NDArray head(NDArray hidden) {
+    return calls.head((PtNDArray) hidden);
+  }
+
+  /**
+   * New tokens through the whole model; advances the cache.
+   *
+   * @param ids int64 [B, T]
+   * @return logits float32 [B, T, V] of every new position
+   */
+  public NDArray forward(NDArray ids, KvCache cache) {
+    return plain.forward((PtNDArray) ids, cache);
+  }
+
+  /**
+   * New tokens through all layers over a compressed cache; advances it. The first ones are the
+   * prompt. Several at once see each other before others are dropped for them.
+   *
+   * @param ids int64 [B, T]
+   * @return [B, T, E] in the compute type, before the final norm
+   */
+  public NDArray hidden(NDArray ids, CompressedCache cache) {
+    checks.batch(ids, cache);
+    return compressed.feed((PtNDArray) ids, cache);
+  }
+
+  /**
+   * One new token a row; advances the cache.
+   *
+   * @param ids int64 [B]
+   * @return logits float32 [B, V]
+   */
+  public NDArray decode(NDArray ids, DecodingCache cache) {
+    if (cache instanceof KvCache whole) {
+      return decode(ids, whole);
+    }
+    try (NDArray column = ids.expandDims(1);
+        NDArray last = hidden(column, (CompressedCache) cache);
+        NDArray logits = head(last)) {
+      return logits.reshape(cache.batch(), spec.vocabularySize());
+    }
+  }
+
+  /**
+   * One new token a row; advances the cache. One native call.
+   *
+   * @param ids int64 [B]
+   * @return logits float32 [B, V]
+   */
+  public NDArray decode(NDArray ids, KvCache cache) {
+    return plain.decode((PtNDArray) ids, cache);
+  }
+
+  /**
+   * Prompts into an empty cache, as {@link #prefill(PromptBatch, KvCache, int)}. Of a compressed
+   * one, the layers whose attention decides what is kept run all of the prompt.
+   */
+  public NDArray prefill(PromptBatch prompts, DecodingCache cache, int chunkTokens) {
+    if (cache instanceof KvCache whole) {
+      return prefill(prompts, whole, chunkTokens);
+    }
+    checks.prompts(prompts, cache, chunkTokens);
+    try (PtNDArray last = compressed.prefill(prompts, (CompressedCache) cache, chunkTokens);
+        NDArray logits = head(last)) {
+      return logits.reshape(prompts.size(), spec.vocabularySize());
+    }
+  }
+
+  /**
+   * Prompts into an empty cache; advances it by the longest. Above the highest layer that keeps its
+   * own keys and values only the last position is run, and that layer itself computes nothing but
+   * keys and values for the others.
+   *
+   * @param prompts B prompts, of different lengths if wanted
+   * @param cache an empty cache of the same batch
+   * @param chunkTokens positions processed at once; less memory, same output. Passes for sources
+   *     above their readers need the whole prompt at once
+   * @return logits float32 [B, V] of each row's last token
+   */
+  public NDArray prefill(PromptBatch prompts, KvCache cache, int chunkTokens) {
+    checks.prompts(prompts, cache, chunkTokens);
+    return plain.prefill(prompts, cache, chunkTokens);
+  }
+
+  @Override
+  public void close() {
+    arguments.close();
+    rotary.close();
+    script.close();
+    manager.close();
+  }
+}

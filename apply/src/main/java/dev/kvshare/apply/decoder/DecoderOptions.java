@@ -1,0 +1,56 @@
+package dev.kvshare.apply.decoder;
+
+import dev.kvshare.apply.decoder.weights.WeightForm;
+import dev.kvshare.apply.decoder.weights.WeightResidency;
+
+/**
+ * How a decoder runs.
+ *
+ * @param device {@code "cpu"} or {@code "cuda:N"}
+ * @param computeType number type of weights, activations and cache
+ * @param threads threads of one operator on the CPU, set once a process; 0 leaves the engine's
+ *     default
+ * @param weights how matrices are kept
+ * @param residency which weights are in memory
+ */
+public record DecoderOptions(
+    String device,
+    ComputeType computeType,
+    int threads,
+    WeightForm weights,
+    WeightResidency residency) {
+
+  /** The CPU, float32, the engine's number of threads. */
+  public static final DecoderOptions DEFAULT = new DecoderOptions("cpu", ComputeType.FLOAT32, 0);
+
+  /** All weights in memory as numbers of the compute type. */
+  public DecoderOptions(String device, ComputeType computeType, int threads) {
+    this(device, computeType, threads, WeightForm.FULL, WeightResidency.ALL);
+  }
+
+  /** Checks the values. */
+  public DecoderOptions {
+    if (!device.equals("cpu") && !device.matches("cuda:\\d+")) {
+      throw new IllegalArgumentException(
+          "device is '" + device + "'; expected \"cpu\" or \"cuda:N\" with N the number of a GPU.");
+    }
+    if (weights == WeightForm.INT8 && !device.equals("cpu")) {
+      throw new IllegalArgumentException(
+          "weights are int8 and the device is '%s'; int8 weights run on the cpu. Use weights of the compute type there."
+              .formatted(device));
+    }
+    if (threads < 0) {
+      throw new IllegalArgumentException("threads is " + threads + "; expected 0 or more.");
+    }
+  }
+
+  /** The same with matrices kept in another form. */
+  public DecoderOptions withWeights(WeightForm form) {
+    return new DecoderOptions(device, computeType, threads, form, residency);
+  }
+
+  /** The same with other weights in memory. */
+  public DecoderOptions withResidency(WeightResidency which) {
+    return new DecoderOptions(device, computeType, threads, weights, which);
+  }
+}

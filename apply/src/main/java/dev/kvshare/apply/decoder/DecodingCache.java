@@ -1,0 +1,25 @@
+package dev.kvshare.apply.decoder;
+
+import dev.kvshare.apply.plan.SharingMap;
+
+/**
+ * Keys and values of a generation: all of them ({@link KvCache}) or what a cache policy keeps
+ * ({@link CompressedCache}). Closing it frees its tensors.
+ */
+public sealed interface DecodingCache extends AutoCloseable permits KvCache, CompressedCache {
+
+  /** Which layer reads whose keys and values. */
+  SharingMap map();
+
+  /** B. */
+  int batch();
+
+  /** Tokens of the text so far, padding included. */
+  int length();
+
+  /** Bytes of the tensors that this cache owns, as allocated. */
+  long bytes();
+
+  @Override
+  void close();
+}

@@ -1,0 +1,351 @@
+package dev.kvshare.apply.decoder;
+
+import ai.djl.ndarray.NDArray;
+import ai.djl.ndarray.types.Shape;
+import ai.djl.pytorch.engine.PtNDArray;
+import ai.djl.pytorch.engine.PtNDManager;
+import ai.djl.pytorch.jni.IValue;
+import dev.kvshare.apply.decoder.script.LayerArguments;
+import dev.kvshare.apply.decoder.script.LayerNumbers;
+import dev.kvshare.apply.decoder.script.ScriptArguments;
+import dev.kvshare.apply.decoder.script.ScriptModule;
+import dev.kvshare.apply.family.spec.AttentionSpec;
+import dev.kvshare.apply.family.spec.ModelSpec;
+import dev.kvshare.apply.plan.Plan;
+import dev.kvshare.apply.plan.SharingMap;
+
+/**
+ * Keys and values of the layers that keep their own, for B sequences. Made by {@link
+ * Decoder#newCache}; closing it frees its tensors.
+ */
+public final class KvCache implements DecodingCache {
+  private static final int BLOCK = 256;
+
+  private final Storage storage;
+  private final PtNDManager manager;
+  private final Plan plan;
+  private final SharingMap map;
+  private final LayerArguments layers;
+  private final IValue weights;
+  private final LayerNumbers numbers;
+  private final CacheOptions options;
+  private final int batch;
+  private final KvCache lower;
+  private final int fromLayer;
+  private final PtNDArray[] keys;
+  private final PtNDArray[] values;
+  private final IValue owns;
+  private final TokenHistory history;
+  private IValue keyArguments;
+  private IValue valueArguments;
+  private PtNDArray first;
+  private IValue firstArgument;
+  private int length;
+  private int capacity;
+
+  /** What every cache of a decoder has in common; its tensors belong to sub-managers of parent. */
+  public record Storage(
+      ModelSpec spec,
+      ScriptModule script,
+      ComputeType type,
+      PtNDManager parent,
+      ScriptArguments arguments) {}
+
+  /** An empty cache. */
+  KvCache(Storage storage, CacheOptions options, int batch, int capacity) {
+    this(storage, options, batch, null, 0);
+    allocate(Math.max(1, capacity));
+    setFirst(new long[0]);
+  }
+
+  private KvCache(Storage storage, CacheOptions options, int batch, KvCache lower, int fromLayer) {
+    this.storage = storage;
+    this.manager = (PtNDManager) storage.parent().newSubManager();
+    this.options = options;
+    this.plan = options.plan();
+    this.map = plan.map();
+    this.layers =
+        options.overrides() == null ? storage.arguments().layers() : options.overrides().layers();
+    this.weights = layers.weights(map);
+    this.numbers = plan.isPlain() ? layers.numbers() : storage.arguments().numbers(layers, plan);
+    this.batch = batch;
+    this.lower = lower;
+    this.fromLayer = fromLayer;
+    this.keys = new PtNDArray[map.layers()];
+    this.values = new PtNDArray[map.layers()];
+    long[] flags = new long[map.layers()];
+    for (int layer : map.owners()) {
+      flags[layer] = map.source(layer) == layer ? 1 : 2 + readerOf(layer);
+    }
+    this.owns = IValue.listFrom(flags);
+    this.history = new TokenHistory(batch);
+  }
+
+  /** Which keys and values each layer sees. */
+  public Plan plan() {
+    return plan;
+  }
+
+  /** Which layer reads whose keys and values. */
+  @Override
+  public SharingMap map() {
+    return map;
+  }
+
+  /** B. */
+  @Override
+  public int batch() {
+    return batch;
+  }
+
+  /** Positions that hold keys and values. */
+  @Override
+  public int length() {
+    return length;
+  }
+
+  /** Positions for which memory is allocated. */
+  public int capacity() {
+    return capacity;
+  }
+
+  /** The lowest layer that may be run with this cache: 0, or where a fork begins. */
+  public int fromLayer() {
+    return fromLayer;
+  }
+
+  /** Bytes of the tensors that this cache owns (not those read through a fork), as allocated. */
+  @Override
+  public long bytes() {
+    long bytes = 0;
+    for (int layer : map.owners()) {
+      if (layer >= fromLayer) {
+        bytes += (keys[layer].size() + values[layer].size()) * storage.type().bytes();
+      }
+    }
+    return bytes;
+  }
+
+  /** Counts {@code tokens} positions behind the end as filled. */
+  public void advance(int tokens) {
+    if (tokens < 0 || length + tokens > capacity) {
+      throw new IllegalArgumentException(
+          "a cache of %d positions, %d of them filled, cannot advance by %d."
+              .formatted(capacity, length, tokens));
+    }
+    length += tokens;
+  }
+
+  /** Forgets the positions from {@code length} on. */
+  public void truncate(int length) {
+    if (length < 0 || length > this.length) {
+      throw new IllegalArgumentException(
+          "a cache of length %d cannot be truncated to %d.".formatted(this.length, length));
+    }
+    this.length = length;
+  }
+
+  /**
+   * Keys after rotary embedding.
+   *
+   * @param layer a layer that keeps its own
+   * @return float32 [B, Hkv, length, D]; where the compute type is float32 a view, valid until the
+   *     cache grows; the caller closes it
+   */
+  public NDArray keys(int layer) {
+    return filled(keys, layer);
+  }
+
+  /** Values, otherwise as {@link #keys}. */
+  public NDArray values(int layer) {
+    return filled(values, layer);
+  }
+
+  /**
+   * A cache for another map that reads this one's tensors for the owners below {@code fromLayer}
+   * and has its own for the owners from there on: to run the layers from {@code fromLayer} again on
+   * stored hidden states, with the same weights. It starts at length 0 with room for this cache's
+   * length, and cannot grow beyond. This cache must outlive it and keep its length meanwhile.
+   *
+   * <p>Neither this cache nor the fork may have a plan beyond its map: a layer that reads from
+   * above cannot be run without the layers up to its source.
+   *
+   * @param forkMap equal to this one's map below {@code fromLayer}
+   * @param fromLayer the first layer that is run anew
+   */
+  public KvCache fork(SharingMap forkMap, int fromLayer) {
+    for (int layer = 0; layer < fromLayer; layer++) {
+      if (forkMap.source(layer) != map.source(layer)) {
+        throw new IllegalArgumentException(
+            "a cache forked at layer %d must keep the map below it, but layer %d reads layer %d instead of %d."
+                .formatted(fromLayer, layer, forkMap.source(layer), map.source(layer)));
+      }
+    }
+    CacheOptions forkOptions = options.withMap(forkMap);
+    SharingRules.check(storage.spec(), forkOptions.plan());
+    if (!plan.isPlain()) {
+      throw new IllegalArgumentException(
+          "a cache with windows or sources above their readers cannot be forked: " + plan);
+    }
+    KvCache fork = new KvCache(storage, forkOptions, batch, this, fromLayer);
+    fork.allocate(Math.max(1, length));
+    fork.setFirst(first.toLongArray());
+    return fork;
+  }
+
+  @Override
+  public void close() {
+    keyArguments.close();
+    valueArguments.close();
+    firstArgument.close();
+    owns.close();
+    weights.close();
+    if (!plan.isPlain()) {
+      numbers.close();
+    }
+    manager.close();
+  }
+
+  /** Makes room for {@code positions} in all. */
+  void reserve(int positions) {
+    if (positions <= capacity) {
+      return;
+    }
+    if (lower != null) {
+      throw new IllegalStateException(
+          "a cache forked from %d positions has no room for %d.".formatted(capacity, positions));
+    }
+    int wanted = Math.max(positions, capacity + capacity / 2);
+    allocate((wanted + BLOCK - 1) / BLOCK * BLOCK);
+  }
+
+  /**
+   * Where the rows of a padded batch begin.
+   *
+   * @param positions the first real position of each row; empty when nothing is padded
+   */
+  void setFirst(long[] positions) {
+    if (first != null) {
+      firstArgument.close();
+      first.close();
+    }
+    first = (PtNDArray) manager.create(positions, new Shape(positions.length));
+    firstArgument = IValue.from(first);
+  }
+
+  /** The tokens behind the positions, for models that need them. */
+  TokenHistory history() {
+    return history;
+  }
+
+  /** Whether rows begin at different positions. */
+  boolean isPadded() {
+    return first.size() > 0;
+  }
+
+  /** Brings the tensors of a layer into memory, where not all are. */
+  public void enter(int layer) {
+    layers.enter(layer, map);
+  }
+
+  /** For each layer its tensors under the map. */
+  public IValue weights() {
+    return weights;
+  }
+
+  /** The ints of the layers under this plan. */
+  public LayerNumbers numbers() {
+    return numbers;
+  }
+
+  /** Some layer that reads the keys and values of {@code owner}. */
+  public int readerOf(int owner) {
+    int reader = 0;
+    while (map.source(reader) != owner) {
+      reader++;
+    }
+    return reader;
+  }
+
+  /** Makes the keys and values of {@code owner} zero at {@code tokens} positions from start on. */
+  void clear(int owner, int start, int tokens) {
+    storage.script().clear(keys[owner], start, tokens);
+    storage.script().clear(values[owner], start, tokens);
+  }
+
+  /** int64 [B] or [0]. */
+  public IValue firstArgument() {
+    return firstArgument;
+  }
+
+  /** For each layer the keys that it reads. */
+  public IValue keyArguments() {
+    return keyArguments;
+  }
+
+  /** For each layer the values that it reads. */
+  public IValue valueArguments() {
+    return valueArguments;
+  }
+
+  /** For each layer 1 if it writes keys and values, else 0. */
+  public IValue ownsArgument() {
+    return owns;
+  }
+
+  private NDArray filled(PtNDArray[] tensors, int layer) {
+    if (!map.ownsCache(layer)) {
+      throw new IllegalArgumentException(
+          "layer %d has no keys and values of its own: it reads those of layer %d."
+              .formatted(layer, map.source(layer)));
+    }
+    NDArray view = tensors[layer].get(":, :, 0:" + length);
+    if (storage.type() == ComputeType.FLOAT32) {
+      return view;
+    }
+    try (view) {
+      return storage.script().convert(manager, (PtNDArray) view, ComputeType.FLOAT32);
+    }
+  }
+
+  private void allocate(int positions) {
+    for (int layer : map.owners()) {
+      if (layer < fromLayer) {
+        keys[layer] = lower.keys[layer];
+        values[layer] = lower.values[layer];
+      } else {
+        keys[layer] = grow(keys[layer], layer, positions);
+        values[layer] = grow(values[layer], layer, positions);
+      }
+    }
+    if (keyArguments != null) {
+      keyArguments.close();
+      valueArguments.close();
+    }
+    keyArguments = bySource(keys);
+    valueArguments = bySource(values);
+    capacity = positions;
+  }
+
+  private PtNDArray grow(PtNDArray old, int layer, int positions) {
+    AttentionSpec attention = storage.spec().blocks().get(layer).attention();
+    Shape shape = new Shape(batch, attention.keyValueHeads(), positions, attention.headSize());
+    PtNDArray grown = storage.script().zeros(manager, shape, storage.type());
+    if (old != null) {
+      try (PtNDArray source = (PtNDArray) old.get(":, :, 0:" + length);
+          PtNDArray target = (PtNDArray) grown.get(":, :, 0:" + length)) {
+        storage.script().assign(target, source);
+      }
+      old.close();
+    }
+    return grown;
+  }
+
+  private IValue bySource(PtNDArray[] tensors) {
+    PtNDArray[] read = new PtNDArray[map.layers()];
+    for (int layer = 0; layer < read.length; layer++) {
+      read[layer] = tensors[map.source(layer)];
+    }
+    return IValue.listFrom(read);
+  }
+}

@@ -1,0 +1,355 @@
+package dev.kvshare.apply.decoder;
+
+import ai.djl.ndarray.NDArray;
+import ai.djl.ndarray.types.Shape;
+import ai.djl.pytorch.engine.PtNDArray;
+import ai.djl.pytorch.engine.PtNDManager;
+import ai.djl.pytorch.jni.IValue;
+import dev.kvshare.apply.decoder.script.LayerArguments;
+import dev.kvshare.apply.decoder.script.LayerNumbers;
+import dev.kvshare.apply.decoder.script.ScriptArguments;
+import dev.kvshare.apply.decoder.script.ScriptCodes;
+import dev.kvshare.apply.family.spec.AttentionSpec;
+import dev.kvshare.apply.family.spec.WeightRole;
+
+/**
+ * Runs the layers of a decoder part by part, so that the last projection of a part can be fitted to
+ * other inputs. Letters: B batch, T tokens, E hidden size, Hq and Hkv heads, D head size, F
+ * intermediate size. Sequences begin at position 0; nothing is padded.
+ *
+ * <p>A layer is run as
+ *
+ * <pre>
+ * entering  = heads(layer, x, cache)                 [B, T, Hq * D]
+ * between   = add(layer, ATTENTION, x, project(layer, ATTENTION, entering))
+ * entering' = inner(layer, x, between)               [B, T, F]
+ * after     = add(layer, FEED_FORWARD, between, project(layer, FEED_FORWARD, entering'))
+ * </pre>
+ *
+ * <p>Made by {@link Decoder#parts}. Every tensor is in the compute type; a result belongs to the
+ * manager of the first tensor given.
+ */
+public final class LayerParts implements AutoCloseable {
+  private final KvCache.Storage storage;
+  private final ScriptArguments model;
+  private final LayerArguments layers;
+  private final LayerNumbers numbers;
+  private final RotaryTables rotary;
+
+  /** A part of a layer. */
+  public enum Part {
+    /** Attention; ends with the output projection. */
+    ATTENTION(WeightRole.OUTPUT),
+    /** Feed-forward; ends with the down projection. */
+    FEED_FORWARD(WeightRole.DOWN);
+
+    private final WeightRole projection;
+
+    Part(WeightRole projection) {
+      this.projection = projection;
+    }
+
+    /** The part's last projection. */
+    public WeightRole projection() {
+      return projection;
+    }
+  }
+
+  /**
+   * Keys and values of one layer.
+   *
+   * @param keys after rotary embedding [B, Hkv, T, D]
+   * @param values [B, Hkv, T, D]
+   */
+  public record KeyValues(NDArray keys, NDArray values) implements AutoCloseable {
+    @Override
+    public void close() {
+      keys.close();
+      values.close();
+    }
+  }
+
+  /**
+   * @param numbers those of the layers, or others that a plan needs
+   */
+  LayerParts(
+      KvCache.Storage storage,
+      ScriptArguments model,
+      LayerArguments layers,
+      LayerNumbers numbers,
+      RotaryTables rotary) {
+    this.storage = storage;
+    this.model = model;
+    this.layers = layers;
+    this.numbers = numbers;
+    this.rotary = rotary;
+  }
+
+  /** Whether a part ends with one projection; the routed experts of a layer have several. */
+  public boolean hasProjection(int layer, Part part) {
+    return storage.spec().blocks().get(layer).weights().containsKey(part.projection());
+  }
+
+  /** Room for the keys and values of a layer; they belong to the manager of {@code like}. */
+  public KeyValues newKeyValues(int layer, NDArray like) {
+    AttentionSpec attention = storage.spec().blocks().get(layer).attention();
+    Shape shape =
+        new Shape(
+            like.getShape().get(0),
+            attention.keyValueHeads(),
+            like.getShape().get(1),
+            attention.headSize());
+    PtNDManager manager = (PtNDManager) like.getManager();
+    return new KeyValues(
+        storage.script().zeros(manager, shape, storage.type()),
+        storage.script().zeros(manager, shape, storage.type()));
+  }
+
+  /**
+   * What enters the output projection.
+   *
+   * @param x the residual stream before the layer [B, T, E]
+   * @param cache of this layer or of the one that it reads
+   * @param owns whether the layer writes the cache first
+   * @return [B, T, Hq * D]
+   */
+  public NDArray heads(int layer, NDArray x, KeyValues cache, boolean owns) {
+    return heads(layer, x, cache, owns, false);
+  }
+
+  /**
+   * What enters the output projection of a layer that shares and has an own-token projection: what
+   * the heads give, then the input of the queries.
+   *
+   * @param x the residual stream before the layer [B, T, E]
+   * @param cache of the layer that it reads
+   * @return [B, T, Hq * D + E]
+   */
+  public NDArray headsAndOwn(int layer, NDArray x, KeyValues cache) {
+    return heads(layer, x, cache, false, true);
+  }
+
+  /**
+   * As {@link #heads} or {@link #headsAndOwn} of a layer that shares, with other queries.
+   *
+   * @param queries weight [Hq * D, E], bias [Hq * D]
+   * @param own whether the input of the queries stands behind what the heads give
+   */
+  public NDArray headsWith(Projection queries, int layer, NDArray x, KeyValues cache, boolean own) {
+    try (PtNDArray weight = converted(x, queries.weight());
+        PtNDArray bias = converted(x, queries.bias())) {
+      return heads(layer, x, cache, false, own, weight, bias);
+    }
+  }
+
+  /** Fits of the layers' queries. */
+  public LayerQueries queries() {
+    return new LayerQueries(storage, model, layers, rotary);
+  }
+
+  private NDArray heads(int layer, NDArray x, KeyValues cache, boolean owns, boolean own) {
+    PtNDManager manager = (PtNDManager) x.getManager();
+    try (PtNDArray none = storage.script().zeros(manager, new Shape(0), storage.type())) {
+      return heads(layer, x, cache, owns, own, none, none);
+    }
+  }
+
+  /**
+   * @param queries in place of the checkpoint's, an empty tensor for these
+   * @param bias beside them
+   */
+  private NDArray heads(
+      int layer,
+      NDArray x,
+      KeyValues cache,
+      boolean owns,
+      boolean own,
+      PtNDArray queries,
+      PtNDArray bias) {
+    int tokens = Math.toIntExact(x.getShape().get(1));
+    rotary.prepare(0, tokens, tokens);
+    layers.enter(layer);
+    try (IValue input = from(x);
+        IValue number = IValue.from((long) layer);
+        IValue ownToken = IValue.from(own ? 1L : 0L);
+        IValue matrix = IValue.from(queries);
+        IValue vector = IValue.from(bias);
+        IValue keys = from(cache.keys());
+        IValue values = from(cache.values());
+        IValue flag = IValue.from(owns ? 1L : 0L)) {
+      return run(
+          x,
+          "part_heads",
+          input,
+          number,
+          ownToken,
+          matrix,
+          vector,
+          layers.weights(),
+          numbers.ints(),
+          model.floats(),
+          numbers.kinds(),
+          keys,
+          values,
+          flag,
+          rotary.cosines(),
+          rotary.sines());
+    }
+  }
+
+  /**
+   * What enters the down projection; where experts have several, what they give together.
+   *
+   * @param x the residual stream before the layer [B, T, E], which only parallel parts read
+   * @param between the residual stream with attention added [B, T, E]
+   * @return [B, T, F]; [B, T, E] of experts
+   */
+  public NDArray inner(int layer, NDArray x, NDArray between) {
+    layers.enter(layer);
+    try (IValue before = from(x);
+        IValue after = from(between);
+        IValue number = IValue.from((long) layer)) {
+      return run(
+          x, "part_inner", before, after, number, layers.weights(), numbers.ints(), model.floats());
+    }
+  }
+
+  /**
+   * A projection in place of a part's last one.
+   *
+   * @param entering [B, T, Hq * D] or [B, T, F]
+   * @param projection float32; converted to the compute type
+   * @return [B, T, E]
+   */
+  public NDArray project(Projection projection, NDArray entering) {
+    try (PtNDArray weight = converted(entering, projection.weight());
+        PtNDArray bias = converted(entering, projection.bias());
+        IValue input = from(entering);
+        IValue matrix = IValue.from(weight);
+        IValue vector = IValue.from(bias);
+        IValue biased = IValue.from(1L)) {
+      return run(entering, "linear", input, matrix, vector, biased);
+    }
+  }
+
+  /**
+   * The part's last projection.
+   *
+   * @param entering [B, T, Hq * D] or [B, T, F]
+   * @return [B, T, E]; of experts what is given
+   */
+  public NDArray project(int layer, Part part, NDArray entering) {
+    layers.enter(layer);
+    try (IValue input = from(entering);
+        IValue number = IValue.from((long) layer);
+        IValue which = IValue.from(ScriptCodes.of(part))) {
+      return run(entering, "part_project", input, number, which, layers.weights(), numbers.ints());
+    }
+  }
+
+  /**
+   * The residual stream behind a part, with the norms and scales of the layer.
+   *
+   * @param x the residual stream before the part [B, T, E]
+   * @param projected what the part's projection gave [B, T, E]
+   * @return [B, T, E]
+   */
+  public NDArray add(int layer, Part part, NDArray x, NDArray projected) {
+    layers.enter(layer);
+    try (IValue stream = from(x);
+        IValue addend = from(projected);
+        IValue number = IValue.from((long) layer);
+        IValue which = IValue.from(ScriptCodes.of(part))) {
+      return run(
+          x,
+          "part_add",
+          stream,
+          addend,
+          number,
+          which,
+          layers.weights(),
+          numbers.ints(),
+          model.floats());
+    }
+  }
+
+  /**
+   * What a part's projection must give so that a stream becomes the reference's behind the part.
+   * Where a norm stands between the projection and the sum (Gemma 2, OLMo 2), the missing
+   * difference is divided by the norm's weight and multiplied by the root mean square of the
+   * reference's projected output. Parallel parts are taken one after the other: attention is to
+   * give the reference's stream with attention alone added.
+   *
+   * @param reference the reference's residual stream before the part [B, T, E]
+   * @param x the stream before the part [B, T, E]
+   * @param expected what the reference's projection gave [B, T, E]
+   * @return float32 [B, T, E]
+   */
+  public NDArray target(int layer, Part part, NDArray reference, NDArray x, NDArray expected) {
+    layers.enter(layer);
+    try (IValue wanted = from(reference);
+        IValue stream = from(x);
+        IValue given = from(expected);
+        IValue number = IValue.from((long) layer);
+        IValue which = IValue.from(ScriptCodes.of(part))) {
+      return run(
+          reference,
+          "part_target",
+          wanted,
+          stream,
+          given,
+          number,
+          which,
+          layers.weights(),
+          numbers.ints(),
+          model.floats());
+    }
+  }
+
+  /**
+   * How much an error of the projection counts at each token: 1 over the squared length of the
+   * reference's residual stream behind the part.
+   *
+   * @param reference the reference's residual stream before the part [B, T, E]
+   * @param expected what the reference's projection gave [B, T, E]
+   * @return float32 [B, T]
+   */
+  public NDArray tokenWeights(int layer, NDArray reference, NDArray expected) {
+    layers.enter(layer);
+    try (IValue wanted = from(reference);
+        IValue given = from(expected);
+        IValue number = IValue.from((long) layer)) {
+      return run(
+          reference,
+          "part_weight",
+          wanted,
+          given,
+          number,
+          layers.weights(),
+          numbers.ints(),
+          model.floats());
+    }
+  }
+
+  /** Frees what a plan needed; nothing else. */
+  @Override
+  public void close() {
+    if (numbers != layers.numbers()) {
+      numbers.close();
+    }
+  }
+
+  private PtNDArray converted(NDArray owner, NDArray tensor) {
+    return storage
+        .script()
+        .convert((PtNDManager) owner.getManager(), (PtNDArray) tensor, storage.type());
+  }
+
+  private PtNDArray run(NDArray owner, String method, IValue... arguments) {
+    return storage.script().run((PtNDManager) owner.getManager(), method, arguments);
+  }
+
+  private static IValue from(NDArray tensor) {
+    return IValue.from((PtNDArray) tensor);
+  }
+}

@@ -1,0 +1,153 @@
+package dev.kvshare.apply.decoder;
+
+import ai.djl.ndarray.NDArray;
+import ai.djl.ndarray.types.Shape;
+import ai.djl.pytorch.engine.PtNDArray;
+import ai.djl.pytorch.engine.PtNDManager;
+import dev.kvshare.apply.decoder.script.ScriptCalls;
+import dev.kvshare.apply.family.spec.ModelSpec;
+
+/**
+ * Runs tokens through a model whose cache keeps everything; its counterpart for a compressed cache
+ * is {@link CompressedRun}. What the methods do, {@link Decoder} says. Letters: B batch, T tokens,
+ * E hidden size, V vocabulary.
+ */
+final class PlainRun {
+  private static final int RESTART_CHUNK = 512;
+
+  private final ModelSpec spec;
+  private final PtNDManager manager;
+  private final InputChecks checks;
+  private final ScriptCalls calls;
+  private final RotaryTables rotary;
+  private final UpwardPasses upward;
+  private final boolean longRope;
+
+  PlainRun(KvCache.Storage storage, InputChecks checks, ScriptCalls calls, RotaryTables rotary) {
+    this.spec = storage.spec();
+    this.manager = storage.parent();
+    this.checks = checks;
+    this.calls = calls;
+    this.rotary = rotary;
+    this.upward = new UpwardPasses(calls);
+    this.longRope = rotary.hasLongRope();
+  }
+
+  /** Passes over layers that read from above that were run so far. */
+  long passes() {
+    return upward.passes();
+  }
+
+  /** ids int64 [B, T] to [B, T, E]; see {@link Decoder#embed}. */
+  PtNDArray embed(PtNDArray ids, KvCache cache) {
+    checks.positions(cache.length() + (int) ids.getShape().get(1));
+    return calls.embed(ids, cache, cache.length());
+  }
+
+  /** [B, T, E] to [B, T, E]; see {@link Decoder#layers}. */
+  PtNDArray layers(PtNDArray hidden, KvCache cache, int from, int to) {
+    if (from < cache.fromLayer() || from > to || to > spec.layers()) {
+      throw new IllegalArgumentException(
+          "layers %d to %d of %d cannot be run with a cache that begins at layer %d."
+              .formatted(from, to, spec.layers(), cache.fromLayer()));
+    }
+    checks.batch(hidden, cache);
+    int end = cache.length() + (int) hidden.getShape().get(1);
+    prepare(cache, cache.length(), end, end);
+    return upward.layers(hidden, cache, cache.length(), from, to);
+  }
+
+  /** ids int64 [B, T] to logits [B, T, V]; see {@link Decoder#forward}. */
+  PtNDArray forward(PtNDArray ids, KvCache cache) {
+    int tokens = (int) ids.getShape().get(1);
+    if (!cache.map().hasUpwardSources() || tokens == 1) {
+      return whole("forward", ids, cache, tokens);
+    }
+    checks.batch(ids, cache);
+    if (longRope) {
+      cache.history().append(ids, cache.length());
+    }
+    try (PtNDArray embedded = embed(ids, cache);
+        PtNDArray hidden = layers(embedded, cache, 0, spec.layers())) {
+      PtNDArray logits = calls.head(hidden);
+      cache.advance(tokens);
+      return logits;
+    }
+  }
+
+  /** ids int64 [B] to logits [B, V]; see {@link Decoder#decode}. */
+  PtNDArray decode(PtNDArray ids, KvCache cache) {
+    if (longRope && rotary.switches(cache.length(), cache.length() + 1)) {
+      return restart(ids, cache);
+    }
+    return whole("decode", ids, cache, 1);
+  }
+
+  /** Logits [B, V], which belong to the decoder; see {@link Decoder#prefill}. */
+  PtNDArray prefill(PromptBatch prompts, KvCache cache, int chunkTokens) {
+    int longest = prompts.longest();
+    int highest = cache.map().highestOwner();
+    cache.setFirst(prompts.firstPositions());
+    if (longRope) {
+      cache.history().set(prompts);
+    }
+    try (PtNDManager scratch = (PtNDManager) manager.newSubManager()) {
+      PtNDArray last = null;
+      int chunk = upward.chunk(cache.plan(), longest, chunkTokens);
+      for (int start = 0; start < longest; start += chunk) {
+        int end = Math.min(longest, start + chunk);
+        prepare(cache, start, end, longest);
+        PtNDArray ids =
+            (PtNDArray)
+                scratch.create(prompts.column(start, end), new Shape(prompts.size(), end - start));
+        PtNDArray hidden = calls.embed(ids, cache, start);
+        PtNDArray lower = upward.layers(hidden, cache, start, 0, highest);
+        hidden.close();
+        if (last != null) {
+          last.close();
+        }
+        last = calls.fill(lower, cache, start, highest);
+        lower.close();
+        cache.advance(end - start);
+      }
+      PtNDArray top = calls.layers(last, cache, longest - 1, highest, spec.layers());
+      PtNDArray logits = calls.head(top);
+      PtNDArray result = logits.reshape(new Shape(prompts.size(), spec.vocabularySize()));
+      result.attach(manager);
+      return result;
+    }
+  }
+
+  private PtNDArray whole(String method, PtNDArray ids, KvCache cache, int tokens) {
+    if (cache.fromLayer() > 0) {
+      throw new IllegalArgumentException(
+          "a cache forked at layer %d runs no layer below it.".formatted(cache.fromLayer()));
+    }
+    checks.batch(ids, cache);
+    int start = cache.length();
+    if (longRope) {
+      cache.history().append(ids, start);
+    }
+    prepare(cache, start, start + tokens, start + tokens);
+    PtNDArray logits = calls.whole(method, ids, cache, start);
+    cache.advance(tokens);
+    return logits;
+  }
+
+  /**
+   * The keys of another regime of the rotary embedding are of no use: computes all of them anew.
+   */
+  private PtNDArray restart(NDArray ids, KvCache cache) {
+    cache.history().append(ids, cache.length());
+    cache.truncate(0);
+    PtNDArray logits = prefill(cache.history().prompts(), cache, RESTART_CHUNK);
+    logits.attach(ids.getManager());
+    return logits;
+  }
+
+  private void prepare(KvCache cache, int start, int end, int length) {
+    checks.positions(end);
+    cache.reserve(end);
+    rotary.prepare(cache.isPadded() ? 0 : start, end, length);
+  }
+}

@@ -1,0 +1,362 @@
+package dev.kvshare.apply.decoder.script;
+
+import ai.djl.pytorch.engine.PtNDArray;
+import ai.djl.pytorch.jni.IValue;
+import dev.kvshare.apply.decoder.CompressedCache;
+import dev.kvshare.apply.decoder.KvCache;
+import dev.kvshare.apply.decoder.LayerStore;
+import dev.kvshare.apply.decoder.RotaryTables;
+import dev.kvshare.apply.decoder.weights.EmbeddedTokens;
+import java.util.function.IntConsumer;
+
+/**
+ * The entry points of {@code decoder.py}, one native call each. The result belongs to the manager
+ * of the tensor given first.
+ */
+public final class ScriptCalls {
+  private final ScriptModule script;
+  private final ScriptArguments model;
+  private final RotaryTables rotary;
+  private long layerPositions;
+
+  public ScriptCalls(ScriptModule script, ScriptArguments model, RotaryTables rotary) {
+    this.script = script;
+    this.model = model;
+    this.rotary = rotary;
+  }
+
+  /** Positions times layers that were run so far. */
+  public long layerPositions() {
+    return layerPositions;
+  }
+
+  /** ids int64 [B, T] to [B, T, E]. */
+  public PtNDArray embed(PtNDArray ids, KvCache cache, int start) {
+    return embed(ids, cache.firstArgument(), start);
+  }
+
+  /** As {@link #embed(PtNDArray, KvCache, int)}. */
+  public PtNDArray embed(PtNDArray ids, CompressedCache cache, int start) {
+    return embed(ids, cache.arguments().first(), start);
+  }
+
+  private PtNDArray embed(PtNDArray ids, IValue first, int start) {
+    if (!model.isWindowed()) {
+      return embed(ids, ids, model.model(), first, start);
+    }
+    try (EmbeddedTokens tokens = model.embedding(ids)) {
+      return embed(ids, tokens.rows(), tokens.model(), first, start);
+    }
+  }
+
+  private PtNDArray embed(PtNDArray ids, PtNDArray rows, IValue outer, IValue first, int start) {
+    try (IValue input = IValue.from(rows);
+        IValue position = IValue.from((long) start)) {
+      return script.run(
+          ids.getManager(),
+          "embed",
+          input,
+          position,
+          first,
+          outer,
+          model.modelInts(),
+          model.modelFloats());
+    }
+  }
+
+  /** Some layers of a range. */
+  @FunctionalInterface
+  private interface LayerRun {
+    PtNDArray run(PtNDArray hidden, int from, int to);
+  }
+
+  /**
+   * A range of layers at once, or one by one where they come into memory one by one.
+   *
+   * @param enter brings one into memory
+   */
+  private PtNDArray inTurn(PtNDArray hidden, int from, int to, IntConsumer enter, LayerRun layers) {
+    if (!model.isWindowed() || from == to) {
+      return layers.run(hidden, from, to);
+    }
+    PtNDArray current = hidden;
+    for (int layer = from; layer < to; layer++) {
+      enter.accept(layer);
+      PtNDArray next = layers.run(current, layer, layer + 1);
+      if (layer > from) {
+        current.close();
+      }
+      current = next;
+    }
+    return current;
+  }
+
+  /**
+   * Layers {@code from} to {@code to - 1} over a compressed cache: [B, T, E] to [B, T, E]. Those
+   * that own a cache write the new tokens.
+   */
+  public PtNDArray compressedLayers(PtNDArray hidden, CompressedCache cache, int from, int to) {
+    int tokens = (int) hidden.getShape().get(1);
+    IValue owns = cache.arguments().owns();
+    return compressedLayers(hidden, cache, new NewTokens(cache.length(), tokens, owns), from, to);
+  }
+
+  /**
+   * The same for the last of {@code written} new tokens, [B, 1, E], which are in the cache already.
+   */
+  public PtNDArray compressedLast(
+      PtNDArray hidden, CompressedCache cache, int from, int to, int written) {
+    int start = cache.length() + written - 1;
+    IValue owns = cache.arguments().reads();
+    return compressedLayers(hidden, cache, new NewTokens(start, written, owns), from, to);
+  }
+
+  /**
+   * What is run of new tokens.
+   *
+   * @param start column of the first that is run
+   * @param written how many of them are in the cache when layers read it
+   * @param owns for each layer 1 if it writes them
+   */
+  private record NewTokens(int start, int written, IValue owns) {}
+
+  private PtNDArray compressedLayers(
+      PtNDArray hidden, CompressedCache cache, NewTokens tokens, int from, int to) {
+    layerPositions += hidden.getShape().get(1) * (to - from);
+    return inTurn(
+        hidden,
+        from,
+        to,
+        cache.arguments()::enter,
+        (x, low, high) -> compressed(x, cache, tokens, low, high));
+  }
+
+  private PtNDArray compressed(
+      PtNDArray hidden, CompressedCache cache, NewTokens tokens, int from, int to) {
+    CacheArguments arguments = cache.arguments();
+    try (IValue input = IValue.from(hidden);
+        IValue low = IValue.from((long) from);
+        IValue high = IValue.from((long) to);
+        IValue position = IValue.from((long) tokens.start());
+        IValue slots = cache.bySource(LayerStore::nextSlot);
+        IValue counts = cache.bySource(store -> store.filledAfter(tokens.written()));
+        IValue alike = cache.alike();
+        IValue inOrder = cache.inOrder();
+        IValue origin = IValue.from((long) cache.origin());
+        IValue reach = IValue.from((long) cache.plan().reach())) {
+      return script.run(
+          hidden.getManager(),
+          "compressed_layers",
+          input,
+          low,
+          high,
+          position,
+          arguments.first(),
+          arguments.weights(),
+          arguments.numbers().ints(),
+          model.floats(),
+          arguments.states(),
+          arguments.rules(),
+          tokens.owns(),
+          slots,
+          counts,
+          alike,
+          inOrder,
+          origin,
+          reach,
+          rotary.cosines(),
+          rotary.sines());
+    }
+  }
+
+  /** As {@link #fill(PtNDArray, KvCache, int, int)} behind the tokens of a compressed cache. */
+  public PtNDArray fill(PtNDArray hidden, CompressedCache cache, int layer) {
+    CacheArguments arguments = cache.arguments();
+    arguments.enter(layer);
+    try (IValue input = IValue.from(hidden);
+        IValue number = IValue.from((long) layer);
+        IValue position = IValue.from((long) cache.length());
+        IValue slots = cache.bySource(LayerStore::nextSlot);
+        IValue origin = IValue.from((long) cache.origin())) {
+      return script.run(
+          hidden.getManager(),
+          "compressed_fill",
+          input,
+          number,
+          position,
+          arguments.first(),
+          arguments.weights(),
+          arguments.numbers().ints(),
+          model.floats(),
+          arguments.states(),
+          arguments.rules(),
+          slots,
+          origin,
+          rotary.cosines(),
+          rotary.sines());
+    }
+  }
+
+  /** Layers {@code from} to {@code to - 1}: [B, T, E] to [B, T, E]. */
+  public PtNDArray layers(PtNDArray hidden, KvCache cache, int start, int from, int to) {
+    layerPositions += hidden.getShape().get(1) * (to - from);
+    return inTurn(
+        hidden, from, to, cache::enter, (x, low, high) -> plain(x, cache, start, low, high));
+  }
+
+  private PtNDArray plain(PtNDArray hidden, KvCache cache, int start, int from, int to) {
+    try (IValue input = IValue.from(hidden);
+        IValue low = IValue.from((long) from);
+        IValue high = IValue.from((long) to);
+        IValue position = IValue.from((long) start)) {
+      return script.run(
+          hidden.getManager(),
+          "layers",
+          input,
+          low,
+          high,
+          position,
+          cache.firstArgument(),
+          cache.weights(),
+          cache.numbers().ints(),
+          model.floats(),
+          cache.numbers().kinds(),
+          cache.keyArguments(),
+          cache.valueArguments(),
+          cache.ownsArgument(),
+          rotary.cosines(),
+          rotary.sines());
+    }
+  }
+
+  /**
+   * Writes the keys and values of one layer for hidden [B, T, E].
+   *
+   * @return the last position of hidden [B, 1, E]
+   */
+  public PtNDArray fill(PtNDArray hidden, KvCache cache, int start, int layer) {
+    cache.enter(layer);
+    try (IValue input = IValue.from(hidden);
+        IValue number = IValue.from((long) layer);
+        IValue reader = IValue.from((long) cache.readerOf(layer));
+        IValue position = IValue.from((long) start)) {
+      return script.run(
+          hidden.getManager(),
+          "fill",
+          input,
+          number,
+          reader,
+          position,
+          cache.firstArgument(),
+          cache.weights(),
+          cache.numbers().ints(),
+          model.floats(),
+          cache.keyArguments(),
+          cache.valueArguments(),
+          rotary.cosines(),
+          rotary.sines());
+    }
+  }
+
+  /**
+   * How much the states [B, T, E] of one token at most differ from what they were, relative to
+   * their length.
+   */
+  public double change(PtNDArray hidden, PtNDArray before) {
+    try (IValue now = IValue.from(hidden);
+        IValue then = IValue.from(before);
+        PtNDArray change = script.run(hidden.getManager(), "change", now, then)) {
+      return change.getFloat();
+    }
+  }
+
+  /** Zeros of the shape of hidden [B, T, E]. */
+  public PtNDArray zerosLike(PtNDArray hidden) {
+    try (IValue like = IValue.from(hidden)) {
+      return script.run(hidden.getManager(), "zeros_like", like);
+    }
+  }
+
+  /** Copies one position [B, 1, E] into hidden [B, T, E]. */
+  public void put(PtNDArray hidden, PtNDArray one, int position) {
+    try (IValue target = IValue.from(hidden);
+        IValue source = IValue.from(one);
+        IValue number = IValue.from((long) position)) {
+      script.run(hidden.getManager(), "put", target, source, number).close();
+    }
+  }
+
+  /** The final norm: [B, T, E] to float32 [B, T, E]. */
+  public PtNDArray finalNorm(PtNDArray hidden) {
+    return onHidden("final_norm", hidden, model.model());
+  }
+
+  /** The final norm and the output head: [B, T, E] to float32 [B, T, V]. */
+  public PtNDArray head(PtNDArray hidden) {
+    return onHidden("head", hidden, model.modelWithHead());
+  }
+
+  private PtNDArray onHidden(String method, PtNDArray hidden, IValue outer) {
+    try (IValue input = IValue.from(hidden)) {
+      return script.run(
+          hidden.getManager(), method, input, outer, model.modelInts(), model.modelFloats());
+    }
+  }
+
+  /** Two hidden states [B, T, E] and the following tokens int64 [B, T] to float64 [6]. */
+  public PtNDArray divergence(PtNDArray reference, PtNDArray hidden, PtNDArray targets) {
+    try (IValue expected = IValue.from(reference);
+        IValue actual = IValue.from(hidden);
+        IValue following = IValue.from(targets)) {
+      return script.run(
+          reference.getManager(),
+          "divergence",
+          expected,
+          actual,
+          following,
+          model.modelWithHead(),
+          model.modelInts(),
+          model.modelFloats());
+    }
+  }
+
+  /** {@code forward} or {@code decode}: the whole model from ids to logits. */
+  public PtNDArray whole(String method, PtNDArray ids, KvCache cache, int start) {
+    int tokens = (int) (ids.getShape().size() / cache.batch());
+    if (model.isWindowed()) {
+      return inParts(ids, cache, start, tokens);
+    }
+    layerPositions += (long) tokens * cache.map().layers();
+    try (IValue input = IValue.from(ids);
+        IValue position = IValue.from((long) start)) {
+      return script.run(
+          ids.getManager(),
+          method,
+          input,
+          position,
+          cache.firstArgument(),
+          model.model(),
+          model.modelInts(),
+          model.modelFloats(),
+          cache.weights(),
+          cache.numbers().ints(),
+          model.floats(),
+          cache.numbers().kinds(),
+          cache.keyArguments(),
+          cache.valueArguments(),
+          cache.ownsArgument(),
+          rotary.cosines(),
+          rotary.sines());
+    }
+  }
+
+  /** The whole model where layers come into memory one by one. */
+  private PtNDArray inParts(PtNDArray ids, KvCache cache, int start, int tokens) {
+    try (PtNDArray rows = (PtNDArray) ids.reshape(cache.batch(), tokens);
+        PtNDArray embedded = embed(rows, cache, start);
+        PtNDArray hidden = layers(embedded, cache, start, 0, cache.map().layers());
+        PtNDArray logits = head(hidden)) {
+      return logits.reshape(ids.getShape().add(logits.getShape().get(2)));
+    }
+  }
+}

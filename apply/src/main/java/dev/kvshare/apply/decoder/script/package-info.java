@@ -1,0 +1,5 @@
+/**
+ * How Java packs, loads and calls the TorchScript sources: start at {@link
+ * dev.kvshare.apply.decoder.script.ScriptModule}.
+ */
+package dev.kvshare.apply.decoder.script;

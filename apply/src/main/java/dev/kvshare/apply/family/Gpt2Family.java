@@ -1,0 +1,91 @@
+package dev.kvshare.apply.family;
+
+import dev.kvshare.apply.family.spec.Activations;
+import dev.kvshare.apply.family.spec.AttentionSpec;
+import dev.kvshare.apply.family.spec.BlockSpec;
+import dev.kvshare.apply.family.spec.BlockSpec.Placement;
+import dev.kvshare.apply.family.spec.ConfigKeys;
+import dev.kvshare.apply.family.spec.Dimensions;
+import dev.kvshare.apply.family.spec.FeedForwardSpec;
+import dev.kvshare.apply.family.spec.FeedForwardSpec.Activation;
+import dev.kvshare.apply.family.spec.ModelSpec;
+import dev.kvshare.apply.family.spec.NormSpec;
+import dev.kvshare.apply.family.spec.SpecBuilder;
+import dev.kvshare.apply.family.spec.WeightRole;
+import dev.kvshare.apply.family.spec.WeightSpec.AsStored;
+import dev.kvshare.apply.family.spec.WeightSpec.Transposed;
+import dev.kvshare.apply.family.spec.Weights;
+import dev.kvshare.apply.model.ModelConfig;
+import java.util.Set;
+
+/** GPT-2: learned positions, layer norms, biases everywhere, projections stored [in, out]. */
+final class Gpt2Family implements ModelFamily {
+
+  @Override
+  public Set<String> modelTypes() {
+    return Set.of("gpt2");
+  }
+
+  @Override
+  public ModelSpec spec(ModelConfig config, Set<String> tensors) {
+    int hidden = config.positive("n_embd");
+    int heads = config.positive("n_head");
+    if (hidden % heads != 0) {
+      throw config.invalid("n_embd", "a multiple of n_head (" + heads + ") is expected");
+    }
+    Dimensions sizes =
+        new Dimensions(
+            config.positive("vocab_size"),
+            hidden,
+            config.positive("n_layer"),
+            heads,
+            heads,
+            hidden / heads,
+            config.positive("n_positions"));
+    int inner = config.positiveOr("n_inner", 4 * hidden);
+    NormSpec norm = NormSpec.layer(config, "layer_norm_epsilon", 1e-5);
+    FeedForwardSpec feedForward =
+        FeedForwardSpec.plain(
+            inner, Activations.read(config, "activation_function", Activation.GELU_TANH));
+    boolean scaled = config.bool("scale_attn_weights", true);
+    boolean scaledByLayer = config.bool("scale_attn_by_inverse_layer_idx", false);
+    ConfigKeys.ignore(
+        config,
+        "n_ctx",
+        "reorder_and_upcast_attn",
+        "summary_activation",
+        "summary_first_dropout",
+        "summary_proj_to_labels",
+        "summary_type",
+        "summary_use_proj");
+    String prefix = tensors.contains("wte.weight") ? "" : "transformer.";
+    Weights outer =
+        new Weights(prefix)
+            .matrix(WeightRole.EMBEDDING, "wte", sizes.vocabulary(), hidden)
+            .matrix(WeightRole.POSITIONS, "wpe", sizes.maxPositions(), hidden)
+            .layerNorm(WeightRole.FINAL_NORM, "ln_f", hidden);
+    if (!config.bool("tie_word_embeddings", true)) {
+      outer.addAll(new Weights("").matrix(WeightRole.HEAD, "lm_head", sizes.vocabulary(), hidden));
+    }
+    SpecBuilder spec = new SpecBuilder(config, sizes).finalNorm(norm).outer(outer);
+    for (int layer = 0; layer < sizes.layers(); layer++) {
+      double scale =
+          (scaled ? 1 / Math.sqrt(sizes.headSize()) : 1) / (scaledByLayer ? layer + 1 : 1);
+      AttentionSpec attention = AttentionSpec.usual(sizes, null).withScale(scale);
+      Weights weights =
+          new Weights(prefix + "h." + layer + ".")
+              .layerNorm(WeightRole.ATTENTION_NORM, "ln_1", hidden)
+              .layerNorm(WeightRole.FEED_FORWARD_NORM, "ln_2", hidden);
+      transposed(weights, WeightRole.QUERY_KEY_VALUE, "attn.c_attn", 3L * hidden, hidden);
+      transposed(weights, WeightRole.OUTPUT, "attn.c_proj", hidden, hidden);
+      transposed(weights, WeightRole.GATE_UP, "mlp.c_fc", inner, hidden);
+      transposed(weights, WeightRole.DOWN, "mlp.c_proj", hidden, inner);
+      spec.layer(new BlockSpec(attention, feedForward, norm, Placement.PRE, 1, weights.build()));
+    }
+    return spec.build();
+  }
+
+  private static void transposed(Weights weights, WeightRole role, String name, long out, long in) {
+    weights.linear(role, name, out, in, true, new Transposed(), new AsStored());
+  }
+}

@@ -1,0 +1,50 @@
+package dev.kvshare.apply.family;
+
+import dev.kvshare.apply.family.spec.Activations;
+import dev.kvshare.apply.family.spec.AttentionSpec;
+import dev.kvshare.apply.family.spec.BlockSpec;
+import dev.kvshare.apply.family.spec.BlockSpec.Placement;
+import dev.kvshare.apply.family.spec.Dimensions;
+import dev.kvshare.apply.family.spec.FeedForwardSpec;
+import dev.kvshare.apply.family.spec.FeedForwardSpec.Activation;
+import dev.kvshare.apply.family.spec.ModelSpec;
+import dev.kvshare.apply.family.spec.NormSpec;
+import dev.kvshare.apply.family.spec.RotaryConfig;
+import dev.kvshare.apply.family.spec.SpecBuilder;
+import dev.kvshare.apply.family.spec.Weights;
+import dev.kvshare.apply.family.spec.Windows;
+import dev.kvshare.apply.model.ModelConfig;
+import java.util.Set;
+
+/** Mistral: Llama without biases, every layer with the same sliding window or none. */
+final class MistralFamily implements ModelFamily {
+
+  @Override
+  public Set<String> modelTypes() {
+    return Set.of("mistral");
+  }
+
+  @Override
+  public ModelSpec spec(ModelConfig config, Set<String> tensors) {
+    Dimensions sizes = Dimensions.read(config);
+    int inner = config.positive("intermediate_size");
+    NormSpec norm = NormSpec.rms(config, 1e-6);
+    AttentionSpec attention =
+        AttentionSpec.usual(sizes, new RotaryConfig(config, sizes, 10_000).read())
+            .withWindow(Windows.size(config, 4096, true));
+    FeedForwardSpec feedForward =
+        FeedForwardSpec.gated(inner, Activations.read(config, "hidden_act", Activation.SILU));
+    SpecBuilder spec =
+        new SpecBuilder(config, sizes)
+            .finalNorm(norm)
+            .outer(LlamaNames.outerWithNorm(config, sizes, false));
+    for (int layer = 0; layer < sizes.layers(); layer++) {
+      Weights weights = LlamaNames.layer(layer);
+      LlamaNames.norms(weights, sizes);
+      LlamaNames.attention(weights, sizes, false, false);
+      LlamaNames.gatedMlp(weights, sizes, inner, false);
+      spec.layer(new BlockSpec(attention, feedForward, norm, Placement.PRE, 1, weights.build()));
+    }
+    return spec.build();
+  }
+}

@@ -1,0 +1,161 @@
+package dev.kvshare.apply.family.spec;
+
+import dev.kvshare.apply.plan.Plan;
+import dev.kvshare.apply.plan.SharingMap;
+import java.util.List;
+import java.util.Map;
+import java.util.Objects;
+
+/**
+ * What a checkpoint computes, for every family. Letters: V vocabulary, E hidden size, Hq query
+ * heads, Hkv key/value heads, D head size, F intermediate size, L layers, P positions.
+ *
+ * @param modelType {@code model_type} of the configuration
+ * @param vocabularySize V
+ * @param hiddenSize E
+ * @param maxPositions the longest sequence that the model was made for
+ * @param embeddingScale multiplies the token embedding
+ * @param positionOffset rows before the first learned position (OPT: 2); unused without them
+ * @param finalNorm the norm before the head; null for none
+ * @param logitScale multiplies the logits
+ * @param logitSoftCap bounds the logits by tanh; 0 for none
+ * @param blocks the layers, bottom first
+ * @param weights the tensors outside the layers by role
+ * @param plan how the layers share as the checkpoint was trained: for most models not at all
+ */
+public record ModelSpec(
+    String modelType,
+    int vocabularySize,
+    int hiddenSize,
+    int maxPositions,
+    double embeddingScale,
+    int positionOffset,
+    NormSpec finalNorm,
+    double logitScale,
+    double logitSoftCap,
+    List<BlockSpec> blocks,
+    Map<WeightRole, WeightSpec> weights,
+    Plan plan) {
+
+  /** Copies the collections. */
+  public ModelSpec {
+    blocks = List.copyOf(blocks);
+    weights = Map.copyOf(weights);
+  }
+
+  /** L. */
+  public int layers() {
+    return blocks.size();
+  }
+
+  /** Hq of the first layer (the same in all supported families). */
+  public int queryHeads() {
+    return blocks.get(0).attention().queryHeads();
+  }
+
+  /** Hkv of the first layer (the same in all supported families). */
+  public int keyValueHeads() {
+    return blocks.get(0).attention().keyValueHeads();
+  }
+
+  /** D of the first layer (the same in all supported families). */
+  public int headSize() {
+    return blocks.get(0).attention().headSize();
+  }
+
+  /** P of a model with learned positions, else 0. */
+  public int learnedPositions() {
+    WeightSpec positions = weights.get(WeightRole.POSITIONS);
+    return positions == null ? 0 : Math.toIntExact(positions.shape().get(0)) - positionOffset;
+  }
+
+  /** Whether the output head is the embedding. */
+  public boolean tiedHead() {
+    return !weights.containsKey(WeightRole.HEAD);
+  }
+
+  /**
+   * Bytes of keys and values that one token adds to the cache of one sequence.
+   *
+   * @param map which layers keep their own
+   * @param bytesPerElement 4 for float32, 2 for bfloat16 and float16
+   */
+  public long kvBytesPerToken(SharingMap map, int bytesPerElement) {
+    return map.owners().stream().mapToLong(layer -> tokenBytes(layer, bytesPerElement)).sum();
+  }
+
+  /**
+   * Bytes of keys and values that a further token of a long text adds to the cache of one sequence:
+   * layers whose readers a plan restricts to windows keep no more once these are full. Windows of
+   * the model itself are not counted.
+   *
+   * @param bytesPerElement as above
+   */
+  public long kvBytesPerToken(Plan plan, int bytesPerElement) {
+    return plan.map().owners().stream()
+        .filter(owner -> keptTokens(plan, owner) == Integer.MAX_VALUE)
+        .mapToLong(owner -> tokenBytes(owner, bytesPerElement))
+        .sum();
+  }
+
+  /**
+   * Bytes of keys and values that a generation keeps of a text of one sequence, without a cache
+   * policy. Windows of the model itself are not counted.
+   *
+   * @param tokens of the text
+   * @param bytesPerElement as above
+   */
+  public long kvBytes(Plan plan, long tokens, int bytesPerElement) {
+    return plan.map().owners().stream()
+        .mapToLong(
+            owner -> Math.min(tokens, keptTokens(plan, owner)) * tokenBytes(owner, bytesPerElement))
+        .sum();
+  }
+
+  /**
+   * Whether a generation under a plan drops tokens that the plan's windows hide from all layers;
+   * not where keys are computed anew once a text has grown long.
+   */
+  public boolean dropsTokens(Plan plan) {
+    return plan.map().owners().stream()
+        .anyMatch(owner -> keptTokens(plan, owner) < Integer.MAX_VALUE);
+  }
+
+  private int keptTokens(Plan plan, int owner) {
+    boolean keysStay =
+        blocks.stream()
+            .map(block -> block.attention().rotary())
+            .noneMatch(rotary -> rotary != null && rotary.hasTwoRegimes());
+    CacheWindow window = CacheWindow.of(this, plan, owner);
+    return keysStay && window.ofPlan() ? window.tokens() : Integer.MAX_VALUE;
+  }
+
+  private long tokenBytes(int layer, int bytesPerElement) {
+    AttentionSpec attention = blocks.get(layer).attention();
+    return 2L * attention.keyValueHeads() * attention.headSize() * bytesPerElement;
+  }
+
+  /**
+   * Whether {@code layer} may read the keys and values of {@code source}, which the checkpoint must
+   * have weights for: the same key/value heads and head size, the same window (both full or both
+   * sliding alike) and the same rotary embedding.
+   */
+  public boolean mayShare(int layer, int source) {
+    return mayShare(layer, source, false);
+  }
+
+  /**
+   * As {@link #mayShare(int, int)}.
+   *
+   * @param acrossKinds also between sliding and full layers, whose rotary embeddings may differ
+   */
+  public boolean mayShare(int layer, int source, boolean acrossKinds) {
+    AttentionSpec reader = blocks.get(layer).attention();
+    AttentionSpec owner = blocks.get(source).attention();
+    boolean sameKind =
+        reader.window() == owner.window() && Objects.equals(reader.rotary(), owner.rotary());
+    return blocks.get(source).makesKeysAndValues()
+        && reader.sameCacheShape(owner)
+        && (sameKind || acrossKinds);
+  }
+}

@@ -1,0 +1,74 @@
+package dev.kvshare.apply.model.gguf;
+
+import dev.kvshare.apply.model.DataType;
+import dev.kvshare.apply.model.storage.ModelFile;
+import dev.kvshare.apply.model.storage.Problems;
+import java.nio.ByteBuffer;
+import java.nio.ByteOrder;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Map;
+
+/**
+ * What a GGUF file holds, in its own names.
+ *
+ * @param tensors by name, in the order of the file
+ * @param problems where further findings go
+ */
+public record GgufContents(
+    ModelFile file, Metadata metadata, Map<String, GgufTensor> tensors, Problems problems) {
+  private static final long MAX_FACTORS = 1 << 16;
+
+  /** The name of the architecture, or null when the file has none. */
+  public String architecture() {
+    return metadata.text("general.architecture");
+  }
+
+  /** Whether there is such a tensor. */
+  public boolean hasTensor(String name) {
+    return tensors.containsKey(name);
+  }
+
+  /** The values of a small float32 tensor; empty when it is absent. */
+  public List<Double> floats(String name) {
+    GgufTensor tensor = tensors.get(name);
+    List<Double> values = new ArrayList<>();
+    if (tensor == null) {
+      return values;
+    }
+    if (tensor.dataType() != DataType.F32 || tensor.bytes() > MAX_FACTORS * Float.BYTES) {
+      problems.unsupported(
+          "tensor '"
+              + name
+              + "' is "
+              + tensor.dataType()
+              + " "
+              + tensor.sizes()
+              + ", but must be at most "
+              + MAX_FACTORS
+              + " values of F32");
+      return values;
+    }
+    ByteBuffer bytes = ByteBuffer.allocate((int) tensor.bytes()).order(ByteOrder.LITTLE_ENDIAN);
+    file.read(tensor.offset(), bytes);
+    bytes.flip();
+    while (bytes.hasRemaining()) {
+      values.add((double) bytes.getFloat());
+    }
+    return values;
+  }
+
+  /** A whole number, which may be given for each layer if it is the same; null when absent. */
+  public Long uniform(String key) {
+    if (!metadata.isArray(key)) {
+      return metadata.natural(key);
+    }
+    List<Long> values = metadata.integers(key);
+    if (values.isEmpty() || values.stream().distinct().count() > 1) {
+      problems.unsupported(
+          "key '" + key + "' is " + values + ", but layers that differ are not computed");
+      return null;
+    }
+    return values.get(0);
+  }
+}

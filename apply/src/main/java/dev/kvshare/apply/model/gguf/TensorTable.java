@@ -1,0 +1,158 @@
+package dev.kvshare.apply.model.gguf;
+
+import dev.kvshare.apply.model.DataType;
+import dev.kvshare.apply.model.storage.ModelFile;
+import dev.kvshare.apply.model.storage.Problems;
+import java.util.ArrayList;
+import java.util.Comparator;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.Optional;
+
+/** Checks the tensors that a GGUF header describes and finds their place in the file. */
+final class TensorTable {
+  private static final String ALIGNMENT = "general.alignment";
+  private static final long DEFAULT_ALIGNMENT = 32;
+
+  /** Types of ggml that are not decoded, by number. */
+  private static final Map<Long, String> OTHER_TYPES =
+      Map.ofEntries(
+          Map.entry(4L, "Q4_2"),
+          Map.entry(5L, "Q4_3"),
+          Map.entry(9L, "Q8_1"),
+          Map.entry(15L, "Q8_K"),
+          Map.entry(16L, "IQ2_XXS"),
+          Map.entry(17L, "IQ2_XS"),
+          Map.entry(18L, "IQ3_XXS"),
+          Map.entry(19L, "IQ1_S"),
+          Map.entry(20L, "IQ4_NL"),
+          Map.entry(21L, "IQ3_S"),
+          Map.entry(22L, "IQ2_S"),
+          Map.entry(23L, "IQ4_XS"),
+          Map.entry(29L, "IQ1_M"),
+          Map.entry(31L, "Q4_0_4_4"),
+          Map.entry(32L, "Q4_0_4_8"),
+          Map.entry(33L, "Q4_0_8_8"),
+          Map.entry(34L, "TQ1_0"),
+          Map.entry(35L, "TQ2_0"),
+          Map.entry(39L, "MXFP4"),
+          Map.entry(40L, "NVFP4"),
+          Map.entry(41L, "Q1_0"));
+
+  private final ModelFile file;
+  private final Problems problems;
+
+  TensorTable(ModelFile file, Problems problems) {
+    this.file = file;
+    this.problems = problems;
+  }
+
+  /** The tensors by their name in the file, in its order, without those that have a problem. */
+  Map<String, GgufTensor> read(HeaderReader.Header header) {
+    long alignment = alignment(header.metadata());
+    long dataStart = (header.end() + alignment - 1) / alignment * alignment;
+    Map<String, GgufTensor> tensors = new LinkedHashMap<>();
+    for (HeaderReader.RawTensor raw : header.tensors()) {
+      String what = "tensor '" + raw.name() + "'";
+      dataType(what, raw)
+          .flatMap(type -> locate(what, raw, type, dataStart, alignment))
+          .ifPresent(
+              tensor -> {
+                if (tensors.putIfAbsent(raw.name(), tensor) != null) {
+                  problems.corrupt(what + " is there twice");
+                }
+              });
+    }
+    checkOverlap(tensors);
+    return tensors;
+  }
+
+  private long alignment(Metadata metadata) {
+    Long alignment = metadata.natural(ALIGNMENT);
+    if (alignment == null) {
+      return DEFAULT_ALIGNMENT;
+    }
+    if (Long.bitCount(alignment) != 1 || alignment > 1 << 20) {
+      problems.corrupt(
+          "key '" + ALIGNMENT + "' is " + alignment + ", but must be a power of two up to 2^20");
+      return DEFAULT_ALIGNMENT;
+    }
+    return alignment;
+  }
+
+  private Optional<DataType> dataType(String what, HeaderReader.RawTensor raw) {
+    Optional<DataType> type = DataType.ofGgml((int) raw.type());
+    if (type.isEmpty()) {
+      String name = OTHER_TYPES.get(raw.type());
+      problems.unsupported(
+          what
+              + " is of type "
+              + (name == null ? "number " + raw.type() : name)
+              + ", but only F32, F16, BF16, Q4_0, Q4_1, Q5_0, Q5_1, Q8_0 and Q2_K to Q6_K are"
+              + " decoded");
+    }
+    return type;
+  }
+
+  private Optional<GgufTensor> locate(
+      String what, HeaderReader.RawTensor raw, DataType type, long dataStart, long alignment) {
+    String shape = type + " " + raw.sizes();
+    if (raw.sizes().stream().anyMatch(size -> size < 0)) {
+      problems.corrupt(what + " has the sizes " + raw.sizes() + ", but 0 to 2^63-1 is possible");
+      return Optional.empty();
+    }
+    if (!raw.sizes().isEmpty() && raw.sizes().get(0) % type.blockSize() != 0) {
+      problems.corrupt(
+          what + ": a row of " + shape + " does not fill blocks of " + type.blockSize());
+      return Optional.empty();
+    }
+    long bytes;
+    try {
+      bytes = type.bytes(raw.sizes().stream().reduce(1L, Math::multiplyExact));
+    } catch (ArithmeticException e) {
+      problems.corrupt(what + ": the size of " + shape + " overflows 64 bits");
+      return Optional.empty();
+    }
+    long offset = raw.offset();
+    if (offset < 0 || offset % alignment != 0) {
+      problems.corrupt(
+          what
+              + " lies at offset "
+              + Long.toUnsignedString(offset)
+              + ", which is no multiple of the alignment "
+              + alignment);
+      return Optional.empty();
+    }
+    long available = file.size() - dataStart;
+    if (bytes > available || offset > available - bytes) {
+      problems.corrupt(
+          what
+              + " ("
+              + shape
+              + ", "
+              + bytes
+              + " bytes) lies at offset "
+              + offset
+              + " of the data, which has only "
+              + Math.max(0, available)
+              + " bytes");
+      return Optional.empty();
+    }
+    return Optional.of(new GgufTensor(raw.name(), type, raw.sizes(), bytes, dataStart + offset));
+  }
+
+  private void checkOverlap(Map<String, GgufTensor> tensors) {
+    List<GgufTensor> sorted = new ArrayList<>(tensors.values());
+    sorted.sort(Comparator.comparingLong(GgufTensor::offset).thenComparing(GgufTensor::end));
+    GgufTensor previous = null;
+    for (GgufTensor tensor : sorted) {
+      if (previous != null && tensor.offset() < previous.end() && tensor.bytes() > 0) {
+        problems.corrupt("tensors " + previous.range() + " and " + tensor.range() + " overlap");
+      }
+      if (previous == null || tensor.end() > previous.end()) {
+        previous = tensor;
+      }
+    }
+  }
+}

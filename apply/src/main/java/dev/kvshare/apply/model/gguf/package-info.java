@@ -1,0 +1,2 @@
+/** GGUF files, presented as Hugging Face models. */
+package dev.kvshare.apply.model.gguf;

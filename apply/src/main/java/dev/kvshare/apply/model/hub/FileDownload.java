@@ -1,0 +1,210 @@
+package dev.kvshare.apply.model.hub;
+
+import java.io.IOException;
+import java.io.InputStream;
+import java.net.http.HttpResponse;
+import java.net.http.HttpResponse.BodyHandlers;
+import java.nio.ByteBuffer;
+import java.nio.channels.FileChannel;
+import java.nio.channels.FileLock;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.nio.file.StandardCopyOption;
+import java.nio.file.StandardOpenOption;
+import java.time.Duration;
+
+/**
+ * Receives one file into the cache. What has been received stays in an {@code .incomplete} file; a
+ * broken transfer goes on from there, in the same run and in later ones. Only a file of the
+ * announced size and hash becomes a blob.
+ */
+final class FileDownload {
+  private static final int BUFFER_BYTES = 1 << 17;
+  private static final int MAX_BROKEN_TRANSFERS = 5;
+  private static final Duration PAUSE = Duration.ofSeconds(1);
+
+  private final HubModelId model;
+  private final HubFile file;
+  private final HubSettings settings;
+  private final HubClient client;
+  private final HubCache cache;
+  private final DownloadListener listener;
+
+  FileDownload(
+      HubModelId model,
+      HubFile file,
+      HubSettings settings,
+      HubClient client,
+      HubCache cache,
+      DownloadListener listener) {
+    this.model = model;
+    this.file = file;
+    this.settings = settings;
+    this.client = client;
+    this.cache = cache;
+    this.listener = listener;
+  }
+
+  /**
+   * Receives the file unless another process has it meanwhile.
+   *
+   * @return whether anything was received
+   */
+  boolean run() {
+    Path incomplete = cache.incomplete(file.etag());
+    Path blob = cache.blob(file.etag());
+    boolean missing = false;
+    try {
+      try (FileChannel channel =
+              FileChannel.open(incomplete, StandardOpenOption.CREATE, StandardOpenOption.WRITE);
+          FileLock lock = channel.lock()) {
+        missing = lock.isValid() && !Files.exists(blob);
+        if (missing) {
+          receiveAll(channel);
+          channel.force(true);
+          check(incomplete, channel);
+        }
+      }
+      if (!Files.exists(blob)) {
+        Files.move(incomplete, blob, StandardCopyOption.ATOMIC_MOVE);
+      }
+    } catch (IOException e) {
+      if (!Files.exists(blob)) {
+        throw cache.unwritable(e);
+      }
+    }
+    return missing;
+  }
+
+  private void receiveAll(FileChannel channel) throws IOException {
+    if (channel.size() > file.size()) {
+      channel.truncate(0);
+    }
+    for (int broken = 0; channel.size() < file.size(); ) {
+      long before = channel.size();
+      try {
+        receive(channel);
+      } catch (TransferException e) {
+        broken = channel.size() > before ? 1 : broken + 1;
+        if (broken == MAX_BROKEN_TRANSFERS) {
+          throw HubErrors.unreachable(model, settings, e.broken());
+        }
+        client.wait(file.name() + ": " + e.broken(), PAUSE);
+      }
+    }
+  }
+
+  /** Receives what is missing. */
+  private void receive(FileChannel channel) throws IOException, TransferException {
+    long from = channel.size();
+    HttpResponse<InputStream> response = request(from);
+    try (InputStream body = response.body()) {
+      switch (response.statusCode()) {
+        case 200 -> {
+          checkSize(response, "Content-Length", "", channel);
+          // A server that ignores the range sends everything again.
+          channel.truncate(0);
+        }
+        case 206 -> checkSize(response, "Content-Range", "bytes " + from + "-\\d+/", channel);
+        case 416 -> throw changed(channel, "there is nothing after byte " + from);
+        default -> throw HubErrors.of(model, "file " + file.name(), settings, response);
+      }
+      copy(body, channel);
+    }
+    if (channel.size() < file.size()) {
+      String reached = channel.size() + " of " + file.size();
+      throw new TransferException(
+          new IOException("the transfer ended after " + reached + " bytes"));
+    }
+  }
+
+  private HttpResponse<InputStream> request(long from) {
+    try {
+      return client.send(
+          "GET",
+          file.address(),
+          true,
+          request -> {
+            request.header("Accept-Encoding", "identity");
+            if (from > 0) {
+              request.header("Range", "bytes=" + from + "-");
+            }
+          },
+          BodyHandlers.ofInputStream());
+    } catch (IOException e) {
+      throw HubErrors.unreachable(model, settings, e);
+    }
+  }
+
+  private void checkSize(HttpResponse<?> response, String header, String start, FileChannel channel)
+      throws IOException {
+    String size = response.headers().firstValue(header).orElse("");
+    if (!size.isEmpty() && !size.matches(start + file.size())) {
+      throw changed(
+          channel, header + " is '" + size + "' where " + file.size() + " bytes are expected");
+    }
+  }
+
+  private void check(Path incomplete, FileChannel channel) throws IOException {
+    String hash = BlobHash.of(incomplete, file.etag());
+    if (!hash.equals(file.etag())) {
+      throw changed(channel, "its hash is " + hash + " instead of " + file.etag());
+    }
+  }
+
+  private HubException changed(FileChannel channel, String found) throws IOException {
+    channel.truncate(0);
+    return new HubException(
+        "file "
+            + file.name()
+            + " of "
+            + model
+            + " ("
+            + file.address()
+            + ") changed while it was received, or was damaged on the way: "
+            + found
+            + ". What was received is dropped. Run again.");
+  }
+
+  /** Breaks of the connection, told apart from errors of the disk. */
+  private static final class TransferException extends Exception {
+    private static final long serialVersionUID = 1L;
+
+    private final IOException broken;
+
+    TransferException(IOException broken) {
+      super(broken);
+      this.broken = broken;
+    }
+
+    IOException broken() {
+      return broken;
+    }
+  }
+
+  private void copy(InputStream body, FileChannel channel) throws IOException, TransferException {
+    byte[] buffer = new byte[BUFFER_BYTES];
+    long position = channel.size();
+    try (StallGuard guard = new StallGuard(body)) {
+      while (true) {
+        int count;
+        try {
+          count = body.read(buffer);
+        } catch (IOException e) {
+          throw new TransferException(e);
+        }
+        if (count < 0) {
+          return;
+        }
+        guard.progress();
+        if (count > file.size() - position) {
+          throw changed(channel, "more than " + file.size() + " bytes arrive");
+        }
+        for (ByteBuffer part = ByteBuffer.wrap(buffer, 0, count); part.hasRemaining(); ) {
+          position += channel.write(part, position);
+        }
+        listener.received(count);
+      }
+    }
+  }
+}

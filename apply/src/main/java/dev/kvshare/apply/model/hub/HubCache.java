@@ -1,0 +1,134 @@
+package dev.kvshare.apply.model.hub;
+
+import dev.kvshare.apply.model.storage.ModelFile;
+import java.io.IOException;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.nio.file.StandardCopyOption;
+import java.util.Optional;
+import java.util.regex.Pattern;
+
+/**
+ * The folder of one repository in the cache, laid out as the hub's Python tools do:
+ *
+ * <pre>
+ * models--ORG--NAME/refs/REVISION             the commit, as text
+ * models--ORG--NAME/blobs/ETAG                a file's content
+ * models--ORG--NAME/blobs/ETAG.incomplete     what has been received of it
+ * models--ORG--NAME/snapshots/COMMIT/FILE     a link to the blob, or a copy where links are impossible
+ * </pre>
+ */
+final class HubCache {
+  private static final Pattern COMMIT = Pattern.compile("[0-9a-f]{40}");
+
+  private final Path folder;
+
+  HubCache(Path cache, String repository) {
+    this.folder = cache.resolve("models--" + repository.replace("/", "--"));
+  }
+
+  static boolean isCommit(String text) {
+    return COMMIT.matcher(text).matches();
+  }
+
+  Path blob(String etag) {
+    return folder.resolve("blobs").resolve(etag);
+  }
+
+  Path incomplete(String etag) {
+    return folder.resolve("blobs").resolve(etag + ".incomplete");
+  }
+
+  Path snapshot(String commit) {
+    return folder.resolve("snapshots").resolve(commit);
+  }
+
+  /** The snapshot that a revision stood for when it was last fetched. */
+  Optional<Path> cached(String revision) {
+    try {
+      Path reference = folder.resolve("refs").resolve(revision);
+      String commit =
+          Files.isRegularFile(reference) ? Files.readString(reference).strip() : revision;
+      Path snapshot = snapshot(commit);
+      return isCommit(commit) && Files.isDirectory(snapshot)
+          ? Optional.of(snapshot)
+          : Optional.empty();
+    } catch (IOException e) {
+      throw ModelFile.failure(folder, e);
+    }
+  }
+
+  /** Makes the folders that files are written to. */
+  void prepare(String commit) {
+    try {
+      Files.createDirectories(folder.resolve("blobs"));
+      Files.createDirectories(snapshot(commit));
+    } catch (IOException e) {
+      throw unwritable(e);
+    }
+  }
+
+  /** Makes a complete blob appear in a snapshot. */
+  void link(String commit, String file, String etag) {
+    Path link = snapshot(commit).resolve(file);
+    Path blob = blob(etag);
+    try {
+      if (Files.exists(link) && Files.isSameFile(link, blob)) {
+        return;
+      }
+      Files.deleteIfExists(link);
+      try {
+        Files.createSymbolicLink(link, link.getParent().relativize(blob));
+      } catch (UnsupportedOperationException | IOException e) {
+        copy(blob, link);
+      }
+    } catch (IOException e) {
+      throw unwritable(e);
+    }
+  }
+
+  /** Remembers which commit a branch or tag stands for. */
+  void remember(String revision, String commit) {
+    if (isCommit(revision)) {
+      return;
+    }
+    Path reference = folder.resolve("refs").resolve(revision);
+    try {
+      Files.createDirectories(reference.getParent());
+      Path temporary = Files.createTempFile(reference.getParent(), ".ref", null);
+      Files.write(temporary, commit.getBytes(StandardCharsets.US_ASCII));
+      Files.move(temporary, reference, StandardCopyOption.REPLACE_EXISTING);
+    } catch (IOException e) {
+      throw unwritable(e);
+    }
+  }
+
+  /** Bytes free where the cache is. */
+  long usableSpace() {
+    try {
+      return Files.getFileStore(folder).getUsableSpace();
+    } catch (IOException e) {
+      throw unwritable(e);
+    }
+  }
+
+  HubException unwritable(IOException cause) {
+    return new HubException(
+        folder
+            + ": the cache cannot be written ("
+            + cause
+            + "). Make room or get permission there, or set HF_HOME to another folder.",
+        cause);
+  }
+
+  private static void copy(Path blob, Path target) throws IOException {
+    Path temporary = Files.createTempFile(target.getParent(), ".copy", null);
+    try {
+      Files.copy(blob, temporary, StandardCopyOption.REPLACE_EXISTING);
+      Files.move(temporary, target, StandardCopyOption.REPLACE_EXISTING);
+    } finally {
+      Files.deleteIfExists(temporary);
+    }
+  }
+}

@@ -1,0 +1,200 @@
+package dev.kvshare.apply.model.hub;
+
+import dev.kvshare.apply.model.CheckpointException;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.InvalidPathException;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.Collection;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.Optional;
+import java.util.concurrent.ExecutionException;
+import java.util.concurrent.ExecutorService;
+import java.util.concurrent.Executors;
+import java.util.concurrent.Future;
+
+/**
+ * Finds a model by what a user calls it: the path of a directory or GGUF file, or a name on the
+ * hub, whose files are then fetched into the cache.
+ */
+public final class ModelLocator {
+  private static final int PARALLEL_DOWNLOADS = 4;
+
+  private final HubSettings settings;
+  private final DownloadListener listener;
+  private final HubClient client;
+
+  private ModelLocator(HubSettings settings, DownloadListener listener, HubClient.Sleeper sleeper) {
+    this.settings = settings;
+    this.listener = listener;
+    this.client = new HubClient(settings, listener, sleeper);
+  }
+
+  /**
+   * Finds a model.
+   *
+   * @param model a path, or {@code org/name}, {@code org/name@revision}, {@code org/name/file.gguf}
+   * @return a local directory or GGUF file
+   * @throws CheckpointException when there is no such model or it cannot be fetched
+   */
+  public static Path locate(String model, HubSettings settings, DownloadListener listener) {
+    return locate(model, settings, listener, pause -> Thread.sleep(pause.toMillis()));
+  }
+
+  static Path locate(
+      String model, HubSettings settings, DownloadListener listener, HubClient.Sleeper sleeper) {
+    Path path = path(model);
+    if (path != null && Files.exists(path)) {
+      return path;
+    }
+    HubModelId id =
+        HubModelId.parse(model)
+            .orElseThrow(
+                () ->
+                    new CheckpointException(
+                        model
+                            + ": there is no such file or directory, and it is no name on the hub"
+                            + " either. Give a directory with config.json and *.safetensors, a .gguf"
+                            + " file, or a name like org/name or org/name@revision."));
+    return new ModelLocator(settings, listener, sleeper).fetch(id);
+  }
+
+  private static Path path(String model) {
+    try {
+      return Path.of(model);
+    } catch (InvalidPathException e) {
+      return null;
+    }
+  }
+
+  private Path fetch(HubModelId id) {
+    HubCache cache = new HubCache(settings.cache(), id.repository());
+    if (settings.offline()) {
+      return cached(id, cache)
+          .orElseThrow(
+              () ->
+                  new HubException(
+                      id
+                          + ": not in the cache "
+                          + settings.cache()
+                          + ", and HF_HUB_OFFLINE forbids to fetch it. Unset HF_HUB_OFFLINE, or give"
+                          + " the path of a local model."));
+    }
+    try {
+      return download(id, cache);
+    } catch (IOException e) {
+      HubException unreachable = HubErrors.unreachable(id, settings, e);
+      Path path = cached(id, cache).orElseThrow(() -> unreachable);
+      listener.usingCache(unreachable.getMessage());
+      return path;
+    }
+  }
+
+  private static Optional<Path> cached(HubModelId id, HubCache cache) {
+    return cache
+        .cached(id.revision())
+        .map(snapshot -> id.file() == null ? content(snapshot) : snapshot.resolve(id.file()))
+        .filter(Files::exists);
+  }
+
+  /** A snapshot of nothing but one GGUF file stands for that file. */
+  private static Path content(Path snapshot) {
+    String[] files = snapshot.toFile().list((folder, name) -> !name.startsWith("."));
+    boolean single = files != null && files.length == 1 && files[0].endsWith(".gguf");
+    return single ? snapshot.resolve(files[0]) : snapshot;
+  }
+
+  private Path download(HubModelId id, HubCache cache) throws IOException {
+    HubRepository repository = new HubRepository(id, settings, client);
+    HubRepository.Revision revision = repository.revision();
+    String commit = revision.commit();
+    FileSelection selection = FileSelection.of(id, revision.files());
+    cache.prepare(commit);
+    List<HubFile> files =
+        parallel(
+            selection.files().stream()
+                .map(name -> (Task<HubFile>) () -> repository.describe(commit, name))
+                .toList());
+    Map<String, HubFile> missing = new LinkedHashMap<>();
+    for (HubFile file : files) {
+      if (!Files.exists(cache.blob(file.etag()))) {
+        missing.put(file.etag(), file);
+      }
+    }
+    if (!missing.isEmpty()) {
+      announce(id, missing.values(), cache);
+    }
+    parallel(
+        missing.values().stream()
+            .map(file -> new FileDownload(id, file, settings, client, cache, listener))
+            .map(download -> (Task<Boolean>) download::run)
+            .toList());
+    files.forEach(file -> cache.link(commit, file.name(), file.etag()));
+    cache.remember(id.revision(), commit);
+    Path snapshot = cache.snapshot(commit);
+    return selection.gguf() == null ? snapshot : snapshot.resolve(selection.gguf());
+  }
+
+  /** Tells what is to come and checks that there is room for it. */
+  private void announce(HubModelId id, Collection<HubFile> missing, HubCache cache)
+      throws IOException {
+    long bytes = 0;
+    for (HubFile file : missing) {
+      Path incomplete = cache.incomplete(file.etag());
+      bytes += file.size() - (Files.exists(incomplete) ? Files.size(incomplete) : 0);
+    }
+    if (bytes > cache.usableSpace()) {
+      throw new HubException(
+          id
+              + ": "
+              + bytes
+              + " bytes are to be fetched, but only "
+              + cache.usableSpace()
+              + " are free at "
+              + settings.cache()
+              + ". Make room, or set HF_HOME to another folder.");
+    }
+    listener.starting(id, missing.size(), bytes);
+  }
+
+  @FunctionalInterface
+  private interface Task<T> {
+    T run() throws IOException;
+  }
+
+  private static <T> List<T> parallel(List<Task<T>> tasks) throws IOException {
+    ExecutorService executor =
+        Executors.newFixedThreadPool(
+            PARALLEL_DOWNLOADS,
+            task -> {
+              Thread thread = new Thread(task, "kvshare-download");
+              thread.setDaemon(true);
+              return thread;
+            });
+    try {
+      List<Future<T>> futures = new ArrayList<>();
+      tasks.forEach(task -> futures.add(executor.submit(task::run)));
+      List<T> results = new ArrayList<>();
+      for (Future<T> future : futures) {
+        results.add(future.get());
+      }
+      return results;
+    } catch (ExecutionException e) {
+      if (e.getCause() instanceof IOException broken) {
+        throw broken;
+      }
+      if (e.getCause() instanceof CheckpointException refused) {
+        throw refused;
+      }
+      throw new IllegalStateException(e.getCause());
+    } catch (InterruptedException e) {
+      Thread.currentThread().interrupt();
+      throw new HubException("The download was interrupted. Run again to go on with it.", e);
+    } finally {
+      executor.shutdownNow();
+    }
+  }
+}

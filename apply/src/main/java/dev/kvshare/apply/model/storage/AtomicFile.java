@@ -1,0 +1,127 @@
+package dev.kvshare.apply.model.storage;
+
+import java.io.BufferedOutputStream;
+import java.io.IOException;
+import java.io.OutputStream;
+import java.nio.channels.Channels;
+import java.nio.channels.FileChannel;
+import java.nio.file.AtomicMoveNotSupportedException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.nio.file.StandardCopyOption;
+import java.nio.file.StandardOpenOption;
+
+/**
+ * Writes files that are never half written: under a temporary name in the same folder, synced to
+ * disk, then renamed. An existing file is replaced only by a complete one.
+ */
+public final class AtomicFile {
+  private AtomicFile() {}
+
+  /** Writes the content of a file. */
+  @FunctionalInterface
+  public interface Content {
+    /** Writes everything to {@code out}, which stays open. */
+    void writeTo(OutputStream out) throws IOException;
+  }
+
+  /**
+   * Writes {@code content} to {@code target}.
+   *
+   * @throws OutputException if the target is a directory or its folder is missing or cannot be
+   *     written, or if the disk is full; the target is then as it was before
+   */
+  public static void write(Path target, Content content) {
+    checkWritable(target);
+    Path temporary = temporaryFor(target);
+    try {
+      try (FileChannel channel = create(temporary);
+          OutputStream out = new BufferedOutputStream(Channels.newOutputStream(channel))) {
+        content.writeTo(out);
+        out.flush();
+        channel.force(true);
+      }
+      move(temporary, resolved(target));
+    } catch (IOException e) {
+      throw new OutputException(
+          "Cannot write %s: %s. Nothing was changed there; free some space or choose another place."
+              .formatted(target, reason(e)),
+          e);
+    } finally {
+      deleteQuietly(temporary);
+    }
+  }
+
+  /**
+   * Checks that {@code target} can be written, by creating and removing a temporary file beside it;
+   * meant to be called before a long computation whose result goes there.
+   *
+   * @throws OutputException if it cannot
+   */
+  public static void checkWritable(Path target) {
+    if (Files.exists(target) && !Files.isRegularFile(target)) {
+      throw new OutputException(
+          "Cannot write %s: it is %s. Give the name of a file."
+              .formatted(
+                  target, Files.isDirectory(target) ? "a directory" : "not an ordinary file"),
+          null);
+    }
+    Path folder = resolved(target).getParent();
+    if (folder == null || !Files.isDirectory(folder)) {
+      throw new OutputException(
+          "Cannot write %s: the folder %s does not exist. Create it or choose another place."
+              .formatted(target, folder),
+          null);
+    }
+    Path temporary = temporaryFor(target);
+    try {
+      create(temporary).close();
+      Files.delete(temporary);
+    } catch (IOException e) {
+      throw new OutputException(
+          "Cannot write %s: no file can be created in the folder %s (%s). Change its permissions or"
+                  .formatted(target, folder, reason(e))
+              + " choose another place.",
+          e);
+    }
+  }
+
+  /** Returns the absolute path behind symbolic links, so that a link is written through. */
+  private static Path resolved(Path target) {
+    try {
+      return target.toRealPath();
+    } catch (IOException e) {
+      return target.toAbsolutePath().normalize();
+    }
+  }
+
+  private static Path temporaryFor(Path target) {
+    Path file = resolved(target);
+    String suffix = ".%d-%x.tmp".formatted(ProcessHandle.current().pid(), System.nanoTime());
+    return file.resolveSibling("." + file.getFileName() + suffix);
+  }
+
+  private static FileChannel create(Path file) throws IOException {
+    return FileChannel.open(file, StandardOpenOption.CREATE_NEW, StandardOpenOption.WRITE);
+  }
+
+  private static void move(Path from, Path to) throws IOException {
+    try {
+      Files.move(from, to, StandardCopyOption.ATOMIC_MOVE);
+    } catch (AtomicMoveNotSupportedException e) {
+      Files.move(from, to, StandardCopyOption.REPLACE_EXISTING);
+    }
+  }
+
+  private static String reason(IOException e) {
+    return e.getClass().getSimpleName() + ": " + e.getMessage();
+  }
+
+  private static void deleteQuietly(Path file) {
+    try {
+      Files.deleteIfExists(file);
+    } catch (IOException e) {
+      // The write has succeeded or has its own message; a left-over temporary file is harmless.
+    }
+  }
+}

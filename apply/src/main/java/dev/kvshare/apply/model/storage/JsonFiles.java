@@ -1,0 +1,134 @@
+package dev.kvshare.apply.model.storage;
+
+import com.fasterxml.jackson.core.JsonFactory;
+import com.fasterxml.jackson.core.JsonParser;
+import com.fasterxml.jackson.core.JsonProcessingException;
+import com.fasterxml.jackson.core.StreamReadConstraints;
+import com.fasterxml.jackson.core.json.JsonReadFeature;
+import com.fasterxml.jackson.databind.DeserializationFeature;
+import com.fasterxml.jackson.databind.JsonNode;
+import com.fasterxml.jackson.databind.ObjectReader;
+import com.fasterxml.jackson.databind.json.JsonMapper;
+import com.fasterxml.jackson.databind.node.ObjectNode;
+import dev.kvshare.apply.model.CheckpointException;
+import dev.kvshare.apply.model.CorruptCheckpointException;
+import java.io.IOException;
+import java.nio.ByteBuffer;
+import java.nio.CharBuffer;
+import java.nio.charset.CoderResult;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
+import java.nio.file.Path;
+
+/**
+ * Reads the JSON of model files: UTF-8 only, limited in size and depth, each key of an object once.
+ */
+public final class JsonFiles {
+  private static final int MAX_DEPTH = 64;
+  private static final long MAX_BYTES = 64L << 20;
+
+  private static final JsonMapper MAPPER =
+      JsonMapper.builder(
+              JsonFactory.builder()
+                  .streamReadConstraints(
+                      StreamReadConstraints.builder().maxNestingDepth(MAX_DEPTH).build())
+                  .build())
+          .enable(DeserializationFeature.FAIL_ON_READING_DUP_TREE_KEY)
+          .enable(DeserializationFeature.FAIL_ON_TRAILING_TOKENS)
+          // Python's json module writes infinite numbers in this form.
+          .enable(JsonReadFeature.ALLOW_NON_NUMERIC_NUMBERS)
+          .build();
+
+  private static final ObjectReader VALUES =
+      MAPPER.reader().without(DeserializationFeature.FAIL_ON_TRAILING_TOKENS);
+
+  private JsonFiles() {}
+
+  /** A parser with these limits, for a text that is read value by value. */
+  public static JsonParser parser(String text) throws IOException {
+    return MAPPER.createParser(text);
+  }
+
+  /** Reads the value that the parser stands at. */
+  public static JsonNode readValue(JsonParser parser) throws IOException {
+    return VALUES.readTree(parser);
+  }
+
+  /**
+   * Reads a file that holds one JSON object.
+   *
+   * @throws CheckpointException naming file, byte and reason
+   */
+  public static ObjectNode readObject(Path file) {
+    String text = decode(file, bytes(file), 0);
+    String foreign = ForeignContent.describe(text);
+    if (foreign != null) {
+      throw new CorruptCheckpointException(file + ": " + foreign);
+    }
+    try {
+      JsonNode node = MAPPER.readTree(text);
+      if (node instanceof ObjectNode object) {
+        return object;
+      }
+      throw new CorruptCheckpointException(
+          file
+              + ": a JSON object is expected, but the file holds "
+              + (node.isMissingNode() ? "nothing" : "a JSON " + node.getNodeType())
+              + ". Download the file again.");
+    } catch (JsonProcessingException e) {
+      throw new CorruptCheckpointException(
+          file + ": " + describe(e, text, 0) + ". Correct it or download the file again.", e);
+    }
+  }
+
+  /**
+   * Decodes UTF-8 and refuses everything else.
+   *
+   * @param base offset of the bytes in the file, for the message
+   */
+  public static String decode(Path file, byte[] bytes, long base) {
+    ByteBuffer source = ByteBuffer.wrap(bytes);
+    CharBuffer text = CharBuffer.allocate(bytes.length);
+    CoderResult result = StandardCharsets.UTF_8.newDecoder().decode(source, text, true);
+    if (result.isError()) {
+      throw new CorruptCheckpointException(
+          file
+              + ": invalid UTF-8 at byte "
+              + (base + source.position())
+              + ": JSON in UTF-8 is expected there. The file is damaged or of another kind; download"
+              + " it again.");
+    }
+    return text.flip().toString();
+  }
+
+  /**
+   * Says where and why a text is no valid JSON.
+   *
+   * @param base offset of the text in the file
+   */
+  public static String describe(JsonProcessingException e, String text, long base) {
+    long character = e.getLocation() == null ? 0 : Math.max(0, e.getLocation().getCharOffset());
+    String before = text.substring(0, (int) Math.min(character, text.length()));
+    long offset = base + before.getBytes(StandardCharsets.UTF_8).length;
+    String reason = e.getOriginalMessage().lines().findFirst().orElse("").replaceAll("\\.$", "");
+    return "invalid JSON at byte " + offset + ": " + reason;
+  }
+
+  private static byte[] bytes(Path file) {
+    try {
+      long size = Files.size(file);
+      if (size > MAX_BYTES) {
+        throw new CorruptCheckpointException(
+            file
+                + ": "
+                + size
+                + " bytes, while at most "
+                + MAX_BYTES
+                + " are expected of this kind of file. Download the file again.");
+      }
+      return Files.readAllBytes(file);
+    } catch (IOException e) {
+      throw ModelFile.failure(file, e);
+    }
+  }
+}

@@ -1,0 +1,110 @@
+package dev.kvshare.apply.model.storage;
+
+import dev.kvshare.apply.model.Checkpoint;
+import dev.kvshare.apply.model.DataType;
+import dev.kvshare.apply.model.ModelConfig;
+import dev.kvshare.apply.model.TensorInfo;
+import dev.kvshare.apply.model.TokenizerSource;
+import dev.kvshare.apply.model.UnsupportedModelException;
+import java.nio.ByteBuffer;
+import java.nio.file.Path;
+import java.util.Arrays;
+import java.util.Collection;
+import java.util.Collections;
+import java.util.Map;
+import java.util.TreeMap;
+import java.util.stream.Collectors;
+
+/** A checkpoint over mapped files, whatever their format. */
+public final class MappedCheckpoint implements Checkpoint {
+  private final Path location;
+  private final ModelConfig config;
+  private final TokenizerSource tokenizerSource;
+  private final Map<String, StoredTensor> stored;
+  private final Map<String, TensorInfo> tensors = new TreeMap<>();
+
+  /** Takes over the files of the tensors, which {@link #close} closes. */
+  public MappedCheckpoint(
+      Path location,
+      ModelConfig config,
+      TokenizerSource tokenizerSource,
+      Collection<StoredTensor> stored) {
+    this.location = location;
+    this.config = config;
+    this.tokenizerSource = tokenizerSource;
+    this.stored = stored.stream().collect(Collectors.toMap(t -> t.info().name(), t -> t));
+    stored.forEach(tensor -> tensors.put(tensor.info().name(), tensor.info()));
+  }
+
+  @Override
+  public Path location() {
+    return location;
+  }
+
+  @Override
+  public ModelConfig config() {
+    return config;
+  }
+
+  @Override
+  public Map<String, TensorInfo> tensors() {
+    return Collections.unmodifiableMap(tensors);
+  }
+
+  @Override
+  public TokenizerSource tokenizerSource() {
+    return tokenizerSource;
+  }
+
+  @Override
+  public void readRows(String name, DataType target, long firstRow, long rows, ByteBuffer dst) {
+    StoredTensor tensor = tensor(name);
+    if (!target.isTarget()) {
+      throw new IllegalArgumentException("decoding to " + target + " instead of F32, F16 or BF16");
+    }
+    if (tensor.decoder() == null) {
+      throw new UnsupportedModelException(
+          tensor.file().path()
+              + ": tensor '"
+              + name
+              + "' is stored as "
+              + tensor.info().dataType()
+              + ", but "
+              + Arrays.stream(DataType.values())
+                  .filter(DataType::isDecodable)
+                  .map(DataType::toString)
+                  .collect(Collectors.joining(", "))
+              + " are understood as weights. Convert the model to BF16.");
+    }
+    new RowReader(tensor, target).read(firstRow, rows, dst);
+  }
+
+  @Override
+  public ByteBuffer mapped(String name, DataType target) {
+    StoredTensor tensor = tensor(name);
+    TensorInfo info = tensor.info();
+    boolean fits = info.bytes() <= Integer.MAX_VALUE;
+    return info.dataType() == target && tensor.isVerbatim() && fits
+        ? tensor.file().map(tensor.offset(), info.bytes())
+        : null;
+  }
+
+  @Override
+  public void readStored(String name, long offset, ByteBuffer dst) {
+    StoredTensor tensor = tensor(name);
+    if (offset < 0 || dst.remaining() > tensor.info().bytes() - offset) {
+      throw new IllegalArgumentException(
+          name + ": bytes " + offset + " + " + dst.remaining() + " of " + tensor.info().bytes());
+    }
+    tensor.file().read(tensor.offset() + offset, dst);
+  }
+
+  @Override
+  public void close() {
+    stored.values().stream().map(StoredTensor::file).distinct().forEach(ModelFile::close);
+  }
+
+  private StoredTensor tensor(String name) {
+    return stored.get(info(name).name());
+  }
+}

@@ -1,0 +1,83 @@
+package dev.kvshare.apply.model.storage;
+
+import dev.kvshare.apply.model.CheckpointException;
+import dev.kvshare.apply.model.CorruptCheckpointException;
+import dev.kvshare.apply.model.UnsupportedModelException;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.List;
+
+/**
+ * Collects what is wrong with one file, so that all of it is reported at once: up to {@value #CAP}
+ * problems are listed, further ones only counted.
+ */
+public final class Problems {
+  private static final int CAP = 20;
+
+  private final Path file;
+  private final List<String> listed = new ArrayList<>();
+  private int count;
+  private boolean corrupt;
+
+  public Problems(Path file) {
+    this.file = file;
+  }
+
+  /** A breach of the format's rules. */
+  public void corrupt(String problem) {
+    corrupt = true;
+    add(problem);
+  }
+
+  /** Something that is legal in the format, but not computed here. */
+  public void unsupported(String problem) {
+    add(problem);
+  }
+
+  /** Whether nothing was found so far. */
+  public boolean isEmpty() {
+    return count == 0;
+  }
+
+  /**
+   * Throws what was found, if anything.
+   *
+   * @param remedy what the user can do, a sentence
+   */
+  public void throwIfAny(String remedy) {
+    if (!isEmpty()) {
+      throw exception(remedy);
+    }
+  }
+
+  /** The exception for a problem that makes further reading pointless, with all found before it. */
+  public CheckpointException stop(String problem, String remedy) {
+    corrupt(problem);
+    return exception(remedy);
+  }
+
+  private void add(String problem) {
+    count++;
+    if (listed.size() < CAP) {
+      listed.add(problem);
+    }
+  }
+
+  private CheckpointException exception(String remedy) {
+    StringBuilder message = new StringBuilder(file.toString());
+    if (count == 1) {
+      message.append(": ").append(listed.get(0)).append('.');
+    } else {
+      message.append(": ").append(count).append(" problems:");
+      listed.forEach(problem -> message.append("\n  - ").append(problem));
+      if (count > listed.size()) {
+        message.append("\n  - and ").append(count - listed.size()).append(" more");
+      }
+      message.append("\n");
+    }
+    message.append(count == 1 ? " " : "").append(remedy);
+    return corrupt
+        ? new CorruptCheckpointException(message.toString())
+        : new UnsupportedModelException(message.toString());
+  }
+}

@@ -1,0 +1,157 @@
+package dev.kvshare.apply.model.storage;
+
+import dev.kvshare.apply.model.DataType;
+import dev.kvshare.apply.model.TensorInfo;
+import java.nio.ByteBuffer;
+import java.nio.ByteOrder;
+import java.util.concurrent.ForkJoinPool;
+import java.util.stream.IntStream;
+
+/**
+ * Decodes rows of one tensor into a buffer. The file is mapped in windows, and each window is split
+ * into parts that the common pool decodes through small arrays, so that neither the 2 GiB of a
+ * buffer nor the heap limits the size of a tensor.
+ */
+final class RowReader {
+  private static final long WINDOW_BYTES = 1L << 30;
+  private static final int CHUNK_ELEMENTS = 8192;
+  private static final long SERIAL_ELEMENTS = 1L << 16;
+
+  private final StoredTensor tensor;
+  private final TensorInfo info;
+  private final DataType target;
+  private final long rowElements;
+
+  RowReader(StoredTensor tensor, DataType target) {
+    this.tensor = tensor;
+    this.info = tensor.info();
+    this.target = target;
+    this.rowElements = info.rows() == 0 ? 0 : info.elements() / info.rows();
+  }
+
+  void read(long firstRow, long rows, ByteBuffer dst) {
+    if (firstRow < 0 || rows < 0 || rows > info.rows() - firstRow) {
+      throw new IllegalArgumentException(
+          info.name() + ": rows " + firstRow + " + " + rows + " of " + info.rows());
+    }
+    long bytes = target.bytes(Math.multiplyExact(rows, rowElements));
+    if (bytes > dst.remaining()) {
+      throw new IllegalArgumentException(
+          info.name() + ": " + bytes + " bytes do not fit into " + dst.remaining());
+    }
+    ByteBuffer out = dst.slice(dst.position(), (int) bytes).order(ByteOrder.LITTLE_ENDIAN);
+    if (bytes > 0) {
+      if (tensor.order() instanceof RowOrder.Transposed) {
+        readTransposed(firstRow, rows, out);
+      } else {
+        readUnits(units(), firstRow, rows, out);
+      }
+    }
+    dst.position(dst.position() + (int) bytes);
+  }
+
+  /**
+   * How stored rows are cut into units that are contiguous in the file and in the result.
+   *
+   * @param elements elements of a unit, whole blocks
+   * @param chunk units that are handled at once because they follow each other
+   * @param period units of a group within which the order may differ
+   */
+  private record Units(int elements, int chunk, int period) {}
+
+  private Units units() {
+    if (tensor.order() instanceof RowOrder.InterleavedHeads heads) {
+      return new Units(Math.toIntExact(rowElements), 1, heads.headSize());
+    }
+    int block = info.dataType().blockSize();
+    return new Units(block, CHUNK_ELEMENTS / block, 1);
+  }
+
+  private void readUnits(Units units, long firstRow, long rows, ByteBuffer out) {
+    long first = firstRow * rowElements / units.elements();
+    long end = first + rows * rowElements / units.elements();
+    long unitBytes = info.dataType().bytes(units.elements());
+    long windowUnits = Math.max(1, WINDOW_BYTES / unitBytes / units.period()) * units.period();
+    for (long start = first; start < end; ) {
+      long base = start / units.period() * units.period();
+      long stop = Math.min(end, base + windowUnits);
+      long groups = (stop - base + units.period() - 1) / units.period();
+      int outOffset = (int) ((start - first) * units.elements());
+      try (MappedRange mapped =
+          tensor
+              .file()
+              .mapRange(tensor.offset() + base * unitBytes, groups * units.period() * unitBytes)) {
+        readWindow(units, new Window(mapped.bytes(), base, start, stop), out, outOffset);
+      }
+      start = stop;
+    }
+  }
+
+  /**
+   * A mapped range of units, from {@code base}, of which {@code start} to {@code stop} are wanted.
+   */
+  private record Window(ByteBuffer bytes, long base, long start, long stop) {}
+
+  private void readWindow(Units units, Window window, ByteBuffer out, int outOffset) {
+    int chunks = (int) ((window.stop() - window.start() + units.chunk() - 1) / units.chunk());
+    parallel(
+        chunks,
+        (window.stop() - window.start()) * units.elements(),
+        (from, to) -> {
+          Sink sink = new Sink(tensor, target, out, units.elements() * units.chunk());
+          for (int chunk = from; chunk < to; chunk++) {
+            long unit = window.start() + (long) chunk * units.chunk();
+            int count = (int) Math.min(units.chunk(), window.stop() - unit);
+            long position = (stored(unit) - window.base()) * units.elements();
+            int source = (int) info.dataType().bytes(position);
+            int element = outOffset + (int) (unit - window.start()) * units.elements();
+            sink.accept(window.bytes(), source, count * units.elements(), element);
+          }
+        });
+  }
+
+  private long stored(long unit) {
+    return tensor.order() instanceof RowOrder.InterleavedHeads heads ? heads.stored(unit) : unit;
+  }
+
+  /** Stored rows are the model's columns: each is decoded and spread over the rows asked for. */
+  private void readTransposed(long firstRow, long rows, ByteBuffer out) {
+    int storedRows = Math.toIntExact(rowElements);
+    int storedRowElements = Math.toIntExact(info.rows());
+    int storedRowBytes = (int) info.dataType().bytes(storedRowElements);
+    parallel(
+        storedRows,
+        rows * rowElements,
+        (from, to) -> {
+          Sink sink = new Sink(tensor, target, out, storedRowElements);
+          long offset = tensor.offset() + (long) from * storedRowBytes;
+          long bytes = (long) (to - from) * storedRowBytes;
+          try (MappedRange part = tensor.file().mapRange(offset, bytes)) {
+            for (int row = from; row < to; row++) {
+              int at = (row - from) * storedRowBytes;
+              float[] values = sink.decode(part.bytes(), at, storedRowElements);
+              for (int i = 0; i < rows; i++) {
+                sink.put(i * storedRows + row, values[(int) firstRow + i]);
+              }
+            }
+          }
+        });
+  }
+
+  @FunctionalInterface
+  private interface Part {
+    void run(int from, int to);
+  }
+
+  private static void parallel(int count, long elements, Part part) {
+    int parts =
+        elements <= SERIAL_ELEMENTS
+            ? 1
+            : Math.min(count, 4 * ForkJoinPool.getCommonPoolParallelism() + 4);
+    IntStream.range(0, parts)
+        .parallel()
+        .forEach(
+            i ->
+                part.run((int) ((long) count * i / parts), (int) ((long) count * (i + 1) / parts)));
+  }
+}

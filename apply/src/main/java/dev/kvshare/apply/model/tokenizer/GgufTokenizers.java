@@ -1,0 +1,181 @@
+package dev.kvshare.apply.model.tokenizer;
+
+import com.fasterxml.jackson.databind.node.ArrayNode;
+import com.fasterxml.jackson.databind.node.JsonNodeFactory;
+import com.fasterxml.jackson.databind.node.ObjectNode;
+import dev.kvshare.apply.model.ModelConfig;
+import dev.kvshare.apply.model.TokenizerSource.GgufTokenizer;
+import java.util.HashMap;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.Set;
+import java.util.TreeSet;
+
+/**
+ * Makes a {@code tokenizer.json} from the metadata of a GGUF file. Two kinds of vocabulary are
+ * understood: byte-level BPE ({@code gpt2}) and SentencePiece with scores ({@code llama}).
+ */
+final class GgufTokenizers {
+  /** llama.cpp's token types. */
+  private static final int UNKNOWN = 2;
+
+  private static final int CONTROL = 3;
+  private static final int USER_DEFINED = 4;
+
+  private static final JsonNodeFactory JSON = JsonNodeFactory.instance;
+
+  private GgufTokenizers() {}
+
+  static TokenizerDefinition read(GgufTokenizer source, ModelConfig config) {
+    checkSizes(source);
+    boolean byteLevel =
+        switch (String.valueOf(source.model())) {
+          case "gpt2" -> true;
+          case "llama" -> false;
+          default ->
+              throw new TokenizerException(
+                  "%s: the key 'tokenizer.ggml.model' is '%s', but only 'gpt2' (byte-level BPE) and 'llama' (SentencePiece) are understood. Use the Hugging Face directory of the model with its tokenizer.json, or work with token ids."
+                      .formatted(source.file(), source.model()));
+        };
+    ObjectNode root =
+        byteLevel
+            ? ByteLevelGguf.document(source)
+            : SentencePieceGguf.document(source, config.modelType());
+    root.put("version", "1.0");
+    root.set("added_tokens", addedTokens(source, byteLevel, config.modelType()));
+    TokenizerJson json = TokenizerJson.of(source.file(), root);
+    TokenizerJsonRules.check(json);
+    if (config.contains("vocab_size")) {
+      TokenizerJsonRules.checkModelSize(json, config.integer("vocab_size"));
+    }
+    boolean addsBos = byteLevel ? PreTokenizers.of(source.file(), source.pre()).addBos() : true;
+    if (source.addedTokens().bos() != null) {
+      addsBos = source.addedTokens().bos();
+    }
+    Map<String, String> specialTokens = specialTokens(source);
+    return new TokenizerDefinition(
+        json.withAddedTokens(
+            addsBos ? specialTokens.get(TokenizerDefinition.BOS) : null,
+            Boolean.TRUE.equals(source.addedTokens().eos())
+                ? specialTokens.get(TokenizerDefinition.EOS)
+                : null),
+        specialTokens,
+        eosIds(source),
+        source.chatTemplate() == null
+            ? Map.of()
+            : Map.of(TokenizerDefinition.DEFAULT_TEMPLATE, source.chatTemplate()));
+  }
+
+  /** The text of the token for unknown characters; null when the vocabulary has none. */
+  static String unknownToken(GgufTokenizer source) {
+    int id = source.specialTokens().unknown();
+    if (isToken(source, id)) {
+      return source.tokens().get(id);
+    }
+    int first = source.tokenTypes().indexOf(UNKNOWN);
+    return first < 0 ? null : source.tokens().get(first);
+  }
+
+  /**
+   * The vocabulary with ids in order.
+   *
+   * @param tokens the text of each id
+   */
+  static Map<String, Integer> vocabulary(GgufTokenizer source, List<String> tokens) {
+    Map<String, Integer> ids = new LinkedHashMap<>();
+    for (int id = 0; id < tokens.size(); id++) {
+      Integer other = ids.putIfAbsent(tokens.get(id), id);
+      if (other != null) {
+        throw new TokenizerException(
+            "%s: the key 'tokenizer.ggml.tokens' holds the token '%s' at %d and at %d. The file is damaged or was converted wrongly: download or convert it again."
+                .formatted(source.file(), tokens.get(id), other, id));
+      }
+    }
+    return ids;
+  }
+
+  /** The rules of {@code tokenizer.ggml.merges} as pairs of tokens. */
+  static ArrayNode merges(GgufTokenizer source) {
+    ArrayNode merges = JSON.arrayNode();
+    for (String merge : source.merges()) {
+      // A token may begin with a space, so the border is the first space behind its first
+      // character.
+      int border = merge.indexOf(' ', 1);
+      if (border < 0) {
+        throw new TokenizerException(
+            "%s: the entry %d of the key 'tokenizer.ggml.merges' is '%s', expected two tokens with a space between. The file is damaged: download it again."
+                .formatted(source.file(), merges.size(), merge));
+      }
+      merges.addArray().add(merge.substring(0, border)).add(merge.substring(border + 1));
+    }
+    return merges;
+  }
+
+  private static void checkSizes(GgufTokenizer source) {
+    checkSize(source, "token_type", source.tokenTypes().size());
+    checkSize(source, "scores", source.scores().size());
+  }
+
+  private static void checkSize(GgufTokenizer source, String key, int size) {
+    if (size != 0 && size != source.tokens().size()) {
+      throw new TokenizerException(
+          "%s: the key 'tokenizer.ggml.%s' has %d entries, but there are %d tokens. The file is damaged or was converted wrongly: download or convert it again."
+              .formatted(source.file(), key, size, source.tokens().size()));
+    }
+  }
+
+  /**
+   * Control tokens are special; user-defined ones are plain text that is never cut. Both are found
+   * in a text before anything else happens to it.
+   */
+  private static ArrayNode addedTokens(GgufTokenizer source, boolean byteLevel, String modelType) {
+    ArrayNode added = JSON.arrayNode();
+    for (int id = 0; id < source.tokenTypes().size(); id++) {
+      int type = source.tokenTypes().get(id);
+      String token = source.tokens().get(id);
+      boolean known = byteLevel || !SentencePieceGguf.isSpaces(token);
+      if (type == CONTROL || (type == UNKNOWN && !byteLevel) || (type == USER_DEFINED && known)) {
+        added
+            .addObject()
+            .put("id", id)
+            .put("content", token)
+            .put("single_word", false)
+            .put("lstrip", false)
+            .put("rstrip", !byteLevel && SentencePieceGguf.swallowsSpaces(modelType, token))
+            .put("normalized", false)
+            .put("special", type != USER_DEFINED);
+      }
+    }
+    return added;
+  }
+
+  private static Map<String, String> specialTokens(GgufTokenizer source) {
+    Map<String, String> tokens = new HashMap<>();
+    put(source, TokenizerDefinition.BOS, source.specialTokens().bos(), tokens);
+    put(source, TokenizerDefinition.EOS, source.specialTokens().eos(), tokens);
+    put(source, "unk_token", source.specialTokens().unknown(), tokens);
+    put(source, "pad_token", source.specialTokens().padding(), tokens);
+    return tokens;
+  }
+
+  private static void put(GgufTokenizer source, String name, int id, Map<String, String> tokens) {
+    if (isToken(source, id)) {
+      tokens.put(name, source.tokens().get(id));
+    }
+  }
+
+  private static Set<Integer> eosIds(GgufTokenizer source) {
+    Set<Integer> ids = new TreeSet<>();
+    for (int id : new int[] {source.specialTokens().eos(), source.specialTokens().endOfTurn()}) {
+      if (isToken(source, id)) {
+        ids.add(id);
+      }
+    }
+    return ids;
+  }
+
+  private static boolean isToken(GgufTokenizer source, int id) {
+    return id >= 0 && id < source.tokens().size();
+  }
+}

@@ -1,0 +1,74 @@
+package dev.kvshare.apply.model.tokenizer;
+
+import ai.djl.huggingface.tokenizers.HuggingFaceTokenizer;
+import java.io.ByteArrayInputStream;
+import java.io.IOException;
+import java.nio.charset.StandardCharsets;
+import java.util.Map;
+
+/**
+ * DJL's Hugging Face tokenizer without its surprises: it neither truncates (DJL's default cuts
+ * texts after 512 tokens) nor pads, looks for no cloud metadata host, reports no usage and
+ * downloads nothing.
+ */
+final class NativeTokenizer implements AutoCloseable {
+  /** Version of the Rust library {@code tokenizers} that DJL's native library contains. */
+  static final String LIBRARY_VERSION = "0.21.4";
+
+  private static final Map<String, String> OPTIONS =
+      Map.of("truncation", "false", "padding", "false", "addSpecialTokens", "false");
+
+  static {
+    // DJL asks for these before each load; its callHome looks for a cloud metadata host otherwise.
+    System.setProperty("OPT_OUT_TRACKING", "true");
+    // Without this DJL downloads a CUDA build of the tokenizer library where it sees a GPU.
+    if (System.getProperty("ai.djl.offline") == null) {
+      System.setProperty("ai.djl.offline", "true");
+    }
+  }
+
+  private final HuggingFaceTokenizer tokenizer;
+
+  private NativeTokenizer(HuggingFaceTokenizer tokenizer) {
+    this.tokenizer = tokenizer;
+  }
+
+  /**
+   * Loads the text of a {@code tokenizer.json}.
+   *
+   * @throws TokenizerException with the library's own words when it refuses the text
+   */
+  static NativeTokenizer load(String json) {
+    try (ByteArrayInputStream bytes =
+        new ByteArrayInputStream(json.getBytes(StandardCharsets.UTF_8))) {
+      return new NativeTokenizer(HuggingFaceTokenizer.newInstance(bytes, OPTIONS));
+    } catch (IOException | RuntimeException e) {
+      throw new TokenizerException(String.valueOf(e.getMessage()), e);
+    }
+  }
+
+  /** Encodes text; lone surrogates, which no UTF-8 text can hold, are replaced. */
+  int[] encode(String text, boolean addSpecialTokens) {
+    String valid = new String(text.getBytes(StandardCharsets.UTF_8), StandardCharsets.UTF_8);
+    long[] ids = tokenizer.encode(valid, addSpecialTokens, false).getIds();
+    int[] result = new int[ids.length];
+    for (int i = 0; i < ids.length; i++) {
+      result[i] = Math.toIntExact(ids[i]);
+    }
+    return result;
+  }
+
+  /** Decodes ids; the library leaves out ids that it does not know. */
+  String decode(int[] ids, boolean skipSpecialTokens) {
+    long[] wide = new long[ids.length];
+    for (int i = 0; i < ids.length; i++) {
+      wide[i] = ids[i];
+    }
+    return tokenizer.decode(wide, skipSpecialTokens);
+  }
+
+  @Override
+  public void close() {
+    tokenizer.close();
+  }
+}

@@ -1,0 +1,128 @@
+package dev.kvshare.apply.model.tokenizer;
+
+import com.fasterxml.jackson.databind.JsonNode;
+import com.fasterxml.jackson.databind.node.ArrayNode;
+import com.fasterxml.jackson.databind.node.JsonNodeFactory;
+import com.fasterxml.jackson.databind.node.ObjectNode;
+import dev.kvshare.apply.model.TokenizerSource.GgufTokenizer;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.Set;
+
+/**
+ * SentencePiece BPE ({@code tokenizer.ggml.model} is {@code llama}): pieces with scores, spaces
+ * written as U+2581, characters outside the vocabulary as byte tokens. Becomes the BPE model that
+ * Hugging Face's converter makes of it.
+ */
+final class SentencePieceGguf {
+  private static final String SPACE = "\u2581";
+  private static final int NORMAL = 1;
+  private static final int USER_DEFINED = 4;
+  private static final int BYTE = 6;
+  private static final JsonNodeFactory JSON = JsonNodeFactory.instance;
+
+  private SentencePieceGguf() {}
+
+  static ObjectNode document(GgufTokenizer source, String modelType) {
+    boolean gemma = modelType.startsWith("gemma");
+    boolean prefix =
+        source.addedTokens().spacePrefix() == null ? !gemma : source.addedTokens().spacePrefix();
+    ObjectNode root = JSON.objectNode();
+    root.set("normalizer", normalizer(prefix));
+    // Without a pre-tokenizer the whole text is one word; Gemma's spaces are all gone by then.
+    root.putNull("pre_tokenizer");
+    root.set("decoder", decoder(prefix));
+    ObjectNode model =
+        root.putObject("model")
+            .put("type", "BPE")
+            .put("unk_token", GgufTokenizers.unknownToken(source))
+            .put("fuse_unk", true)
+            .put("byte_fallback", source.tokenTypes().contains(BYTE));
+    List<String> tokens = source.tokens().stream().map(SentencePieceGguf::respell).toList();
+    Map<String, Integer> ids = GgufTokenizers.vocabulary(source, tokens);
+    ObjectNode vocabulary = model.putObject("vocab");
+    ids.forEach(vocabulary::put);
+    model.set("merges", merges(source, ids, gemma));
+    return root;
+  }
+
+  /** Whether a token is nothing but spaces; such pieces are stored with real spaces. */
+  static boolean isSpaces(String token) {
+    return !token.isEmpty() && token.chars().allMatch(c -> c == ' ');
+  }
+
+  /**
+   * Whether spaces and line breaks behind a special token belong to it. The original tokenizers of
+   * Phi-3 say so, for these tokens; the GGUF format cannot.
+   */
+  static boolean swallowsSpaces(String modelType, String token) {
+    return modelType.equals("phi3") && !Set.of("<unk>", "<s>", "<|endoftext|>").contains(token);
+  }
+
+  private static String respell(String token) {
+    return isSpaces(token) ? SPACE.repeat(token.length()) : token;
+  }
+
+  private static JsonNode normalizer(boolean prefix) {
+    ObjectNode replace = JSON.objectNode().put("type", "Replace");
+    replace.putObject("pattern").put("String", " ");
+    replace.put("content", SPACE);
+    if (!prefix) {
+      return replace;
+    }
+    ObjectNode sequence = JSON.objectNode().put("type", "Sequence");
+    ArrayNode parts = sequence.putArray("normalizers");
+    parts.addObject().put("type", "Prepend").put("prepend", SPACE);
+    parts.add(replace);
+    return sequence;
+  }
+
+  private static JsonNode decoder(boolean prefix) {
+    ObjectNode sequence = JSON.objectNode().put("type", "Sequence");
+    ArrayNode parts = sequence.putArray("decoders");
+    ObjectNode replace = parts.addObject().put("type", "Replace");
+    replace.putObject("pattern").put("String", SPACE);
+    replace.put("content", " ");
+    parts.addObject().put("type", "ByteFallback");
+    parts.addObject().put("type", "Fuse");
+    if (prefix) {
+      parts.addObject().put("type", "Strip").put("content", " ").put("start", 1).put("stop", 0);
+    }
+    return sequence;
+  }
+
+  private static ArrayNode merges(GgufTokenizer source, Map<String, Integer> ids, boolean gemma) {
+    if (!source.merges().isEmpty()) {
+      return GgufTokenizers.merges(source);
+    }
+    Map<String, Integer> pieces = new LinkedHashMap<>();
+    for (Map.Entry<String, Integer> entry : ids.entrySet()) {
+      int type = source.tokenTypes().isEmpty() ? NORMAL : source.tokenTypes().get(entry.getValue());
+      if (type == NORMAL || type == USER_DEFINED) {
+        pieces.put(entry.getKey(), entry.getValue());
+      }
+    }
+    ArrayNode array = JSON.arrayNode();
+    for (SentencePieceMerges.Merge merge :
+        SentencePieceMerges.derive(pieces, scores(source, gemma))) {
+      array.addArray().add(merge.left()).add(merge.right());
+    }
+    return array;
+  }
+
+  /** Gemma's scores do not follow the order of its merges; the order of its vocabulary does. */
+  private static double[] scores(GgufTokenizer source, boolean gemma) {
+    if (!gemma && source.scores().isEmpty()) {
+      throw new TokenizerException(
+          source.file()
+              + ": the key 'tokenizer.ggml.scores' is absent, but a SentencePiece tokenizer needs"
+              + " it. Convert the model again with a current version of llama.cpp.");
+    }
+    double[] scores = new double[source.tokens().size()];
+    for (int id = 0; id < scores.length; id++) {
+      scores[id] = gemma ? -id : source.scores().get(id);
+    }
+    return scores;
+  }
+}

@@ -1,0 +1,128 @@
+package dev.kvshare.apply.model.tokenizer;
+
+import dev.kvshare.apply.model.ModelConfig;
+import dev.kvshare.apply.model.TokenizerSource;
+import dev.kvshare.apply.model.tokenizer.template.ChatTemplate;
+import java.util.HashSet;
+import java.util.Map;
+import java.util.Optional;
+import java.util.OptionalInt;
+import java.util.Set;
+import java.util.regex.Pattern;
+
+/** A model's tokenizer. Safe for use by several threads until it is closed. */
+public final class Tokenizer implements AutoCloseable {
+  private static final Pattern BYTE_TOKEN = Pattern.compile("<0x[0-9A-F]{2}>");
+
+  private final TokenizerDefinition definition;
+  private final NativeTokenizer tokenizer;
+  private final Set<Integer> byteTokens = new HashSet<>();
+  private NativeTokenizer literal;
+
+  private Tokenizer(TokenizerDefinition definition) {
+    this.definition = definition;
+    this.tokenizer = TokenizerLoader.load(definition.json());
+    for (Map.Entry<String, Integer> entry : definition.json().ids().entrySet()) {
+      if (BYTE_TOKEN.matcher(entry.getKey()).matches()) {
+        byteTokens.add(entry.getValue());
+      }
+    }
+  }
+
+  /**
+   * Loads the tokenizer of a model.
+   *
+   * @param source what {@code Checkpoint.tokenizerSource()} gives
+   * @param config the model's configuration, for its end tokens and the size of its vocabulary
+   */
+  public static Tokenizer load(TokenizerSource source, ModelConfig config) {
+    if (source instanceof TokenizerSource.TokenizerFile file) {
+      return new Tokenizer(TokenizerFiles.read(file.directory(), config));
+    }
+    if (source instanceof TokenizerSource.GgufTokenizer gguf) {
+      return new Tokenizer(GgufTokenizers.read(gguf, config));
+    }
+    throw new TokenizerException(
+        config.origin()
+            + ": the model has no tokenizer. Put its tokenizer.json beside it, or work with token"
+            + " ids, which need no tokenizer.");
+  }
+
+  /**
+   * Encodes text. Special tokens written in the text are recognised, as transformers does; use
+   * {@link #encodeLiteral} for text that is not trusted to hold any.
+   *
+   * @param addSpecialTokens whether to add the tokens the model's files ask for (usually a BOS)
+   */
+  public int[] encode(String text, boolean addSpecialTokens) {
+    return tokenizer.encode(text, addSpecialTokens);
+  }
+
+  /** Encodes text without recognising or adding special tokens. */
+  public int[] encodeLiteral(String text) {
+    synchronized (this) {
+      if (literal == null) {
+        literal = TokenizerLoader.load(definition.json().withoutSpecialTokens());
+      }
+    }
+    return literal.encode(text, false);
+  }
+
+  /**
+   * Decodes ids to text.
+   *
+   * @param skipSpecialTokens whether to leave out special tokens
+   */
+  public String decode(int[] ids, boolean skipSpecialTokens) {
+    return tokenizer.decode(ids, skipSpecialTokens);
+  }
+
+  /** A decoder for tokens that arrive one by one; special tokens are left out. */
+  public StreamingDecoder streaming() {
+    return streaming(new int[0]);
+  }
+
+  /**
+   * A decoder for tokens that continue others, so that the first one keeps its leading space.
+   *
+   * @param context the tokens in front, whose text is not given out again
+   */
+  public StreamingDecoder streaming(int[] context) {
+    return new WindowedDecoder(ids -> decode(ids, true), byteTokens::contains).behind(context);
+  }
+
+  /** One above the highest token id. */
+  public int vocabularySize() {
+    return definition.json().size();
+  }
+
+  /** The id of the token that begins a text, if the model has one. */
+  public OptionalInt bosId() {
+    Integer id =
+        definition.json().id(definition.specialTokens().getOrDefault(TokenizerDefinition.BOS, ""));
+    return id == null ? OptionalInt.empty() : OptionalInt.of(id);
+  }
+
+  /** The ids that end a generated text; may be empty. */
+  public Set<Integer> eosIds() {
+    return definition.eosIds();
+  }
+
+  /** The model's chat template, if its files have one. */
+  public Optional<ChatTemplate> chatTemplate() {
+    return Optional.ofNullable(definition.chatTemplates().get(TokenizerDefinition.DEFAULT_TEMPLATE))
+        .map(
+            source ->
+                new ChatTemplate(definition.json().origin(), source, definition.specialTokens()));
+  }
+
+  @Override
+  public void close() {
+    tokenizer.close();
+    synchronized (this) {
+      if (literal != null) {
+        literal.close();
+      }
+    }
+  }
+}

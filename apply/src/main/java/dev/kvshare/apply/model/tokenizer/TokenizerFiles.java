@@ -1,0 +1,121 @@
+package dev.kvshare.apply.model.tokenizer;
+
+import com.fasterxml.jackson.databind.JsonNode;
+import com.fasterxml.jackson.databind.node.JsonNodeFactory;
+import com.fasterxml.jackson.databind.node.ObjectNode;
+import dev.kvshare.apply.model.ModelConfig;
+import java.io.IOException;
+import java.io.UncheckedIOException;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.HashMap;
+import java.util.LinkedHashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.Set;
+import java.util.TreeSet;
+
+/**
+ * Reads the tokenizer of a Hugging Face directory: {@code tokenizer.json}, {@code
+ * tokenizer_config.json}, {@code special_tokens_map.json}, {@code chat_template.jinja} and {@code
+ * generation_config.json}; all but the first may be missing.
+ */
+final class TokenizerFiles {
+  private static final List<String> SPECIAL_TOKENS =
+      List.of(
+          "bos_token",
+          "eos_token",
+          "unk_token",
+          "pad_token",
+          "sep_token",
+          "cls_token",
+          "mask_token");
+
+  private TokenizerFiles() {}
+
+  static TokenizerDefinition read(Path directory, ModelConfig config) {
+    Path file = directory.resolve("tokenizer.json");
+    if (!Files.isRegularFile(file)) {
+      throw new TokenizerException(
+          directory
+              + " has no tokenizer.json. Save it there with transformers' AutoTokenizer, or work"
+              + " with token ids, which need no tokenizer.");
+    }
+    TokenizerJson json = TokenizerJson.read(file);
+    if (config.contains("vocab_size")) {
+      TokenizerJsonRules.checkModelSize(json, config.integer("vocab_size"));
+    }
+    ObjectNode settings = readIfPresent(directory.resolve("tokenizer_config.json"));
+    ObjectNode specialMap = readIfPresent(directory.resolve("special_tokens_map.json"));
+    Map<String, String> specialTokens = new HashMap<>();
+    for (String name : SPECIAL_TOKENS) {
+      String token = tokenText(settings.has(name) ? settings.get(name) : specialMap.path(name));
+      if (token != null) {
+        specialTokens.put(name, token);
+      }
+    }
+    Set<Integer> eosIds = new TreeSet<>(EndTokens.of(directory, config));
+    Integer eos = json.id(specialTokens.getOrDefault(TokenizerDefinition.EOS, ""));
+    if (eos != null) {
+      eosIds.add(eos);
+    }
+    return new TokenizerDefinition(
+        withConfiguredAdditions(json, settings, specialTokens),
+        specialTokens,
+        eosIds,
+        chatTemplates(directory, settings));
+  }
+
+  /**
+   * What the file adds around a text, unless {@code tokenizer_config.json} says it explicitly: then
+   * that counts, as in transformers.
+   */
+  private static TokenizerJson withConfiguredAdditions(
+      TokenizerJson json, ObjectNode settings, Map<String, String> specialTokens) {
+    if (!settings.has("add_bos_token") && !settings.has("add_eos_token")) {
+      return json;
+    }
+    String before =
+        settings.path("add_bos_token").asBoolean()
+            ? specialTokens.get(TokenizerDefinition.BOS)
+            : null;
+    String after =
+        settings.path("add_eos_token").asBoolean()
+            ? specialTokens.get(TokenizerDefinition.EOS)
+            : null;
+    return json.withAddedTokens(before, after);
+  }
+
+  private static Map<String, String> chatTemplates(Path directory, ObjectNode settings) {
+    Map<String, String> templates = new LinkedHashMap<>();
+    JsonNode configured = settings.path("chat_template");
+    if (configured.isTextual()) {
+      templates.put(TokenizerDefinition.DEFAULT_TEMPLATE, configured.textValue());
+    }
+    for (JsonNode named : configured) {
+      templates.put(named.path("name").asText(), named.path("template").asText());
+    }
+    Path file = directory.resolve("chat_template.jinja");
+    if (Files.isRegularFile(file)) {
+      try {
+        templates.put(
+            TokenizerDefinition.DEFAULT_TEMPLATE, Files.readString(file, StandardCharsets.UTF_8));
+      } catch (IOException e) {
+        throw new UncheckedIOException(file + " cannot be read: " + e.getMessage(), e);
+      }
+    }
+    return templates;
+  }
+
+  /** A token is given as its text or as an object that describes an added token. */
+  private static String tokenText(JsonNode node) {
+    return node.isObject() ? node.path("content").textValue() : node.textValue();
+  }
+
+  private static ObjectNode readIfPresent(Path file) {
+    return Files.isRegularFile(file)
+        ? TokenizerJson.readObject(file)
+        : JsonNodeFactory.instance.objectNode();
+  }
+}

@@ -1,0 +1,156 @@
+package dev.kvshare.apply.model.tokenizer;
+
+import com.fasterxml.jackson.core.JsonProcessingException;
+import com.fasterxml.jackson.databind.DeserializationFeature;
+import com.fasterxml.jackson.databind.JsonNode;
+import com.fasterxml.jackson.databind.ObjectMapper;
+import com.fasterxml.jackson.databind.json.JsonMapper;
+import com.fasterxml.jackson.databind.node.ArrayNode;
+import com.fasterxml.jackson.databind.node.ObjectNode;
+import java.io.IOException;
+import java.io.UncheckedIOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.HashMap;
+import java.util.Map;
+
+/**
+ * The content of a {@code tokenizer.json} as a tree, with what is asked of it here.
+ *
+ * @param origin the file, for messages
+ * @param root the whole document
+ * @param ids id of each token of the model's vocabulary
+ * @param addedIds id of each added token, as the file declares it
+ */
+record TokenizerJson(
+    Path origin, ObjectNode root, Map<String, Integer> ids, Map<String, Integer> addedIds) {
+
+  private static final ObjectMapper MAPPER =
+      JsonMapper.builder().enable(DeserializationFeature.FAIL_ON_READING_DUP_TREE_KEY).build();
+
+  private static final long MAX_BYTES = 1L << 29;
+
+  /** Reads and checks a {@code tokenizer.json}. */
+  static TokenizerJson read(Path file) {
+    TokenizerJson json = of(file, readObject(file));
+    TokenizerJsonRules.check(json);
+    return json;
+  }
+
+  /** Reads any JSON object that belongs to a tokenizer. */
+  static ObjectNode readObject(Path file) {
+    try {
+      long bytes = Files.size(file);
+      if (bytes > MAX_BYTES) {
+        throw new TokenizerException(
+            "%s has %d bytes, more than the %d that are read of a tokenizer file. It is not one: download the model again."
+                .formatted(file, bytes, MAX_BYTES));
+      }
+      JsonNode node = MAPPER.readTree(Files.readAllBytes(file));
+      if (node instanceof ObjectNode object) {
+        return object;
+      }
+      throw new TokenizerException(
+          file + " holds no JSON object. It is damaged or not complete: download it again.");
+    } catch (JsonProcessingException e) {
+      throw new TokenizerException(
+          "%s is not valid JSON at line %d, column %d: %s. It is damaged or not complete: download it again."
+              .formatted(
+                  file,
+                  e.getLocation() == null ? 0 : e.getLocation().getLineNr(),
+                  e.getLocation() == null ? 0 : e.getLocation().getColumnNr(),
+                  e.getOriginalMessage()),
+          e);
+    } catch (IOException e) {
+      throw new UncheckedIOException(file + " cannot be read: " + e.getMessage(), e);
+    }
+  }
+
+  /** Wraps a document whose structure has not been checked. */
+  static TokenizerJson of(Path origin, ObjectNode root) {
+    return new TokenizerJson(
+        origin, root, vocabulary(root.path("model").path("vocab")), added(root));
+  }
+
+  /** The id of a token, added or of the vocabulary; null when there is none. */
+  Integer id(String token) {
+    Integer id = addedIds.get(token);
+    return id == null ? ids.get(token) : id;
+  }
+
+  /** One above the highest id. */
+  int size() {
+    int highest = -1;
+    for (int id : ids.values()) {
+      highest = Math.max(highest, id);
+    }
+    for (int id : addedIds.values()) {
+      highest = Math.max(highest, id);
+    }
+    return highest + 1;
+  }
+
+  /** The document for the library, without built-in truncation and padding. */
+  String text() {
+    ObjectNode copy = shallowCopy();
+    copy.putNull("truncation");
+    copy.putNull("padding");
+    return copy.toString();
+  }
+
+  /** The same with a post-processor that adds the given tokens around a text; each may be null. */
+  TokenizerJson withAddedTokens(String before, String after) {
+    ObjectNode copy = shallowCopy();
+    copy.set("post_processor", PostProcessors.template(this, before, after));
+    return new TokenizerJson(origin, copy, ids, addedIds);
+  }
+
+  /**
+   * The same for text in which special tokens are ordinary text. Ids are handed out by position in
+   * the list, so a special token outside the vocabulary keeps its place under a name that no text
+   * holds (U+FDD0 is not a character).
+   */
+  TokenizerJson withoutSpecialTokens() {
+    ObjectNode copy = shallowCopy();
+    ArrayNode kept = MAPPER.createArrayNode();
+    for (JsonNode token : root.path("added_tokens")) {
+      if (!token.path("special").asBoolean()) {
+        kept.add(token);
+      } else if (!ids.containsKey(token.path("content").asText())) {
+        ObjectNode renamed = token.deepCopy();
+        kept.add(renamed.put("content", "\uFDD0" + token.path("id").asInt()));
+      }
+    }
+    copy.set("added_tokens", kept);
+    copy.putNull("post_processor");
+    return new TokenizerJson(origin, copy, ids, addedIds);
+  }
+
+  private ObjectNode shallowCopy() {
+    ObjectNode copy = MAPPER.createObjectNode();
+    copy.setAll(root);
+    return copy;
+  }
+
+  private static Map<String, Integer> vocabulary(JsonNode vocabulary) {
+    Map<String, Integer> ids = new HashMap<>();
+    if (vocabulary.isArray()) {
+      for (int id = 0; id < vocabulary.size(); id++) {
+        ids.put(vocabulary.get(id).path(0).asText(), id);
+      }
+    } else {
+      for (Map.Entry<String, JsonNode> entry : vocabulary.properties()) {
+        ids.put(entry.getKey(), entry.getValue().asInt(-1));
+      }
+    }
+    return ids;
+  }
+
+  private static Map<String, Integer> added(ObjectNode root) {
+    Map<String, Integer> ids = new HashMap<>();
+    for (JsonNode token : root.path("added_tokens")) {
+      ids.put(token.path("content").asText(), token.path("id").asInt(-1));
+    }
+    return ids;
+  }
+}

@@ -1,0 +1,80 @@
+package dev.kvshare.apply.policy;
+
+import com.fasterxml.jackson.databind.JsonNode;
+import com.fasterxml.jackson.databind.node.ArrayNode;
+import com.fasterxml.jackson.databind.node.ObjectNode;
+import com.fasterxml.jackson.databind.node.TextNode;
+import java.math.BigDecimal;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.TreeSet;
+
+/**
+ * Prints JSON for people and for comparison by bytes: keys sorted, two blanks of indentation, a
+ * value on one line if it fits in {@value #MAX_LINE} characters or is an array of numbers.
+ */
+final class CompactJson {
+  private static final int MAX_LINE = 100;
+
+  private CompactJson() {}
+
+  /** Returns {@code node} as text that ends with a line feed. */
+  static String print(JsonNode node) {
+    return print(node, 0) + "\n";
+  }
+
+  private static String print(JsonNode node, int indent) {
+    String line = onOneLine(node);
+    boolean fits = indent + line.length() <= MAX_LINE && indent > 0;
+    if (fits || !node.isContainerNode() || isNumbers(node)) {
+      return line;
+    }
+    String inner = " ".repeat(indent + 2);
+    List<String> parts = new ArrayList<>();
+    if (node instanceof ObjectNode object) {
+      for (String name : sortedNames(object)) {
+        parts.add(inner + quoted(name) + ": " + print(object.get(name), indent + 2));
+      }
+      return "{\n" + String.join(",\n", parts) + "\n" + " ".repeat(indent) + "}";
+    }
+    node.forEach(entry -> parts.add(inner + print(entry, indent + 2)));
+    return "[\n" + String.join(",\n", parts) + "\n" + " ".repeat(indent) + "]";
+  }
+
+  private static String onOneLine(JsonNode node) {
+    List<String> parts = new ArrayList<>();
+    if (node instanceof ObjectNode object) {
+      for (String name : sortedNames(object)) {
+        parts.add(quoted(name) + ": " + onOneLine(object.get(name)));
+      }
+      return "{" + String.join(", ", parts) + "}";
+    }
+    if (node instanceof ArrayNode array) {
+      array.forEach(entry -> parts.add(onOneLine(entry)));
+      return "[" + String.join(", ", parts) + "]";
+    }
+    return node.isBigDecimal() ? number(node.decimalValue()) : node.toString();
+  }
+
+  private static String number(BigDecimal value) {
+    return Math.abs((long) value.scale()) > 20 ? value.toString() : value.toPlainString();
+  }
+
+  private static String quoted(String name) {
+    return TextNode.valueOf(name).toString();
+  }
+
+  private static Iterable<String> sortedNames(ObjectNode object) {
+    TreeSet<String> names = new TreeSet<>();
+    object.fieldNames().forEachRemaining(names::add);
+    return names;
+  }
+
+  private static boolean isNumbers(JsonNode node) {
+    boolean numbers = node.isArray();
+    for (JsonNode entry : node) {
+      numbers &= entry.isNumber();
+    }
+    return numbers;
+  }
+}

@@ -1,6 +1,0 @@
-/**
- * What a checkpoint computes: one description that covers every decoder family ({@link
- * dev.kvshare.model.family.ModelSpec}), and one small declarative mapping per family from its
- * {@code config.json} and tensor names to that description.
- */
-package dev.kvshare.model.family;

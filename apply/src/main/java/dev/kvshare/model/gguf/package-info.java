@@ -1,2 +1,0 @@
-/** GGUF files, presented as Hugging Face models. */
-package dev.kvshare.model.gguf;

@@ -1,2 +1,0 @@
-/** Checkpoint formats, configurations and the families that describe them. */
-package dev.kvshare.model;

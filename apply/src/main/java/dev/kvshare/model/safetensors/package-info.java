@@ -1,2 +1,0 @@
-/** Hugging Face model directories with safetensors weights. */
-package dev.kvshare.model.safetensors;

@@ -1,2 +1,0 @@
-/** The policy file: which layer reads whose keys and values. */
-package dev.kvshare.policy;

@@ -1,0 +1,184 @@
+package dev.kvshare.apply.family;
+
+import static org.junit.jupiter.api.Assertions.assertDoesNotThrow;
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import com.fasterxml.jackson.databind.node.ObjectNode;
+import dev.kvshare.apply.decoder.Goldens;
+import dev.kvshare.apply.family.spec.ModelSpec;
+import dev.kvshare.apply.model.Checkpoint;
+import dev.kvshare.apply.model.CheckpointException;
+import dev.kvshare.apply.model.CheckpointMismatchException;
+import dev.kvshare.apply.model.Checkpoints;
+import dev.kvshare.apply.model.UnsupportedModelException;
+import java.nio.file.Path;
+import java.util.List;
+import java.util.function.Consumer;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.Arguments;
+import org.junit.jupiter.params.provider.MethodSource;
+
+/** What a configuration asks for and kvshare does not compute is refused by name. */
+class UnsupportedConfigTest {
+  @TempDir private Path scratch;
+
+  /** Golden, change, fragments of the message. */
+  static List<Arguments> unsupported() {
+    return List.of(
+        refused("llama", config -> config.remove("model_type"), "'model_type' is absent", "qwen2"),
+        refused("llama", config -> config.put("model_type", "mamba"), "\"mamba\"", "one of ["),
+        refused("llama", config -> config.put("num_key_value_heads", 3), "num_key_value_heads"),
+        refused("llama", config -> config.put("num_hidden_layers", 0), "num_hidden_layers", "0"),
+        refused("llama", config -> config.put("num_attention_heads", -4), "num_attention_heads"),
+        refused("llama", config -> config.put("hidden_size", "64"), "hidden_size", "\"64\""),
+        refused("llama", config -> config.put("vocab_size", 2.5), "vocab_size", "2.5"),
+        refused("llama", config -> config.put("hidden_act", "mish"), "hidden_act", "silu"),
+        refused(
+            "llama",
+            config -> config.remove(List.of("head_dim")).put("hidden_size", 66),
+            "hidden_size",
+            "num_attention_heads"),
+        refused(
+            "llama",
+            config -> config.putObject("quantization_config").put("quant_method", "gptq"),
+            "quantization_config"),
+        refused("llama", config -> config.put("num_nextn_predict_layers", 1), "num_nextn"),
+        refused("llama", config -> config.put("rope_interleaved", true), "rope_interleaved"),
+        refused("llama", config -> rope(config).put("rope_type", "mrope"), "rope_type", "yarn"),
+        refused("llama", config -> rope(config).put("low_freq_factor", 2), "low_freq_factor"),
+        refused("llama", config -> rope(config).put("rope_theta", "1e4"), "rope_theta"),
+        refused(
+            "llama", config -> rope(config).put("partial_rotary_factor", 0.5), "partial_rotary"),
+        refused("llama31", config -> rope(config).remove("factor"), "rope_parameters.factor"),
+        refused("gemma2", config -> config.put("use_bidirectional_attention", true), "bidirect"),
+        refused("gemma3_text", config -> config.put("num_kv_shared_layers", 2), "num_kv_shared"),
+        refused("qwen2", config -> config.putArray("layer_types").add("full_attention"), "layer_t"),
+        refused(
+            "qwen2",
+            config -> config.putArray("layer_types").add("linear").add("a").add("b").add("c"),
+            "layer_types"),
+        refused("gpt2", config -> config.put("add_cross_attention", true), "add_cross_attention"),
+        refused("gpt2", config -> config.put("n_head", 5), "n_embd", "n_head"),
+        refused("smollm3", config -> config.putArray("no_rope_layers").add(1), "no_rope_layers"));
+  }
+
+  @ParameterizedTest
+  @MethodSource("unsupported")
+  void keyIsNamed(String golden, Consumer<ObjectNode> change, List<String> fragments) {
+    assertRefused(UnsupportedModelException.class, golden, change, fragments);
+  }
+
+  /** Row 17 of the bad inputs: the configuration contradicts the weights. */
+  static List<Arguments> contradictions() {
+    return List.of(
+        refused(
+            "llama",
+            config -> config.put("num_hidden_layers", 5),
+            "model.layers.4.self_attn.q_proj.weight",
+            "missing",
+            "num_hidden_layers 5"),
+        refused(
+            "llama",
+            config -> config.put("num_hidden_layers", 3),
+            "model.layers.3.",
+            "no use for it"),
+        refused(
+            "llama",
+            config -> config.put("num_key_value_heads", 4),
+            "model.layers.0.self_attn.k_proj.weight",
+            "[32, 64]",
+            "[64, 64]"),
+        refused(
+            "llama",
+            config -> config.put("vocab_size", 300),
+            "model.embed_tokens.weight",
+            "[256, 64]",
+            "[300, 64]",
+            "lm_head.weight"),
+        refused(
+            "llama_bias", config -> config.put("attention_bias", false), "self_attn.k_proj.bias"),
+        refused("llama", config -> config.put("mlp_bias", true), "mlp.up_proj.bias", "missing"),
+        refused(
+            "llama_tied",
+            config -> config.put("tie_word_embeddings", false),
+            "lm_head.weight",
+            "missing"),
+        refused(
+            "mixtral",
+            config -> config.put("num_local_experts", 5),
+            "block_sparse_moe.experts.4.w1.weight"));
+  }
+
+  @ParameterizedTest
+  @MethodSource("contradictions")
+  void tensorAndShapesAreNamed(String golden, Consumer<ObjectNode> change, List<String> fragments) {
+    assertRefused(CheckpointMismatchException.class, golden, change, fragments);
+  }
+
+  @Test
+  void keysThatDoNotChangeTheComputationAreAccepted() {
+    Path copy =
+        copy(
+            "llama",
+            config ->
+                config
+                    .put("_name_or_path", "somewhere")
+                    .put("is_llama_config", true)
+                    .put("rope_interleaved", false)
+                    .put("pretraining_tp", 1)
+                    .put("some_future_switch", false)
+                    .put("some_future_number", 0)
+                    .putNull("rope_scaling")
+                    .putObject("transformers.js_config")
+                    .put("dtype", "q4"));
+
+    assertEquals(spec(Goldens.architecture("llama")), assertDoesNotThrow(() -> spec(copy)));
+  }
+
+  @Test
+  void slidingAndFullLayersDoNotShareUnlessAsked() {
+    ModelSpec spec = spec(Goldens.architecture("gemma2"));
+
+    assertTrue(spec.mayShare(2, 0));
+    assertTrue(!spec.mayShare(1, 0) && !spec.mayShare(2, 1));
+    assertTrue(spec.mayShare(1, 0, true));
+    ModelSpec withoutRotary = spec(Goldens.architecture("smollm3"));
+    assertTrue(withoutRotary.mayShare(1, 0) && !withoutRotary.mayShare(3, 0));
+  }
+
+  private static Arguments refused(
+      String golden, Consumer<ObjectNode> change, String... fragments) {
+    return Arguments.of(golden, change, List.of(fragments));
+  }
+
+  private static ObjectNode rope(ObjectNode config) {
+    return (ObjectNode) config.get("rope_parameters");
+  }
+
+  private void assertRefused(
+      Class<? extends CheckpointException> type,
+      String golden,
+      Consumer<ObjectNode> change,
+      List<String> fragments) {
+    Path copy = copy(golden, change);
+    String message = assertThrows(type, () -> spec(copy)).getMessage();
+    assertTrue(message.contains("config.json"), message);
+    for (String fragment : fragments) {
+      assertTrue(message.contains(fragment), message + " lacks " + fragment);
+    }
+  }
+
+  private Path copy(String golden, Consumer<ObjectNode> change) {
+    return Goldens.copy(Goldens.architecture(golden), scratch.resolve(golden), change);
+  }
+
+  private static ModelSpec spec(Path directory) {
+    try (Checkpoint checkpoint = Checkpoints.open(directory)) {
+      return ModelFamilies.spec(checkpoint);
+    }
+  }
+}

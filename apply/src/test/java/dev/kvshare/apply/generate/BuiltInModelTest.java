@@ -1,0 +1,84 @@
+package dev.kvshare.apply.generate;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import dev.kvshare.apply.model.tokenizer.template.ChatMessage;
+import java.nio.file.Path;
+import java.util.List;
+import org.junit.jupiter.api.AfterAll;
+import org.junit.jupiter.api.BeforeAll;
+import org.junit.jupiter.api.Test;
+
+/** Text in and out with the built-in model. */
+class BuiltInModelTest {
+  private static final String PROMPT = "It was a fine morning, and the";
+
+  private static PolicyModel model;
+
+  @BeforeAll
+  static void load() {
+    model = PolicyModel.load(Path.of(System.getProperty("kvshare.root"), "models/builtin"), null);
+  }
+
+  @AfterAll
+  static void close() {
+    model.close();
+  }
+
+  @Test
+  void streamsTheTextOfEachRow() {
+    GenerationRequest request =
+        GenerationRequest.of(new Prompt.Text(PROMPT), new Prompt.Text("\u201cOh!\u201d said"))
+            .withMaxNewTokens(24)
+            .withSampling(new SamplingOptions(0.8, 40, 0.95, 0.01, 1.1, 5));
+    StringBuilder[] heard = {new StringBuilder(), new StringBuilder()};
+    TokenListener listener =
+        new TokenListener() {
+          @Override
+          public boolean onToken(int row, int tokenId, String text) {
+            heard[row].append(text);
+            return true;
+          }
+
+          @Override
+          public void onFinish(int row, String text, FinishReason reason) {
+            heard[row].append(text);
+          }
+        };
+    List<Completion> rows = model.generate(request, listener).completions();
+    for (int row = 0; row < rows.size(); row++) {
+      assertEquals(rows.get(row).text(), heard[row].toString());
+      int[] ids = rows.get(row).ids().stream().mapToInt(Integer::intValue).toArray();
+      assertEquals(model.tokenizer().orElseThrow().decode(ids, true), rows.get(row).text());
+    }
+  }
+
+  @Test
+  void cutsTheTextBeforeAStopString() {
+    GenerationRequest request = GenerationRequest.of(new Prompt.Text(PROMPT)).withMaxNewTokens(40);
+    String whole = generate(request).text();
+    String stop = whole.substring(whole.length() / 2, whole.length() / 2 + 5);
+    Completion cut = generate(request.withStopStrings(List.of("no such text", stop)));
+    assertEquals(whole.substring(0, whole.indexOf(stop)), cut.text());
+    assertEquals(FinishReason.STOP_STRING, cut.finishReason());
+  }
+
+  @Test
+  void refusesAChatWithoutTemplateAndAnEmptyPrompt() {
+    Prompt chat = new Prompt.Chat(List.of(ChatMessage.user("Hello")));
+    assertRefused(chat, "no chat template");
+    assertRefused(new Prompt.Text(""), "is empty");
+  }
+
+  private static void assertRefused(Prompt prompt, String fragment) {
+    GenerationException error =
+        assertThrows(GenerationException.class, () -> generate(GenerationRequest.of(prompt)));
+    assertTrue(error.getMessage().contains(fragment), error.getMessage());
+  }
+
+  private static Completion generate(GenerationRequest request) {
+    return model.generate(request, TokenListener.NONE).completions().get(0);
+  }
+}

@@ -1,0 +1,288 @@
+package dev.kvshare.apply.generate;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertNotEquals;
+import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import ai.djl.ndarray.NDManager;
+import dev.kvshare.apply.decoder.DecoderOptions;
+import dev.kvshare.apply.model.tokenizer.TokenizerException;
+import dev.kvshare.apply.model.tokenizer.template.ChatMessage;
+import dev.kvshare.apply.plan.Plan;
+import dev.kvshare.apply.plan.SharingMap;
+import dev.kvshare.apply.policy.ModelIdentity;
+import dev.kvshare.apply.policy.Policy;
+import dev.kvshare.apply.policy.PolicyException;
+import dev.kvshare.apply.policy.PolicyFile;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.Collections;
+import java.util.List;
+import org.junit.jupiter.api.AfterAll;
+import org.junit.jupiter.api.BeforeAll;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+
+/** Generation with token ids on a tiny checkpoint. */
+class PolicyModelTest {
+  private static final SamplingOptions SAMPLING = SamplingOptions.ofTemperature(1.5, 7);
+
+  private static PolicyModel model;
+
+  @TempDir Path folder;
+
+  @BeforeAll
+  static void load() {
+    model = PolicyModel.load(TinyLlama.DIRECTORY, null);
+  }
+
+  @AfterAll
+  static void close() {
+    model.close();
+  }
+
+  @Test
+  void continuesGreedilyAsTransformers() {
+    GenerationRequest request = request(TinyLlama.input(0)).withMaxNewTokens(16);
+    Completion completion = generate(request.withIgnoreEos(true)).completions().get(0);
+    assertEquals(TinyLlama.greedy(), completion.ids());
+    assertEquals(TinyLlama.input(0), completion.promptIds());
+    assertEquals(FinishReason.MAX_NEW_TOKENS, completion.finishReason());
+    assertEquals("", completion.text());
+  }
+
+  @Test
+  void givesABatchOfDifferentLengthsWhatEachRowGivesAlone() {
+    List<List<Integer>> prompts =
+        List.of(
+            TinyLlama.input(0),
+            TinyLlama.input(1).subList(0, 7),
+            List.of(5),
+            TinyLlama.input(1).subList(3, 15));
+    for (SamplingOptions sampling : List.of(SamplingOptions.GREEDY, penalised())) {
+      GenerationRequest together =
+          new GenerationRequest(
+              prompts.stream().<Prompt>map(Prompt.Ids::new).toList(),
+              12,
+              sampling,
+              List.of(),
+              true,
+              null);
+      List<Completion> rows = generate(together).completions();
+      for (int row = 0; row < prompts.size(); row++) {
+        GenerationRequest alone =
+            request(prompts.get(row)).withMaxNewTokens(12).withSampling(sampling);
+        assertEquals(
+            generate(alone.withIgnoreEos(true)).completions().get(0).ids(), rows.get(row).ids());
+      }
+    }
+  }
+
+  @Test
+  void drawsTheSameTokensFromTheSameSeed() {
+    GenerationRequest request =
+        request(TinyLlama.input(0), TinyLlama.input(0))
+            .withMaxNewTokens(20)
+            .withSampling(SAMPLING)
+            .withIgnoreEos(true);
+    List<Completion> first = generate(request).completions();
+    assertEquals(first, generate(request).completions());
+    assertNotEquals(first.get(0).ids(), first.get(1).ids(), "each row has its own stream");
+    GenerationRequest otherSeed = request.withSampling(SamplingOptions.ofTemperature(1.5, 8));
+    assertNotEquals(first, generate(otherSeed).completions());
+    GenerationRequest alone =
+        request(TinyLlama.input(0)).withMaxNewTokens(20).withSampling(SAMPLING);
+    assertEquals(first.get(0), generate(alone.withIgnoreEos(true)).completions().get(0));
+  }
+
+  @Test
+  void tellsEachTokenAndStopsWhenAsked() {
+    List<Integer> heard = new ArrayList<>();
+    List<FinishReason> ends = new ArrayList<>();
+    TokenListener listener =
+        new TokenListener() {
+          @Override
+          public boolean onToken(int row, int tokenId, String text) {
+            heard.add(tokenId);
+            return heard.size() < 5;
+          }
+
+          @Override
+          public void onFinish(int row, String text, FinishReason reason) {
+            ends.add(reason);
+          }
+        };
+    GenerationRequest request = request(TinyLlama.input(0)).withIgnoreEos(true);
+    Completion completion = model.generate(request, listener).completions().get(0);
+    assertEquals(TinyLlama.greedy().subList(0, 5), heard);
+    assertEquals(heard, completion.ids());
+    assertEquals(FinishReason.STOPPED, completion.finishReason());
+    assertEquals(List.of(FinishReason.STOPPED), ends);
+  }
+
+  @Test
+  void endsWhenTheThreadIsInterrupted() {
+    GenerationRequest request = request(TinyLlama.input(0)).withIgnoreEos(true);
+    Completion completion =
+        model
+            .generate(
+                request,
+                (row, id, text) -> {
+                  Thread.currentThread().interrupt();
+                  return true;
+                })
+            .completions()
+            .get(0);
+    assertTrue(Thread.interrupted());
+    assertEquals(1, completion.ids().size());
+    assertEquals(FinishReason.STOPPED, completion.finishReason());
+  }
+
+  @Test
+  void endsAtTheLastPosition() {
+    int positions = model.decoder().spec().maxPositions();
+    List<Integer> prompt = new ArrayList<>();
+    while (prompt.size() < positions - 3) {
+      prompt.addAll(TinyLlama.input(0));
+    }
+    GenerationRequest request = request(prompt.subList(0, positions - 3)).withIgnoreEos(true);
+    Completion completion = generate(request).completions().get(0);
+    assertEquals(3, completion.ids().size());
+    assertEquals(FinishReason.MAX_POSITIONS, completion.finishReason());
+  }
+
+  @Test
+  void countsTokensAndBytes() {
+    int bytesPerLayer = 2 * 4 * model.decoder().spec().keyValueHeads();
+    bytesPerLayer *= model.decoder().spec().headSize();
+    GenerationRequest request =
+        request(TinyLlama.input(0), TinyLlama.input(1).subList(0, 5)).withMaxNewTokens(4);
+    GenerationStats stats = generate(request.withIgnoreEos(true)).stats();
+    assertEquals(25, stats.promptTokens());
+    assertEquals(8, stats.newTokens());
+    assertEquals(4L * bytesPerLayer, stats.kvBytesPerToken());
+    assertTrue(stats.kvBytesAllocated() >= 2 * 23 * stats.kvBytesPerToken());
+    assertTrue(stats.prefillTokensPerSecond() > 0);
+    assertTrue(stats.decodeTokensPerSecond(2) > 0);
+  }
+
+  @Test
+  void runsUnderAPolicyWithLessCache() {
+    Path policy = policy(SharingMap.of(0, 0, 2, 2), null);
+    try (PolicyModel shared = PolicyModel.load(TinyLlama.DIRECTORY, policy)) {
+      GenerationRequest request =
+          request(TinyLlama.input(0)).withMaxNewTokens(16).withIgnoreEos(true);
+      GenerationResult result = shared.generate(request, TokenListener.NONE);
+      GenerationStats unshared = generate(request).stats();
+      assertEquals(SharingMap.of(0, 0, 2, 2), shared.map());
+      assertNotEquals(TinyLlama.greedy(), result.completions().get(0).ids());
+      assertEquals(unshared.kvBytesPerToken(), 2 * result.stats().kvBytesPerToken());
+      assertEquals(unshared.kvBytesAllocated(), 2 * result.stats().kvBytesAllocated());
+    }
+  }
+
+  @Test
+  void keepsNoMoreThanSinksAndWindowsOfAPolicy() {
+    Path file = folder.resolve("windows.json");
+    SharingMap map = SharingMap.identity(4);
+    Plan plan = new Plan(map, 8, 2, List.of(1, 2, 3), null, false);
+    PolicyFile.write(Policy.builder(ModelIdentity.ofLayers(4), plan).build(), file);
+    try (PolicyModel windowed = PolicyModel.load(TinyLlama.DIRECTORY, file)) {
+      GenerationRequest request = request(TinyLlama.input(0)).withIgnoreEos(true);
+      GenerationStats few =
+          windowed.generate(request.withMaxNewTokens(1), TokenListener.NONE).stats();
+      GenerationStats many =
+          windowed.generate(request.withMaxNewTokens(30), TokenListener.NONE).stats();
+      long token = windowed.decoder().spec().kvBytesPerToken(map, 4) / 4;
+      assertEquals(token, many.kvBytesPerToken());
+      // Up to 64 tokens of the lowest layer are in one block; each place of a head takes 4 bytes.
+      long places = 4L * windowed.decoder().spec().keyValueHeads();
+      assertEquals((64 + 3 * 10) * (token + places), many.kvBytesAllocated());
+      assertEquals(few.kvBytesAllocated(), many.kvBytesAllocated());
+    }
+  }
+
+  @Test
+  void refusesThePolicyOfAnotherModelUnlessForced() {
+    Path policy = policy(SharingMap.of(0, 0, 2, 3), "sha256:" + "0".repeat(64));
+    assertThrows(PolicyException.class, () -> PolicyModel.load(TinyLlama.DIRECTORY, policy));
+    PolicyModelOptions forced =
+        new PolicyModelOptions(TinyLlama.DIRECTORY, policy, DecoderOptions.DEFAULT, true, true);
+    PolicyModel.load(forced).close();
+    Path longer = policy(SharingMap.of(0, 0, 2, 3, 4), null);
+    PolicyModelOptions forcedLonger =
+        new PolicyModelOptions(TinyLlama.DIRECTORY, longer, DecoderOptions.DEFAULT, true, true);
+    PolicyException error =
+        assertThrows(PolicyException.class, () -> PolicyModel.load(forcedLonger));
+    assertTrue(error.getMessage().contains("5 layers"), error.getMessage());
+  }
+
+  @Test
+  void refusesPromptsThatDoNotFit() {
+    assertRefused(List.of(), "is empty");
+    assertRefused(List.of(3, 256), "token id 256 at position 1");
+    assertRefused(List.of(-1), "token id -1");
+    int tooMany = model.decoder().spec().maxPositions() + 1;
+    assertRefused(new ArrayList<>(Collections.nCopies(tooMany, 5)), "positions");
+  }
+
+  @Test
+  void refusesTextWithoutATokenizer() {
+    for (Prompt prompt :
+        List.of(new Prompt.Text("hello"), new Prompt.Chat(List.of(ChatMessage.user("hello"))))) {
+      TokenizerException error =
+          assertThrows(TokenizerException.class, () -> generate(GenerationRequest.of(prompt)));
+      assertTrue(error.getMessage().contains("no tokenizer"), error.getMessage());
+    }
+    assertTrue(model.tokenizer().isEmpty());
+  }
+
+  @Test
+  void leavesNothingBehindInNativeMemory() {
+    GenerationRequest request =
+        request(TinyLlama.input(0), TinyLlama.input(1)).withMaxNewTokens(8).withIgnoreEos(true);
+    generate(request);
+    int before = tensors();
+    for (int i = 0; i < 5; i++) {
+      generate(request.withSampling(SAMPLING));
+    }
+    assertEquals(before, tensors());
+  }
+
+  private static int tensors() {
+    try (NDManager manager = model.decoder().newManager()) {
+      return manager.getParentManager().getManagedArrays().size();
+    }
+  }
+
+  private static SamplingOptions penalised() {
+    return new SamplingOptions(0, 0, 1, 0, 1.3, 0);
+  }
+
+  private static void assertRefused(List<Integer> prompt, String fragment) {
+    GenerationException error =
+        assertThrows(GenerationException.class, () -> generate(request(prompt)));
+    assertTrue(error.getMessage().contains(fragment), error.getMessage());
+  }
+
+  private Path policy(SharingMap map, String fingerprint) {
+    ModelIdentity identity = new ModelIdentity(null, map.layers(), null, null, null, fingerprint);
+    Path file = folder.resolve("policy" + map.layers() + ".json");
+    PolicyFile.write(Policy.builder(identity, map).build(), file);
+    return file;
+  }
+
+  @SafeVarargs
+  private static GenerationRequest request(List<Integer>... prompts) {
+    Prompt[] ids = new Prompt[prompts.length];
+    for (int i = 0; i < ids.length; i++) {
+      ids[i] = new Prompt.Ids(prompts[i]);
+    }
+    return GenerationRequest.of(ids);
+  }
+
+  private static GenerationResult generate(GenerationRequest request) {
+    return model.generate(request, TokenListener.NONE);
+  }
+}

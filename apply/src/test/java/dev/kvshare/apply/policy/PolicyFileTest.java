@@ -1,0 +1,291 @@
+package dev.kvshare.apply.policy;
+
+import static org.junit.jupiter.api.Assertions.assertArrayEquals;
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertNull;
+import static org.junit.jupiter.api.Assertions.assertThrows;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
+import com.fasterxml.jackson.databind.JsonNode;
+import com.fasterxml.jackson.databind.ObjectMapper;
+import dev.kvshare.apply.plan.Plan;
+import dev.kvshare.apply.plan.SharingMap;
+import dev.kvshare.apply.plan.UpwardReading;
+import java.io.IOException;
+import java.io.InputStream;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.List;
+import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.ValueSource;
+
+class PolicyFileTest {
+  @TempDir Path folder;
+
+  /**
+   * A policy with every field, as release 0.1.0 writes it to complete-0.1.0.json: with savings that
+   * leave the windows out.
+   */
+  private static Policy complete() {
+    ModelIdentity model =
+        new ModelIdentity("llama", 6, 9, 3, 64, "sha256:" + "0123456789abcdef".repeat(4));
+    return Policy.builder(model, SharingMap.of(0, 1, 2, 0, 4, 1))
+        .window(256, List.of(1, 4))
+        .savings(new Savings(4, 0.667, 3072))
+        .repair(
+            new RepairReference(
+                "policy.safetensors",
+                "ab".repeat(32),
+                List.of(
+                    "model.layers.3.self_attn.o_proj.weight",
+                    "model.layers.5.self_attn.o_proj.weight")))
+        .calibration(
+            Calibration.builder()
+                .strategy("dissimilar")
+                .threshold(0.5)
+                .similarity(0.71234567891234)
+                .dataset(new DatasetReference("parlour-calibration", "cd".repeat(32)))
+                .samples(30)
+                .tokensPerSample(64)
+                .seed(0L)
+                .accepted(
+                    List.of(
+                        new Candidate(3, 0, 12.0625, 0.875, null),
+                        new Candidate(5, 1, 1.0 / 3, 0.75, null)))
+                .rejected(List.of(new Candidate(4, 2, 2e-9, null, null)))
+                .build())
+        .tool(new ToolVersion("kvshare", "0.1.0"))
+        .build();
+  }
+
+  private static byte[] golden(String name) throws IOException {
+    try (InputStream in = PolicyFileTest.class.getResourceAsStream(name)) {
+      return in.readAllBytes();
+    }
+  }
+
+  private static Policy readGolden(String name) throws IOException {
+    return PolicyFile.fromBytes(golden(name), name);
+  }
+
+  @Test
+  void writesTheBytesOfTheFirstRelease() throws IOException {
+    assertEquals(
+        new String(golden("complete-0.1.0.json"), StandardCharsets.UTF_8),
+        new String(PolicyFile.toBytes(complete()), StandardCharsets.UTF_8));
+  }
+
+  /** Layer 5 reads all of layer 1, so that only layer 4 keeps no more than its window. */
+  @Test
+  void writesSavingsThatFollowFromTheWindowsToo() {
+    String text =
+        new String(
+            PolicyFile.toBytes(complete().toBuilder().savings(null).build()),
+            StandardCharsets.UTF_8);
+
+    String before = new String(PolicyFile.toBytes(complete()), StandardCharsets.UTF_8);
+    assertEquals(
+        before.replace(
+            "{\"kv_bytes_per_token\": 3072, \"kv_fraction\": 0.667, \"kv_layers\": 4}",
+            "{\"kv_bytes_per_token\": 2304, \"kv_fraction\": 0.5, \"kv_layers\": 3}"),
+        text);
+    Policy read = PolicyFile.fromBytes(text.getBytes(StandardCharsets.UTF_8), "p");
+    assertEquals(new Savings(3, 0.5, 2304), read.savings());
+    assertEquals(
+        new Savings(4, 0.667, 3072), read.toBuilder().window(null, List.of()).build().savings());
+  }
+
+  @Test
+  void nothingIsLeftPerTokenWhereAllLayersAreWindowed() {
+    Policy policy =
+        Policy.builder(complete().model(), SharingMap.of(0, 0, 2, 3, 4, 5))
+            .window(8, List.of(0, 1, 2, 3, 4, 5))
+            .build();
+
+    assertEquals(new Savings(0, 0, 0), policy.savings());
+    assertEquals(policy, PolicyFile.fromBytes(PolicyFile.toBytes(policy), "p"));
+  }
+
+  @Test
+  void attentionSinksAreWrittenWhereThereAreAnyAndReadAgain() throws IOException {
+    Policy sinks = complete().toBuilder().attentionSinks(4).build();
+    String text = new String(PolicyFile.toBytes(sinks), StandardCharsets.UTF_8);
+    String without = new String(PolicyFile.toBytes(complete()), StandardCharsets.UTF_8);
+
+    assertEquals("{\n  \"attention_sinks\": 4,\n" + without.substring(2), text);
+    Policy found = PolicyFile.fromBytes(text.getBytes(StandardCharsets.UTF_8), "p");
+    assertEquals(sinks, found);
+    assertEquals(text, new String(PolicyFile.toBytes(found), StandardCharsets.UTF_8));
+    assertEquals(4, Plan.of(found).sinks());
+    assertEquals(0, readGolden("complete-0.1.0.json").attentionSinks());
+    assertThrows(
+        IllegalArgumentException.class,
+        () -> Policy.builder(sinks.model(), sinks.map()).attentionSinks(4).build());
+  }
+
+  @Test
+  void readsWhatItWrites() {
+    Path file = folder.resolve("policy.json");
+    PolicyFile.write(complete(), file);
+
+    assertEquals(complete(), PolicyFile.read(file));
+  }
+
+  @Test
+  void keepsOnHowManySamplesARefusalWasCertain() {
+    Candidate refused = new Candidate(4, 2, 1.5, 0.25, 21);
+    Policy policy =
+        Policy.builder(complete().model(), complete().map())
+            .calibration(Calibration.builder().rejected(List.of(refused)).build())
+            .build();
+    byte[] bytes = PolicyFile.toBytes(policy);
+
+    assertTrue(new String(bytes, StandardCharsets.UTF_8).contains("\"samples\": 21"));
+    assertEquals(policy, PolicyFile.fromBytes(bytes, "policy.json"));
+  }
+
+  @Test
+  void keepsWhatWasComparedAndHowItWasHealed() {
+    List<ComparedStrategy> compared =
+        List.of(
+            new ComparedStrategy("greedy", 8, true, 0.0625, 1.015625, 0.875, 0.96875),
+            new ComparedStrategy("similar", 7, false, 0.125, 1.0625, 0.75, 0.9375));
+    HealingReport healing = new HealingReport(40, true, 0.0625, 0.03125);
+    DatasetReference text = new DatasetReference("book.txt", "0".repeat(64));
+    Policy policy =
+        Policy.builder(complete().model(), complete().map())
+            .calibration(
+                Calibration.builder()
+                    .compared(compared)
+                    .repairDataset(text)
+                    .healing(healing)
+                    .build())
+            .build();
+    byte[] bytes = PolicyFile.toBytes(policy);
+    Policy read = PolicyFile.fromBytes(bytes, "policy.json");
+
+    assertEquals(compared, read.calibration().compared());
+    assertEquals(healing, read.calibration().healing());
+    assertEquals(text, read.calibration().repairDataset());
+    assertEquals(policy, read);
+    String halved =
+        new String(bytes, StandardCharsets.UTF_8).replace("\"steps\": 40", "\"steps\": 0");
+    String message =
+        assertThrows(
+                PolicyFormatException.class,
+                () -> PolicyFile.fromBytes(halved.getBytes(StandardCharsets.UTF_8), "policy.json"))
+            .getMessage();
+    assertTrue(message.contains("$.calibration.healing.steps"), message);
+  }
+
+  @Test
+  void readsAMinimalPolicy() throws IOException {
+    Policy policy = readGolden("minimal.json");
+
+    assertEquals(SharingMap.of(0, 1, 1, 3), policy.map());
+    assertEquals(ModelIdentity.ofLayers(4), policy.model());
+    assertEquals(new Savings(3, 0.75, 0), policy.savings());
+    assertNull(policy.calibration());
+    assertNull(policy.tool());
+  }
+
+  @Test
+  void readsAPolicyWrittenByHand() throws IOException {
+    Policy policy = readGolden("by-hand.json");
+
+    assertEquals(SharingMap.of(0, 1, 2, 0, 4, 1), policy.map());
+    assertEquals("by hand", policy.calibration().strategy());
+    assertNull(policy.calibration().threshold());
+    assertEquals(0.91, policy.calibration().accepted().get(1).similarity());
+  }
+
+  @Test
+  void readsUpwardSourcesAndALaterMinorVersion() throws IOException {
+    Policy policy = readGolden("upward.json");
+
+    assertTrue(policy.map().hasUpwardSources());
+    assertEquals(new UpwardReading.Parallel(7, 2, 0), policy.upward());
+    assertEquals(128, policy.slidingWindow());
+    assertEquals(List.of(0, 5), policy.windowedLayers());
+  }
+
+  @ParameterizedTest
+  @ValueSource(strings = {"minimal.json", "by-hand.json", "upward.json", "complete-0.1.0.json"})
+  void keepsEveryFieldAndSettlesAfterOneRoundTrip(String name) throws IOException {
+    byte[] bytes = golden(name);
+    byte[] once = PolicyFile.toBytes(PolicyFile.fromBytes(bytes, name));
+    byte[] twice = PolicyFile.toBytes(PolicyFile.fromBytes(once, name));
+
+    assertArrayEquals(once, twice);
+    String text = new String(bytes, StandardCharsets.UTF_8);
+    JsonNode before = new ObjectMapper().readTree(text.substring(text.indexOf('{')));
+    assertContains(before, new ObjectMapper().readTree(once), "$");
+  }
+
+  private static void assertContains(JsonNode expected, JsonNode found, String path) {
+    if (expected.isObject()) {
+      expected
+          .properties()
+          .forEach(
+              field ->
+                  assertContains(
+                      field.getValue(), found.path(field.getKey()), path + "." + field.getKey()));
+    } else if (expected.isArray()) {
+      assertEquals(expected.size(), found.size(), path);
+      for (int i = 0; i < expected.size(); i++) {
+        assertContains(expected.get(i), found.get(i), path + "[" + i + "]");
+      }
+    } else if (expected.isNumber()) {
+      assertEquals(expected.doubleValue(), found.doubleValue(), 0, path);
+    } else if (!expected.isNull() && !path.equals("$.schema")) {
+      assertEquals(expected, found, path);
+    }
+  }
+
+  @Test
+  void changingAPartKeepsUnknownFields() throws IOException {
+    Policy policy =
+        readGolden("by-hand.json").toBuilder().tool(new ToolVersion("kvshare", "9")).build();
+
+    JsonNode tree = new ObjectMapper().readTree(PolicyFile.toBytes(policy));
+    assertEquals("Zoë", tree.at("/author/name").asText());
+    assertEquals("looked alike", tree.at("/calibration/accepted/0/why").asText());
+    assertEquals("9", tree.at("/tool/version").asText());
+  }
+
+  @Test
+  void writesEmptyAndLargeNumbers() {
+    Policy policy =
+        complete().toBuilder()
+            .calibration(
+                Calibration.builder().similarity(-0.0).threshold(123456789012.0).seed(-5L).build())
+            .build();
+
+    String text = new String(PolicyFile.toBytes(policy), StandardCharsets.UTF_8);
+    assertTrue(text.contains("\"similarity\": 0,"), text);
+    assertTrue(text.contains("\"threshold\": 123456789000"), text);
+    assertEquals(policy, PolicyFile.fromBytes(PolicyFile.toBytes(policy), "test"));
+  }
+
+  @Test
+  void theSchemaAcceptsWhatIsWritten() throws IOException {
+    assertEquals(
+        List.of(),
+        PolicySchema.problems(new ObjectMapper().readTree(PolicyFile.toBytes(complete()))));
+  }
+
+  @Test
+  void replacesAnOlderPolicy() throws IOException {
+    Path file = folder.resolve("policy.json");
+    Files.writeString(file, "old");
+    PolicyFile.write(complete(), file);
+
+    assertEquals(complete(), PolicyFile.read(file));
+    try (var files = Files.list(folder)) {
+      assertEquals(List.of(file), files.toList());
+    }
+  }
+}

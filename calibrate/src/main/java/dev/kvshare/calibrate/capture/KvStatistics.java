@@ -1,0 +1,42 @@
+package dev.kvshare.calibrate.capture;
+
+import dev.kvshare.apply.policy.DatasetReference;
+import dev.kvshare.apply.policy.ModelIdentity;
+import dev.kvshare.calibrate.CalibrationUsageException;
+import java.util.List;
+
+/**
+ * What a search needs to know of the unshared model: captured once, kept in a file ({@link
+ * StatisticsFile}) so that another budget, threshold or strategy needs neither text nor tokenizer
+ * nor the capture pass.
+ *
+ * @param model the model that was run
+ * @param dataset the text that the samples are from
+ * @param samples token ids, one array a sample; the lengths may differ
+ * @param distances distances of the layers' averaged keys and values
+ * @param lastHidden last hidden states after the final norm, one array a sample, float32 [T, E]
+ */
+public record KvStatistics(
+    ModelIdentity model,
+    DatasetReference dataset,
+    List<int[]> samples,
+    DistanceMatrix distances,
+    List<float[]> lastHidden) {
+  public KvStatistics {
+    samples = List.copyOf(samples);
+    lastHidden = List.copyOf(lastHidden);
+    if (samples.isEmpty()) {
+      throw new CalibrationUsageException(
+          "There is no calibration sample: give a text with at least one sample.");
+    }
+    if (samples.size() != lastHidden.size()) {
+      throw new IllegalArgumentException(
+          samples.size() + " samples with the hidden states of " + lastHidden.size());
+    }
+  }
+
+  /** Tokens of the longest sample. */
+  public int tokensPerSample() {
+    return samples.stream().mapToInt(sample -> sample.length).max().orElseThrow();
+  }
+}

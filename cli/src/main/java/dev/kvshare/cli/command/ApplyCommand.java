@@ -1,0 +1,220 @@
+package dev.kvshare.cli.command;
+
+import dev.kvshare.apply.cache.CachePolicy;
+import dev.kvshare.apply.export.LckvExport;
+import dev.kvshare.apply.family.ModelFamilies;
+import dev.kvshare.apply.generate.Completion;
+import dev.kvshare.apply.generate.FinishReason;
+import dev.kvshare.apply.generate.GenerationRequest;
+import dev.kvshare.apply.generate.GenerationResult;
+import dev.kvshare.apply.generate.PolicyModel;
+import dev.kvshare.apply.generate.PolicyModelOptions;
+import dev.kvshare.apply.generate.Prompt;
+import dev.kvshare.apply.generate.SamplingOptions;
+import dev.kvshare.apply.generate.TokenListener;
+import dev.kvshare.apply.model.Checkpoint;
+import dev.kvshare.apply.model.Checkpoints;
+import dev.kvshare.apply.model.tokenizer.template.ChatMessage;
+import dev.kvshare.apply.policy.ModelIdentities;
+import dev.kvshare.apply.policy.ModelIdentity;
+import dev.kvshare.apply.policy.Policy;
+import dev.kvshare.cli.ExitCodes;
+import dev.kvshare.cli.options.ApplyOptions;
+import dev.kvshare.cli.options.ApplyOptions.GenerationOptions;
+import dev.kvshare.cli.options.ApplyOptions.PromptOptions;
+import dev.kvshare.cli.print.GenerationFacts;
+import dev.kvshare.cli.print.MemoryPrinter;
+import dev.kvshare.cli.print.Output;
+import dev.kvshare.cli.print.ProgressLine;
+import dev.kvshare.cli.print.RowPrinter;
+import dev.kvshare.eval.EvaluatedPolicy;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.List;
+import picocli.CommandLine.Command;
+import picocli.CommandLine.Mixin;
+
+/** {@code kvshare apply}: generates text with a model under a policy. */
+@Command(
+    name = "apply",
+    sortOptions = false,
+    customSynopsis = "kvshare apply [OPTIONS] --prompt TEXT",
+    header = "Generate text with a model under a policy.",
+    description = {
+      "",
+      "Continues each prompt with the unchanged model, whose shared layers keep no keys and values"
+          + " of their own. Text appears as it is generated. Without --policy the model runs"
+          + " unshared, for comparison. With --export it writes a checkpoint for another program"
+          + " instead."
+    },
+    footerHeading = "%nExamples%n",
+    footer = {
+      "  kvshare apply --prompt \"It was a fine morning\"",
+      "  kvshare apply --model model.gguf --policy policy.json --stats --prompt \"Once upon\"",
+      "  kvshare apply --model models/SmolLM2 --policy p.json --chat --prompt \"Why is it dark?\"",
+      "  kvshare apply --policy policy.json --prompts prompts.txt --max-tokens 32",
+      "  kvshare apply --prompt-ids 5,7,9 --print-ids",
+      "  kvshare apply --policy policy.json --cache streaming-llm -n 5000 --ignore-eos --stats",
+      "  kvshare apply --model llama --policy lckv.json --export lckv --out llama-lckv",
+      "",
+      "Exit codes: 0 done; 1 failed; 2 bad usage; 130 interrupted."
+    })
+final class ApplyCommand extends Verb {
+
+  private static final String EXAMPLE_PROMPT = "It was a fine morning";
+
+  @Mixin private ApplyOptions options;
+
+  @Override
+  public Integer call() {
+    Output output = output();
+    if (options.export.target != null) {
+      return export(output);
+    }
+    if (options.export.directory != null) {
+      throw usageError("--out is the folder of an export: add --export");
+    }
+    List<Prompt> prompts = prompts(output);
+    GenerationRequest request = request(prompts).withCachePolicy(cachePolicy());
+    Path policy = options.model.effectivePolicy();
+    if (policy == null) {
+      output.detail("no policy: the model runs unshared");
+    }
+    PolicyModelOptions modelOptions =
+        new PolicyModelOptions(
+            locate(options.model.model),
+            policy,
+            options.model.decoderOptions(),
+            options.model.force,
+            !options.model.noRepair);
+    interruption().advise("the text above is not complete.");
+    try (PolicyModel model =
+        ProgressLine.whileLoading(
+            modelOptions.model(), output, () -> PolicyModel.load(modelOptions))) {
+      List<String> titles = prompts.stream().map(ApplyCommand::title).toList();
+      if (titles.size() == 1 && !options.prompts.chat) {
+        output.echo(titles.get(0));
+      }
+      GenerationResult result = model.generate(request, listener(output, titles));
+      if (result.completions().stream().anyMatch(ApplyCommand::reachedLastPosition)) {
+        output.note("a text ended because the model has no further position");
+      }
+      if (options.shown.stats) {
+        GenerationFacts.of(result, request.cachePolicy()).print(output.statistics());
+      }
+    }
+    return ExitCodes.DONE;
+  }
+
+  private int export(Output output) {
+    Path policyFile = options.model.effectivePolicy();
+    Path directory = options.export.directory;
+    if (policyFile == null || directory == null) {
+      throw usageError("--export writes a model under a policy: give --policy and --out");
+    }
+    if (!options.model.force) {
+      OutputFiles.requireNew(directory, "--out");
+    }
+    try (Checkpoint checkpoint = Checkpoints.open(locate(options.model.model))) {
+      ModelIdentity identity = ModelIdentities.of(checkpoint, ModelFamilies.spec(checkpoint));
+      Policy policy = EvaluatedPolicy.read(policyFile, identity, options.model.force).policy();
+      Path repair =
+          policy.repair() == null ? null : policyFile.resolveSibling(policy.repair().file());
+      boolean repaired = repair != null && !options.model.noRepair && Files.exists(repair);
+      LckvExport.write(
+          checkpoint, policy, repaired ? repair : null, options.export.weights, directory);
+      output
+          .results()
+          .println(
+              "wrote the LCKV checkpoint "
+                  + directory
+                  + (repaired ? ", with the refitted weights of the policy" : ""));
+    }
+    output.note("");
+    output.note("next: " + Invocation.of(List.of("inspect", directory.toString())));
+    return ExitCodes.DONE;
+  }
+
+  private TokenListener listener(Output output, List<String> titles) {
+    RowPrinter printer = new RowPrinter(output, titles, options.shown.printIds);
+    return options.shown.statsEvery == null
+        ? printer
+        : new MemoryPrinter(printer, output.statistics(), options.shown.statsEvery);
+  }
+
+  private List<Prompt> prompts(Output output) {
+    PromptOptions given = options.prompts;
+    if (given.system != null && !given.chat) {
+      throw usageError("--system is the system message of a chat: add --chat");
+    }
+    if (!given.ids.isEmpty()) {
+      if (given.chat || !given.prompts.isEmpty() || given.file != null) {
+        throw usageError("--prompt-ids cannot be combined with --prompt, --prompts or --chat");
+      }
+      return List.of(new Prompt.Ids(given.ids));
+    }
+    List<String> texts = new ArrayList<>(given.prompts);
+    if (given.file != null) {
+      texts.addAll(PromptFile.read(given.file));
+    }
+    if (texts.isEmpty()) {
+      output.note("no --prompt given: continuing \"" + EXAMPLE_PROMPT + "\"");
+      texts.add(EXAMPLE_PROMPT);
+    }
+    return texts.stream().map(given.chat ? this::chat : Prompt.Text::new).toList();
+  }
+
+  private Prompt chat(String text) {
+    List<ChatMessage> messages = new ArrayList<>();
+    if (options.prompts.system != null) {
+      messages.add(ChatMessage.system(options.prompts.system));
+    }
+    messages.add(ChatMessage.user(text));
+    return new Prompt.Chat(messages);
+  }
+
+  private GenerationRequest request(List<Prompt> prompts) {
+    GenerationOptions given = options.generation;
+    try {
+      SamplingOptions sampling =
+          new SamplingOptions(
+              given.temperature,
+              given.topK,
+              given.topP,
+              given.minP,
+              given.repetitionPenalty,
+              given.seed);
+      return new GenerationRequest(
+          prompts, given.maxTokens, sampling, given.stop, given.ignoreEos, null);
+    } catch (IllegalArgumentException e) {
+      throw usageError(e.getMessage());
+    }
+  }
+
+  private CachePolicy cachePolicy() {
+    try {
+      List<CachePolicy> policies = options.cache.policies();
+      if (policies.size() > 1) {
+        throw usageError("a text is generated with one cache policy: give one name to --cache");
+      }
+      return policies.isEmpty() ? null : policies.get(0);
+    } catch (IllegalArgumentException e) {
+      throw usageError(e.getMessage());
+    }
+  }
+
+  private static boolean reachedLastPosition(Completion completion) {
+    return completion.finishReason() == FinishReason.MAX_POSITIONS;
+  }
+
+  private static String title(Prompt prompt) {
+    if (prompt instanceof Prompt.Text text) {
+      return text.text();
+    }
+    if (prompt instanceof Prompt.Chat chat) {
+      return chat.messages().get(chat.messages().size() - 1).content();
+    }
+    return "";
+  }
+}

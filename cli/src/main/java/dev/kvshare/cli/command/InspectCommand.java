@@ -1,0 +1,191 @@
+package dev.kvshare.cli.command;
+
+import dev.kvshare.apply.decoder.DecoderOptions;
+import dev.kvshare.apply.family.ModelFamilies;
+import dev.kvshare.apply.family.spec.ModelSpec;
+import dev.kvshare.apply.model.Checkpoint;
+import dev.kvshare.apply.model.Checkpoints;
+import dev.kvshare.apply.plan.Plan;
+import dev.kvshare.apply.policy.ModelIdentities;
+import dev.kvshare.apply.policy.ModelIdentity;
+import dev.kvshare.apply.policy.PolicyFile;
+import dev.kvshare.cli.ExitCodes;
+import dev.kvshare.cli.options.InspectOptions;
+import dev.kvshare.cli.options.InspectOptions.CheckOptions;
+import dev.kvshare.cli.print.CheckDescription;
+import dev.kvshare.cli.print.Facts;
+import dev.kvshare.cli.print.ModelDescription;
+import dev.kvshare.cli.print.Output;
+import dev.kvshare.cli.print.PlanDescription;
+import dev.kvshare.cli.print.PolicyDescription;
+import dev.kvshare.eval.EvaluatedPolicy;
+import dev.kvshare.eval.check.CheckRequest;
+import dev.kvshare.eval.check.CheckResult;
+import dev.kvshare.eval.check.CheckpointCheck;
+import java.io.IOException;
+import java.io.InputStream;
+import java.io.UncheckedIOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.List;
+import picocli.CommandLine.Command;
+import picocli.CommandLine.Mixin;
+
+/** {@code kvshare inspect}: explains a model or a policy, or checks what a model computes. */
+@Command(
+    name = "inspect",
+    sortOptions = false,
+    customSynopsis = "kvshare inspect [OPTIONS] [TARGET]",
+    header = "Explain a model directory, a GGUF file or a policy.",
+    description = {
+      "",
+      "Of a model it says the family, layers, heads, what the KV cache costs, which layers may"
+          + " share, and how much context fits into a given memory. Of a policy it draws the map and"
+          + " says where it came from and what it saves. With --scheme or --layer-types it draws a"
+          + " sharing scheme of the papers on a model.",
+      "",
+      "With --check it runs the model on the 'input_ids' of a .safetensors file and compares with"
+          + " the 'logits', 'last_hidden' and 'greedy' stored there: so you can verify that your"
+          + " checkpoint computes what another implementation computed.",
+      ""
+    },
+    footerHeading = "%nExamples%n",
+    footer = {
+      "  kvshare inspect",
+      "  kvshare inspect model.gguf --memory 16GiB",
+      "  kvshare inspect policy.json",
+      "  kvshare inspect --scheme sandwich-middle --kv-layers 4",
+      "  kvshare inspect models/SmolLM2 --check reference.safetensors --tolerance 1e-3",
+      "",
+      "Exit codes: 0 done; 3 a difference is above the tolerance; 1 failed; 2 bad usage;",
+      "130 interrupted."
+    })
+final class InspectCommand extends Verb {
+
+  @Mixin private InspectOptions options;
+
+  @Override
+  public Integer call() {
+    checkCombinations();
+    Output output = output();
+    Path target = locate(options.target);
+    if (options.check.file != null) {
+      return check(target, output);
+    }
+    if (isPolicy(target)) {
+      if (options.scheme.isGiven()) {
+        throw usageError("a policy has its own map: leave out --scheme and --layer-types");
+      }
+      PolicyDescription.of(target, PolicyFile.read(target)).print(output.results());
+      output.note("");
+      output.note(
+          "next: "
+              + Invocation.of(List.of("apply", "--policy", target.toString(), "--prompt", "...")));
+      return ExitCodes.DONE;
+    }
+    try (Checkpoint checkpoint = Checkpoints.open(target)) {
+      ModelSpec spec = ModelFamilies.spec(checkpoint);
+      Plan plan = plan(spec, ModelIdentities.of(checkpoint, spec), false);
+      Facts facts =
+          new ModelDescription(checkpoint, spec, plan.map(), options.general.dtype)
+              .facts(options.general.memoryBytes);
+      if (!plan.isPlain() || !plan.map().isIdentity()) {
+        PlanDescription.add(facts, plan);
+      }
+      facts.print(output.results());
+    }
+    return ExitCodes.DONE;
+  }
+
+  private int check(Path target, Output output) {
+    CheckOptions given = options.check;
+    DecoderOptions decoderOptions = new DecoderOptions("cpu", options.general.dtype, 0);
+    try (OpenModel model = OpenModel.open(target, decoderOptions, output)) {
+      ReferenceTensor reference = ReferenceTensor.of(given.tensor, options.scheme.isGiven());
+      int prefillTokens =
+          given.prefillTokens == null
+              ? reference.prefillTokens(given.inputIds.size())
+              : given.prefillTokens;
+      CheckpointCheck check = new CheckpointCheck(model.decoder(), model.endTokens());
+      CheckRequest request = null;
+      CheckResult result = null;
+      for (Plan plan : plansToCheck(model, reference)) {
+        double tolerance = given.tolerance == null ? usualTolerance(plan) : given.tolerance;
+        CheckRequest next =
+            new CheckRequest(
+                given.file, plan, given.inputIds, given.tensor, prefillTokens, tolerance);
+        CheckResult found = check.run(next);
+        if (result == null || found.maxDifference() < result.maxDifference()) {
+          request = next;
+          result = found;
+        }
+      }
+      CheckDescription.of(result, request).print(output.results());
+      return result.passed() ? ExitCodes.DONE : ExitCodes.NOT_MET;
+    }
+  }
+
+  /**
+   * What to compare with: the plan that was asked for and, for outputs of the flash attention of
+   * the LCKV code, also the one whose windows are longer by one token.
+   */
+  private List<Plan> plansToCheck(OpenModel model, ReferenceTensor reference) {
+    ModelSpec spec = model.decoder().spec();
+    Plan plan = plan(spec, model.identity(), options.scheme.windowPlusOne);
+    return !reference.flashAttention()
+            || plan.windowedLayers().isEmpty()
+            || options.scheme.windowPlusOne
+        ? List.of(plan)
+        : List.of(plan, plan(spec, model.identity(), true));
+  }
+
+  private void checkCombinations() {
+    if (options.check.tolerance != null && !(options.check.tolerance >= 0)) {
+      throw usageError("--tolerance must be a number of at least 0");
+    }
+    String problem = options.scheme.problem();
+    if (problem != null) {
+      throw usageError(problem);
+    }
+    if (options.scheme.isGiven() && options.general.policy != null) {
+      throw usageError("--policy has its own map: leave out --scheme and --layer-types");
+    }
+  }
+
+  private static double usualTolerance(Plan plan) {
+    return plan.map().hasUpwardSources()
+        ? CheckRequest.UPWARD_TOLERANCE
+        : CheckRequest.DEFAULT_TOLERANCE;
+  }
+
+  /** The plan of --scheme, --layer-types or --policy, else the model's own. */
+  private Plan plan(ModelSpec spec, ModelIdentity model, boolean plusOne) {
+    if (options.scheme.isGiven()) {
+      try {
+        return options.scheme.plan(spec.layers(), plusOne);
+      } catch (IllegalArgumentException e) {
+        throw usageError(e.getMessage());
+      }
+    }
+    Path policy = options.general.policy;
+    return policy == null
+        ? spec.plan()
+        : Plan.of(EvaluatedPolicy.read(policy, model, options.general.force).policy());
+  }
+
+  /** Policies are JSON objects; models are directories or start with GGUF's magic number. */
+  private static boolean isPolicy(Path target) {
+    if (!Files.isRegularFile(target)) {
+      return false;
+    }
+    try (InputStream in = Files.newInputStream(target)) {
+      int first = in.read();
+      while (Character.isWhitespace(first)) {
+        first = in.read();
+      }
+      return first == '{';
+    } catch (IOException e) {
+      throw new UncheckedIOException(e);
+    }
+  }
+}

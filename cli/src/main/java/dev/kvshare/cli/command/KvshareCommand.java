@@ -1,0 +1,88 @@
+package dev.kvshare.cli.command;
+
+import dev.kvshare.cli.ExitCodes;
+import dev.kvshare.cli.Version;
+import dev.kvshare.cli.options.CommonOptions;
+import dev.kvshare.cli.print.Terminal;
+import java.util.concurrent.Callable;
+import picocli.AutoComplete.GenerateCompletion;
+import picocli.CommandLine.Command;
+import picocli.CommandLine.HelpCommand;
+import picocli.CommandLine.Mixin;
+import picocli.CommandLine.Model.CommandSpec;
+import picocli.CommandLine.Option;
+import picocli.CommandLine.Spec;
+
+/** The command without a verb: shows what there is. */
+@Command(
+    name = "kvshare",
+    versionProvider = Version.class,
+    synopsisSubcommandLabel = "COMMAND",
+    header = "Runs language models with a smaller KV cache, without training.",
+    description = {
+      "",
+      "kvshare finds out which layers of a pretrained model can read the keys and values of"
+          + " another layer instead of keeping their own, checks the choice against the model's"
+          + " own outputs, and writes it to a small policy file. The checkpoint stays as it is;"
+          + " under the policy it needs less memory for the KV cache and decodes faster."
+    },
+    optionListHeading = "%n",
+    commandListHeading = "%nCommands%n",
+    footerHeading = "%nStart here (without --model, the small built-in model is used)%n",
+    footer = {
+      "  kvshare calibrate",
+      "  kvshare apply --policy policy.json --prompt \"It was a fine morning\"",
+      "  kvshare eval --policy policy.json",
+      "",
+      "Exit codes",
+      "  0  done          2  bad usage             130  interrupted",
+      "  1  failed        3  validation not met"
+    },
+    subcommands = {
+      CalibrateCommand.class,
+      ApplyCommand.class,
+      EvalCommand.class,
+      DatasetsCommand.class,
+      InspectCommand.class,
+      BenchCommand.class,
+      HelpCommand.class,
+      GenerateCompletion.class
+    })
+public final class KvshareCommand implements Callable<Integer> {
+
+  @Spec private CommandSpec spec;
+
+  @Mixin private CommonOptions common;
+
+  @Option(
+      names = {"-V", "--version"},
+      versionHelp = true,
+      description = "Show the version and exit.")
+  boolean version;
+
+  private final Terminal terminal;
+  private final Interruption interruption;
+
+  public KvshareCommand(Terminal terminal, Interruption interruption) {
+    this.terminal = terminal;
+    this.interruption = interruption;
+  }
+
+  Terminal terminal() {
+    return terminal;
+  }
+
+  Interruption interruption() {
+    return interruption;
+  }
+
+  CommonOptions common() {
+    return common;
+  }
+
+  @Override
+  public Integer call() {
+    spec.commandLine().usage(terminal.out());
+    return ExitCodes.DONE;
+  }
+}

@@ -1,0 +1,68 @@
+package dev.kvshare.cli.command;
+
+import dev.kvshare.datasets.Corpus;
+import dev.kvshare.datasets.DatasetException;
+import dev.kvshare.datasets.EvaluationPassages;
+import java.util.HashMap;
+import java.util.List;
+import java.util.Map;
+
+/** The windows on which maps are repaired and judged; each text is turned into tokens once. */
+final class RepairText {
+  /** One window of so many judges the fits. */
+  static final int VALIDATION_SHARE = 8;
+
+  static final int SHORTEST_WINDOW_TOKENS = 32;
+  private static final int WINDOW_TOKENS = 256;
+
+  /** Of windows for plans in which layers keep the first and last tokens only. */
+  private static final int LONG_WINDOW_TOKENS = 512;
+
+  private static final int ENOUGH_WINDOWS = 16;
+
+  private final OpenModel model;
+  private final Map<Request, List<int[]>> read = new HashMap<>();
+
+  private record Request(Corpus corpus, int tokens, int longest) {}
+
+  /** Windows for one model. */
+  RepairText(OpenModel model) {
+    this.model = model;
+  }
+
+  OpenModel model() {
+    return model;
+  }
+
+  /**
+   * What plans are fitted to and judged on: windows of 256 tokens, of 512 where layers are
+   * windowed, as what these lose is seen behind their windows only; shorter ones where the text has
+   * too few; none where it is too short for one.
+   *
+   * @param tokens most tokens read
+   * @param windowed whether plans have windowed layers, or a search may come to some
+   */
+  List<int[]> windows(Corpus corpus, int tokens, boolean windowed) {
+    int longest = windowed ? LONG_WINDOW_TOKENS : WINDOW_TOKENS;
+    return read.computeIfAbsent(new Request(corpus, tokens, longest), this::cut);
+  }
+
+  private List<int[]> cut(Request request) {
+    Corpus corpus = request.corpus();
+    int longest = Math.min(request.longest(), model.decoder().spec().maxPositions());
+    List<int[]> found = List.of();
+    for (int length = longest; length >= SHORTEST_WINDOW_TOKENS; length /= 2) {
+      EvaluationPassages cut =
+          new EvaluationPassages(length, Math.max(1, request.tokens() / length));
+      try {
+        found = model.withEncoder(corpus, encoder -> cut.cut(corpus, encoder)).windows();
+      } catch (DatasetException e) {
+        continue;
+      }
+      if (found.size() >= ENOUGH_WINDOWS) {
+        return found;
+      }
+    }
+    return found;
+  }
+}

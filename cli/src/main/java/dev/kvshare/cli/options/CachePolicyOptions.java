@@ -1,0 +1,197 @@
+package dev.kvshare.cli.options;
+
+import dev.kvshare.apply.cache.CachePolicy;
+import dev.kvshare.apply.cache.H2o;
+import dev.kvshare.apply.cache.Int8Eviction;
+import dev.kvshare.apply.cache.Int8Kv;
+import dev.kvshare.apply.cache.KeyValueFormat;
+import dev.kvshare.apply.cache.PyramidKv;
+import dev.kvshare.apply.cache.SnapKv;
+import dev.kvshare.apply.cache.StreamingLlm;
+import dev.kvshare.apply.cache.TokenAmount;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Locale;
+import java.util.Set;
+import picocli.CommandLine.ITypeConverter;
+import picocli.CommandLine.Option;
+import picocli.CommandLine.TypeConversionException;
+
+/** What layers that own a cache keep of it. */
+public class CachePolicyOptions {
+  private static final String WITH_INT8 = "+" + Int8Kv.NAME;
+  private static final TokenAmount DEFAULT_BUDGET = TokenAmount.fraction(0.5);
+  private static final TokenAmount DEFAULT_STREAM = TokenAmount.tokens(256);
+
+  /** Scales of 8-bit numbers. */
+  enum Scales {
+    TOKEN,
+    CHANNEL
+  }
+
+  /** How H2O adds up attention. */
+  enum Scores {
+    SUM,
+    MEAN
+  }
+
+  @Option(
+      names = "--cache",
+      paramLabel = "NAME",
+      split = ",",
+      hideParamSyntax = true,
+      description =
+          "streaming-llm (StreamingLLM: sinks and a window, texts of any length), h2o (H2O: heavy"
+              + " hitters and recent tokens), snapkv (SnapKV: what the end of the prompt attends"
+              + " to), pyramid (PyramidKV, PyramidInfer: budgets that decrease over the layers) or"
+              + " int8 (8-bit keys and values, as in KIVI). With +int8 behind one of the others:"
+              + " both. Default: everything is kept.")
+  List<String> names = new ArrayList<>();
+
+  @Option(
+      names = "--cache-budget",
+      paramLabel = "AMOUNT",
+      converter = Amount.class,
+      description =
+          "Tokens that a layer keeps: a number, or a part of the prompt such as 0.25 or 25%%."
+              + " Default: 50%%; for streaming-llm 256.")
+  TokenAmount budget;
+
+  @Option(
+      names = "--cache-sinks",
+      paramLabel = "N",
+      description = "First tokens that streaming-llm keeps within the budget. Default: 4.")
+  Integer sinks;
+
+  @Option(
+      names = "--cache-recent",
+      paramLabel = "AMOUNT",
+      converter = Amount.class,
+      description = "Last tokens that h2o keeps: a number, or a part of the budget. Default: 50%%.")
+  TokenAmount recent;
+
+  @Option(
+      names = "--cache-scores",
+      paramLabel = "NAME",
+      description = "How h2o adds up attention over queries: sum or mean. Default: sum.")
+  Scores scores;
+
+  @Option(
+      names = "--cache-window",
+      paramLabel = "N",
+      converter = PositiveInteger.class,
+      description =
+          "Last tokens of the prompt that choose for snapkv and pyramid, and stay. Default: 32.")
+  Integer window;
+
+  @Option(
+      names = "--cache-kernel",
+      paramLabel = "N",
+      converter = PositiveInteger.class,
+      description = "Neighbours that snapkv and pyramid choose together, odd. Default: 5.")
+  Integer kernel;
+
+  @Option(
+      names = "--cache-steepness",
+      paramLabel = "X",
+      description =
+          "How many times the budget of pyramid's top layer goes into the mean. Default: 20.")
+  Double steepness;
+
+  @Option(
+      names = "--cache-scales",
+      paramLabel = "NAME",
+      description =
+          "int8: a scale for each token, or for each channel of 32 keys: token or channel. Default:"
+              + " token.")
+  Scales scales;
+
+  /**
+   * The policies that are asked for, in their order.
+   *
+   * @throws IllegalArgumentException with what is wrong
+   */
+  public final List<CachePolicy> policies() {
+    requireUse("--cache-budget", budget, "streaming-llm", "h2o", "snapkv", "pyramid");
+    requireUse("--cache-sinks", sinks, "streaming-llm");
+    requireUse("--cache-recent", recent, "h2o");
+    requireUse("--cache-scores", scores, "h2o");
+    requireUse("--cache-window", window, "snapkv", "pyramid");
+    requireUse("--cache-kernel", kernel, "snapkv", "pyramid");
+    requireUse("--cache-steepness", steepness, "pyramid");
+    requireUse("--cache-scales", scales, "int8");
+    return names.stream().map(this::policy).toList();
+  }
+
+  private void requireUse(String option, Object value, String... methods) {
+    Set<String> users = Set.of(methods);
+    if (value != null && names.stream().noneMatch(name -> users.contains(eviction(name)))) {
+      throw new IllegalArgumentException(
+          "%s is an option of --cache %s".formatted(option, String.join(" or ", methods)));
+    }
+  }
+
+  private static String eviction(String name) {
+    String lower = name.toLowerCase(Locale.ROOT);
+    return lower.endsWith(WITH_INT8)
+        ? lower.substring(0, lower.length() - WITH_INT8.length())
+        : lower;
+  }
+
+  private CachePolicy policy(String name) {
+    String eviction = eviction(name);
+    CachePolicy policy =
+        switch (eviction) {
+          case StreamingLlm.NAME ->
+              new StreamingLlm(
+                  orElse(budget, DEFAULT_STREAM), orElse(sinks, StreamingLlm.DEFAULT_SINKS));
+          case H2o.NAME ->
+              new H2o(
+                  orElse(budget, DEFAULT_BUDGET),
+                  orElse(recent, H2o.DEFAULT_RECENT),
+                  scores == Scores.MEAN);
+          case SnapKv.NAME ->
+              new SnapKv(orElse(budget, DEFAULT_BUDGET), chosenWindow(), chosenKernel());
+          case PyramidKv.NAME ->
+              new PyramidKv(
+                  orElse(budget, DEFAULT_BUDGET),
+                  chosenWindow(),
+                  chosenKernel(),
+                  orElse(steepness, PyramidKv.DEFAULT_STEEPNESS));
+          case Int8Kv.NAME ->
+              new Int8Kv(
+                  scales == Scales.CHANNEL
+                      ? KeyValueFormat.INT8_PER_CHANNEL
+                      : KeyValueFormat.INT8_PER_TOKEN);
+          default ->
+              throw new IllegalArgumentException(
+                  "--cache '%s' is not known: expected streaming-llm, h2o, snapkv, pyramid or int8, and +int8 behind one of the first four"
+                      .formatted(name));
+        };
+    return eviction.length() == name.length() ? policy : new Int8Eviction(policy);
+  }
+
+  private int chosenWindow() {
+    return orElse(window, SnapKv.DEFAULT_WINDOW);
+  }
+
+  private int chosenKernel() {
+    return orElse(kernel, SnapKv.DEFAULT_KERNEL);
+  }
+
+  private static <T> T orElse(T given, T otherwise) {
+    return given == null ? otherwise : given;
+  }
+
+  /** Reads a number of tokens or a part. */
+  static final class Amount implements ITypeConverter<TokenAmount> {
+    @Override
+    public TokenAmount convert(String value) {
+      try {
+        return TokenAmount.parse(value);
+      } catch (IllegalArgumentException e) {
+        throw new TypeConversionException(e.getMessage());
+      }
+    }
+  }
+}

@@ -1,0 +1,354 @@
+package dev.kvshare.cli.options;
+
+import dev.kvshare.apply.decoder.DecoderOptions;
+import dev.kvshare.apply.decoder.weights.WeightResidency;
+import dev.kvshare.calibrate.LayerWindow;
+import dev.kvshare.calibrate.QualityLimits;
+import dev.kvshare.calibrate.search.AutoStrategy;
+import java.nio.file.Path;
+import java.util.List;
+import picocli.CommandLine.ArgGroup;
+import picocli.CommandLine.Option;
+
+/** The options of {@code kvshare calibrate}, grouped as its help shows them. */
+public final class CalibrateOptions {
+
+  @ArgGroup(validate = false, order = 1, heading = "%nModel%n")
+  public ModelOptions model = new ModelOptions();
+
+  @ArgGroup(validate = false, order = 2, heading = "%nCalibration text%n")
+  public SampleOptions samples = new SampleOptions();
+
+  @ArgGroup(validate = false, order = 3, heading = "%nHow much to keep%n")
+  public GoalOptions goal = new GoalOptions();
+
+  @ArgGroup(validate = false, order = 4, heading = "%nScheme, in place of a search%n")
+  public SchemeOptions scheme = new SchemeOptions();
+
+  @ArgGroup(validate = false, order = 5, heading = "%nSearch%n")
+  public SearchOptions search = new SearchOptions();
+
+  @ArgGroup(validate = false, order = 6, heading = "%nRepair%n")
+  public RepairOptions repair = new RepairOptions();
+
+  @ArgGroup(validate = false, order = 7, heading = "%nOutput%n")
+  public OutputOptions files = new OutputOptions();
+
+  /** What windowed layers keep, null where layers only share. */
+  public LayerWindow layerWindow() {
+    return goal.layerWindow(search.strategy);
+  }
+
+  /** How the model runs. */
+  public DecoderOptions decoderOptions() {
+    DecoderOptions usual = model.decoderOptions();
+    return search.offload ? usual.withResidency(WeightResidency.ONE_LAYER) : usual;
+  }
+
+  public static final class SampleOptions extends TextOptions {
+    @Option(
+        names = "--samples",
+        paramLabel = "N",
+        converter = PositiveInteger.class,
+        description = "Number of samples. Default: 30.")
+    public int samples = 30;
+
+    @Option(
+        names = "--tokens",
+        paramLabel = "N",
+        converter = PositiveInteger.class,
+        description = "Tokens a sample; longer ones are cut. Default: 64.")
+    public int tokens = 64;
+  }
+
+  public static final class GoalOptions {
+    @Option(
+        names = {"-n", "--share-layers"},
+        paramLabel = "N",
+        converter = PositiveInteger.class,
+        description = "Number of layers that shall share.")
+    public Integer shareLayers;
+
+    @Option(
+        names = {"-w", "--window-layers"},
+        paramLabel = "N",
+        converter = PositiveInteger.class,
+        description =
+            "Instead of sharing, let N layers keep the first and last tokens of a text only; what"
+                + " stands between, these layers do not see.")
+    public Integer windowLayers;
+
+    @Option(
+        names = "--window",
+        paramLabel = "TOKENS",
+        converter = PositiveInteger.class,
+        description = "Last tokens that windowed layers keep. Default: 64.")
+    Integer window;
+
+    @Option(
+        names = "--sinks",
+        paramLabel = "TOKENS",
+        converter = CountingNumber.class,
+        description = "First tokens that windowed layers keep. Default: 4.")
+    Integer sinks;
+
+    @Option(
+        names = "--no-windows",
+        description =
+            "Let layers share only. By default, with --kv-budget or without a size, auto also tries"
+                + " layers that keep the first and last tokens only, and takes what comes nearer.")
+    boolean noWindows;
+
+    @Option(
+        names = {"-b", "--kv-budget"},
+        paramLabel = "AMOUNT",
+        description =
+            "What may be kept of the KV cache: a fraction (0.7 or 70%%), a number of layers"
+                + " (21layers) or bytes per token with 16-bit numbers (9KiB). Where layers are"
+                + " windowed, of a text of 2048 tokens, or of the longest that the model takes if"
+                + " that is shorter. Default: 0.7.")
+    public String kvBudget;
+
+    @Option(
+        names = "--threshold",
+        paramLabel = "X",
+        description =
+            "A map is kept when the mean cosine similarity of the last hidden states is above"
+                + " this. Default: 0.5.")
+    double threshold = QualityLimits.DEFAULT_THRESHOLD;
+
+    @Option(
+        names = "--max-kl",
+        paramLabel = "NATS",
+        description =
+            "Refuse maps whose next-token distributions diverge more from the unshared model's,"
+                + " after repair, on average. Default: no limit.")
+    double maxDivergence = Double.POSITIVE_INFINITY;
+
+    @Option(
+        names = "--max-perplexity-rise",
+        paramLabel = "X",
+        description =
+            "Refuse maps under which the perplexity rises by more than this fraction, after repair"
+                + " (0.05 for 5 %%). Default: no limit.")
+    double maxPerplexityRise = Double.POSITIVE_INFINITY;
+
+    @Option(
+        names = "--across-kinds",
+        description =
+            "Let layers with a sliding window and layers with full attention share with each"
+                + " other. By default only layers of one kind do.")
+    public boolean acrossKinds;
+
+    /** What windowed layers keep, null where layers only share. */
+    public LayerWindow layerWindow(String strategy) {
+      if (!mayWindow(strategy)) {
+        return null;
+      }
+      return new LayerWindow(
+          window == null ? LayerWindow.DEFAULT.tokens() : window,
+          sinks == null ? LayerWindow.DEFAULT.sinks() : sinks);
+    }
+
+    private boolean mayWindow(String strategy) {
+      return windowLayers != null
+          || (shareLayers == null && !noWindows && strategy.equals(AutoStrategy.NAME));
+    }
+
+    /** What is wrong with the combination, or null. */
+    public String problem(String strategy) {
+      if (windowLayers != null && (shareLayers != null || kvBudget != null)) {
+        return "--window-layers takes the place of --share-layers and --kv-budget: give one";
+      }
+      if (windowLayers != null && noWindows) {
+        return "--window-layers and --no-windows contradict each other";
+      }
+      return mayWindow(strategy) || (window == null && sinks == null)
+          ? null
+          : "--window and --sinks say what windowed layers keep, and here layers only share: give"
+              + " --window-layers, or --kv-budget with the strategy auto";
+    }
+
+    public QualityLimits limits() {
+      return new QualityLimits(threshold, maxDivergence, maxPerplexityRise);
+    }
+  }
+
+  public static final class SearchOptions {
+    private static final String BESIDE_POLICY = "";
+
+    @Option(
+        names = {"-s", "--strategy"},
+        paramLabel = "NAME",
+        description = {
+          "How layers are chosen. Default: auto.",
+          "  auto         dissimilar, similar and greedy, and greedy for windowed layers; what comes"
+              + " nearest to the model after repair",
+          "  greedy       layer by layer, what costs least after repair",
+          "  beam         the same with three maps kept after each step",
+          "  repair-aware pairs of which a refit restores the attention output best first",
+          "  dissimilar   pairs with the most different keys and values first (KVSharer)",
+          "  similar      most similar first",
+          "  layer-order  top layers first, source just below",
+          "  random       shuffled by --seed"
+        })
+    public String strategy = AutoStrategy.NAME;
+
+    @Option(
+        names = "--prefer-top",
+        description =
+            "Let auto, greedy and beam prefer to share the layers at the top: what shares there, a"
+                + " prompt skips.")
+    public boolean preferTop;
+
+    @Option(names = "--seed", paramLabel = "N", description = "For random choices. Default: 0.")
+    public long seed;
+
+    @Option(
+        names = "--batch-memory",
+        paramLabel = "SIZE",
+        converter = MemorySize.class,
+        description =
+            "Memory for hidden states that are kept between candidates; with less, more is computed"
+                + " again, and the policy is the same. Default: 2GiB.")
+    public long batchMemoryBytes = 2L << 30;
+
+    @Option(
+        names = "--offload",
+        description =
+            "For a model larger than memory: only one layer is in memory, read from the files when it"
+                + " runs. All samples, and candidates that may be next, go through a layer together."
+                + " Gives the same policy, with every strategy and with repair, not with --heal. Reads"
+                + " least with '--strategy dissimilar --no-repair'; auto, greedy and beam read the"
+                + " model once for each map that they repair.")
+    public boolean offload;
+
+    @Option(
+        names = "--save-stats",
+        paramLabel = "FILE",
+        arity = "0..1",
+        fallbackValue = BESIDE_POLICY,
+        description =
+            "Keep what was read from the text, so that --stats solves another budget, threshold or"
+                + " strategy without reading it again. Default for FILE: beside the policy.")
+    public Path saveStats;
+
+    @Option(
+        names = "--stats",
+        paramLabel = "FILE",
+        description = "Start from a file of --save-stats instead of a text.")
+    public Path stats;
+
+    @Option(
+        names = "--dry-run",
+        description =
+            "Say what the calibration would cost, and stop. Measures one layer of the model, or this"
+                + " machine alone where the model is a folder with nothing but config.json.")
+    public boolean dryRun;
+
+    @Option(
+        names = "--resume",
+        description = "Continue a search that was interrupted, with the same options.")
+    public boolean resume;
+
+    /** Whether the statistics are wanted at their default place. */
+    public boolean savesStatsBesidePolicy() {
+      return saveStats != null && saveStats.toString().equals(BESIDE_POLICY);
+    }
+  }
+
+  public static final class RepairOptions {
+    @Option(
+        names = "--no-repair",
+        description =
+            "Write the map alone. By default, weights from the first sharing layer on are refitted"
+                + " to the text, so that the model comes back to what it computed unshared; they"
+                + " are written to NAME.safetensors beside the policy.")
+    public boolean noRepair;
+
+    @Option(
+        names = "--repair-text",
+        paramLabel = "TEXT",
+        description =
+            "A text file, .jsonl file (its field text, input_ids or token_ids) or data set that the"
+                + " repair reads in place of the calibration text.")
+    public String text;
+
+    @Option(
+        names = "--repair-tokens",
+        paramLabel = "N",
+        converter = PositiveInteger.class,
+        description =
+            "The most tokens of the text that the repair reads; an eighth of them judges it."
+                + " Default: 100000, with windowed layers 50000.")
+    public Integer tokens;
+
+    @Option(
+        names = "--repair-parts",
+        paramLabel = "PART",
+        split = ",",
+        converter = RepairPart.Converter.class,
+        description =
+            "What is refitted, separated by commas: attention (the output projections), own-token (in"
+                + " layers that share, also a projection of each token's own input, which no"
+                + " checkpoint of another program has room for), queries (of layers that share) and"
+                + " feed-forward (the down projections). Default: attention,own-token,queries.")
+    public List<RepairPart> parts = RepairPart.USUAL;
+
+    @Option(
+        names = "--heal",
+        paramLabel = "STEPS",
+        arity = "0..1",
+        fallbackValue = "40",
+        converter = PositiveInteger.class,
+        description =
+            "Train the weights behind the repair towards the unshared model, minutes on a small"
+                + " model: each step reads 2048 tokens of the text. The repair stays where this"
+                + " does not help. Default for STEPS: 40.")
+    public Integer healingSteps;
+
+    /** The most tokens of the text that are read. */
+    public int tokens(boolean windowed) {
+      if (tokens != null) {
+        return tokens;
+      }
+      return windowed ? 50_000 : 100_000;
+    }
+
+    /** What is wrong with the combination of options, or null. */
+    public String problem() {
+      if (noRepair && (healingSteps != null || text != null)) {
+        return "--heal and --repair-text are for a repair: leave out --no-repair";
+      }
+      return parts.contains(RepairPart.OWN_TOKEN) && !parts.contains(RepairPart.ATTENTION)
+          ? "the own-token projection is fitted together with attention: add attention to --repair-parts"
+          : null;
+    }
+  }
+
+  public static final class OutputOptions {
+    @Option(
+        names = {"-o", "--out"},
+        paramLabel = "FILE",
+        description = "The policy file. Default: policy.json.")
+    public Path out;
+
+    @Option(
+        names = {"-f", "--force"},
+        description =
+            "Replace an existing file given by --out. Without --out, an earlier policy.json of"
+                + " kvshare is replaced anyway.")
+    public boolean force;
+
+    @Option(
+        names = "--report",
+        paramLabel = "FILE",
+        description =
+            "The report: one HTML page that needs nothing else. Default: report.html beside"
+                + " policy.json, NAME.report.html beside NAME.json.")
+    public Path report;
+
+    @Option(names = "--no-report", description = "Write no report.")
+    public boolean noReport;
+  }
+}

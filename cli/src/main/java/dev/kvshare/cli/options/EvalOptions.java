@@ -1,0 +1,277 @@
+package dev.kvshare.cli.options;
+
+import dev.kvshare.datasets.EvaluationPassages;
+import dev.kvshare.eval.format.ReportFormat;
+import dev.kvshare.eval.speed.SpeedSettings;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.List;
+import picocli.CommandLine.ArgGroup;
+import picocli.CommandLine.Option;
+
+/** The options of {@code kvshare eval}, grouped as its help shows them. */
+public final class EvalOptions {
+
+  @ArgGroup(validate = false, order = 1, heading = "%nModel and policies%n")
+  public ModelAndPolicyOptions model = new ModelAndPolicyOptions();
+
+  @ArgGroup(validate = false, order = 2, heading = "%nCache policies%n")
+  public ComparedCacheOptions cache = new ComparedCacheOptions();
+
+  @ArgGroup(validate = false, order = 3, heading = "%nSources above their readers%n")
+  public PassOptions passes = new PassOptions();
+
+  @ArgGroup(validate = false, order = 4, heading = "%nEvaluation text%n")
+  public WindowOptions windows = new WindowOptions();
+
+  @ArgGroup(validate = false, order = 5, heading = "%nSpeed%n")
+  public SpeedOptions speed = new SpeedOptions();
+
+  @ArgGroup(validate = false, order = 6, heading = "%nComparison of strategies%n")
+  public ComparisonOptions comparison = new ComparisonOptions();
+
+  @ArgGroup(validate = false, order = 7, heading = "%nOutput%n")
+  public OutputOptions files = new OutputOptions();
+
+  public static final class ModelAndPolicyOptions extends ModelOptions {
+    @Option(
+        names = {"-p", "--policy"},
+        paramLabel = "FILE",
+        description = "A policy to measure; may be given several times.")
+    public List<Path> policies = new ArrayList<>();
+
+    @Option(
+        names = "--no-repair",
+        description = "Leave out the refitted weights of the policies: plain sharing.")
+    public boolean noRepair;
+
+    @Option(
+        names = {"-f", "--force"},
+        description =
+            "Go on where kvshare would refuse: replace existing output files, and measure a policy"
+                + " that was made for another model with the same layers and heads.")
+    public boolean force;
+
+    @Option(
+        names = "--sweep",
+        paramLabel = "X,X,...",
+        arity = "0..1",
+        fallbackValue = "2,3,4",
+        split = ",",
+        converter = PositiveInteger.class,
+        description =
+            "Measure the nine configurations of arXiv 2410.14442 (pizza, sandwich and lasagna;"
+                + " bottom, middle and top) with a KV cache that is X times smaller, and cla-2,"
+                + " cla-3, yoco, mixattention and lckv; those without sources above their readers"
+                + " or windows also repaired. Default for X: 2,3,4.")
+    public List<Integer> reductions = new ArrayList<>();
+
+    @Option(
+        names = "--sweep-window",
+        paramLabel = "TOKENS",
+        converter = PositiveInteger.class,
+        description =
+            "The sliding window of yoco and mixattention in a sweep. Default: a quarter of"
+                + " --window.")
+    public Integer sweepWindow;
+
+    @Option(
+        names = "--sweep-folder",
+        paramLabel = "DIR",
+        description =
+            "Keep the repaired policies of a sweep and what was measured but the speed in DIR: a"
+                + " sweep that was interrupted goes on from there, and after one with --no-speed"
+                + " another run measures the speed alone.")
+    public Path sweepFolder;
+
+    @Option(
+        names = "--repair-text",
+        paramLabel = "TEXT",
+        description =
+            "With --sweep and --compare, the text file, .jsonl file (its field text, input_ids or"
+                + " token_ids) or data set that searches and repairs read. Default: the model's"
+                + " default calibration text.")
+    public String repairText;
+
+    @Option(
+        names = "--repair-tokens",
+        paramLabel = "N",
+        converter = PositiveInteger.class,
+        description =
+            "With --sweep and --compare, the most tokens of that text that a repair reads."
+                + " Default: 20000.")
+    public int repairTokens = 20_000;
+  }
+
+  public static final class ComparedCacheOptions extends CachePolicyOptions {
+    @Option(
+        names = "--cache-prompt",
+        paramLabel = "TOKENS",
+        converter = PositiveInteger.class,
+        description =
+            "Tokens of each window that are the prompt. Default: half of the window. Several names"
+                + " may be given to --cache here, separated by commas.")
+    Integer prompt;
+
+    @Option(
+        names = "--stream",
+        paramLabel = "TOKENS",
+        converter = PositiveInteger.class,
+        description =
+            "Read so many tokens of the text as one, and print perplexity and memory for each 2,000"
+                + " of them instead: what a cache policy for texts of any length is for.")
+    public Integer stream;
+
+    /** 0 for half of the window. */
+    public int prompt() {
+      if (prompt != null && names.isEmpty()) {
+        throw new IllegalArgumentException("--cache-prompt goes with --cache");
+      }
+      return prompt == null ? 0 : prompt;
+    }
+  }
+
+  public static final class PassOptions {
+    @Option(
+        names = "--stop-early",
+        paramLabel = "X,X,...",
+        split = ",",
+        description =
+            "Instead, run each policy whose sources lie above their readers (as lckv) with all of"
+                + " its passes and with so many that hidden states change by at most X, and compare:"
+                + " passes that were run, layers that each token of a prompt goes through, the"
+                + " largest change of a token's last hidden state relative to its length, the"
+                + " largest difference of a logit, perplexity, time of a prompt.")
+    public List<Double> tolerances = new ArrayList<>();
+
+    /** What is wrong, or null. */
+    public String problem() {
+      return tolerances.stream().allMatch(tolerance -> tolerance > 0 && tolerance < 1)
+          ? null
+          : "--stop-early must be numbers between 0 and 1";
+    }
+  }
+
+  public static final class WindowOptions extends TextOptions {
+    private static final int DEFAULT_WINDOWS = 12;
+    private static final int STRETCH = 2000;
+
+    @Option(
+        names = "--window",
+        paramLabel = "TOKENS",
+        converter = PositiveInteger.class,
+        description = "Tokens a window; each but the first is predicted. Default: 512.")
+    public int window = 512;
+
+    @Option(
+        names = "--windows",
+        paramLabel = "N",
+        converter = PositiveInteger.class,
+        description =
+            "The most windows, one after another from the start of the text. Default: 12.")
+    public Integer windows;
+
+    /** A text of so many tokens in stretches. */
+    public static EvaluationPassages stretches(int tokens) {
+      int stretch = Math.min(STRETCH, tokens);
+      return new EvaluationPassages(stretch, tokens / stretch);
+    }
+
+    public EvaluationPassages cut() {
+      return new EvaluationPassages(window, windows == null ? DEFAULT_WINDOWS : windows);
+    }
+  }
+
+  public static final class SpeedOptions {
+    @Option(names = "--no-speed", description = "Measure quality and memory only.")
+    boolean noSpeed;
+
+    @Option(
+        names = "--prompt-tokens",
+        paramLabel = "N",
+        converter = PositiveInteger.class,
+        description = "Tokens of the prompt. Default: 256.")
+    int promptTokens = 256;
+
+    @Option(
+        names = "--new-tokens",
+        paramLabel = "N",
+        converter = PositiveInteger.class,
+        description = "Tokens decoded after it. Default: 32.")
+    int newTokens = 32;
+
+    @Option(
+        names = "--rounds",
+        paramLabel = "N",
+        converter = PositiveInteger.class,
+        description = "Repetitions, of which the median counts. Default: 3.")
+    int rounds = 3;
+
+    /** Null when speed is not measured. */
+    public SpeedSettings settings() {
+      return noSpeed ? null : new SpeedSettings(promptTokens, newTokens, rounds);
+    }
+  }
+
+  public static final class ComparisonOptions {
+    @Option(
+        names = "--compare",
+        paramLabel = "N,N,...",
+        split = ",",
+        description =
+            "Search maps with so many shared layers (or fractions of all layers) by the papers'"
+                + " method, its reverse, at random (mean of five seeds), by 'repair-aware' and by"
+                + " 'auto', and as many windowed layers in place of sharing ('calibrate"
+                + " --window-layers'), and measure each with and without repair. --text may then name several"
+                + " files, separated by commas.")
+    public List<Double> sizes = new ArrayList<>();
+
+    @Option(
+        names = "--compare-folder",
+        paramLabel = "DIR",
+        description =
+            "Where the policies and what was measured of each are kept; a comparison that was"
+                + " interrupted goes on from there. Default: comparison.")
+    public Path folder = Path.of("comparison");
+
+    /** Numbers of layers; a fraction below 1 is one of all. */
+    public List<Integer> sizes(int layers) {
+      return sizes.stream().map(size -> (int) Math.round(size < 1 ? size * layers : size)).toList();
+    }
+  }
+
+  public static final class OutputOptions {
+    private static final String STANDARD_OUTPUT = "-";
+
+    @Option(
+        names = "--format",
+        paramLabel = "NAME",
+        description = "text, markdown, csv or json. Default: text.")
+    public ReportFormat format = ReportFormat.TEXT;
+
+    @Option(
+        names = {"-o", "--output"},
+        paramLabel = "FILE",
+        description = "Write the table to FILE instead of standard output.")
+    public Path output;
+
+    @Option(
+        names = "--json",
+        paramLabel = "FILE",
+        arity = "0..1",
+        fallbackValue = STANDARD_OUTPUT,
+        description =
+            "Write the rows as JSON: to FILE, beside the table, or alone to standard output.")
+    String json;
+
+    /** Whether the rows go to standard output, or to --output, as JSON alone. */
+    public boolean jsonAlone() {
+      return STANDARD_OUTPUT.equals(json);
+    }
+
+    /** The file of --json, or null. */
+    public Path jsonFile() {
+      return json == null || jsonAlone() ? null : Path.of(json);
+    }
+  }
+}

@@ -1,0 +1,83 @@
+package dev.kvshare.cli.print;
+
+import java.io.PrintWriter;
+
+/** Where a verb writes: results to one stream, everything else to the other. */
+public final class Output {
+  private final Terminal terminal;
+  private final boolean quiet;
+  private final boolean verbose;
+  private final boolean color;
+
+  public Output(Terminal terminal, boolean quiet, boolean verbose, boolean noColor) {
+    this.terminal = terminal;
+    this.quiet = quiet;
+    this.verbose = verbose;
+    this.color = terminal.outIsTerminal() && !noColor && !terminal.forbidsColor();
+  }
+
+  /** The stream of the results. */
+  public PrintWriter results() {
+    return terminal.out();
+  }
+
+  /** The stream of figures about the run, which must not mix with the results. */
+  public PrintWriter statistics() {
+    return terminal.err();
+  }
+
+  /**
+   * Shows a person what the text that follows continues. Where no person watches, the results hold
+   * the continuation alone.
+   */
+  public void echo(String prompt) {
+    if (terminal.outIsTerminal() && terminal.errIsTerminal() && !quiet) {
+      terminal.err().print(prompt);
+      terminal.err().flush();
+    }
+  }
+
+  /** Whether results may be colored. */
+  boolean color() {
+    return color;
+  }
+
+  /** Whether the reader of the results has gone away. */
+  boolean readerIsGone() {
+    return terminal.readerIsGone();
+  }
+
+  /** The stream of the progress bar. */
+  PrintWriter progress() {
+    return terminal.err();
+  }
+
+  /** The width of the terminal in characters. */
+  int columns() {
+    return terminal.columns();
+  }
+
+  /** Whether a progress bar may be drawn. */
+  boolean showsProgress() {
+    return terminal.errIsTerminal() && !quiet;
+  }
+
+  /** A line about what is going on; not with --quiet. */
+  public void note(String line) {
+    if (!quiet) {
+      terminal.err().println(line);
+    }
+  }
+
+  /** A line about what is going on for those who asked for more; only with --verbose. */
+  public void detail(String line) {
+    if (verbose) {
+      terminal.err().println(line);
+    }
+  }
+
+  /** Something that the user should know although the command goes on. */
+  public void warn(String sentence) {
+    terminal.err().println("kvshare: warning: " + sentence);
+  }
+}

@@ -1,0 +1,95 @@
+package dev.kvshare.cli.print;
+
+import java.io.PrintWriter;
+import java.nio.file.Path;
+import java.text.DecimalFormat;
+import java.text.DecimalFormatSymbols;
+import java.util.Locale;
+import java.util.function.Supplier;
+import me.tongfei.progressbar.DelegatingProgressBarConsumer;
+import me.tongfei.progressbar.ProgressBar;
+import me.tongfei.progressbar.ProgressBarBuilder;
+import me.tongfei.progressbar.ProgressBarStyle;
+
+/**
+ * A progress bar on the last line of a terminal: done, rate, remaining time and a remark. It leaves
+ * nothing behind. Where nobody watches, it draws nothing.
+ */
+public final class ProgressLine implements AutoCloseable {
+  private static final int UPDATE_MILLIS = 200;
+
+  private final Output output;
+  private ProgressBar bar;
+  private String task;
+
+  public ProgressLine(Output output) {
+    this.output = output;
+  }
+
+  /**
+   * Shows how far a task is; another task than before begins a new bar.
+   *
+   * @param remark shown behind the bar, such as the best result so far
+   */
+  public void show(String name, long done, long total, String remark) {
+    if (!output.showsProgress()) {
+      return;
+    }
+    if (!name.equals(task)) {
+      close();
+      bar = begin(name, total);
+      task = name;
+    }
+    bar.setExtraMessage(" " + remark);
+    bar.stepTo(done);
+  }
+
+  /** Says that a model is loading for as long as it is. */
+  public static <T> T whileLoading(Path model, Output output, Supplier<T> load) {
+    if (!output.showsProgress()) {
+      return load.get();
+    }
+    output.progress().print("loading " + model.toAbsolutePath().normalize().getFileName());
+    output.progress().flush();
+    try {
+      return load.get();
+    } finally {
+      clear(output);
+    }
+  }
+
+  private ProgressBar begin(String name, long total) {
+    PrintWriter err = output.progress();
+    int columns = output.columns() - 1;
+    return new ProgressBarBuilder()
+        .setTaskName(name)
+        .setInitialMax(total)
+        .setStyle(ProgressBarStyle.ASCII)
+        .setUpdateIntervalMillis(UPDATE_MILLIS)
+        .showSpeed(new DecimalFormat("0.0", DecimalFormatSymbols.getInstance(Locale.ROOT)))
+        .setConsumer(
+            new DelegatingProgressBarConsumer(
+                line -> {
+                  err.print("\r" + line);
+                  err.flush();
+                },
+                columns))
+        .build();
+  }
+
+  /** Ends the bar and clears its line. */
+  @Override
+  public void close() {
+    if (bar != null) {
+      bar.close();
+      bar = null;
+      task = null;
+      clear(output);
+    }
+  }
+
+  private static void clear(Output output) {
+    output.progress().print("\r" + " ".repeat(output.columns() - 1) + "\r");
+    output.progress().flush();
+  }
+}

@@ -1,0 +1,4 @@
+/**
+ * Compares a model with stored outputs: start at {@link dev.kvshare.eval.check.CheckpointCheck}.
+ */
+package dev.kvshare.eval.check;

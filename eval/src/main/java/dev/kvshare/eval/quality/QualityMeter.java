@@ -1,0 +1,184 @@
+package dev.kvshare.eval.quality;
+
+import ai.djl.ndarray.NDArray;
+import ai.djl.ndarray.NDArrays;
+import ai.djl.ndarray.NDList;
+import ai.djl.ndarray.NDManager;
+import ai.djl.ndarray.index.NDIndex;
+import ai.djl.ndarray.types.DataType;
+import ai.djl.ndarray.types.Shape;
+import dev.kvshare.apply.decoder.CompressedCache;
+import dev.kvshare.apply.decoder.Decoder;
+import dev.kvshare.apply.decoder.DecodingCache;
+import dev.kvshare.apply.decoder.KvCache;
+import dev.kvshare.eval.EvaluationListener;
+import dev.kvshare.eval.Variant;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.List;
+
+/**
+ * Scores windows under several variants at once. Letters: B batch, T tokens of a window, C
+ * positions of a chunk, E hidden size, V vocabulary.
+ *
+ * <p>The layers are run once a batch and variant; their last hidden states [B, T, E] are small
+ * enough to keep. The logits are not: they are made for C positions at a time, the unshared model's
+ * once and each variant's beside them.
+ */
+public final class QualityMeter {
+  /**
+   * Bounds of memory.
+   *
+   * @param batchTokens tokens of a batch, B x T; a single window may have more
+   * @param logitBytes bytes of the logits [B, C, V] of a chunk; a single position may have more
+   */
+  public record Limits(int batchTokens, long logitBytes) {
+    public static final Limits DEFAULT = new Limits(1024, 64L << 20);
+
+    /** More windows at once where tokens follow one at a time. */
+    public static final Limits STEPWISE = new Limits(8192, 64L << 20);
+  }
+
+  private final Decoder decoder;
+  private final Limits limits;
+  private final EvaluationListener listener;
+  private int prompt;
+  private long[] compressedBytes;
+
+  public QualityMeter(Decoder decoder, Limits limits, EvaluationListener listener) {
+    this.decoder = decoder;
+    this.limits = limits;
+    this.listener = listener;
+  }
+
+  /**
+   * Scores the tokens of each window behind its prompt, each by the logits at the position before.
+   * Where a cache policy drops tokens, the prompt is read at once and the others one at a time.
+   *
+   * @param windows token ids, all of length T
+   * @param variants the variants to score; the first is the unshared model
+   * @param promptTokens tokens at the start of each window that are not scored, at least 1
+   * @return the scores of each variant, in the order of the windows
+   */
+  public List<List<PassageScore>> measure(
+      List<int[]> windows, List<Variant> variants, int promptTokens) {
+    prompt = promptTokens;
+    compressedBytes = new long[variants.size()];
+    List<List<PassageScore>> scores = new ArrayList<>();
+    variants.forEach(variant -> scores.add(new ArrayList<>()));
+    int batch = Math.max(1, limits.batchTokens() / windows.get(0).length);
+    listener.onProgress("quality", 0, windows.size());
+    for (int start = 0; start < windows.size(); start += batch) {
+      int end = Math.min(windows.size(), start + batch);
+      List<BatchScores> batchScores = measureBatch(windows.subList(start, end), variants);
+      for (int m = 0; m < variants.size(); m++) {
+        scores.get(m).addAll(batchScores.get(m).windows());
+      }
+      listener.onProgress("quality", end, windows.size());
+    }
+    return scores;
+  }
+
+  private List<BatchScores> measureBatch(List<int[]> windows, List<Variant> variants) {
+    int tokens = windows.get(0).length;
+    int chunk = chunk(windows.size());
+    List<BatchScores> scores =
+        variants.stream().map(variant -> new BatchScores(windows.size())).toList();
+    try (NDManager scratch = decoder.newManager()) {
+      NDArray ids = scratch.create(flatten(windows), new Shape(windows.size(), tokens));
+      List<NDArray> hidden = new ArrayList<>();
+      for (int m = 0; m < variants.size(); m++) {
+        hidden.add(lastHidden(ids, variants.get(m), m));
+      }
+      for (int start = prompt - 1; start < tokens - 1; start += chunk) {
+        scoreChunk(ids, hidden, start, Math.min(tokens - 1, start + chunk), scores);
+      }
+    }
+    return scores;
+  }
+
+  private int chunk(int batch) {
+    long bytesPerPosition = (long) batch * decoder.spec().vocabularySize() * Float.BYTES;
+    return (int) Math.max(1, limits.logitBytes() / bytesPerPosition);
+  }
+
+  private static long[] flatten(List<int[]> windows) {
+    return windows.stream().flatMapToInt(Arrays::stream).asLongStream().toArray();
+  }
+
+  /** Bytes that the cache of one sequence took at the end of a window, under a cache policy. */
+  public long compressedBytes(int variant) {
+    return compressedBytes[variant];
+  }
+
+  /**
+   * Runs all layers over whole windows.
+   *
+   * @param ids int64 [B, T]
+   * @return before the final norm, [B, T - P + 1, E] from the last token of the prompt of P tokens
+   *     on, in the manager of {@code ids}
+   */
+  private NDArray lastHidden(NDArray ids, Variant variant, int number) {
+    int batch = (int) ids.getShape().get(0);
+    int tokens = (int) ids.getShape().get(1);
+    try (DecodingCache cache = variant.newCache(decoder, batch, tokens)) {
+      if (cache instanceof CompressedCache compressed) {
+        NDArray hidden = stepwise(ids, compressed);
+        compressedBytes[number] = cache.bytes() / batch;
+        return hidden;
+      }
+      try (NDArray embedded = decoder.embed(ids, (KvCache) cache);
+          NDArray all = decoder.layers(embedded, (KvCache) cache, 0, cache.map().layers())) {
+        return slice(all, prompt - 1, tokens, ids.getManager());
+      }
+    }
+  }
+
+  private NDArray stepwise(NDArray ids, CompressedCache cache) {
+    int tokens = (int) ids.getShape().get(1);
+    try (NDManager steps = decoder.newManager()) {
+      NDArray first = decoder.hidden(slice(ids, 0, prompt, steps), cache);
+      NDList hidden = new NDList(slice(first, prompt - 1, prompt, steps));
+      for (int token = prompt; token < tokens; token++) {
+        hidden.add(decoder.hidden(slice(ids, token, token + 1, steps), cache));
+      }
+      NDArray all = NDArrays.concat(hidden, 1);
+      all.attach(ids.getManager());
+      return all;
+    }
+  }
+
+  private void scoreChunk(
+      NDArray ids, List<NDArray> hidden, int start, int end, List<BatchScores> scores) {
+    try (NDManager scratch = decoder.newManager()) {
+      NDArray next = slice(ids, start + 1, end + 1, scratch).expandDims(2);
+      int from = start - prompt + 1;
+      int to = end - prompt + 1;
+      NDArray unshared = logProbabilities(hidden.get(0), from, to, scratch);
+      NDArray probabilities = unshared.exp();
+      long[] best = unshared.argMax(2).toType(DataType.INT64, false).toLongArray();
+      for (int m = 0; m < hidden.size(); m++) {
+        try (NDManager inner = scratch.newSubManager()) {
+          NDArray found = m == 0 ? unshared : logProbabilities(hidden.get(m), from, to, inner);
+          float[] losses = found.gather(next, 2).neg().toFloatArray();
+          float[] divergences =
+              probabilities.mul(unshared.sub(found)).sum(new int[] {2}).toFloatArray();
+          long[] choices = found.argMax(2).toType(DataType.INT64, false).toLongArray();
+          scores.get(m).add(losses, divergences, choices, best);
+        }
+      }
+    }
+  }
+
+  /** Returns float32 [B, C, V] in {@code manager}. */
+  private NDArray logProbabilities(NDArray hidden, int start, int end, NDManager manager) {
+    NDArray logits = decoder.head(slice(hidden, start, end, manager));
+    return logits.logSoftmax(2);
+  }
+
+  private static NDArray slice(NDArray array, int start, int end, NDManager manager) {
+    NDArray slice = array.get(new NDIndex(":, {}:{}", start, end));
+    slice.attach(manager);
+    return slice;
+  }
+}

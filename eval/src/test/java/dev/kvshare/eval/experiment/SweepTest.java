@@ -1,0 +1,53 @@
+package dev.kvshare.eval.experiment;
+
+import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertNotNull;
+
+import dev.kvshare.apply.plan.LayerTypes;
+import dev.kvshare.apply.plan.Plan;
+import dev.kvshare.apply.plan.UpwardReading;
+import dev.kvshare.apply.policy.ModelIdentity;
+import dev.kvshare.eval.EvaluatedPolicy;
+import java.util.List;
+import org.junit.jupiter.api.Test;
+
+class SweepTest {
+
+  @Test
+  void hasTheNineConfigurationsAtEachReduction() {
+    List<EvaluatedPolicy> policies =
+        Sweep.configurations(ModelIdentity.ofLayers(12), List.of(3, 6), UpwardReading.LCKV_DEFAULT);
+
+    assertEquals(18, policies.size());
+    long distinct =
+        policies.subList(0, 9).stream().map(policy -> policy.policy().map()).distinct().count();
+    assertEquals(9, distinct);
+    assertEquals("3x pizza-bottom, 4 KV layers", policies.get(0).name());
+    assertEquals("0_1_2_3_3_3_3_3_3_3_3_3", types(policies.get(0)));
+    assertEquals("6x lasagna-top, 2 KV layers", policies.get(17).name());
+    assertEquals("5_5_5_5_5_5_11_11_11_11_11_11", types(policies.get(17)));
+    assertNotNull(policies.get(17).policy().upward());
+  }
+
+  @Test
+  void hasTheSchemesWithNamesOfTheirOwn() {
+    List<EvaluatedPolicy> policies =
+        Sweep.namedSchemes(ModelIdentity.ofLayers(12), 64, UpwardReading.LCKV_DEFAULT);
+
+    assertEquals(
+        List.of(
+            "cla-2, 6 KV layers",
+            "cla-3, 4 KV layers",
+            "yoco, window 64, 7 KV layers",
+            "mixattention, window 64, 5 KV layers",
+            "lckv, 3 KV layers"),
+        policies.stream().map(EvaluatedPolicy::name).toList());
+    assertEquals("0_1s_1s_3s_3s_3s_0_7s_7s_9s_9s_9s", types(policies.get(3)));
+    assertEquals(64, policies.get(3).policy().slidingWindow());
+    assertEquals("0_10_10_10_10_10_10_10_10_10_10_11", types(policies.get(4)));
+  }
+
+  private static String types(EvaluatedPolicy evaluated) {
+    return LayerTypes.of(Plan.of(evaluated.policy())).toString();
+  }
+}
