@@ -1,9 +1,9 @@
 package dev.kvshare.calibrate;
 
-import dev.kvshare.apply.policy.Calibration;
 import dev.kvshare.apply.policy.Candidate;
 import dev.kvshare.apply.policy.ComparedStrategy;
 import dev.kvshare.apply.policy.Policy;
+import dev.kvshare.apply.policy.Provenance;
 import dev.kvshare.apply.policy.ToolVersion;
 import dev.kvshare.calibrate.capture.KvStatistics;
 import dev.kvshare.calibrate.search.SearchOutcome;
@@ -16,8 +16,8 @@ final class CalibratedPolicy {
   private CalibratedPolicy() {}
 
   static Policy of(KvStatistics statistics, CalibrationSettings settings, SearchOutcome outcome) {
-    Calibration calibration =
-        Calibration.builder()
+    Provenance calibration =
+        Provenance.builder()
             .strategy(settings.strategy().strategy())
             .threshold(settings.limits().threshold())
             .similarity(outcome.similarity())

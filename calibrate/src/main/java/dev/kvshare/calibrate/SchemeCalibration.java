@@ -8,10 +8,10 @@ import dev.kvshare.apply.decoder.CacheOptions;
 import dev.kvshare.apply.decoder.Decoder;
 import dev.kvshare.apply.decoder.KvCache;
 import dev.kvshare.apply.plan.Plan;
-import dev.kvshare.apply.policy.Calibration;
 import dev.kvshare.apply.policy.DatasetReference;
 import dev.kvshare.apply.policy.ModelIdentity;
 import dev.kvshare.apply.policy.Policy;
+import dev.kvshare.apply.policy.Provenance;
 import dev.kvshare.calibrate.capture.CandidateRunner;
 import dev.kvshare.calibrate.capture.SampleBatch;
 import java.util.Arrays;
@@ -54,8 +54,8 @@ public final class SchemeCalibration {
       CalibrationListener listener) {
     Policy.Builder policy = Policy.builder(model, plan).tool(CalibratedPolicy.tool());
     policy.build(); // refuses what no policy can say before the long part
-    Calibration calibration =
-        Calibration.builder()
+    Provenance calibration =
+        Provenance.builder()
             .strategy(scheme)
             .similarity(similarity(plan, samples, listener))
             .dataset(dataset)

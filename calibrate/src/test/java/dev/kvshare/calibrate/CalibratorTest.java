@@ -7,10 +7,10 @@ import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import dev.kvshare.apply.plan.SharingMap;
-import dev.kvshare.apply.policy.Calibration;
 import dev.kvshare.apply.policy.ModelIdentity;
 import dev.kvshare.apply.policy.Policy;
 import dev.kvshare.apply.policy.PolicyFile;
+import dev.kvshare.apply.policy.Provenance;
 import dev.kvshare.calibrate.capture.KvStatistics;
 import dev.kvshare.calibrate.capture.StatisticsFile;
 import dev.kvshare.calibrate.search.SearchOutcome;
@@ -85,7 +85,7 @@ class CalibratorTest {
   @Test
   void policyTellsWhereItCameFrom() {
     Policy policy = model.calibrate(settings(3, 0.72).seed(5).build()).policy();
-    Calibration calibration = policy.calibration();
+    Provenance calibration = policy.calibration();
     assertEquals("dissimilar", calibration.strategy());
     assertEquals(0.72, calibration.threshold());
     assertEquals(5, calibration.seed());

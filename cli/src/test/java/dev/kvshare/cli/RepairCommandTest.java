@@ -8,8 +8,8 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.ObjectMapper;
-import dev.kvshare.apply.policy.Calibration;
 import dev.kvshare.apply.policy.PolicyFile;
+import dev.kvshare.apply.policy.Provenance;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -67,7 +67,7 @@ class RepairCommandTest {
 
   @Test
   void thePolicyTellsWhatWasTriedAndHowItWasHealed() throws IOException {
-    Calibration told = PolicyFile.read(policy).calibration();
+    Provenance told = PolicyFile.read(policy).calibration();
     assertEquals("search.jsonl", Path.of(told.dataset().name()).getFileName().toString());
     assertEquals("repair.jsonl", Path.of(told.repairDataset().name()).getFileName().toString());
     assertEquals(3, told.compared().size());

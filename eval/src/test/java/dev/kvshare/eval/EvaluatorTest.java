@@ -21,12 +21,12 @@ import dev.kvshare.apply.decoder.KvCache;
 import dev.kvshare.apply.decoder.weights.WeightOverrides;
 import dev.kvshare.apply.plan.SharingMap;
 import dev.kvshare.apply.plan.UpwardReading;
-import dev.kvshare.apply.policy.Calibration;
 import dev.kvshare.apply.policy.DatasetReference;
 import dev.kvshare.apply.policy.ModelIdentity;
 import dev.kvshare.apply.policy.Policy;
 import dev.kvshare.apply.policy.PolicyFile;
 import dev.kvshare.apply.policy.PolicyMismatchException;
+import dev.kvshare.apply.policy.Provenance;
 import dev.kvshare.datasets.Corpus;
 import dev.kvshare.datasets.DatasetException;
 import dev.kvshare.datasets.DatasetImport;
@@ -366,7 +366,7 @@ class EvaluatorTest {
   private static EvaluatedPolicy calibratedOn(String name, String sha256) {
     Policy policy =
         Policy.builder(ModelIdentity.ofLayers(4), SharingMap.of(0, 0, 2, 3))
-            .calibration(Calibration.builder().dataset(new DatasetReference(name, sha256)).build())
+            .calibration(Provenance.builder().dataset(new DatasetReference(name, sha256)).build())
             .build();
     return new EvaluatedPolicy("p.json", policy);
   }

@@ -33,7 +33,7 @@ public record Policy(
     UpwardReading upward,
     RepairReference repair,
     Savings savings,
-    Calibration calibration,
+    Provenance calibration,
     ToolVersion tool,
     ObjectNode unknownFields) {
 
@@ -118,7 +118,7 @@ public record Policy(
     private UpwardReading upward;
     private RepairReference repair;
     private Savings savings;
-    private Calibration calibration;
+    private Provenance calibration;
     private ToolVersion tool;
     private ObjectNode unknownFields = JsonNodeFactory.instance.objectNode();
 
@@ -160,7 +160,7 @@ public record Policy(
     }
 
     /** Sets where the map came from. */
-    public Builder calibration(Calibration value) {
+    public Builder calibration(Provenance value) {
       calibration = value;
       return this;
     }

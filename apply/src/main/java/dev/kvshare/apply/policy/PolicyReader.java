@@ -128,11 +128,11 @@ final class PolicyReader {
         : null;
   }
 
-  private static Calibration calibration(JsonNode node) {
+  private static Provenance calibration(JsonNode node) {
     if (!node.isObject()) {
       return null;
     }
-    return Calibration.builder()
+    return Provenance.builder()
         .strategy(text(node, "strategy"))
         .threshold(number(node, "threshold"))
         .similarity(number(node, "similarity"))

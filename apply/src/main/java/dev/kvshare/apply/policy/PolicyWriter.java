@@ -91,7 +91,7 @@ final class PolicyWriter {
     return node;
   }
 
-  private static ObjectNode calibration(Calibration calibration) {
+  private static ObjectNode calibration(Provenance calibration) {
     ObjectNode node = NODES.objectNode();
     putIfKnown(node, "strategy", calibration.strategy());
     putIfKnown(node, "threshold", calibration.threshold());

@@ -43,7 +43,7 @@ class PolicyFileTest {
                     "model.layers.3.self_attn.o_proj.weight",
                     "model.layers.5.self_attn.o_proj.weight")))
         .calibration(
-            Calibration.builder()
+            Provenance.builder()
                 .strategy("dissimilar")
                 .threshold(0.5)
                 .similarity(0.71234567891234)
@@ -139,7 +139,7 @@ class PolicyFileTest {
     Candidate refused = new Candidate(4, 2, 1.5, 0.25, 21);
     Policy policy =
         Policy.builder(complete().model(), complete().map())
-            .calibration(Calibration.builder().rejected(List.of(refused)).build())
+            .calibration(Provenance.builder().rejected(List.of(refused)).build())
             .build();
     byte[] bytes = PolicyFile.toBytes(policy);
 
@@ -158,7 +158,7 @@ class PolicyFileTest {
     Policy policy =
         Policy.builder(complete().model(), complete().map())
             .calibration(
-                Calibration.builder()
+                Provenance.builder()
                     .compared(compared)
                     .repairDataset(text)
                     .healing(healing)
@@ -261,7 +261,7 @@ class PolicyFileTest {
     Policy policy =
         complete().toBuilder()
             .calibration(
-                Calibration.builder().similarity(-0.0).threshold(123456789012.0).seed(-5L).build())
+                Provenance.builder().similarity(-0.0).threshold(123456789012.0).seed(-5L).build())
             .build();
 
     String text = new String(PolicyFile.toBytes(policy), StandardCharsets.UTF_8);

@@ -1,7 +1,7 @@
 package dev.kvshare.calibrate.repair;
 
-import dev.kvshare.apply.policy.Calibration;
 import dev.kvshare.apply.policy.Policy;
+import dev.kvshare.apply.policy.Provenance;
 import dev.kvshare.apply.policy.RepairFile;
 import dev.kvshare.apply.policy.Validation;
 import java.nio.file.Path;
@@ -29,8 +29,8 @@ public final class RepairedPolicy {
             quality.divergence().perplexityRatio(),
             quality.divergence().agreement(),
             outcome.plain().divergence().mean());
-    Calibration calibration =
-        policy.calibration() == null ? Calibration.builder().build() : policy.calibration();
+    Provenance calibration =
+        policy.calibration() == null ? Provenance.builder().build() : policy.calibration();
     return policy.toBuilder()
         .calibration(
             calibration.toBuilder().validation(validation).healing(outcome.healing()).build())

@@ -3,6 +3,7 @@ package dev.kvshare.cli.command;
 import ai.djl.pytorch.jni.JniUtils;
 import com.fasterxml.jackson.databind.ObjectMapper;
 import com.fasterxml.jackson.databind.node.ObjectNode;
+import dev.kvshare.apply.generate.LoadedModel;
 import dev.kvshare.apply.generate.ProcessMemory;
 import dev.kvshare.apply.plan.SharingMap;
 import dev.kvshare.apply.policy.DatasetReference;
@@ -14,6 +15,7 @@ import dev.kvshare.calibrate.search.SearchOutcome;
 import dev.kvshare.cli.ExitCodes;
 import dev.kvshare.cli.options.ModelOptions;
 import dev.kvshare.cli.print.Output;
+import dev.kvshare.cli.print.ProgressLine;
 import dev.kvshare.eval.speed.SpeedRun;
 import java.io.BufferedReader;
 import java.io.IOException;
@@ -54,7 +56,8 @@ final class BenchCommand extends Verb {
   public Integer call() {
     Output output = output();
     long start = System.nanoTime();
-    try (OpenModel model = OpenModel.open(locate(options.model), options.decoderOptions(), output);
+    try (LoadedModel model =
+            ProgressLine.load(locate(options.model), options.decoderOptions(), output);
         SpeedRun speed = new SpeedRun(model.decoder())) {
       ObjectNode loaded = JSON.createObjectNode();
       loaded.put("load_seconds", (System.nanoTime() - start) / 1e9);
@@ -75,7 +78,7 @@ final class BenchCommand extends Verb {
     output.results().flush();
   }
 
-  private ObjectNode run(OpenModel model, SpeedRun speed, String[] words) throws IOException {
+  private ObjectNode run(LoadedModel model, SpeedRun speed, String[] words) throws IOException {
     ObjectNode answer = JSON.createObjectNode();
     switch (words[0]) {
       case "prefill" -> {
@@ -108,7 +111,7 @@ final class BenchCommand extends Verb {
     }
   }
 
-  private static void search(OpenModel model, String[] words, ObjectNode answer)
+  private static void search(LoadedModel model, String[] words, ObjectNode answer)
       throws IOException {
     List<int[]> samples = Arrays.asList(JSON.readValue(Path.of(words[3]).toFile(), int[][].class));
     CalibrationSettings settings =

@@ -1,5 +1,6 @@
 package dev.kvshare.cli.command;
 
+import dev.kvshare.apply.generate.LoadedModel;
 import dev.kvshare.apply.plan.Plan;
 import dev.kvshare.apply.policy.DatasetReference;
 import dev.kvshare.apply.policy.Policy;
@@ -93,8 +94,8 @@ final class CalibrateCommand extends Verb {
       interruption().advise(adviceToResume());
       CalibrationResult result;
       try (ProgressLine progress = new ProgressLine(output);
-          OpenModel model =
-              OpenModel.open(locate(options.model.model), options.decoderOptions(), output)) {
+          LoadedModel model =
+              ProgressLine.load(locate(options.model.model), options.decoderOptions(), output)) {
         RepairText text = new RepairText(model);
         result = calibrate(text, corpus, settings, new CalibrationProgress(output, progress));
         result = result.withPolicy(repaired(result.policy(), text, repairCorpus, files, progress));
@@ -178,8 +179,8 @@ final class CalibrateCommand extends Verb {
     Corpus repairCorpus = repairCorpusOrNull(corpus);
     Policy policy;
     try (ProgressLine progress = new ProgressLine(output);
-        OpenModel model =
-            OpenModel.open(locate(options.model.model), options.decoderOptions(), output)) {
+        LoadedModel model =
+            ProgressLine.load(locate(options.model.model), options.decoderOptions(), output)) {
       Plan plan = plan(model.decoder().spec().layers());
       Passages samples = samples(model, corpus);
       policy =
@@ -261,7 +262,7 @@ final class CalibrateCommand extends Verb {
       Corpus corpusOrNull,
       CalibrationSettings.Builder settings,
       CalibrationProgress progress) {
-    OpenModel model = text.model();
+    LoadedModel model = text.model();
     Calibrator calibrator = new Calibrator(model.decoder(), model.identity());
     if (corpusOrNull == null) {
       if (options.layerWindow() != null) {
@@ -297,10 +298,10 @@ final class CalibrateCommand extends Verb {
     return settings.text(windows).window(window);
   }
 
-  private Passages samples(OpenModel model, Corpus corpus) {
+  private Passages samples(LoadedModel model, Corpus corpus) {
     CalibrationSampler sampler =
         new CalibrationSampler(options.samples.samples, options.samples.tokens);
-    Passages samples = model.withEncoder(corpus, encoder -> sampler.sample(corpus, encoder));
+    Passages samples = sampler.sample(corpus, model::encode);
     samples.notes().forEach(output()::note);
     output().note("text " + samples.summary());
     return samples;

@@ -5,6 +5,7 @@ import dev.kvshare.apply.decoder.MachineSpeed;
 import dev.kvshare.apply.decoder.weights.WeightResidency;
 import dev.kvshare.apply.family.ModelFamilies;
 import dev.kvshare.apply.family.spec.ModelSpec;
+import dev.kvshare.apply.generate.LoadedModel;
 import dev.kvshare.apply.model.ModelConfig;
 import dev.kvshare.apply.model.storage.JsonFiles;
 import dev.kvshare.calibrate.KvBudget;
@@ -16,6 +17,7 @@ import dev.kvshare.calibrate.search.SearchStrategy;
 import dev.kvshare.cli.options.CalibrateOptions;
 import dev.kvshare.cli.options.MemorySize;
 import dev.kvshare.cli.print.Output;
+import dev.kvshare.cli.print.ProgressLine;
 import dev.kvshare.datasets.Corpus;
 import java.io.IOException;
 import java.io.PrintWriter;
@@ -60,8 +62,8 @@ final class CalibrationForecast {
 
   /** With the times of a real layer: only one is in memory at a time. */
   private void measured(Path path) {
-    try (OpenModel model =
-        OpenModel.open(
+    try (LoadedModel model =
+        ProgressLine.load(
             path,
             options.model.decoderOptions().withResidency(WeightResidency.ONE_LAYER),
             output)) {

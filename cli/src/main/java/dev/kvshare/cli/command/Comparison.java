@@ -1,5 +1,6 @@
 package dev.kvshare.cli.command;
 
+import dev.kvshare.apply.generate.LoadedModel;
 import dev.kvshare.apply.plan.Plan;
 import dev.kvshare.apply.policy.DatasetReference;
 import dev.kvshare.apply.policy.Policy;
@@ -54,7 +55,7 @@ final class Comparison {
   private final Datasets datasets;
   private final Output output;
   private final ProgressLine progress;
-  private final OpenModel model;
+  private final LoadedModel model;
   private final Corpus calibration;
   private final List<Corpus> texts;
   private final RepairText repairText;
@@ -70,7 +71,7 @@ final class Comparison {
       Datasets datasets,
       Output output,
       ProgressLine progress,
-      OpenModel model,
+      LoadedModel model,
       Corpus calibration,
       List<Corpus> texts) {
     this.options = options;
@@ -112,8 +113,7 @@ final class Comparison {
 
   private KvStatistics capture(Calibrator calibrator) {
     CalibrationSampler sampler = new CalibrationSampler(SAMPLES, SAMPLE_TOKENS);
-    Passages samples =
-        model.withEncoder(calibration, encoder -> sampler.sample(calibration, encoder));
+    Passages samples = sampler.sample(calibration, model::encode);
     return calibrator.capture(
         new DatasetReference(samples.name(), samples.sha256()),
         samples.windows(),
@@ -180,19 +180,15 @@ final class Comparison {
 
   private ComparedMap.OnText onText(Corpus text, EvaluatedPolicy plain, EvaluatedPolicy repaired) {
     List<EvaluationRow> rows =
-        model
-            .withEncoder(
-                text,
-                encoder ->
-                    new Evaluator(model.decoder(), options.model.dtype.bytes())
-                        .evaluate(
-                            new EvaluationRequest(
-                                new EvaluationText(text, encoder, options.windows.cut()),
-                                List.of(plain, repaired),
-                                null,
-                                null,
-                                datasets),
-                            (phase, done, total) -> progress.show(phase, done, total, "")))
+        new Evaluator(model.decoder(), options.model.dtype.bytes())
+            .evaluate(
+                new EvaluationRequest(
+                    new EvaluationText(text, model::encode, options.windows.cut()),
+                    List.of(plain, repaired),
+                    null,
+                    null,
+                    datasets),
+                (phase, done, total) -> progress.show(phase, done, total, ""))
             .rows();
     return new ComparedMap.OnText(
         text.name(),

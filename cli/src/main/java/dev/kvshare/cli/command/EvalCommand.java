@@ -1,6 +1,7 @@
 package dev.kvshare.cli.command;
 
 import dev.kvshare.apply.cache.CachePolicy;
+import dev.kvshare.apply.generate.LoadedModel;
 import dev.kvshare.apply.model.storage.AtomicFile;
 import dev.kvshare.apply.policy.ModelIdentity;
 import dev.kvshare.cli.ExitCodes;
@@ -112,8 +113,9 @@ final class EvalCommand extends Verb {
     createFolder(options.comparison.folder);
     List<ComparedMap> maps;
     try (ProgressLine progress = new ProgressLine(output);
-        OpenModel model =
-            OpenModel.open(locate(options.model.model), options.model.decoderOptions(), output)) {
+        LoadedModel model =
+            ProgressLine.load(
+                locate(options.model.model), options.model.decoderOptions(), output)) {
       maps = new Comparison(options, datasets(), output, progress, model, calibration, texts).run();
     }
     print(new ComparisonTable(maps)::write, output);
@@ -121,8 +123,9 @@ final class EvalCommand extends Verb {
 
   private EvaluationReport sweep(Corpus corpus, Output output) {
     try (ProgressLine progress = new ProgressLine(output);
-        OpenModel model =
-            OpenModel.open(locate(options.model.model), options.model.decoderOptions(), output)) {
+        LoadedModel model =
+            ProgressLine.load(
+                locate(options.model.model), options.model.decoderOptions(), output)) {
       return new SweepRun(options, datasets(), model, corpus, repairCorpus(), progress)
           .run(policies(model), caches());
     }
@@ -162,22 +165,20 @@ final class EvalCommand extends Verb {
   private <T> T measure(
       Corpus corpus, EvaluationPassages windows, Output output, Measurement<T> measurement) {
     try (ProgressLine progress = new ProgressLine(output);
-        OpenModel model =
-            OpenModel.open(locate(options.model.model), options.model.decoderOptions(), output)) {
+        LoadedModel model =
+            ProgressLine.load(
+                locate(options.model.model), options.model.decoderOptions(), output)) {
       List<EvaluatedPolicy> policies = policies(model);
       policies.addAll(SweepRun.schemes(options, model.identity()));
-      return model.withEncoder(
-          corpus,
-          encoder ->
-              measurement.of(
-                  new Evaluator(model.decoder(), options.model.dtype.bytes()),
-                  new EvaluationRequest(
-                      new EvaluationText(corpus, encoder, windows),
-                      policies,
-                      caches(),
-                      options.speed.settings(),
-                      datasets()),
-                  (phase, done, total) -> progress.show(phase, done, total, "")));
+      return measurement.of(
+          new Evaluator(model.decoder(), options.model.dtype.bytes()),
+          new EvaluationRequest(
+              new EvaluationText(corpus, model::encode, windows),
+              policies,
+              caches(),
+              options.speed.settings(),
+              datasets()),
+          (phase, done, total) -> progress.show(phase, done, total, ""));
     }
   }
 
@@ -211,7 +212,7 @@ final class EvalCommand extends Verb {
   }
 
   /** Read before the text is encoded: a policy of another model is refused first. */
-  private List<EvaluatedPolicy> policies(OpenModel model) {
+  private List<EvaluatedPolicy> policies(LoadedModel model) {
     ModelIdentity identity = model.identity();
     List<EvaluatedPolicy> policies = new ArrayList<>();
     for (Path file : options.model.policies) {
@@ -237,7 +238,7 @@ final class EvalCommand extends Verb {
     }
   }
 
-  private EvaluatedPolicy evaluated(Path file, ModelIdentity identity, OpenModel model) {
+  private EvaluatedPolicy evaluated(Path file, ModelIdentity identity, LoadedModel model) {
     EvaluatedPolicy policy = EvaluatedPolicy.read(file, identity, options.model.force);
     return options.model.noRepair ? policy : policy.repaired(file, model.decoder());
   }

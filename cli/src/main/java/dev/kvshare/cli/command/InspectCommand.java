@@ -3,6 +3,7 @@ package dev.kvshare.cli.command;
 import dev.kvshare.apply.decoder.DecoderOptions;
 import dev.kvshare.apply.family.ModelFamilies;
 import dev.kvshare.apply.family.spec.ModelSpec;
+import dev.kvshare.apply.generate.LoadedModel;
 import dev.kvshare.apply.model.Checkpoint;
 import dev.kvshare.apply.model.Checkpoints;
 import dev.kvshare.apply.plan.Plan;
@@ -18,6 +19,7 @@ import dev.kvshare.cli.print.ModelDescription;
 import dev.kvshare.cli.print.Output;
 import dev.kvshare.cli.print.PlanDescription;
 import dev.kvshare.cli.print.PolicyDescription;
+import dev.kvshare.cli.print.ProgressLine;
 import dev.kvshare.eval.EvaluatedPolicy;
 import dev.kvshare.eval.check.CheckRequest;
 import dev.kvshare.eval.check.CheckResult;
@@ -100,7 +102,7 @@ final class InspectCommand extends Verb {
   private int check(Path target, Output output) {
     CheckOptions given = options.check;
     DecoderOptions decoderOptions = new DecoderOptions("cpu", options.general.dtype, 0);
-    try (OpenModel model = OpenModel.open(target, decoderOptions, output)) {
+    try (LoadedModel model = ProgressLine.load(target, decoderOptions, output)) {
       ReferenceTensor reference = ReferenceTensor.of(given.tensor, options.scheme.isGiven());
       int prefillTokens =
           given.prefillTokens == null
@@ -129,7 +131,7 @@ final class InspectCommand extends Verb {
    * What to compare with: the plan that was asked for and, for outputs of the flash attention of
    * the LCKV code, also the one whose windows are longer by one token.
    */
-  private List<Plan> plansToCheck(OpenModel model, ReferenceTensor reference) {
+  private List<Plan> plansToCheck(LoadedModel model, ReferenceTensor reference) {
     ModelSpec spec = model.decoder().spec();
     Plan plan = plan(spec, model.identity(), options.scheme.windowPlusOne);
     return !reference.flashAttention()

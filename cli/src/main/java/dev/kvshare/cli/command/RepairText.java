@@ -1,5 +1,6 @@
 package dev.kvshare.cli.command;
 
+import dev.kvshare.apply.generate.LoadedModel;
 import dev.kvshare.datasets.Corpus;
 import dev.kvshare.datasets.DatasetException;
 import dev.kvshare.datasets.EvaluationPassages;
@@ -20,17 +21,17 @@ final class RepairText {
 
   private static final int ENOUGH_WINDOWS = 16;
 
-  private final OpenModel model;
+  private final LoadedModel model;
   private final Map<Request, List<int[]>> read = new HashMap<>();
 
   private record Request(Corpus corpus, int tokens, int longest) {}
 
   /** Windows for one model. */
-  RepairText(OpenModel model) {
+  RepairText(LoadedModel model) {
     this.model = model;
   }
 
-  OpenModel model() {
+  LoadedModel model() {
     return model;
   }
 
@@ -55,7 +56,7 @@ final class RepairText {
       EvaluationPassages cut =
           new EvaluationPassages(length, Math.max(1, request.tokens() / length));
       try {
-        found = model.withEncoder(corpus, encoder -> cut.cut(corpus, encoder)).windows();
+        found = cut.cut(corpus, model::encode).windows();
       } catch (DatasetException e) {
         continue;
       }

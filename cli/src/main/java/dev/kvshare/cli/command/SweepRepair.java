@@ -1,6 +1,7 @@
 package dev.kvshare.cli.command;
 
 import dev.kvshare.apply.decoder.weights.WeightOverrides;
+import dev.kvshare.apply.generate.LoadedModel;
 import dev.kvshare.apply.generate.PolicySupport;
 import dev.kvshare.apply.plan.Plan;
 import dev.kvshare.apply.policy.Policy;
@@ -25,7 +26,7 @@ import java.util.Map;
  * cannot be repaired and stay as they are. Closing it frees the weights.
  */
 final class SweepRepair implements AutoCloseable {
-  private final OpenModel model;
+  private final LoadedModel model;
   private final RepairText repairText;
   private final Corpus text;
   private final int tokens;
@@ -41,7 +42,7 @@ final class SweepRepair implements AutoCloseable {
    * @param folderOrNull where repaired policies are kept
    */
   SweepRepair(
-      OpenModel model, Corpus text, int tokens, SweepFolder folderOrNull, ProgressLine progress) {
+      LoadedModel model, Corpus text, int tokens, SweepFolder folderOrNull, ProgressLine progress) {
     this.model = model;
     this.repairText = new RepairText(model);
     this.text = text;

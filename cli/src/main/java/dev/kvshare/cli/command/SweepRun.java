@@ -1,6 +1,7 @@
 package dev.kvshare.cli.command;
 
 import dev.kvshare.apply.decoder.CacheOptions;
+import dev.kvshare.apply.generate.LoadedModel;
 import dev.kvshare.apply.plan.UpwardReading;
 import dev.kvshare.apply.policy.ModelIdentity;
 import dev.kvshare.cli.options.EvalOptions;
@@ -38,7 +39,7 @@ final class SweepRun {
 
   private final EvalOptions options;
   private final Datasets datasets;
-  private final OpenModel model;
+  private final LoadedModel model;
   private final Corpus text;
   private final Corpus repairText;
   private final ProgressLine progress;
@@ -52,7 +53,7 @@ final class SweepRun {
   SweepRun(
       EvalOptions options,
       Datasets datasets,
-      OpenModel model,
+      LoadedModel model,
       Corpus text,
       Corpus repairText,
       ProgressLine progress) {
@@ -91,10 +92,9 @@ final class SweepRun {
       List<EvaluatedPolicy> rows = new ArrayList<>(given);
       List<EvaluatedPolicy> schemes = schemes(options, model.identity());
       rows.addAll(options.model.noRepair ? schemes : repair.beside(schemes));
-      return model.withEncoder(
-          text,
-          encoder ->
-              folder == null ? all(rows, encoder, cachesOrNull) : kept(rows, encoder, folder));
+      return folder == null
+          ? all(rows, model::encode, cachesOrNull)
+          : kept(rows, model::encode, folder);
     }
   }
 

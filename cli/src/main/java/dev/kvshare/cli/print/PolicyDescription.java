@@ -1,12 +1,12 @@
 package dev.kvshare.cli.print;
 
 import dev.kvshare.apply.plan.Plan;
-import dev.kvshare.apply.policy.Calibration;
 import dev.kvshare.apply.policy.ComparedStrategy;
 import dev.kvshare.apply.policy.DatasetReference;
 import dev.kvshare.apply.policy.HealingReport;
 import dev.kvshare.apply.policy.ModelIdentity;
 import dev.kvshare.apply.policy.Policy;
+import dev.kvshare.apply.policy.Provenance;
 import dev.kvshare.apply.policy.Savings;
 import dev.kvshare.apply.policy.Validation;
 import dev.kvshare.cli.options.MemorySize;
@@ -111,7 +111,7 @@ public final class PolicyDescription {
             + MemorySize.text(all * token);
   }
 
-  private static void addOrigin(Facts facts, Calibration calibration) {
+  private static void addOrigin(Facts facts, Provenance calibration) {
     if (calibration.strategy() != null) {
       facts.add("strategy", calibration.strategy() + seed(calibration));
     }
@@ -186,7 +186,7 @@ public final class PolicyDescription {
         100 * found.agreement());
   }
 
-  private static String seed(Calibration calibration) {
+  private static String seed(Provenance calibration) {
     return Objects.equals(calibration.strategy(), "random") ? ", seed " + calibration.seed() : "";
   }
 }

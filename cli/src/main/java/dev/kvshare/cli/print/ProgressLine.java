@@ -1,5 +1,7 @@
 package dev.kvshare.cli.print;
 
+import dev.kvshare.apply.decoder.DecoderOptions;
+import dev.kvshare.apply.generate.LoadedModel;
 import java.io.PrintWriter;
 import java.nio.file.Path;
 import java.text.DecimalFormat;
@@ -42,6 +44,11 @@ public final class ProgressLine implements AutoCloseable {
     }
     bar.setExtraMessage(" " + remark);
     bar.stepTo(done);
+  }
+
+  /** Loads a model, and says so meanwhile. */
+  public static LoadedModel load(Path model, DecoderOptions options, Output output) {
+    return whileLoading(model, output, () -> LoadedModel.open(model, options));
   }
 
   /** Says that a model is loading for as long as it is. */

@@ -21,7 +21,7 @@ import java.util.List;
  * @param validation how near the final map comes to the unshared model, or null
  * @param healing the training behind the repair, or null where there was none
  */
-public record Calibration(
+public record Provenance(
     String strategy,
     Double threshold,
     Double similarity,
@@ -37,7 +37,7 @@ public record Calibration(
     HealingReport healing) {
 
   /** Copies the lists and rounds to the digits that the policy file keeps. */
-  public Calibration {
+  public Provenance {
     threshold = Digits.round(threshold);
     similarity = Digits.round(similarity);
     accepted = List.copyOf(accepted);
@@ -68,7 +68,7 @@ public record Calibration(
     return new Builder();
   }
 
-  /** Collects the components of a {@link Calibration}. */
+  /** Collects the components of a {@link Provenance}. */
   public static final class Builder {
     private String strategy;
     private Double threshold;
@@ -165,8 +165,8 @@ public record Calibration(
     }
 
     /** Returns the record. */
-    public Calibration build() {
-      return new Calibration(
+    public Provenance build() {
+      return new Provenance(
           strategy,
           threshold,
           similarity,

@@ -1,0 +1,82 @@
+package dev.kvshare.apply.generate;
+
+import dev.kvshare.apply.decoder.Decoder;
+import dev.kvshare.apply.decoder.DecoderOptions;
+import dev.kvshare.apply.model.Checkpoint;
+import dev.kvshare.apply.model.Checkpoints;
+import dev.kvshare.apply.model.TokenizerSource;
+import dev.kvshare.apply.model.tokenizer.Tokenizer;
+import dev.kvshare.apply.policy.ModelIdentities;
+import dev.kvshare.apply.policy.ModelIdentity;
+import java.nio.file.Path;
+import java.util.Set;
+
+/**
+ * A model ready to run without a policy, with what calibration and evaluation need to know of it.
+ * The tokenizer is loaded when the first text is encoded: token ids serve models without one. Not
+ * safe for use by several threads at once.
+ */
+public final class LoadedModel implements AutoCloseable {
+  private final Checkpoint checkpoint;
+  private final Decoder decoder;
+  private Tokenizer tokenizer;
+
+  private LoadedModel(Checkpoint checkpoint, Decoder decoder) {
+    this.checkpoint = checkpoint;
+    this.decoder = decoder;
+  }
+
+  /**
+   * Loads a model.
+   *
+   * @param model a Hugging Face directory or a GGUF file
+   * @throws dev.kvshare.apply.model.CheckpointException when the model cannot be used
+   */
+  public static LoadedModel open(Path model, DecoderOptions options) {
+    Checkpoint checkpoint = Checkpoints.open(model);
+    try {
+      return new LoadedModel(checkpoint, Decoder.load(checkpoint, options));
+    } catch (RuntimeException | Error e) {
+      checkpoint.close();
+      throw e;
+    }
+  }
+
+  /** The decoder, closed with this model. */
+  public Decoder decoder() {
+    return decoder;
+  }
+
+  /** What a policy says about the model it was made for. */
+  public ModelIdentity identity() {
+    return ModelIdentities.of(checkpoint, decoder.spec());
+  }
+
+  /** Token ids of a text without added tokens. */
+  public int[] encode(String text) {
+    return tokenizer().encode(text, false);
+  }
+
+  /** The tokens that end a generated text; none if the model has no tokenizer. */
+  public Set<Integer> endTokens() {
+    return checkpoint.tokenizerSource() instanceof TokenizerSource.None
+        ? Set.of()
+        : tokenizer().eosIds();
+  }
+
+  @Override
+  public void close() {
+    if (tokenizer != null) {
+      tokenizer.close();
+    }
+    decoder.close();
+    checkpoint.close();
+  }
+
+  private Tokenizer tokenizer() {
+    if (tokenizer == null) {
+      tokenizer = Tokenizer.load(checkpoint.tokenizerSource(), checkpoint.config());
+    }
+    return tokenizer;
+  }
+}
