@@ -6,6 +6,7 @@ import dev.kvshare.apply.model.Checkpoint;
 import dev.kvshare.apply.model.Checkpoints;
 import dev.kvshare.apply.model.TokenizerSource;
 import dev.kvshare.apply.model.tokenizer.Tokenizer;
+import dev.kvshare.apply.plan.Plan;
 import dev.kvshare.apply.policy.ModelIdentities;
 import dev.kvshare.apply.policy.ModelIdentity;
 import java.nio.file.Path;
@@ -19,11 +20,13 @@ import java.util.Set;
 public final class LoadedModel implements AutoCloseable {
   private final Checkpoint checkpoint;
   private final Decoder decoder;
+  private final DecoderOptions options;
   private Tokenizer tokenizer;
 
-  private LoadedModel(Checkpoint checkpoint, Decoder decoder) {
+  private LoadedModel(Checkpoint checkpoint, Decoder decoder, DecoderOptions options) {
     this.checkpoint = checkpoint;
     this.decoder = decoder;
+    this.options = options;
   }
 
   /**
@@ -35,7 +38,7 @@ public final class LoadedModel implements AutoCloseable {
   public static LoadedModel open(Path model, DecoderOptions options) {
     Checkpoint checkpoint = Checkpoints.open(model);
     try {
-      return new LoadedModel(checkpoint, Decoder.load(checkpoint, options));
+      return new LoadedModel(checkpoint, Decoder.load(checkpoint, options), options);
     } catch (RuntimeException | Error e) {
       checkpoint.close();
       throw e;
@@ -50,6 +53,20 @@ public final class LoadedModel implements AutoCloseable {
   /** What a policy says about the model it was made for. */
   public ModelIdentity identity() {
     return ModelIdentities.of(checkpoint, decoder.spec());
+  }
+
+  /**
+   * What a measurement of this model depends on.
+   *
+   * @param plan the plan that it ran under, null where the measurement is of several or none
+   */
+  public MeasurementKey key(Plan plan) {
+    return new MeasurementKey(
+        identity().fingerprint(),
+        options.computeType(),
+        options.weights(),
+        options.device(),
+        plan);
   }
 
   /** Token ids of a text without added tokens. */
