@@ -1,4 +1,4 @@
-"""Numbers hidden in passages of a text, and whether a model finds them again: docs/quality.md, "Windows".
+"""Numbers hidden in passages of a text, and whether a model finds them again: docs/quality.md, "Windows and sharing at the same number of layers".
 
     python docs/experiments/passkey.py make emma.txt prompts.txt answers.txt
     ./kvshare apply --model MODEL.gguf --policy POLICY.json --prompts prompts.txt --max-tokens 8 --dtype bfloat16 > out.txt

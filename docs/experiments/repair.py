@@ -1,4 +1,4 @@
-"""Experiments on what a repair could refit: the ones of docs/quality.md, "Beyond the output projection".
+"""Experiments on what a repair could refit: the ones of docs/repair.md, "Experiments".
 
     python docs/experiments/repair.py MODEL.gguf CALIBRATION.txt TEXT.txt[,TEXT.txt] --tokens 22528 base queries merge=0.3
 

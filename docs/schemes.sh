@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Measures the tables of docs/framework.md: every scheme of the papers, plain and repaired, on a model.
+# Measures the tables of docs/schemes.md: every scheme of the papers, plain and repaired, on a model.
 #
-#   docs/framework.sh quality|speed|all OUT_DIR [MODEL TEXT]
+#   docs/schemes.sh quality|speed|all OUT_DIR [MODEL TEXT]
 #
 # MODEL is a directory or .gguf file and TEXT a text for its perplexity; without them it is the built-in model.
 # "quality" measures everything but the speed, on a busy machine if need be; "speed" then adds the speed, on one that
