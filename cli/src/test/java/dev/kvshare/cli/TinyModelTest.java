@@ -118,7 +118,7 @@ class TinyModelTest {
         .succeeds();
 
     assertArrayEquals(new int[] {0, 6, 6, 6, 6, 6, 6, 7}, PolicyFile.read(lckv).map().toArray());
-    assertEquals(new UpwardReading.Parallel(5, 2, 0), PolicyFile.read(lckv).upward());
+    assertEquals(new UpwardReading.Parallel(5, 2), PolicyFile.read(lckv).upward());
     assertEquals("lckv", PolicyFile.read(lckv).calibration().strategy());
     assertEquals(6, PolicyFile.read(yoco).slidingWindow());
     assertEquals(List.of(0, 1, 2), PolicyFile.read(yoco).windowedLayers());
@@ -242,48 +242,6 @@ class TinyModelTest {
     CommandRun.of(with(with(sweep, "--repair-tokens", 7), options))
         .fails(ExitCodes.FAILED, "holds a sweep of another model or text");
     CommandRun.of("eval", "--sweep-folder", kept).fails(ExitCodes.USAGE, "--sweep-folder keeps");
-  }
-
-  @Test
-  void passesThatEndEarlyAreComparedWithAllOfThem() throws IOException {
-    Path policy = folder.resolve("passes.json");
-    calibrate("--scheme", "lckv", "--out", policy).succeeds();
-    Object[] options = {
-      "eval",
-      "--model",
-      TINY_MODEL,
-      "--policy",
-      policy,
-      "--text",
-      ids,
-      "--field",
-      "ids",
-      "--window",
-      16,
-      "--windows",
-      1,
-      "--no-speed"
-    };
-    CommandRun run =
-        CommandRun.of(with(new Object[] {"--stop-early", "0.5,1e-9", "--format", "csv"}, options))
-            .succeeds();
-    assertEquals(5, run.out().lines().count(), run.out());
-    assertTrue(run.out().contains("passes.json,0.5,"), run.out());
-    CommandRun.of(with(new Object[] {"--stop-early", "2"}, options))
-        .fails(ExitCodes.USAGE, "between 0 and 1");
-    CommandRun.of(
-            "eval",
-            "--model",
-            TINY_MODEL,
-            "--text",
-            ids,
-            "--field",
-            "ids",
-            "--window",
-            16,
-            "--stop-early",
-            "0.1")
-        .fails(ExitCodes.FAILED, "No policy has passes");
   }
 
   @Test

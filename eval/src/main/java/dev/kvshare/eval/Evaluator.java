@@ -5,10 +5,6 @@ import dev.kvshare.apply.decoder.Decoder;
 import dev.kvshare.apply.family.spec.ModelSpec;
 import dev.kvshare.apply.plan.SharingMap;
 import dev.kvshare.datasets.Passages;
-import dev.kvshare.eval.quality.EarlyStopMeter;
-import dev.kvshare.eval.quality.EarlyStopReport;
-import dev.kvshare.eval.quality.EarlyStopRow;
-import dev.kvshare.eval.quality.EarlyStops;
 import dev.kvshare.eval.quality.Estimate;
 import dev.kvshare.eval.quality.PassageScore;
 import dev.kvshare.eval.quality.Perplexities;
@@ -92,39 +88,6 @@ public final class Evaluator {
     Passages windows = request.text().cut();
     checkFits(windows);
     return speed(request, windows, Variants.of(decoder.spec().plan(), request), listener);
-  }
-
-  /**
-   * Measures each policy of {@code request} whose sources are read by passes with all of these and
-   * with several tolerances at which they end early; the other policies are left out.
-   *
-   * @throws EvaluationException if text and model do not fit each other, or no policy has passes
-   */
-  public EarlyStopReport earlyStop(
-      EvaluationRequest request, List<Double> tolerances, EvaluationListener listener) {
-    Passages windows = request.text().cut();
-    checkFits(windows);
-    List<List<Variant>> groups = EarlyStops.variants(decoder.spec().plan(), request, tolerances);
-    EarlyStopMeter meter = new EarlyStopMeter(decoder);
-    List<EarlyStopRow> rows = new ArrayList<>();
-    for (List<Variant> group : groups) {
-      listener.onProgress("quality", rows.size(), groups.size());
-      rows.addAll(meter.measure(windows.windows(), group));
-    }
-    MeasuredSpeed speed =
-        speed(
-            request,
-            windows,
-            Variants.of(groups.stream().flatMap(List::stream).toList()),
-            listener);
-    List<EarlyStopRow> timed = new ArrayList<>();
-    for (int m = 0; m < rows.size(); m++) {
-      timed.add(
-          speed.speeds().isEmpty() ? rows.get(m) : rows.get(m).withSpeed(speed.speeds().get(m)));
-    }
-    List<String> warnings = new ArrayList<>(windows.notes());
-    warnings.addAll(speed.warnings());
-    return new EarlyStopReport(windows, timed, warnings);
   }
 
   /**

@@ -36,11 +36,6 @@ final class Variants {
     this.distinct = kept;
   }
 
-  /** Rows that were chosen otherwise. */
-  static Variants of(List<Variant> rows) {
-    return new Variants(rows);
-  }
-
   /**
    * The unshared model, then each policy of a request, with the cache that keeps everything and
    * with each cache policy.

@@ -20,7 +20,6 @@ import dev.kvshare.apply.decoder.Decoder;
 import dev.kvshare.apply.decoder.KvCache;
 import dev.kvshare.apply.decoder.weights.WeightOverrides;
 import dev.kvshare.apply.plan.SharingMap;
-import dev.kvshare.apply.plan.UpwardReading;
 import dev.kvshare.apply.policy.DatasetReference;
 import dev.kvshare.apply.policy.ModelIdentity;
 import dev.kvshare.apply.policy.Policy;
@@ -32,7 +31,6 @@ import dev.kvshare.datasets.DatasetException;
 import dev.kvshare.datasets.DatasetImport;
 import dev.kvshare.datasets.Datasets;
 import dev.kvshare.datasets.EvaluationPassages;
-import dev.kvshare.eval.quality.EarlyStopRow;
 import dev.kvshare.eval.quality.Estimate;
 import dev.kvshare.eval.quality.EvaluationText;
 import dev.kvshare.eval.quality.PassageScore;
@@ -109,48 +107,6 @@ class EvaluatorTest {
     // Two measurements of time are never the same to the nanosecond.
     assertEquals(rows.get(1).speed(), rows.get(2).speed());
     assertNotEquals(rows.get(1).speed(), rows.get(3).speed());
-  }
-
-  @Test
-  void earlyEndsAreComparedWithAllPasses() {
-    Policy.Builder policy =
-        Policy.builder(ModelIdentity.ofLayers(4), SharingMap.of(0, 2, 2, 3))
-            .upward(UpwardReading.passes(12));
-    List<EvaluatedPolicy> policies =
-        List.of(policy("other", 0, 0, 2, 2), new EvaluatedPolicy("upward", policy.build()));
-    List<EarlyStopRow> rows =
-        new Evaluator(decoder, 4)
-            .earlyStop(
-                request(tokens(96), 32, policies, null),
-                List.of(0.5, 1e-30),
-                EvaluationListener.SILENT)
-            .rows();
-
-    assertEquals(4, rows.size());
-    EarlyStopRow unshared = rows.get(0);
-    assertEquals(3, unshared.layersPerToken());
-    assertEquals(
-        evaluate(request(tokens(96), 32, List.of(), null)).rows().get(0).perplexity().value(),
-        unshared.perplexity(),
-        1e-3);
-    EarlyStopRow all = rows.get(1);
-    assertEquals(12, all.passes());
-    // Layer 0 is no part of the group of layers 1 and 2; layer 3 has a cache and is the highest.
-    assertEquals(1 + 12 + 1, all.layersPerToken());
-    EarlyStopRow early = rows.get(2);
-    assertTrue(early.passes() < 12, early.toString());
-    assertTrue(early.hiddenChange() > 0 && early.logitDifference() > 0, early.toString());
-    assertTrue(early.divergence() > 0, early.toString());
-    EarlyStopRow never = rows.get(3);
-    assertEquals(12, never.passes());
-    assertEquals(0, never.logitDifference());
-    assertEquals(all.perplexity(), never.perplexity());
-
-    EvaluationRequest without = request(tokens(96), 32, policies.subList(0, 1), null);
-    assertThrows(
-        EvaluationException.class,
-        () ->
-            new Evaluator(decoder, 4).earlyStop(without, List.of(0.1), EvaluationListener.SILENT));
   }
 
   @Test

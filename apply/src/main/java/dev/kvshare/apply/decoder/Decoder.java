@@ -107,14 +107,6 @@ public final class Decoder implements AutoCloseable {
   }
 
   /**
-   * Passes over groups of layers that read from above that were run so far; how many a prompt took
-   * shows whether they ended early.
-   */
-  public long passes() {
-    return plain.passes();
-  }
-
-  /**
    * Layers that were read from the checkpoint while running: 0 where all weights are in memory. The
    * output head counts as a layer.
    */

@@ -33,11 +33,6 @@ final class PlainRun {
     this.longRope = rotary.hasLongRope();
   }
 
-  /** Passes over layers that read from above that were run so far. */
-  long passes() {
-    return upward.passes();
-  }
-
   /** ids int64 [B, T] to [B, T, E]; see {@link Decoder#embed}. */
   PtNDArray embed(PtNDArray ids, KvCache cache) {
     checks.positions(cache.length() + (int) ids.getShape().get(1));

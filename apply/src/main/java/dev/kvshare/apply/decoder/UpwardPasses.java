@@ -20,15 +20,9 @@ import dev.kvshare.apply.plan.UpwardReading;
  */
 final class UpwardPasses {
   private final ScriptCalls calls;
-  private long passes;
 
   UpwardPasses(ScriptCalls calls) {
     this.calls = calls;
-  }
-
-  /** Passes over iterated groups that were run so far. */
-  long passes() {
-    return passes;
   }
 
   /**
@@ -115,14 +109,10 @@ final class UpwardPasses {
     int top = group.to() - 1;
     clearSources(cache, start, (int) hidden.getShape().get(1), group);
     PtNDArray below = calls.layers(hidden, cache, start, group.from(), top);
-    boolean converged = false;
-    passes++;
-    for (int pass = 2; pass <= reading.passes() && !converged; pass++) {
-      calls.fill(below, cache, start, top).close();
-      passes++;
+    for (int pass = 2; pass <= reading.passes(); pass++) {
       try (PtNDArray before = below) {
+        calls.fill(before, cache, start, top).close();
         below = calls.layers(hidden, cache, start, group.from(), top);
-        converged = reading.tolerance() > 0 && calls.change(below, before) <= reading.tolerance();
       }
     }
     if (high == top) {

@@ -62,11 +62,7 @@ public final class LoadedModel implements AutoCloseable {
    */
   public MeasurementKey key(Plan plan) {
     return new MeasurementKey(
-        identity().fingerprint(),
-        options.computeType(),
-        options.weights(),
-        options.device(),
-        plan);
+        identity().fingerprint(), options.computeType(), options.weights(), options.device(), plan);
   }
 
   /** Token ids of a text without added tokens. */

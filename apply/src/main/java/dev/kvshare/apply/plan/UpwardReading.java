@@ -8,7 +8,7 @@ package dev.kvshare.apply.plan;
  */
 public sealed interface UpwardReading {
   /** What the LCKV code does unless told otherwise: 7 + 2 passes. */
-  Parallel LCKV_DEFAULT = new Parallel(7, 2, 0);
+  Parallel LCKV_DEFAULT = new Parallel(7, 2);
 
   /**
    * The whole prompt is run through the layers several times, each pass reading the keys and values
@@ -17,21 +17,14 @@ public sealed interface UpwardReading {
    * @param forwardPasses passes without gradient in training (m in the paper), at least 0
    * @param backwardPasses passes with gradient in training (b in the paper); at inference they are
    *     passes like the others
-   * @param tolerance the passes end early once no token's hidden states change by more than this,
-   *     relative to their length; 0 runs all of them
    */
-  record Parallel(int forwardPasses, int backwardPasses, double tolerance)
-      implements UpwardReading {
+  record Parallel(int forwardPasses, int backwardPasses) implements UpwardReading {
     /** Refuses fewer than one pass. */
     public Parallel {
       if (forwardPasses < 0 || backwardPasses < 0 || forwardPasses + backwardPasses < 1) {
         throw new IllegalArgumentException(
             "forward_passes and backward_passes must be at least 1 together, found %d and %d"
                 .formatted(forwardPasses, backwardPasses));
-      }
-      if (!(tolerance >= 0) || Double.isInfinite(tolerance)) {
-        throw new IllegalArgumentException(
-            "tolerance must be a number of at least 0, found " + tolerance);
       }
     }
 
@@ -52,13 +45,11 @@ public sealed interface UpwardReading {
    * @param sequential {@code use_sequential}
    */
   static UpwardReading lckv(int forwardPasses, int backwardPasses, boolean sequential) {
-    return sequential
-        ? new Sequential()
-        : new Parallel(forwardPasses, Math.max(1, backwardPasses), 0);
+    return sequential ? new Sequential() : new Parallel(forwardPasses, Math.max(1, backwardPasses));
   }
 
-  /** Passes over the whole prompt, all of them run. */
+  /** Passes over the whole prompt. */
   static Parallel passes(int passes) {
-    return new Parallel(passes, 0, 0);
+    return new Parallel(passes, 0);
   }
 }

@@ -11,12 +11,15 @@ import java.util.regex.Pattern;
 import java.util.stream.Collectors;
 import java.util.stream.IntStream;
 import java.util.stream.StreamSupport;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
 
 /**
  * Turns the bytes of a policy file into a {@link Policy}: JSON, version, schema, then the rules
  * between the fields. Each step reports all its problems at once.
  */
 final class PolicyReader {
+  private static final Logger LOGGER = LoggerFactory.getLogger(PolicyReader.class);
   private static final Pattern VERSION = Pattern.compile("kvshare\\.policy/(\\d{1,9})(\\.\\d+)?");
   private static final int MAX_LISTED_PROBLEMS = 20;
 
@@ -101,16 +104,19 @@ final class PolicyReader {
         text(node, "fingerprint"));
   }
 
-  private static UpwardReading upward(JsonNode node) {
+  private UpwardReading upward(JsonNode node) {
     if (!node.isObject()) {
       return null;
+    }
+    if (node.path("tolerance").asDouble(0) > 0) {
+      LOGGER.warn(
+          "{} has $.upper.tolerance, at which earlier releases ended the passes over a prompt: it is ignored, all passes are run.",
+          origin);
     }
     return node.has("sequential")
         ? new UpwardReading.Sequential()
         : new UpwardReading.Parallel(
-            node.path("forward_passes").intValue(),
-            node.path("backward_passes").asInt(0),
-            node.path("tolerance").asDouble(0));
+            node.path("forward_passes").intValue(), node.path("backward_passes").asInt(0));
   }
 
   private static RepairReference repair(JsonNode node) {

@@ -64,9 +64,6 @@ final class PolicyWriter {
       if (parallel.backwardPasses() > 0) {
         node.put("backward_passes", parallel.backwardPasses());
       }
-      if (parallel.tolerance() > 0) {
-        node.put("tolerance", Digits.decimal(parallel.tolerance()));
-      }
       return node;
     }
     return node.put("sequential", true);

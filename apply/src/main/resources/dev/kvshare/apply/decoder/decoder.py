@@ -455,14 +455,6 @@ class Ops(Module):
     self.store(y, weights[layer], ints[layer], floats[layer], keys[reader], values[reader], start, cosine, sine)
     return torch.contiguous(torch.narrow(x, 1, torch.size(x, 1) - 1, 1))
 
-  # How much the states of one token at most differ from what they were, relative to their length: x, before [B, T, E]
-  # -> float32 [].
-  def change(self: __torch__.Ops, x: Tensor, before: Tensor) -> Tensor:
-    now = torch.to(x, 6)
-    difference = torch.linalg_vector_norm(torch.sub(now, torch.to(before, 6)), 2, [2])
-    length = torch.linalg_vector_norm(now, 2, [2])
-    return torch.max(torch.div(difference, torch.clamp_min(length, 1e-30)))
-
   def zeros_like(self: __torch__.Ops, x: Tensor) -> Tensor:
     return torch.zeros_like(x)
 

@@ -2,6 +2,7 @@ package dev.kvshare.apply.policy;
 
 import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertNull;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
@@ -11,8 +12,10 @@ import com.fasterxml.jackson.databind.ObjectMapper;
 import dev.kvshare.apply.plan.Plan;
 import dev.kvshare.apply.plan.SharingMap;
 import dev.kvshare.apply.plan.UpwardReading;
+import java.io.ByteArrayOutputStream;
 import java.io.IOException;
 import java.io.InputStream;
+import java.io.PrintStream;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -207,9 +210,30 @@ class PolicyFileTest {
     Policy policy = readGolden("upward.json");
 
     assertTrue(policy.map().hasUpwardSources());
-    assertEquals(new UpwardReading.Parallel(7, 2, 0), policy.upward());
+    assertEquals(new UpwardReading.Parallel(7, 2), policy.upward());
     assertEquals(128, policy.slidingWindow());
     assertEquals(List.of(0, 5), policy.windowedLayers());
+  }
+
+  @Test
+  void aToleranceOfPassesIsReadAndIgnoredWithAWarning() {
+    String text =
+        "{\"schema\": \"kvshare.policy/1\", \"kv_source\": [0, 2, 2], \"upper\":"
+            + " {\"forward_passes\": 7, \"backward_passes\": 2, \"tolerance\": 0.01}}";
+    PrintStream before = System.err;
+    ByteArrayOutputStream log = new ByteArrayOutputStream();
+    Policy policy;
+    try {
+      System.setErr(new PrintStream(log, true, StandardCharsets.UTF_8));
+      policy = PolicyFile.fromBytes(text.getBytes(StandardCharsets.UTF_8), "The policy old.json");
+    } finally {
+      System.setErr(before);
+    }
+
+    assertEquals(new UpwardReading.Parallel(7, 2), policy.upward());
+    assertTrue(log.toString(StandardCharsets.UTF_8).contains("old.json has $.upper.tolerance"));
+    String written = new String(PolicyFile.toBytes(policy), StandardCharsets.UTF_8);
+    assertFalse(written.contains("tolerance"), written);
   }
 
   @ParameterizedTest

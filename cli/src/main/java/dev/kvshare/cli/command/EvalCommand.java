@@ -21,7 +21,6 @@ import dev.kvshare.eval.EvaluationRequest;
 import dev.kvshare.eval.Evaluator;
 import dev.kvshare.eval.experiment.Sweep;
 import dev.kvshare.eval.format.ReportFormat;
-import dev.kvshare.eval.quality.EarlyStopReport;
 import dev.kvshare.eval.quality.EvaluationText;
 import dev.kvshare.eval.quality.StreamReport;
 import java.io.IOException;
@@ -60,7 +59,6 @@ import picocli.CommandLine.Mixin;
       "  kvshare eval --policy policy.json --cache h2o,pyramid --cache-budget 50%%",
       "  kvshare eval --policy policy.json --json result.json",
       "  kvshare eval --sweep --windows 4 --format markdown",
-      "  kvshare eval --policy lckv.json --stop-early 1e-1,1e-2,1e-3",
       "  kvshare eval --compare 0.25,0.5 --text book.txt,manual.txt --format markdown",
       "",
       "Exit codes: 0 done; 1 failed; 2 bad usage; 130 interrupted."
@@ -86,10 +84,6 @@ final class EvalCommand extends Verb {
     Corpus corpus = options.windows.load(datasets(), Datasets.DEFAULT_EVALUATION);
     if (options.cache.stream != null) {
       stream(corpus, output);
-      return ExitCodes.DONE;
-    }
-    if (!options.passes.tolerances.isEmpty()) {
-      stopEarly(corpus, output);
       return ExitCodes.DONE;
     }
     EvaluationReport report =
@@ -145,18 +139,6 @@ final class EvalCommand extends Verb {
     print(format -> format.write(report), output);
   }
 
-  private void stopEarly(Corpus corpus, Output output) {
-    EarlyStopReport report =
-        measure(
-            corpus,
-            options.windows.cut(),
-            output,
-            (evaluator, request, listener) ->
-                evaluator.earlyStop(request, options.passes.tolerances, listener));
-    warn(report.windows(), report.warnings(), output);
-    print(format -> format.write(report), output);
-  }
-
   /** What is measured of the policies. */
   private interface Measurement<T> {
     T of(Evaluator evaluator, EvaluationRequest request, EvaluationListener listener);
@@ -190,16 +172,7 @@ final class EvalCommand extends Verb {
     if (options.windows.window < 2) {
       throw usageError("--window must be at least 2: the first token of a window is not predicted");
     }
-    if (options.passes.problem() != null) {
-      throw usageError(options.passes.problem());
-    }
-    if (options.cache.stream != null && !options.passes.tolerances.isEmpty()) {
-      throw usageError("--stream and --stop-early print a table each: give one of them");
-    }
     boolean caches = caches() != null;
-    if (caches && !options.passes.tolerances.isEmpty()) {
-      throw usageError("--stop-early is measured without cache policies: leave out --cache");
-    }
     if (options.model.sweepFolder != null
         && (options.model.reductions.isEmpty() || !options.model.policies.isEmpty() || caches)) {
       throw usageError(

@@ -18,19 +18,16 @@ public final class EvalOptions {
   @ArgGroup(validate = false, order = 2, heading = "%nCache policies%n")
   public ComparedCacheOptions cache = new ComparedCacheOptions();
 
-  @ArgGroup(validate = false, order = 3, heading = "%nSources above their readers%n")
-  public PassOptions passes = new PassOptions();
-
-  @ArgGroup(validate = false, order = 4, heading = "%nEvaluation text%n")
+  @ArgGroup(validate = false, order = 3, heading = "%nEvaluation text%n")
   public WindowOptions windows = new WindowOptions();
 
-  @ArgGroup(validate = false, order = 5, heading = "%nSpeed%n")
+  @ArgGroup(validate = false, order = 4, heading = "%nSpeed%n")
   public SpeedOptions speed = new SpeedOptions();
 
-  @ArgGroup(validate = false, order = 6, heading = "%nComparison of strategies%n")
+  @ArgGroup(validate = false, order = 5, heading = "%nComparison of strategies%n")
   public ComparisonOptions comparison = new ComparisonOptions();
 
-  @ArgGroup(validate = false, order = 7, heading = "%nOutput%n")
+  @ArgGroup(validate = false, order = 6, heading = "%nOutput%n")
   public OutputOptions files = new OutputOptions();
 
   public static final class ModelAndPolicyOptions extends ModelOptions {
@@ -128,27 +125,6 @@ public final class EvalOptions {
         throw new IllegalArgumentException("--cache-prompt goes with --cache");
       }
       return prompt == null ? 0 : prompt;
-    }
-  }
-
-  public static final class PassOptions {
-    @Option(
-        names = "--stop-early",
-        paramLabel = "X,X,...",
-        split = ",",
-        description =
-            "Instead, run each policy whose sources lie above their readers (as lckv) with all of"
-                + " its passes and with so many that hidden states change by at most X, and compare:"
-                + " passes that were run, layers that each token of a prompt goes through, the"
-                + " largest change of a token's last hidden state relative to its length, the"
-                + " largest difference of a logit, perplexity, time of a prompt.")
-    public List<Double> tolerances = new ArrayList<>();
-
-    /** What is wrong, or null. */
-    public String problem() {
-      return tolerances.stream().allMatch(tolerance -> tolerance > 0 && tolerance < 1)
-          ? null
-          : "--stop-early must be numbers between 0 and 1";
     }
   }
 

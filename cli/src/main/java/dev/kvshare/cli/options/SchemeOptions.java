@@ -81,14 +81,6 @@ public class SchemeOptions {
               + " of passes.")
   boolean sequential;
 
-  @Option(
-      names = "--stop-early",
-      paramLabel = "X",
-      description =
-          "End the passes when the hidden states of no token change by more than X, relative to"
-              + " their length. Default: 0, run all of them.")
-  double stopEarly;
-
   public boolean isGiven() {
     return scheme != null || layerTypes != null;
   }
@@ -101,13 +93,9 @@ public class SchemeOptions {
     if (scheme == null && (kvLayers != null || warmup != null)) {
       return "--kv-layers and --warmup belong to --scheme";
     }
-    boolean reading = forwardPasses != null || backwardPasses != null || stopEarly != 0;
+    boolean reading = forwardPasses != null || backwardPasses != null;
     if (!isGiven() && (reading || sequential || slidingWindow != null)) {
-      return "--sliding-window, --sequential, --stop-early and the numbers of passes belong to"
-          + " --scheme or --layer-types";
-    }
-    if (!(stopEarly >= 0 && stopEarly < 1)) {
-      return "--stop-early must be a number from 0 to 1";
+      return "--sliding-window, --sequential and the numbers of passes belong to --scheme or --layer-types";
     }
     return null;
   }
@@ -162,8 +150,7 @@ public class SchemeOptions {
     UpwardReading.Parallel usual = UpwardReading.LCKV_DEFAULT;
     return new UpwardReading.Parallel(
         forwardPasses == null ? usual.forwardPasses() : forwardPasses,
-        backwardPasses == null ? usual.backwardPasses() : Math.max(1, backwardPasses),
-        stopEarly);
+        backwardPasses == null ? usual.backwardPasses() : Math.max(1, backwardPasses));
   }
 
   private Scheme named() {

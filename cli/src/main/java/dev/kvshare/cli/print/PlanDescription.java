@@ -73,14 +73,9 @@ public final class PlanDescription {
 
   /** How prompts are run. */
   static String reading(UpwardReading reading) {
-    if (!(reading instanceof UpwardReading.Parallel parallel)) {
-      return "token by token";
-    }
-    String early =
-        parallel.tolerance() == 0
-            ? ""
-            : ", fewer when no token's hidden states change by more than " + parallel.tolerance();
-    return "%d passes%s".formatted(parallel.passes(), early);
+    return reading instanceof UpwardReading.Parallel parallel
+        ? parallel.passes() + " passes"
+        : "token by token";
   }
 
   private static String promptCost(Plan plan) {

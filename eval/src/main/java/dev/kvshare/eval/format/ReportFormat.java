@@ -1,8 +1,6 @@
 package dev.kvshare.eval.format;
 
 import dev.kvshare.eval.EvaluationReport;
-import dev.kvshare.eval.quality.EarlyStopReport;
-import dev.kvshare.eval.quality.EarlyStopTable;
 import dev.kvshare.eval.quality.StreamReport;
 import dev.kvshare.eval.quality.StreamTable;
 import java.util.Arrays;
@@ -35,11 +33,6 @@ public enum ReportFormat {
   /** Returns {@code report} in this form. */
   public String write(StreamReport report) {
     return write(StreamTable.of(report));
-  }
-
-  /** Returns {@code report} in this form. */
-  public String write(EarlyStopReport report) {
-    return write(EarlyStopTable.of(report));
   }
 
   private String write(ReportContent report) {

@@ -258,18 +258,6 @@ public final class ScriptCalls {
     }
   }
 
-  /**
-   * How much the states [B, T, E] of one token at most differ from what they were, relative to
-   * their length.
-   */
-  public double change(PtNDArray hidden, PtNDArray before) {
-    try (IValue now = IValue.from(hidden);
-        IValue then = IValue.from(before);
-        PtNDArray change = script.run(hidden.getManager(), "change", now, then)) {
-      return change.getFloat();
-    }
-  }
-
   /** Zeros of the shape of hidden [B, T, E]. */
   public PtNDArray zerosLike(PtNDArray hidden) {
     try (IValue like = IValue.from(hidden)) {
