@@ -29,10 +29,9 @@ final class CalibratedPolicy {
             .rejected(candidates(outcome.rejected()))
             .compared(compared(outcome.compared()))
             .build();
-    return Policy.builder(statistics.model(), outcome.plan())
-        .calibration(calibration)
-        .tool(tool())
-        .build();
+    return Policy.of(statistics.model(), outcome.plan())
+        .withCalibration(calibration)
+        .withTool(tool());
   }
 
   /** The program that writes the policy. */

@@ -44,15 +44,15 @@ final class ResultText {
           100.0 * plan.map().ownedLayers() / layers);
     }
     int windowed = plan.windowedLayers().size();
-    double window = plan.sinks() + plan.slidingWindow();
+    double window = plan.windows().first() + plan.windows().last();
     return String.format(
         Locale.ROOT,
         "%d of %d layers keep the first %d and the last %d tokens: %.1f %% of the KV cache is kept of"
             + " a text of %,d tokens",
         windowed,
         layers,
-        plan.sinks(),
-        plan.slidingWindow(),
+        plan.windows().first(),
+        plan.windows().last(),
         100 * (layers - windowed + windowed * Math.min(1, window / textTokens)) / layers,
         textTokens);
   }

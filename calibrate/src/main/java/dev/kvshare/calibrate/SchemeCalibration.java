@@ -52,8 +52,8 @@ public final class SchemeCalibration {
       DatasetReference dataset,
       List<int[]> samples,
       CalibrationListener listener) {
-    Policy.Builder policy = Policy.builder(model, plan).tool(CalibratedPolicy.tool());
-    policy.build(); // refuses what no policy can say before the long part
+    // Refuses what no policy can say before the long part.
+    Policy policy = Policy.of(model, plan).withTool(CalibratedPolicy.tool());
     Provenance calibration =
         Provenance.builder()
             .strategy(scheme)
@@ -62,7 +62,7 @@ public final class SchemeCalibration {
             .samples(samples.size())
             .tokensPerSample(samples.stream().mapToInt(sample -> sample.length).max().orElse(0))
             .build();
-    return policy.calibration(calibration).build();
+    return policy.withCalibration(calibration);
   }
 
   /** Mean cosine similarity of the flattened last hidden states to the unshared model's. */

@@ -19,8 +19,8 @@ class SchemeCalibrationTest {
       Policy windows = calibrate(model, 0);
       Policy sinks = calibrate(model, 3);
 
-      assertEquals(plan(3), Plan.of(sinks));
-      assertEquals(plan(0), Plan.of(windows));
+      assertEquals(plan(3), sinks.plan());
+      assertEquals(plan(0), windows.plan());
       assertEquals(6, sinks.savings().keyValueLayers());
       assertEquals("by-hand", sinks.calibration().strategy());
       assertNotEquals(windows.calibration().similarity(), sinks.calibration().similarity());
@@ -39,6 +39,6 @@ class SchemeCalibrationTest {
 
   private static Plan plan(int sinks) {
     SharingMap map = SharingMap.identity(8).withShared(5, 4);
-    return new Plan(map, 4, sinks, List.of(2, 4), null, false);
+    return Plan.of(map).withWindows(Plan.Windows.of(List.of(2, 4), sinks, 4));
   }
 }

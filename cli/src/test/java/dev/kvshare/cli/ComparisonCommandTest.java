@@ -67,7 +67,7 @@ class ComparisonCommandTest {
       }
     }
     assertTrue(PolicyFile.read(kept.resolve("auto-2.json")).map().sharedLayers() >= 1);
-    assertEquals(2, PolicyFile.read(kept.resolve("windows-2.json")).windowedLayers().size());
+    assertEquals(2, PolicyFile.read(kept.resolve("windows-2.json")).plan().windowedLayers().size());
 
     // A run that was interrupted before its last maps, and within a write.
     Files.delete(kept.resolve("auto-2.rows.json"));

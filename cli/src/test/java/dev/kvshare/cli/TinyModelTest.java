@@ -118,10 +118,10 @@ class TinyModelTest {
         .succeeds();
 
     assertArrayEquals(new int[] {0, 6, 6, 6, 6, 6, 6, 7}, PolicyFile.read(lckv).map().toArray());
-    assertEquals(new UpwardReading.Parallel(5, 2), PolicyFile.read(lckv).upward());
+    assertEquals(new UpwardReading.Parallel(5, 2), PolicyFile.read(lckv).plan().upward());
     assertEquals("lckv", PolicyFile.read(lckv).calibration().strategy());
-    assertEquals(6, PolicyFile.read(yoco).slidingWindow());
-    assertEquals(List.of(0, 1, 2), PolicyFile.read(yoco).windowedLayers());
+    assertEquals(6, PolicyFile.read(yoco).plan().windows().last());
+    assertEquals(List.of(0, 1, 2), PolicyFile.read(yoco).plan().windowedLayers());
     assertTrue(PolicyFile.read(yoco).calibration().similarity() < 1);
   }
 

@@ -54,9 +54,9 @@ class WindowCommandTest {
   void thePolicySaysWhatIsKept() throws IOException {
     Policy found = PolicyFile.read(policy);
     assertTrue(found.map().isIdentity());
-    assertEquals(3, found.windowedLayers().size());
-    assertEquals(4, found.slidingWindow());
-    assertEquals(2, found.attentionSinks());
+    assertEquals(3, found.plan().windowedLayers().size());
+    assertEquals(4, found.plan().windows().last());
+    assertEquals(2, found.plan().windows().first());
     assertEquals(5, found.savings().keyValueLayers());
     assertEquals(0.625, found.savings().keyValueFraction());
     assertEquals("auto", found.calibration().strategy());
@@ -71,7 +71,8 @@ class WindowCommandTest {
     assertTrue(report.contains("5 of 8 layers, once windows are full"), report);
     assertTrue(report.contains("KV bytes per further token"), report);
     assertTrue(
-        report.contains(found.windowedLayers().get(0) + " windowed"), "no line of the search log");
+        report.contains(found.plan().windowedLayers().get(0) + " windowed"),
+        "no line of the search log");
   }
 
   @Test
@@ -153,7 +154,7 @@ class WindowCommandTest {
     Policy found = PolicyFile.read(chosen);
     String nearest = found.calibration().compared().get(0).strategy();
     assertTrue(found.calibration().compared().get(0).reached());
-    assertEquals(nearest.equals("windows"), !found.windowedLayers().isEmpty());
+    assertEquals(nearest.equals("windows"), !found.plan().windowedLayers().isEmpty());
     assertEquals(nearest.equals("windows"), found.map().isIdentity());
     assertFalse(run.err().contains("compare --window-layers"), run.err());
 

@@ -4,7 +4,6 @@ import dev.kvshare.apply.decoder.CacheOptions;
 import dev.kvshare.apply.decoder.Decoder;
 import dev.kvshare.apply.decoder.weights.WeightOverrides;
 import dev.kvshare.apply.generate.PolicySupport;
-import dev.kvshare.apply.plan.Plan;
 import dev.kvshare.apply.policy.ModelIdentity;
 import dev.kvshare.apply.policy.Policy;
 import dev.kvshare.apply.policy.PolicyFile;
@@ -27,7 +26,7 @@ public record EvaluatedPolicy(String name, Policy policy, WeightOverrides overri
 
   /** How a decoder runs it. */
   public CacheOptions options() {
-    return new CacheOptions(Plan.of(policy), overrides);
+    return new CacheOptions(policy.plan(), overrides);
   }
 
   /**

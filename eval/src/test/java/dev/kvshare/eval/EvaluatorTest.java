@@ -19,6 +19,7 @@ import dev.kvshare.apply.decoder.CacheOptions;
 import dev.kvshare.apply.decoder.Decoder;
 import dev.kvshare.apply.decoder.KvCache;
 import dev.kvshare.apply.decoder.weights.WeightOverrides;
+import dev.kvshare.apply.plan.Plan;
 import dev.kvshare.apply.plan.SharingMap;
 import dev.kvshare.apply.policy.DatasetReference;
 import dev.kvshare.apply.policy.ModelIdentity;
@@ -78,7 +79,7 @@ class EvaluatorTest {
 
   private static EvaluatedPolicy policy(String name, int... source) {
     return new EvaluatedPolicy(
-        name, Policy.builder(ModelIdentity.ofLayers(source.length), SharingMap.of(source)).build());
+        name, Policy.of(ModelIdentity.ofLayers(source.length), Plan.of(SharingMap.of(source))));
   }
 
   private EvaluationRequest request(
@@ -321,9 +322,9 @@ class EvaluatorTest {
 
   private static EvaluatedPolicy calibratedOn(String name, String sha256) {
     Policy policy =
-        Policy.builder(ModelIdentity.ofLayers(4), SharingMap.of(0, 0, 2, 3))
-            .calibration(Provenance.builder().dataset(new DatasetReference(name, sha256)).build())
-            .build();
+        Policy.of(ModelIdentity.ofLayers(4), Plan.of(SharingMap.of(0, 0, 2, 3)))
+            .withCalibration(
+                Provenance.builder().dataset(new DatasetReference(name, sha256)).build());
     return new EvaluatedPolicy("p.json", policy);
   }
 
@@ -370,7 +371,7 @@ class EvaluatorTest {
     Path file = folder.resolve("p.json");
     ModelIdentity model = new ModelIdentity("llama", 4, null, null, null, null);
     ModelIdentity other = new ModelIdentity("mistral", 4, null, null, null, null);
-    PolicyFile.write(Policy.builder(model, SharingMap.of(0, 0, 2, 2)).build(), file);
+    PolicyFile.write(Policy.of(model, Plan.of(SharingMap.of(0, 0, 2, 2))), file);
 
     assertEquals(file.toString(), EvaluatedPolicy.read(file, model, false).name());
     assertRefused(file, other, false);

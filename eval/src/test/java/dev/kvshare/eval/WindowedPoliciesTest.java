@@ -50,8 +50,10 @@ class WindowedPoliciesTest {
   }
 
   private static EvaluatedPolicy policy(String name, int sinks, Integer... windowed) {
-    Plan plan = new Plan(SharingMap.of(0, 1, 2, 1), WINDOW, sinks, List.of(windowed), null, false);
-    return new EvaluatedPolicy(name, Policy.builder(ModelIdentity.ofLayers(4), plan).build());
+    Plan plan =
+        Plan.of(SharingMap.of(0, 1, 2, 1))
+            .withWindows(Plan.Windows.of(List.of(windowed), sinks, WINDOW));
+    return new EvaluatedPolicy(name, Policy.of(ModelIdentity.ofLayers(4), plan));
   }
 
   private EvaluationRequest request(CacheComparison caches, SpeedSettings speed) {

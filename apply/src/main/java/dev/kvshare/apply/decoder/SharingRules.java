@@ -13,7 +13,8 @@ final class SharingRules {
 
   /**
    * Refuses a map of another number of layers, between unlike layers, from layers without key and
-   * value weights, or with sources above their readers and nothing said about how to read them.
+   * value weights, with sources above their readers and nothing said about how to read them, or
+   * with an exact prefill.
    */
   static void check(ModelSpec spec, Plan plan) {
     SharingMap map = plan.map();
@@ -21,6 +22,10 @@ final class SharingRules {
       throw new PolicyMismatchException(
           "the sharing map has %d layers, but the %s model has %d. Calibrate this model, or use the one that the map was made for."
               .formatted(map.layers(), spec.modelType(), spec.layers()));
+    }
+    if (plan.prefill() == Plan.Prefill.EXACT) {
+      throw new UnsupportedSharingException(
+          "the plan wants prompts computed exactly ('prefill': 'exact' in a policy), which this release cannot do. Set 'prefill' to 'plan', or install a newer kvshare.");
     }
     for (int layer = 0; layer < map.layers(); layer++) {
       int source = map.source(layer);

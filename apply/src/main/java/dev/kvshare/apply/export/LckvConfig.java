@@ -37,7 +37,9 @@ final class LckvConfig {
     config.put("backward_passes", backward);
     config.put(
         "sliding_window",
-        plan.windowedLayers().isEmpty() ? LayerTypes.DEFAULT_SLIDING_WINDOW : plan.slidingWindow());
+        plan.windowedLayers().isEmpty()
+            ? LayerTypes.DEFAULT_SLIDING_WINDOW
+            : plan.windows().last());
     config.put("use_sequential", plan.upward() instanceof UpwardReading.Sequential);
     config.put("force_nodiag", false);
     if (attentionBias) {

@@ -51,11 +51,11 @@ public final class LckvExport {
           "The LCKV code has the model type %s only, but %s is of type %s. Use the policy with kvshare itself."
               .formatted(LLAMA, checkpoint.location(), type));
     }
-    Plan plan = Plan.of(policy);
-    if (plan.sinks() > 0) {
+    Plan plan = policy.plan();
+    if (plan.windows() != null && plan.windows().first() > 0) {
       throw new ExportException(
           "The policy lets layers with a window see the first %d tokens of a text besides ('attention_sinks'), but windows of the LCKV code end at the last tokens. Use the policy with kvshare itself, or calibrate one without attention sinks."
-              .formatted(plan.sinks()));
+              .formatted(plan.windows().first()));
     }
     try (LckvTensors tensors = new LckvTensors(checkpoint, plan.map(), weights, repairFile)) {
       SafetensorsWriter writer = new SafetensorsWriter(Map.of("format", "pt"));

@@ -50,7 +50,7 @@ public final class PolicyModel implements AutoCloseable {
     this.tokenizer = tokenizer;
     this.tokenizerFailure = tokenizerFailure;
     Policy policy = options.policy() == null ? null : policy(options, checkpoint, decoder.spec());
-    this.plan = policy == null ? decoder.spec().plan() : Plan.of(policy);
+    this.plan = policy == null ? decoder.spec().plan() : policy.plan();
     this.endTokens =
         tokenizer == null
             ? EndTokens.of(checkpoint.location(), checkpoint.config())

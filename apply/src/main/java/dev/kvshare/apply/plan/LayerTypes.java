@@ -67,9 +67,8 @@ public record LayerTypes(SharingMap map, List<Integer> windowedLayers) {
   public Plan plan(int slidingWindow, UpwardReading upward, boolean hidesOwnToken) {
     return new Plan(
         map,
-        windowedLayers.isEmpty() ? 0 : slidingWindow,
-        0,
-        windowedLayers,
+        Plan.Windows.of(windowedLayers, 0, slidingWindow),
+        Plan.Prefill.PLAN,
         map.hasUpwardSources() ? upward : null,
         hidesOwnToken);
   }

@@ -1,50 +1,95 @@
 package dev.kvshare.apply.plan;
 
-import dev.kvshare.apply.policy.Policy;
 import java.util.List;
-import java.util.Set;
+import java.util.Objects;
 import java.util.stream.IntStream;
 import java.util.stream.Stream;
 
 /**
- * Everything that decides which keys and values a layer sees while a model runs: a sharing map, the
- * windows that a policy sets, and how sources above their readers are read. Immutable.
+ * What every layer of a model does with keys and values, and how prompts are processed. Immutable.
  *
  * @param map which layer reads whose keys and values
- * @param slidingWindow keys that a query of a windowed layer sees, its own token included; 0 where
- *     no layer is windowed
- * @param sinks so many first tokens of a text are seen by windowed layers besides the window; a
- *     layer with a window of the model itself goes without
- * @param windowedLayers the layers restricted to {@code slidingWindow}, ascending, besides what the
- *     model itself restricts
+ * @param windows the layers that see the first and last tokens of a text only, besides what the
+ *     model itself restricts; null for none
+ * @param prefill how a prompt is computed
  * @param upward how prompts are processed when a source lies above its reader, else null
  * @param hidesOwnToken whether no layer sees the keys and values of the current token, as with
  *     {@code force_nodiag} of the LCKV code; layers that read from above never do
  */
 public record Plan(
-    SharingMap map,
-    int slidingWindow,
-    int sinks,
-    List<Integer> windowedLayers,
-    UpwardReading upward,
-    boolean hidesOwnToken) {
+    SharingMap map, Windows windows, Prefill prefill, UpwardReading upward, boolean hidesOwnToken) {
 
-  /** Sorts the list and checks that the parts fit each other. */
+  /** How a prompt is computed. */
+  public enum Prefill {
+    /** Under the plan, which is the cheapest way. */
+    PLAN,
+    /**
+     * As the unshared model does, layer after layer; what the plan does not keep of a layer is
+     * dropped when the prompt is through it.
+     */
+    EXACT
+  }
+
+  /**
+   * The layers with a window.
+   *
+   * @param layers ascending, at least one
+   * @param first so many first tokens of a text are seen besides the last ones; a layer with a
+   *     window of the model itself goes without
+   * @param last so many last tokens are seen, the current one included; at least 1
+   */
+  public record Windows(List<Integer> layers, int first, int last) {
+    /** Sorts the list and checks the numbers. */
+    public Windows {
+      layers = layers.stream().sorted().distinct().toList();
+      if (layers.isEmpty() || first < 0 || last < 1) {
+        throw new IllegalArgumentException(
+            "a window has layers, at least 0 first and at least 1 last token, found the first %d and last %d of layers %s"
+                .formatted(first, last, layers));
+      }
+    }
+
+    /** Windows of {@code layers}, null where there are none. */
+    public static Windows of(List<Integer> layers, int first, int last) {
+      return layers.isEmpty() ? null : new Windows(layers, first, last);
+    }
+
+    /** The tokens that a layer sees of a long text. */
+    public long tokens() {
+      return (long) first + last;
+    }
+  }
+
+  /** What one layer does with its keys and values. */
+  public sealed interface LayerAction {
+    /** Keeps those of the whole text. */
+    record Own() implements LayerAction {}
+
+    /**
+     * Keeps none and reads those of another layer.
+     *
+     * @param source the layer read from
+     */
+    record Share(int source) implements LayerAction {}
+
+    /**
+     * Sees the first and last tokens of its own only.
+     *
+     * @param first first tokens
+     * @param last last tokens, the current one included
+     */
+    record Window(int first, int last) implements LayerAction {}
+  }
+
+  /** Checks that the parts fit each other. */
   public Plan {
-    windowedLayers = windowedLayers.stream().sorted().toList();
-    if (slidingWindow < 0 || (slidingWindow == 0 && !windowedLayers.isEmpty())) {
-      throw new IllegalArgumentException(
-          "a sliding window of %d tokens cannot restrict the layers %s: it must be at least 1"
-              .formatted(slidingWindow, windowedLayers));
-    }
-    if (sinks < 0 || (sinks > 0 && windowedLayers.isEmpty())) {
-      throw new IllegalArgumentException(
-          "%d attention sinks without a windowed layer: they belong to windows".formatted(sinks));
-    }
+    Objects.requireNonNull(map, "map");
+    Objects.requireNonNull(prefill, "prefill");
     int layers = map.layers();
-    if (windowedLayers.stream().anyMatch(layer -> layer < 0 || layer >= layers)) {
+    if (windows != null
+        && windows.layers().stream().anyMatch(layer -> layer < 0 || layer >= layers)) {
       throw new IllegalArgumentException(
-          "the windowed layers %s must be 0 to %d".formatted(windowedLayers, layers - 1));
+          "the windowed layers %s must be 0 to %d".formatted(windows.layers(), layers - 1));
     }
   }
 
@@ -55,46 +100,62 @@ public record Plan(
 
   /** A map without windows and without a way to read upwards. */
   public static Plan of(SharingMap map) {
-    return new Plan(map, 0, 0, List.of(), null, false);
+    return new Plan(map, null, Prefill.PLAN, null, false);
   }
 
-  /** What a policy says. */
-  public static Plan of(Policy policy) {
-    return of(
-        policy.map(),
-        policy.slidingWindow(),
-        policy.attentionSinks(),
-        policy.windowedLayers(),
-        policy.upward());
+  /** The same with other windows; null for none. */
+  public Plan withWindows(Windows other) {
+    return new Plan(map, other, prefill, upward, hidesOwnToken);
   }
 
-  /** What the parts of a policy say; its window may be null. */
-  public static Plan of(
-      SharingMap map,
-      Integer slidingWindow,
-      int sinks,
-      List<Integer> windowedLayers,
-      UpwardReading upward) {
-    int window = slidingWindow == null ? 0 : slidingWindow;
-    return new Plan(map, window, sinks, windowedLayers, upward, false);
+  /** The same with another way to read upwards; null for none. */
+  public Plan withUpward(UpwardReading other) {
+    return new Plan(map, windows, prefill, other, hidesOwnToken);
+  }
+
+  /** The same with another way to compute prompts. */
+  public Plan withPrefill(Prefill other) {
+    return new Plan(map, windows, other, upward, hidesOwnToken);
+  }
+
+  /**
+   * What {@code layer} does; a layer that reads another one shares, whether it has a window too.
+   */
+  public LayerAction action(int layer) {
+    if (map.source(layer) != layer) {
+      return new LayerAction.Share(map.source(layer));
+    }
+    return isWindowed(layer)
+        ? new LayerAction.Window(windows.first(), windows.last())
+        : new LayerAction.Own();
+  }
+
+  /** The layers with a window of the plan, ascending; empty for none. */
+  public List<Integer> windowedLayers() {
+    return windows == null ? List.of() : windows.layers();
+  }
+
+  /** Whether the plan gives {@code layer} a window. */
+  public boolean isWindowed(int layer) {
+    return windows != null && windows.layers().contains(layer);
   }
 
   /** Whether this is a map alone, with sources below their readers. */
   public boolean isPlain() {
-    return windowedLayers.isEmpty() && !hidesOwnToken && !map.hasUpwardSources();
+    return windows == null && !hidesOwnToken && !map.hasUpwardSources();
   }
 
   /** Whether {@code layer} keeps less than it would unshared: it reads another or is windowed. */
   public boolean isReduced(int layer) {
-    return !map.ownsCache(layer) || windowedLayers.contains(layer);
+    return !map.ownsCache(layer) || isWindowed(layer);
   }
 
   /** Whether {@code layer} sees the same keys and values under another plan. */
   private boolean treatsAlike(int layer, Plan other) {
-    boolean windowed = windowedLayers.contains(layer);
     return map.source(layer) == other.map.source(layer)
-        && windowed == other.windowedLayers.contains(layer)
-        && (!windowed || (slidingWindow == other.slidingWindow && sinks == other.sinks))
+        && isWindowed(layer) == other.isWindowed(layer)
+        && (!isWindowed(layer)
+            || (windows.first() == other.windows.first() && windows.last() == other.windows.last()))
         && hidesOwnToken(layer) == other.hidesOwnToken(layer);
   }
 
@@ -125,10 +186,10 @@ public record Plan(
    * @param modelWindow the same of the model itself
    */
   public int window(int layer, int modelWindow) {
-    if (!windowedLayers.contains(layer)) {
+    if (!isWindowed(layer)) {
       return modelWindow;
     }
-    return modelWindow == 0 ? slidingWindow : Math.min(modelWindow, slidingWindow);
+    return modelWindow == 0 ? windows.last() : Math.min(modelWindow, windows.last());
   }
 
   /**
@@ -137,7 +198,7 @@ public record Plan(
    * @param modelWindow the window of the model itself
    */
   public int sinks(int layer, int modelWindow) {
-    return modelWindow == 0 && windowedLayers.contains(layer) ? sinks : 0;
+    return modelWindow == 0 && isWindowed(layer) ? windows.first() : 0;
   }
 
   /**
@@ -149,7 +210,7 @@ public record Plan(
     return dropsTokens()
         && IntStream.range(0, map.layers())
             .filter(layer -> map.source(layer) == owner)
-            .allMatch(windowedLayers::contains);
+            .allMatch(this::isWindowed);
   }
 
   /**
@@ -160,10 +221,9 @@ public record Plan(
     if (!dropsTokens()) {
       return map.ownedLayers();
     }
-    Set<Integer> windowed = Set.copyOf(windowedLayers);
     return (int)
         IntStream.range(0, map.layers())
-            .filter(layer -> !windowed.contains(layer))
+            .filter(layer -> !isWindowed(layer))
             .map(map::source)
             .distinct()
             .count();
@@ -174,11 +234,11 @@ public record Plan(
     return !map.hasUpwardSources() && !map.hasChains() && !hidesOwnToken;
   }
 
-  /** The same with one more windowed layer. */
-  public Plan withWindowed(int layer, int window, int firstTokens) {
+  /** The same with one more windowed layer; all of them get this window. */
+  public Plan withWindowed(int layer, int last, int first) {
     List<Integer> layers =
-        Stream.concat(windowedLayers.stream(), Stream.of(layer)).distinct().toList();
-    return new Plan(map, window, firstTokens, layers, upward, hidesOwnToken);
+        Stream.concat(windowedLayers().stream(), Stream.of(layer)).distinct().toList();
+    return withWindows(new Windows(layers, first, last));
   }
 
   /** Whether a prompt is run through the iterated groups several times. */
@@ -201,9 +261,13 @@ public record Plan(
   @Override
   public String toString() {
     StringBuilder text = new StringBuilder(map.toString());
-    if (!windowedLayers.isEmpty()) {
-      text.append(", the first ").append(sinks).append(" and last ").append(slidingWindow);
-      text.append(" tokens seen by layers ").append(windowedLayers);
+    if (windows != null) {
+      text.append(", the first ").append(windows.first());
+      text.append(" and last ").append(windows.last());
+      text.append(" tokens seen by layers ").append(windows.layers());
+    }
+    if (prefill == Prefill.EXACT) {
+      text.append(", exact prefill");
     }
     if (hidesOwnToken) {
       text.append(", own token hidden");

@@ -2,6 +2,7 @@ package dev.kvshare.apply.policy;
 
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.node.ObjectNode;
+import dev.kvshare.apply.plan.Plan;
 import dev.kvshare.apply.plan.SharingMap;
 import dev.kvshare.apply.plan.UpwardReading;
 import java.util.ArrayList;
@@ -76,19 +77,24 @@ final class PolicyReader {
     int attentionSinks = root.path("attention_sinks").asInt(0);
     UpwardReading upward = upward(root.path("upper"));
     Savings savings = savings(root.path("savings"));
-    refuseIfAny(
-        PolicyRules.problems(
-            model, map, slidingWindow, attentionSinks, windowedLayers, upward, savings));
-    return Policy.builder(model, map)
-        .window(slidingWindow, windowedLayers)
-        .attentionSinks(attentionSinks)
-        .upward(upward)
-        .repair(repair(root.path("repair")))
-        .savings(savings)
-        .calibration(calibration(root.path("calibration")))
-        .tool(tool(root.path("tool")))
-        .unknownFields(PolicySchema.unknownFields(root))
-        .build();
+    List<String> ofWindows =
+        PolicyRules.windowProblems(map.layers(), slidingWindow, attentionSinks, windowedLayers);
+    Plan.Windows windows =
+        ofWindows.isEmpty() && slidingWindow != null
+            ? Plan.Windows.of(windowedLayers, attentionSinks, slidingWindow)
+            : null;
+    Plan plan = Plan.of(map).withWindows(windows).withUpward(upward);
+    problems.addAll(ofWindows);
+    problems.addAll(PolicyRules.problems(model, plan, savings));
+    refuseIfAny(problems);
+    return new Policy(
+        model,
+        plan,
+        repair(root.path("repair")),
+        savings,
+        calibration(root.path("calibration")),
+        tool(root.path("tool")),
+        PolicySchema.unknownFields(root));
   }
 
   private static ModelIdentity model(JsonNode node, SharingMap map) {

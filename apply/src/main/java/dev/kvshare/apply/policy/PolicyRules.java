@@ -2,7 +2,6 @@ package dev.kvshare.apply.policy;
 
 import dev.kvshare.apply.plan.Plan;
 import dev.kvshare.apply.plan.SharingMap;
-import dev.kvshare.apply.plan.UpwardReading;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Objects;
@@ -17,15 +16,9 @@ final class PolicyRules {
   private PolicyRules() {}
 
   /** Returns every violated rule as a sentence that starts with the JSON path; empty if none. */
-  static List<String> problems(
-      ModelIdentity model,
-      SharingMap map,
-      Integer slidingWindow,
-      int attentionSinks,
-      List<Integer> windowedLayers,
-      UpwardReading upward,
-      Savings savings) {
+  static List<String> problems(ModelIdentity model, Plan plan, Savings savings) {
     List<String> problems = new ArrayList<>();
+    SharingMap map = plan.map();
     if (map.layers() != model.layers()) {
       problems.add(
           "$.kv_source has %d entries, but $.model.num_hidden_layers is %d: one entry a layer is needed"
@@ -36,25 +29,22 @@ final class PolicyRules {
           "$.kv_source has a source that itself reads from another layer (%s): a source must keep its own keys and values"
               .formatted(map));
     }
-    List<String> ofWindows =
-        windowProblems(map.layers(), slidingWindow, attentionSinks, windowedLayers);
-    problems.addAll(ofWindows);
-    if (map.hasUpwardSources() && upward == null) {
+    if (map.hasUpwardSources() && plan.upward() == null) {
       problems.add(
           "$.kv_source has a source above its reader, but $.upper is null: it must be"
               + " {\"forward_passes\": N} or {\"sequential\": true}");
     }
+    if (plan.hidesOwnToken()) {
+      problems.add("no policy can say that the own token is hidden: " + plan);
+    }
     if (savings != null) {
-      Plan plan =
-          ofWindows.isEmpty()
-              ? Plan.of(map, slidingWindow, attentionSinks, windowedLayers, upward)
-              : Plan.of(map);
       addSavingsProblems(problems, plan, savings);
     }
     return problems;
   }
 
-  private static List<String> windowProblems(
+  /** What is wrong with windows as a file has them, before a plan is made of them. */
+  static List<String> windowProblems(
       int layers, Integer slidingWindow, int attentionSinks, List<Integer> windowedLayers) {
     List<String> problems = new ArrayList<>();
     if (slidingWindow == null && !windowedLayers.isEmpty()) {

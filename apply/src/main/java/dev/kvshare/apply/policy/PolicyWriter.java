@@ -4,6 +4,7 @@ import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.node.ArrayNode;
 import com.fasterxml.jackson.databind.node.JsonNodeFactory;
 import com.fasterxml.jackson.databind.node.ObjectNode;
+import dev.kvshare.apply.plan.Plan;
 import dev.kvshare.apply.plan.UpwardReading;
 import java.util.List;
 import java.util.Map;
@@ -22,13 +23,14 @@ final class PolicyWriter {
     for (int layer : policy.map().toArray()) {
       source.add(layer);
     }
-    root.put("sliding_window", policy.slidingWindow());
-    if (policy.attentionSinks() > 0) {
-      root.put("attention_sinks", policy.attentionSinks());
+    Plan.Windows windows = policy.plan().windows();
+    root.put("sliding_window", windows == null ? null : Integer.valueOf(windows.last()));
+    if (windows != null && windows.first() > 0) {
+      root.put("attention_sinks", windows.first());
     }
     ArrayNode windowed = root.putArray("windowed_layers");
-    policy.windowedLayers().forEach(windowed::add);
-    root.set("upper", upward(policy.upward()));
+    policy.plan().windowedLayers().forEach(windowed::add);
+    root.set("upper", upward(policy.plan().upward()));
     root.set("repair", repair(policy.repair()));
     root.set("savings", savings(policy.savings()));
     if (policy.calibration() != null) {

@@ -267,13 +267,7 @@ class CompressedCacheTest {
             });
     assertTrue(noRoom.getMessage().contains("3 sinks leave no room"), noRoom.getMessage());
     Plan upward =
-        new Plan(
-            SharingMap.of(0, 7, 2, 3, 4, 5, 6, 7),
-            0,
-            0,
-            List.of(),
-            new UpwardReading.Sequential(),
-            false);
+        Plan.of(SharingMap.of(0, 7, 2, 3, 4, 5, 6, 7)).withUpward(new UpwardReading.Sequential());
     CachePolicyException above =
         assertThrows(
             CachePolicyException.class,

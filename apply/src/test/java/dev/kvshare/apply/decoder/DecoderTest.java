@@ -10,6 +10,7 @@ import ai.djl.ndarray.NDManager;
 import ai.djl.ndarray.types.Shape;
 import dev.kvshare.apply.model.Checkpoint;
 import dev.kvshare.apply.model.Checkpoints;
+import dev.kvshare.apply.plan.Plan;
 import dev.kvshare.apply.plan.SharingMap;
 import dev.kvshare.apply.policy.PolicyMismatchException;
 import java.util.Arrays;
@@ -162,6 +163,16 @@ class DecoderTest {
       assertEquals(0, Goldens.difference(expected, logits), TOLERANCE);
       assertThrows(IllegalArgumentException.class, () -> cache.truncate(8));
     }
+  }
+
+  @Test
+  void exactPrefillIsRefusedUntilItIsBuilt() {
+    Plan exact = Plan.of(SHARED).withPrefill(Plan.Prefill.EXACT);
+    UnsupportedSharingException refused =
+        assertThrows(
+            UnsupportedSharingException.class,
+            () -> decoder.newCache(CacheOptions.of(exact), 1, 1));
+    assertTrue(refused.getMessage().contains("'prefill'"), refused.getMessage());
   }
 
   @Test

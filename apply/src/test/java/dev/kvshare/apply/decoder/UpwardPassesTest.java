@@ -118,7 +118,7 @@ class UpwardPassesTest {
   }
 
   private static Plan plan(SharingMap map, UpwardReading reading) {
-    return new Plan(map, 0, 0, List.of(), reading, false);
+    return Plan.of(map).withUpward(reading);
   }
 
   private static int[] tokens(int count, long seed) {

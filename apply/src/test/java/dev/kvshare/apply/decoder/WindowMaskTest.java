@@ -39,7 +39,7 @@ class WindowMaskTest {
   }
 
   private static CacheOptions options(int sinks, int window) {
-    return CacheOptions.of(new Plan(IDENTITY, window, sinks, ALL, null, false));
+    return CacheOptions.of(Plan.of(IDENTITY).withWindows(Plan.Windows.of(ALL, sinks, window)));
   }
 
   /** A token is seen where a change of it changes what the lowest layer gives: all pairs tried. */

@@ -73,7 +73,7 @@ class WindowedCacheTest {
   }
 
   private static Plan plan(SharingMap map, int sinks, List<Integer> windowed) {
-    return new Plan(map, WINDOW, sinks, windowed, null, false);
+    return Plan.of(map).withWindows(Plan.Windows.of(windowed, sinks, WINDOW));
   }
 
   private static Stream<Arguments> plansAndChunks() {
@@ -191,15 +191,15 @@ class WindowedCacheTest {
   /** Windowed owners keep first and last tokens, the others everything; bytes are of those. */
   private static void assertKept(Plan plan, CompressedCache cache) {
     int length = cache.length();
-    int kept = Math.min(length, plan.sinks() + WINDOW);
+    int kept = Math.min(length, plan.windows().first() + WINDOW);
     for (int owner : plan.map().owners()) {
       boolean windowed = windowed(plan, owner);
       assertEquals(windowed ? kept : length, cache.kept(owner), "layer " + owner);
       for (int[] places : windowed ? cache.places(owner)[0] : new int[0][]) {
-        int[] sinks = IntStream.range(0, plan.sinks()).toArray();
+        int[] sinks = IntStream.range(0, plan.windows().first()).toArray();
         int[] last = IntStream.range(length - WINDOW, length).toArray();
-        assertArrayEquals(sinks, Arrays.copyOf(places, plan.sinks()));
-        assertArrayEquals(last, Arrays.copyOfRange(places, plan.sinks(), places.length));
+        assertArrayEquals(sinks, Arrays.copyOf(places, plan.windows().first()));
+        assertArrayEquals(last, Arrays.copyOfRange(places, plan.windows().first(), places.length));
       }
     }
     assertEquals(cache.predictedBytes(), cache.bytes());
@@ -211,7 +211,7 @@ class WindowedCacheTest {
     AttentionSpec attention = decoder.spec().blocks().get(0).attention();
     long slot = attention.keyValueHeads() * (2L * attention.headSize() + 1) * Float.BYTES;
     return plan.map().owners().stream()
-        .mapToLong(owner -> windowed(plan, owner) ? plan.sinks() + WINDOW : 64)
+        .mapToLong(owner -> windowed(plan, owner) ? plan.windows().first() + WINDOW : 64)
         .map(slots -> slots * slot)
         .sum();
   }
@@ -230,7 +230,7 @@ class WindowedCacheTest {
     assertEquals(4 * 9 * token, decoder.spec().kvBytes(plan, 9, 2));
     assertEquals((9 + 3 * 1000) * token, decoder.spec().kvBytes(plan, 1000, 2));
     assertEquals(3 * token, decoder.spec().kvBytesPerToken(plan, 2));
-    Plan huge = new Plan(IDENTITY, Integer.MAX_VALUE, 4, ALL, null, false);
+    Plan huge = Plan.of(IDENTITY).withWindows(Plan.Windows.of(ALL, 4, Integer.MAX_VALUE));
     assertEquals(8 * 50 * token, decoder.spec().kvBytes(huge, 50, 2));
   }
 
@@ -238,13 +238,8 @@ class WindowedCacheTest {
   void whatCannotDropTokensHasTheWholeCache() {
     Plan fullReader = plan(SharingMap.of(0, 0, 0, 0, 0, 0, 0, 0), SINKS, List.of(1, 2, 3));
     Plan upward =
-        new Plan(
-            SharingMap.of(0, 7, 2, 3, 4, 5, 6, 7),
-            WINDOW,
-            SINKS,
-            ALL,
-            new UpwardReading.Sequential(),
-            false);
+        plan(SharingMap.of(0, 7, 2, 3, 4, 5, 6, 7), SINKS, ALL)
+            .withUpward(new UpwardReading.Sequential());
     for (Plan plan : List.of(Plan.of(SHARED), fullReader, upward)) {
       try (DecodingCache cache = decoder.newCache(CacheOptions.of(plan), null, 1, 8)) {
         assertInstanceOf(KvCache.class, cache);
@@ -281,7 +276,8 @@ class WindowedCacheTest {
       assertEquals(0, Goldens.difference(expected, found), 0.15 * largest, "of " + largest);
       boolean drops = format == KeyValueFormat.INT8_PER_TOKEN;
       for (int owner : plan.map().owners()) {
-        int kept = drops && windowed(plan, owner) ? plan.sinks() + WINDOW : PROMPT + NEW_TOKENS;
+        int kept =
+            drops && windowed(plan, owner) ? plan.windows().first() + WINDOW : PROMPT + NEW_TOKENS;
         assertEquals(kept, cache.kept(owner));
       }
     }

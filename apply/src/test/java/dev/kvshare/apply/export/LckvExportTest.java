@@ -57,7 +57,7 @@ class LckvExportTest {
 
   private static Policy policy(String types, int window) {
     Plan plan = LayerTypes.parse(types).plan(window, UpwardReading.LCKV_DEFAULT, false);
-    return Policy.builder(ModelIdentity.ofLayers(8), plan).build();
+    return Policy.of(ModelIdentity.ofLayers(8), plan);
   }
 
   private Path export(Policy policy, Path repair, KeyValueWeights weights) {
@@ -100,7 +100,12 @@ class LckvExportTest {
 
   @Test
   void windowsWithSinksAreRefused() {
-    Policy policy = policy("0s_1s_2s_3_3_3_3_3", 6).toBuilder().attentionSinks(4).build();
+    Policy policy =
+        Policy.of(
+            ModelIdentity.ofLayers(8),
+            policy("0s_1s_2s_3_3_3_3_3", 6)
+                .plan()
+                .withWindows(new Plan.Windows(List.of(0, 1, 2), 4, 6)));
     ExportException refused =
         assertThrows(ExportException.class, () -> export(policy, null, KeyValueWeights.OWN));
     assertTrue(refused.getMessage().contains("the first 4 tokens"), refused.getMessage());
@@ -151,7 +156,7 @@ class LckvExportTest {
   @Test
   void otherFamiliesAreRefused() {
     try (Checkpoint checkpoint = Checkpoints.open(Goldens.architecture("qwen2"))) {
-      Policy any = Policy.builder(ModelIdentity.ofLayers(4), SharingMap.identity(4)).build();
+      Policy any = Policy.of(ModelIdentity.ofLayers(4), Plan.identity(4));
       ExportException refused =
           assertThrows(
               ExportException.class,

@@ -186,8 +186,8 @@ class PolicyModelTest {
   void keepsNoMoreThanSinksAndWindowsOfAPolicy() {
     Path file = folder.resolve("windows.json");
     SharingMap map = SharingMap.identity(4);
-    Plan plan = new Plan(map, 8, 2, List.of(1, 2, 3), null, false);
-    PolicyFile.write(Policy.builder(ModelIdentity.ofLayers(4), plan).build(), file);
+    Plan plan = Plan.of(map).withWindows(Plan.Windows.of(List.of(1, 2, 3), 2, 8));
+    PolicyFile.write(Policy.of(ModelIdentity.ofLayers(4), plan), file);
     try (PolicyModel windowed = PolicyModel.load(TinyLlama.DIRECTORY, file)) {
       GenerationRequest request = request(TinyLlama.input(0)).withIgnoreEos(true);
       GenerationStats few =
@@ -269,7 +269,7 @@ class PolicyModelTest {
   private Path policy(SharingMap map, String fingerprint) {
     ModelIdentity identity = new ModelIdentity(null, map.layers(), null, null, null, fingerprint);
     Path file = folder.resolve("policy" + map.layers() + ".json");
-    PolicyFile.write(Policy.builder(identity, map).build(), file);
+    PolicyFile.write(Policy.of(identity, Plan.of(map)), file);
     return file;
   }
 

@@ -17,7 +17,7 @@ import dev.kvshare.apply.model.DataType;
 import dev.kvshare.apply.model.safetensors.SafetensorsFile;
 import dev.kvshare.apply.model.safetensors.SafetensorsWriter;
 import dev.kvshare.apply.model.storage.AtomicFile;
-import dev.kvshare.apply.plan.SharingMap;
+import dev.kvshare.apply.plan.Plan;
 import dev.kvshare.apply.policy.ModelIdentity;
 import dev.kvshare.apply.policy.Policy;
 import dev.kvshare.apply.policy.PolicyException;
@@ -148,9 +148,7 @@ class RepairFileTest {
     RepairReference reference = RepairFile.write(Map.of(BIAS, loud), file);
     Path policy = folder.resolve("policy.json");
     PolicyFile.write(
-        Policy.builder(ModelIdentity.ofLayers(layers), SharingMap.identity(layers))
-            .repair(reference)
-            .build(),
+        Policy.of(ModelIdentity.ofLayers(layers), Plan.identity(layers)).withRepair(reference),
         policy);
 
     float[] repaired = logits(policy, true);

@@ -8,6 +8,7 @@ import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.ObjectMapper;
 import dev.kvshare.apply.model.tokenizer.Tokenizer;
 import dev.kvshare.apply.model.tokenizer.template.ChatMessage;
+import dev.kvshare.apply.plan.Plan;
 import dev.kvshare.apply.plan.SharingMap;
 import dev.kvshare.apply.policy.ModelIdentity;
 import dev.kvshare.apply.policy.Policy;
@@ -84,7 +85,7 @@ class SmolLm2Test {
       SharingMap map =
           SharingMap.of(ids(node.get("map")).stream().mapToInt(Integer::intValue).toArray());
       Path policy = folder.resolve("policy.json");
-      PolicyFile.write(Policy.builder(ModelIdentity.ofLayers(map.layers()), map).build(), policy);
+      PolicyFile.write(Policy.of(ModelIdentity.ofLayers(map.layers()), Plan.of(map)), policy);
       try (PolicyModel shared = PolicyModel.load(FILE, policy)) {
         Completion completion = greedy(shared, SamplingOptions.GREEDY);
         assertEquals(ids(expected.get("prompt_ids")), completion.promptIds());

@@ -9,6 +9,7 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.ObjectMapper;
+import com.fasterxml.jackson.databind.node.JsonNodeFactory;
 import dev.kvshare.apply.plan.Plan;
 import dev.kvshare.apply.plan.SharingMap;
 import dev.kvshare.apply.plan.UpwardReading;
@@ -26,6 +27,8 @@ import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.ValueSource;
 
 class PolicyFileTest {
+  private static final Plan PLAN = Plan.of(SharingMap.of(0, 1, 2, 0, 4, 1));
+
   @TempDir Path folder;
 
   /**
@@ -35,33 +38,36 @@ class PolicyFileTest {
   private static Policy complete() {
     ModelIdentity model =
         new ModelIdentity("llama", 6, 9, 3, 64, "sha256:" + "0123456789abcdef".repeat(4));
-    return Policy.builder(model, SharingMap.of(0, 1, 2, 0, 4, 1))
-        .window(256, List.of(1, 4))
-        .savings(new Savings(4, 0.667, 3072))
-        .repair(
-            new RepairReference(
-                "policy.safetensors",
-                "ab".repeat(32),
+    return new Policy(
+        model,
+        PLAN.withWindows(new Plan.Windows(List.of(1, 4), 0, 256)),
+        new RepairReference(
+            "policy.safetensors",
+            "ab".repeat(32),
+            List.of(
+                "model.layers.3.self_attn.o_proj.weight",
+                "model.layers.5.self_attn.o_proj.weight")),
+        new Savings(4, 0.667, 3072),
+        Provenance.builder()
+            .strategy("dissimilar")
+            .threshold(0.5)
+            .similarity(0.71234567891234)
+            .dataset(new DatasetReference("parlour-calibration", "cd".repeat(32)))
+            .samples(30)
+            .tokensPerSample(64)
+            .seed(0L)
+            .accepted(
                 List.of(
-                    "model.layers.3.self_attn.o_proj.weight",
-                    "model.layers.5.self_attn.o_proj.weight")))
-        .calibration(
-            Provenance.builder()
-                .strategy("dissimilar")
-                .threshold(0.5)
-                .similarity(0.71234567891234)
-                .dataset(new DatasetReference("parlour-calibration", "cd".repeat(32)))
-                .samples(30)
-                .tokensPerSample(64)
-                .seed(0L)
-                .accepted(
-                    List.of(
-                        new Candidate(3, 0, 12.0625, 0.875, null),
-                        new Candidate(5, 1, 1.0 / 3, 0.75, null)))
-                .rejected(List.of(new Candidate(4, 2, 2e-9, null, null)))
-                .build())
-        .tool(new ToolVersion("kvshare", "0.1.0"))
-        .build();
+                    new Candidate(3, 0, 12.0625, 0.875, null),
+                    new Candidate(5, 1, 1.0 / 3, 0.75, null)))
+            .rejected(List.of(new Candidate(4, 2, 2e-9, null, null)))
+            .build(),
+        new ToolVersion("kvshare", "0.1.0"),
+        JsonNodeFactory.instance.objectNode());
+  }
+
+  private static Policy policy(Plan plan) {
+    return Policy.of(complete().model(), plan);
   }
 
   private static byte[] golden(String name) throws IOException {
@@ -86,7 +92,11 @@ class PolicyFileTest {
   void writesSavingsThatFollowFromTheWindowsToo() {
     String text =
         new String(
-            PolicyFile.toBytes(complete().toBuilder().savings(null).build()),
+            PolicyFile.toBytes(
+                policy(complete().plan())
+                    .withRepair(complete().repair())
+                    .withCalibration(complete().calibration())
+                    .withTool(complete().tool())),
             StandardCharsets.UTF_8);
 
     String before = new String(PolicyFile.toBytes(complete()), StandardCharsets.UTF_8);
@@ -98,15 +108,15 @@ class PolicyFileTest {
     Policy read = PolicyFile.fromBytes(text.getBytes(StandardCharsets.UTF_8), "p");
     assertEquals(new Savings(3, 0.5, 2304), read.savings());
     assertEquals(
-        new Savings(4, 0.667, 3072), read.toBuilder().window(null, List.of()).build().savings());
+        new Savings(4, 0.667, 3072), Savings.of(read.model(), read.plan().withWindows(null)));
   }
 
   @Test
   void nothingIsLeftPerTokenWhereAllLayersAreWindowed() {
     Policy policy =
-        Policy.builder(complete().model(), SharingMap.of(0, 0, 2, 3, 4, 5))
-            .window(8, List.of(0, 1, 2, 3, 4, 5))
-            .build();
+        policy(
+            Plan.of(SharingMap.of(0, 0, 2, 3, 4, 5))
+                .withWindows(new Plan.Windows(List.of(0, 1, 2, 3, 4, 5), 0, 8)));
 
     assertEquals(new Savings(0, 0, 0), policy.savings());
     assertEquals(policy, PolicyFile.fromBytes(PolicyFile.toBytes(policy), "p"));
@@ -114,7 +124,17 @@ class PolicyFileTest {
 
   @Test
   void attentionSinksAreWrittenWhereThereAreAnyAndReadAgain() throws IOException {
-    Policy sinks = complete().toBuilder().attentionSinks(4).build();
+    Policy plain = complete();
+    Plan plan = PLAN.withWindows(new Plan.Windows(List.of(1, 4), 4, 256));
+    Policy sinks =
+        new Policy(
+            plain.model(),
+            plan,
+            plain.repair(),
+            plain.savings(),
+            plain.calibration(),
+            plain.tool(),
+            plain.unknownFields());
     String text = new String(PolicyFile.toBytes(sinks), StandardCharsets.UTF_8);
     String without = new String(PolicyFile.toBytes(complete()), StandardCharsets.UTF_8);
 
@@ -122,11 +142,8 @@ class PolicyFileTest {
     Policy found = PolicyFile.fromBytes(text.getBytes(StandardCharsets.UTF_8), "p");
     assertEquals(sinks, found);
     assertEquals(text, new String(PolicyFile.toBytes(found), StandardCharsets.UTF_8));
-    assertEquals(4, Plan.of(found).sinks());
-    assertEquals(0, readGolden("complete-0.1.0.json").attentionSinks());
-    assertThrows(
-        IllegalArgumentException.class,
-        () -> Policy.builder(sinks.model(), sinks.map()).attentionSinks(4).build());
+    assertEquals(4, found.plan().windows().first());
+    assertEquals(0, readGolden("complete-0.1.0.json").plan().windows().first());
   }
 
   @Test
@@ -141,9 +158,7 @@ class PolicyFileTest {
   void keepsOnHowManySamplesARefusalWasCertain() {
     Candidate refused = new Candidate(4, 2, 1.5, 0.25, 21);
     Policy policy =
-        Policy.builder(complete().model(), complete().map())
-            .calibration(Provenance.builder().rejected(List.of(refused)).build())
-            .build();
+        policy(PLAN).withCalibration(Provenance.builder().rejected(List.of(refused)).build());
     byte[] bytes = PolicyFile.toBytes(policy);
 
     assertTrue(new String(bytes, StandardCharsets.UTF_8).contains("\"samples\": 21"));
@@ -159,14 +174,13 @@ class PolicyFileTest {
     HealingReport healing = new HealingReport(40, true, 0.0625, 0.03125);
     DatasetReference text = new DatasetReference("book.txt", "0".repeat(64));
     Policy policy =
-        Policy.builder(complete().model(), complete().map())
-            .calibration(
+        policy(PLAN)
+            .withCalibration(
                 Provenance.builder()
                     .compared(compared)
                     .repairDataset(text)
                     .healing(healing)
-                    .build())
-            .build();
+                    .build());
     byte[] bytes = PolicyFile.toBytes(policy);
     Policy read = PolicyFile.fromBytes(bytes, "policy.json");
 
@@ -210,9 +224,9 @@ class PolicyFileTest {
     Policy policy = readGolden("upward.json");
 
     assertTrue(policy.map().hasUpwardSources());
-    assertEquals(new UpwardReading.Parallel(7, 2), policy.upward());
-    assertEquals(128, policy.slidingWindow());
-    assertEquals(List.of(0, 5), policy.windowedLayers());
+    assertEquals(new UpwardReading.Parallel(7, 2), policy.plan().upward());
+    assertEquals(128, policy.plan().windows().last());
+    assertEquals(List.of(0, 5), policy.plan().windowedLayers());
   }
 
   @Test
@@ -230,7 +244,7 @@ class PolicyFileTest {
       System.setErr(before);
     }
 
-    assertEquals(new UpwardReading.Parallel(7, 2), policy.upward());
+    assertEquals(new UpwardReading.Parallel(7, 2), policy.plan().upward());
     assertTrue(log.toString(StandardCharsets.UTF_8).contains("old.json has $.upper.tolerance"));
     String written = new String(PolicyFile.toBytes(policy), StandardCharsets.UTF_8);
     assertFalse(written.contains("tolerance"), written);
@@ -271,8 +285,7 @@ class PolicyFileTest {
 
   @Test
   void changingAPartKeepsUnknownFields() throws IOException {
-    Policy policy =
-        readGolden("by-hand.json").toBuilder().tool(new ToolVersion("kvshare", "9")).build();
+    Policy policy = readGolden("by-hand.json").withTool(new ToolVersion("kvshare", "9"));
 
     JsonNode tree = new ObjectMapper().readTree(PolicyFile.toBytes(policy));
     assertEquals("Zoë", tree.at("/author/name").asText());
@@ -283,10 +296,9 @@ class PolicyFileTest {
   @Test
   void writesEmptyAndLargeNumbers() {
     Policy policy =
-        complete().toBuilder()
-            .calibration(
-                Provenance.builder().similarity(-0.0).threshold(123456789012.0).seed(-5L).build())
-            .build();
+        complete()
+            .withCalibration(
+                Provenance.builder().similarity(-0.0).threshold(123456789012.0).seed(-5L).build());
 
     String text = new String(PolicyFile.toBytes(policy), StandardCharsets.UTF_8);
     assertTrue(text.contains("\"similarity\": 0,"), text);

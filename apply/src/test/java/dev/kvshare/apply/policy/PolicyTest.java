@@ -25,7 +25,7 @@ class PolicyTest {
   }
 
   private static Policy policy(ModelIdentity model) {
-    return Policy.builder(model, SharingMap.identity(model.layers()).withShared(2, 0)).build();
+    return Policy.of(model, Plan.of(SharingMap.identity(model.layers()).withShared(2, 0)));
   }
 
   @Test
@@ -49,7 +49,7 @@ class PolicyTest {
       }
       SharingMap map = SharingMap.of(source);
       UpwardReading upward = map.hasUpwardSources() ? new UpwardReading.Sequential() : null;
-      Plan plan = Plan.of(map, 4, 0, windowed, upward);
+      Plan plan = Plan.of(map).withWindows(Plan.Windows.of(windowed, 0, 4)).withUpward(upward);
       long kept = map.owners().stream().filter(owner -> !plan.restricts(owner)).count();
 
       assertEquals(kept, Savings.of(model(3, ONE), plan).keyValueLayers(), plan::toString);
@@ -62,32 +62,24 @@ class PolicyTest {
   void saysAllOfAPlan() {
     SharingMap map = SharingMap.of(0, 2, 2);
     UpwardReading upward = new UpwardReading.Sequential();
-    Plan plan = new Plan(map, 4, 2, List.of(2, 0), upward, false);
-    Policy policy = Policy.builder(model(3, ONE), plan).build();
+    Plan plan = Plan.of(map).withWindows(new Plan.Windows(List.of(2, 0), 2, 4)).withUpward(upward);
+    Policy policy = Policy.of(model(3, ONE), plan);
 
-    assertEquals(plan, Plan.of(policy));
-    assertEquals(
-        Policy.builder(model(3, ONE), map)
-            .window(4, List.of(0, 2))
-            .attentionSinks(2)
-            .upward(upward)
-            .build(),
-        policy);
-    assertEquals(
-        policy(model(3, ONE)),
-        Policy.builder(model(3, ONE), Plan.of(SharingMap.of(0, 1, 0))).build());
+    assertEquals(plan, policy.plan());
+    assertEquals(List.of(0, 2), policy.plan().windowedLayers());
+    assertEquals(policy(model(3, ONE)), Policy.of(model(3, ONE), Plan.of(SharingMap.of(0, 1, 0))));
   }
 
   /** A window without layers is none; that the own token is hidden cannot be left out. */
   @Test
   void saysNothingElseOfAPlan() {
     SharingMap map = SharingMap.identity(3);
-    Plan unused = new Plan(map, 4, 0, List.of(), null, false);
-    assertNull(Policy.builder(model(3, ONE), unused).build().slidingWindow());
+    Plan unused = Plan.of(map).withWindows(Plan.Windows.of(List.of(), 0, 4));
+    assertNull(Policy.of(model(3, ONE), unused).plan().windows());
 
-    Plan hiding = new Plan(map, 0, 0, List.of(), null, true);
+    Plan hiding = new Plan(map, null, Plan.Prefill.PLAN, null, true);
     IllegalArgumentException refused =
-        assertThrows(IllegalArgumentException.class, () -> Policy.builder(model(3, ONE), hiding));
+        assertThrows(IllegalArgumentException.class, () -> Policy.of(model(3, ONE), hiding));
     assertTrue(refused.getMessage().contains("own token"), refused.getMessage());
   }
 
@@ -127,8 +119,6 @@ class PolicyTest {
 
   @Test
   void refusesAMapOfAnotherLength() {
-    assertThrows(
-        IllegalArgumentException.class,
-        () -> Policy.builder(model(3, ONE), SharingMap.identity(4)).build());
+    assertThrows(IllegalArgumentException.class, () -> Policy.of(model(3, ONE), Plan.identity(4)));
   }
 }

@@ -31,10 +31,9 @@ public final class RepairedPolicy {
             outcome.plain().divergence().mean());
     Provenance calibration =
         policy.calibration() == null ? Provenance.builder().build() : policy.calibration();
-    return policy.toBuilder()
-        .calibration(
+    return policy
+        .withCalibration(
             calibration.toBuilder().validation(validation).healing(outcome.healing()).build())
-        .repair(used ? RepairFile.write(outcome.tensors(), file) : null)
-        .build();
+        .withRepair(used ? RepairFile.write(outcome.tensors(), file) : null);
   }
 }

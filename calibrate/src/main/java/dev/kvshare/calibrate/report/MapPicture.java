@@ -103,7 +103,7 @@ record MapPicture(int width, int height, List<Node> nodes, List<Arc> arcs) {
     }
     return plan.isReduced(layer)
         ? "Layer %d keeps the first %d and the last %d tokens"
-            .formatted(layer, plan.sinks(), plan.slidingWindow())
+            .formatted(layer, plan.windows().first(), plan.windows().last())
         : "Layer %d keeps its own keys and values".formatted(layer);
   }
 

@@ -116,8 +116,8 @@ record ReportContent(
           "Of layers %s the first %d and the last %d tokens are kept."
               .formatted(
                   Words.list(plan.windowedLayers().stream().map(String::valueOf).toList()),
-                  plan.sinks(),
-                  plan.slidingWindow()));
+                  plan.windows().first(),
+                  plan.windows().last()));
     }
     for (int owner : map.owners()) {
       List<String> readers = new ArrayList<>();

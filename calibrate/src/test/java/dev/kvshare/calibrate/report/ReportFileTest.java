@@ -127,7 +127,7 @@ class ReportFileTest {
             new LayerWork(120, 300),
             List.of());
     ModelIdentity model = new ModelIdentity("llama", layers, 4, 2, 16, "sha256:" + "a".repeat(64));
-    Policy policy = Policy.builder(model, map).tool(new ToolVersion("kvshare", "1")).build();
+    Policy policy = Policy.of(model, Plan.of(map)).withTool(new ToolVersion("kvshare", "1"));
     KvStatistics statistics =
         new KvStatistics(
             model,

@@ -5,7 +5,6 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
-import dev.kvshare.apply.plan.Plan;
 import dev.kvshare.apply.policy.ComparedStrategy;
 import dev.kvshare.apply.policy.PolicyFile;
 import dev.kvshare.calibrate.CalibrationException;
@@ -131,9 +130,9 @@ class StrategyRunTest {
         settings("auto", 3).budget(new KvBudget.WindowedLayers(3)).window(new LayerWindow(3, 2));
     CalibrationResult result = model.calibrate(wanted.build());
     assertTrue(result.policy().map().isIdentity());
-    assertEquals(3, result.policy().windowedLayers().size());
-    assertEquals(3, result.policy().slidingWindow());
-    assertEquals(2, result.policy().attentionSinks());
+    assertEquals(3, result.policy().plan().windowedLayers().size());
+    assertEquals(3, result.policy().plan().windows().last());
+    assertEquals(2, result.policy().plan().windows().first());
     assertTrue(result.summary().contains("3 of 8 layers keep the first 2 and the last 3 tokens"));
     assertTrue(divergence(result.outcome()) > 0);
 
@@ -169,8 +168,8 @@ class StrategyRunTest {
     assertTrue(compared.get(0).reached());
     StrategyResult windows = find(compared, "windows");
     assertTrue(windows.plan().map().isIdentity());
-    assertEquals(12, windows.plan().slidingWindow());
-    assertEquals(compared.get(0).plan(), Plan.of(result.policy()));
+    assertEquals(12, windows.plan().windows().last());
+    assertEquals(compared.get(0).plan(), result.policy().plan());
     for (StrategyResult found : compared) {
       assertTrue(
           found.ending() != StrategyResult.Ending.OUTDONE

@@ -1,7 +1,6 @@
 package dev.kvshare.cli.command;
 
 import dev.kvshare.apply.generate.LoadedModel;
-import dev.kvshare.apply.plan.Plan;
 import dev.kvshare.apply.policy.DatasetReference;
 import dev.kvshare.apply.policy.Policy;
 import dev.kvshare.apply.policy.PolicyFile;
@@ -156,7 +155,7 @@ final class Comparison {
         settings(),
         method,
         size,
-        Plan.of(repaired).reducedLayers(),
+        repaired.plan().reducedLayers(),
         (searched - start) / 1e9,
         (done - searched) / 1e9,
         measured);

@@ -172,7 +172,7 @@ final class InspectCommand extends Verb {
     Path policy = options.general.policy;
     return policy == null
         ? spec.plan()
-        : Plan.of(EvaluatedPolicy.read(policy, model, options.general.force).policy());
+        : EvaluatedPolicy.read(policy, model, options.general.force).policy().plan();
   }
 
   /** Policies are JSON objects; models are directories or start with GGUF's magic number. */

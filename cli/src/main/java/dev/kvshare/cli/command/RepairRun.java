@@ -44,7 +44,7 @@ public final class RepairRun {
    *     named
    */
   Policy run(Policy policy, Corpus corpusOrNull, ProgressLine progress) {
-    Plan plan = Plan.of(policy);
+    Plan plan = policy.plan();
     if (plan.reducedLayers() == 0) {
       return policy;
     }
@@ -80,9 +80,8 @@ public final class RepairRun {
   /** The policy with the text of the repair beside that of the search. */
   private static Policy named(Policy policy, Corpus text) {
     DatasetReference reference = new DatasetReference(text.name(), text.sha256());
-    return policy.toBuilder()
-        .calibration(policy.calibration().toBuilder().repairDataset(reference).build())
-        .build();
+    return policy.withCalibration(
+        policy.calibration().toBuilder().repairDataset(reference).build());
   }
 
   private Policy healed(

@@ -57,7 +57,7 @@ final class SweepRepair implements AutoCloseable {
     for (EvaluatedPolicy scheme : schemes) {
       rows.add(scheme);
       Policy policy = scheme.policy();
-      Plan plan = Plan.of(policy);
+      Plan plan = policy.plan();
       if (plan.reducedLayers() == 0 || plan.map().hasUpwardSources()) {
         continue;
       }
@@ -79,7 +79,7 @@ final class SweepRepair implements AutoCloseable {
       return PolicySupport.overrides(PolicyFile.read(file), file, model.decoder());
     }
     int layers = scheme.policy().map().layers();
-    Plan plan = Plan.of(scheme.policy());
+    Plan plan = scheme.policy().plan();
     try (RepairOutcome outcome =
         new Repair(model.decoder(), RepairSettings.DEFAULT)
             .repair(

@@ -1,6 +1,5 @@
 package dev.kvshare.cli.print;
 
-import dev.kvshare.apply.plan.Plan;
 import dev.kvshare.calibrate.CalibrationResult;
 import dev.kvshare.calibrate.capture.DistanceMatrix;
 import dev.kvshare.calibrate.search.AutoStrategy;
@@ -35,7 +34,7 @@ public final class CalibrationSummary {
       out.println(RepairRun.sentence(result.policy()));
     }
     out.println();
-    MapPicture.lines(Plan.of(result.policy())).forEach(out::println);
+    MapPicture.lines(result.policy().plan()).forEach(out::println);
     DistanceMatrix distances = result.statistics().distances();
     if (distances.layers() <= HeatMap.MAX_LAYERS) {
       out.println();

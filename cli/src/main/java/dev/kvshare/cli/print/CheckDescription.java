@@ -34,12 +34,12 @@ public final class CheckDescription {
     if (plan.map().hasUpwardSources()) {
       lines.add("prompts: " + PlanDescription.reading(plan.upward()));
     }
-    if (plan.sinks() > 0) {
+    if (plan.windows() != null && plan.windows().first() > 0) {
       lines.addAll(PlanDescription.ends(plan));
-    } else if (!plan.windowedLayers().isEmpty()) {
+    } else if (plan.windows() != null) {
       lines.add(
           "%s: a window of %d tokens"
-              .formatted(LayerRanges.text(plan.windowedLayers()), plan.slidingWindow()));
+              .formatted(LayerRanges.text(plan.windowedLayers()), plan.windows().last()));
     }
     lines.add(
         request.prefillTokens() == 0

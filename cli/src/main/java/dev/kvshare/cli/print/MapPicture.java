@@ -30,7 +30,7 @@ public final class MapPicture {
     if (map.owners().stream().anyMatch(owner -> keepsEnds(plan, owner))) {
       lines.add(
           "    ◐ keeps its own of the first %d and last %d tokens"
-              .formatted(plan.sinks(), plan.slidingWindow()));
+              .formatted(plan.windows().first(), plan.windows().last()));
     }
     if (map.hasUpwardSources()) {
       lines.add("    △ reads those of a layer above it, of earlier tokens");
@@ -55,7 +55,7 @@ public final class MapPicture {
   }
 
   private static boolean keepsEnds(Plan plan, int owner) {
-    return plan.sinks() > 0 && plan.restricts(owner);
+    return plan.windows() != null && plan.windows().first() > 0 && plan.restricts(owner);
   }
 
   private static char mark(Plan plan, int layer) {

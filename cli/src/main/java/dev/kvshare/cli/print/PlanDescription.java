@@ -21,11 +21,11 @@ public final class PlanDescription {
     if (!plan.windowedLayers().isEmpty()) {
       facts.add(
           "window",
-          plan.sinks() > 0
+          plan.windows().first() > 0
               ? ends(plan)
               : List.of(
                   "%s: %d tokens, the current one included"
-                      .formatted(LayerRanges.text(plan.windowedLayers()), plan.slidingWindow())));
+                      .formatted(LayerRanges.text(plan.windowedLayers()), plan.windows().last())));
     }
     if (plan.hidesOwnToken()) {
       facts.add("own token", "no layer sees the keys and values of the current token");
@@ -45,7 +45,7 @@ public final class PlanDescription {
                     layer -> plan.map().ownsCache(layer) && plan.restricts(layer)));
     String ends =
         "first %d and last %d tokens, the current one included"
-            .formatted(plan.sinks(), plan.slidingWindow());
+            .formatted(plan.windows().first(), plan.windows().last());
     List<String> lines = new ArrayList<>();
     byKeeping.forEach(
         (keeps, layers) -> {

@@ -28,7 +28,7 @@ public final class PolicyDescription {
     if (policy.model().fingerprint() != null) {
       facts.add("fingerprint", policy.model().fingerprint());
     }
-    Plan plan = Plan.of(policy);
+    Plan plan = policy.plan();
     PlanDescription.add(facts, plan);
     List<String> cache = new ArrayList<>(List.of(savings(policy.model(), plan)));
     if (plan.wholeTextLayers() < plan.map().ownedLayers()) {
@@ -93,7 +93,7 @@ public final class PolicyDescription {
 
   /** What is kept of a text, where windows of the policy bound what layers keep. */
   private static String kept(ModelIdentity model, Plan plan, int tokens) {
-    long bounded = Math.min(tokens, (long) plan.sinks() + plan.slidingWindow());
+    long bounded = Math.min(tokens, (long) plan.windows().first() + plan.windows().last());
     long kept =
         plan.map().owners().stream()
             .mapToLong(owner -> plan.restricts(owner) ? bounded : tokens)

@@ -72,7 +72,6 @@ public final class Sweep {
 
   private static EvaluatedPolicy policy(ModelIdentity model, Plan plan, String name) {
     return new EvaluatedPolicy(
-        "%s, %d KV layers".formatted(name, plan.map().ownedLayers()),
-        Policy.builder(model, plan).build());
+        "%s, %d KV layers".formatted(name, plan.map().ownedLayers()), Policy.of(model, plan));
   }
 }

@@ -4,7 +4,6 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertNotNull;
 
 import dev.kvshare.apply.plan.LayerTypes;
-import dev.kvshare.apply.plan.Plan;
 import dev.kvshare.apply.plan.UpwardReading;
 import dev.kvshare.apply.policy.ModelIdentity;
 import dev.kvshare.eval.EvaluatedPolicy;
@@ -26,7 +25,7 @@ class SweepTest {
     assertEquals("0_1_2_3_3_3_3_3_3_3_3_3", types(policies.get(0)));
     assertEquals("6x lasagna-top, 2 KV layers", policies.get(17).name());
     assertEquals("5_5_5_5_5_5_11_11_11_11_11_11", types(policies.get(17)));
-    assertNotNull(policies.get(17).policy().upward());
+    assertNotNull(policies.get(17).policy().plan().upward());
   }
 
   @Test
@@ -43,11 +42,11 @@ class SweepTest {
             "lckv, 3 KV layers"),
         policies.stream().map(EvaluatedPolicy::name).toList());
     assertEquals("0_1s_1s_3s_3s_3s_0_7s_7s_9s_9s_9s", types(policies.get(3)));
-    assertEquals(64, policies.get(3).policy().slidingWindow());
+    assertEquals(64, policies.get(3).policy().plan().windows().last());
     assertEquals("0_10_10_10_10_10_10_10_10_10_10_11", types(policies.get(4)));
   }
 
   private static String types(EvaluatedPolicy evaluated) {
-    return LayerTypes.of(Plan.of(evaluated.policy())).toString();
+    return LayerTypes.of(evaluated.policy().plan()).toString();
   }
 }
