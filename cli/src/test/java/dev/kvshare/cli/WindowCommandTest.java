@@ -138,13 +138,6 @@ class WindowCommandTest {
     assertTrue(found.repair() != null);
   }
 
-  @Test
-  void trainingGoesOnBehindWindows() throws IOException {
-    Path healed = folder.resolve("healed.json");
-    calibrate("--heal=2", "--out", healed).succeeds();
-    assertEquals(2, PolicyFile.read(healed).calibration().healing().steps());
-  }
-
   /** Of 512 tokens, the most that the model takes. */
   @Test
   void aBudgetIsMetByWhateverComesNearer() throws IOException {

@@ -21,7 +21,6 @@ import dev.kvshare.apply.model.Checkpoint;
 import dev.kvshare.apply.plan.Plan;
 import dev.kvshare.apply.plan.SharingMap;
 import java.util.Map;
-import java.util.Set;
 
 /**
  * Runs a checkpoint. Letters: B batch, T tokens, E hidden size, V vocabulary. Not safe for use by
@@ -208,24 +207,6 @@ public final class Decoder implements AutoCloseable {
   /** Fits projections on the decoder's device; the caller closes it. */
   public LinearFits newFits() {
     return new LinearFits((PtNDManager) manager.newSubManager());
-  }
-
-  /**
-   * Training of weights towards what the checkpoint computes; the caller closes it.
-   *
-   * @param plan one without sources above their readers, under which some layer shares or is
-   *     windowed
-   * @param start the weights to begin with, among them the biases that the checkpoint lacks; may be
-   *     closed before the training
-   * @param roles the matrices that are trained, with their biases
-   */
-  public Distillation newDistillation(Plan plan, WeightOverrides start, Set<WeightRole> roles) {
-    if (readsLayers()) {
-      throw new IllegalArgumentException(
-          "training needs the weights of all layers in memory, and only one is: load the model with all.");
-    }
-    SharingRules.check(spec, plan);
-    return new Distillation(this, storage, rotary, new CacheOptions(plan, start), roles);
   }
 
   /**

@@ -157,7 +157,6 @@ final class PolicyReader {
         .compared(compared(node.path("compared")))
         .repairDataset(dataset(node.path("repair_dataset")))
         .validation(validation(node.path("validation")))
-        .healing(healing(node.path("healing")))
         .build();
   }
 
@@ -178,16 +177,6 @@ final class PolicyReader {
                     entry.path("top1_agreement").doubleValue(),
                     entry.path("similarity").doubleValue()))
         .toList();
-  }
-
-  private static HealingReport healing(JsonNode node) {
-    return node.isObject()
-        ? new HealingReport(
-            node.path("steps").intValue(),
-            node.path("taken").booleanValue(),
-            node.path("kl_divergence_before").doubleValue(),
-            node.path("kl_divergence").doubleValue())
-        : null;
   }
 
   private static Validation validation(JsonNode node) {

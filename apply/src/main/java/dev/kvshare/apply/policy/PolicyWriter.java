@@ -110,9 +110,6 @@ final class PolicyWriter {
     if (calibration.validation() != null) {
       node.set("validation", validation(calibration.validation()));
     }
-    if (calibration.healing() != null) {
-      node.set("healing", healing(calibration.healing()));
-    }
     return node;
   }
 
@@ -129,15 +126,6 @@ final class PolicyWriter {
       putIfKnown(node, "similarity", found.similarity());
     }
     return array;
-  }
-
-  private static ObjectNode healing(HealingReport healing) {
-    ObjectNode node = NODES.objectNode();
-    node.put("steps", healing.steps());
-    node.put("taken", healing.taken());
-    putIfKnown(node, "kl_divergence_before", healing.divergenceBefore());
-    putIfKnown(node, "kl_divergence", healing.divergence());
-    return node;
   }
 
   private static ObjectNode validation(Validation validation) {

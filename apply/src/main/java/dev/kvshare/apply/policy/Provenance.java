@@ -19,7 +19,6 @@ import java.util.List;
  * @param repairDataset the text of the repair where it is another than that of the calibration, or
  *     null
  * @param validation how near the final map comes to the unshared model, or null
- * @param healing the training behind the repair, or null where there was none
  */
 public record Provenance(
     String strategy,
@@ -33,8 +32,7 @@ public record Provenance(
     List<Candidate> rejected,
     List<ComparedStrategy> compared,
     DatasetReference repairDataset,
-    Validation validation,
-    HealingReport healing) {
+    Validation validation) {
 
   /** Copies the lists and rounds to the digits that the policy file keeps. */
   public Provenance {
@@ -59,8 +57,7 @@ public record Provenance(
         .rejected(rejected)
         .compared(compared)
         .repairDataset(repairDataset)
-        .validation(validation)
-        .healing(healing);
+        .validation(validation);
   }
 
   /** Returns a builder with nothing set. */
@@ -82,7 +79,6 @@ public record Provenance(
     private List<ComparedStrategy> compared = List.of();
     private DatasetReference repairDataset;
     private Validation validation;
-    private HealingReport healing;
 
     private Builder() {}
 
@@ -158,12 +154,6 @@ public record Provenance(
       return this;
     }
 
-    /** Sets the training behind the repair. */
-    public Builder healing(HealingReport value) {
-      healing = value;
-      return this;
-    }
-
     /** Returns the record. */
     public Provenance build() {
       return new Provenance(
@@ -178,8 +168,7 @@ public record Provenance(
           rejected,
           compared,
           repairDataset,
-          validation,
-          healing);
+          validation);
     }
   }
 }

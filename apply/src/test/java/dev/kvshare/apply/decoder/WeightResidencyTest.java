@@ -2,7 +2,6 @@ package dev.kvshare.apply.decoder;
 
 import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
-import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
@@ -17,14 +16,12 @@ import dev.kvshare.apply.decoder.weights.WeightResidency;
 import dev.kvshare.apply.family.spec.WeightRole;
 import dev.kvshare.apply.model.Checkpoint;
 import dev.kvshare.apply.model.Checkpoints;
-import dev.kvshare.apply.plan.Plan;
 import dev.kvshare.apply.plan.SharingMap;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
 import java.util.Map;
-import java.util.Set;
 import java.util.stream.IntStream;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
@@ -212,22 +209,6 @@ class WeightResidencyTest {
         .mapToLong(line -> Long.parseLong(line.replaceAll("\\D", "")) * 1024)
         .findFirst()
         .orElseThrow();
-  }
-
-  @Test
-  void trainingIsRefused() {
-    try (Checkpoint checkpoint = Checkpoints.open(Goldens.TINY_LLAMA);
-        Decoder decoder = offloaded(checkpoint);
-        WeightOverrides none = decoder.newOverrides(Map.of())) {
-      String message =
-          assertThrows(
-                  IllegalArgumentException.class,
-                  () ->
-                      decoder.newDistillation(
-                          Plan.of(map(decoder)), none, Set.of(WeightRole.OUTPUT)))
-              .getMessage();
-      assertTrue(message.startsWith("training needs the weights of all layers"), message);
-    }
   }
 
   private static Decoder offloaded(Checkpoint checkpoint) {

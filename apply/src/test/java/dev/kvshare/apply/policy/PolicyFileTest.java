@@ -166,36 +166,52 @@ class PolicyFileTest {
   }
 
   @Test
-  void keepsWhatWasComparedAndHowItWasHealed() {
+  void keepsWhatWasCompared() {
     List<ComparedStrategy> compared =
         List.of(
             new ComparedStrategy("greedy", 8, true, 0.0625, 1.015625, 0.875, 0.96875),
             new ComparedStrategy("similar", 7, false, 0.125, 1.0625, 0.75, 0.9375));
-    HealingReport healing = new HealingReport(40, true, 0.0625, 0.03125);
     DatasetReference text = new DatasetReference("book.txt", "0".repeat(64));
     Policy policy =
         policy(PLAN)
             .withCalibration(
-                Provenance.builder()
-                    .compared(compared)
-                    .repairDataset(text)
-                    .healing(healing)
-                    .build());
+                Provenance.builder().compared(compared).repairDataset(text).build());
     byte[] bytes = PolicyFile.toBytes(policy);
     Policy read = PolicyFile.fromBytes(bytes, "policy.json");
 
     assertEquals(compared, read.calibration().compared());
-    assertEquals(healing, read.calibration().healing());
     assertEquals(text, read.calibration().repairDataset());
     assertEquals(policy, read);
     String halved =
-        new String(bytes, StandardCharsets.UTF_8).replace("\"steps\": 40", "\"steps\": 0");
+        new String(bytes, StandardCharsets.UTF_8)
+            .replace("\"shared_layers\": 8", "\"shared_layers\": -1");
     String message =
         assertThrows(
                 PolicyFormatException.class,
                 () -> PolicyFile.fromBytes(halved.getBytes(StandardCharsets.UTF_8), "policy.json"))
             .getMessage();
-    assertTrue(message.contains("$.calibration.healing.steps"), message);
+    assertTrue(message.contains("$.calibration.compared[0].shared_layers"), message);
+  }
+
+  /**
+   * Policies of 0.1.0 could say how a training behind the repair went; nothing reads it any more.
+   */
+  @Test
+  void keepsTheRecordOfAHealedPolicy() {
+    String healing =
+        "\"healing\": {\"steps\": 40, \"taken\": true, \"kl_divergence_before\": 0.0625, \"kl_divergence\": 0.03125}";
+    String text =
+        """
+        {"schema": "kvshare.policy/1", "kv_source": [0, 1, 1, 3],
+         "calibration": {"accepted": [], "rejected": [], %s}}
+        """
+            .formatted(healing);
+    Policy read = PolicyFile.fromBytes(text.getBytes(StandardCharsets.UTF_8), "p");
+    String written = new String(PolicyFile.toBytes(read), StandardCharsets.UTF_8);
+
+    assertEquals(40, read.unknownFields().at("/calibration/healing/steps").intValue());
+    assertTrue(written.contains("\"kl_divergence_before\": 0.0625"), written);
+    assertEquals(read, PolicyFile.fromBytes(PolicyFile.toBytes(read), "p"));
   }
 
   @Test

@@ -12,7 +12,7 @@ import java.util.function.IntFunction;
 import java.util.stream.IntStream;
 
 /** Compares last hidden states with the reference's on the batches that judge. */
-final class QualityJudge implements AutoCloseable {
+final class QualityJudge {
   private final Decoder decoder;
   private final List<PassageBatch> batches;
   private final ReferenceStream reference;
@@ -33,13 +33,6 @@ final class QualityJudge implements AutoCloseable {
             .toList();
   }
 
-  /** One with a reference of its own. */
-  static QualityJudge of(Decoder decoder, List<PassageBatch> batches) {
-    ReferenceStream reference = new ReferenceStream(decoder, batches, false);
-    reference.runToTop();
-    return new QualityJudge(decoder, batches, reference);
-  }
-
   /** Everything about the states [B, T, E] behind the last layer of each batch. */
   RepairQuality quality(IntFunction<NDArray> last) {
     Divergence sum = Divergence.NONE;
@@ -56,20 +49,15 @@ final class QualityJudge implements AutoCloseable {
 
   /** A plan with the checkpoint's weights. */
   RepairQuality plain(Plan plan) {
-    return quality(CacheOptions.of(plan));
-  }
-
-  /** A plan with other weights. */
-  RepairQuality quality(CacheOptions options) {
     Divergence sum = Divergence.NONE;
     double cosines = 0;
     int windows = 0;
     for (int batch : judging) {
       PassageBatch rows = batches.get(batch);
       try (NDManager scratch = decoder.newManager();
-          KvCache cache = decoder.newCache(options, rows.size(), rows.tokens());
+          KvCache cache = decoder.newCache(CacheOptions.of(plan), rows.size(), rows.tokens());
           NDArray embedded = decoder.embed(rows.ids(scratch), cache);
-          NDArray hidden = decoder.layers(embedded, cache, 0, options.map().layers())) {
+          NDArray hidden = decoder.layers(embedded, cache, 0, plan.map().layers())) {
         sum = sum.plus(divergence(batch, hidden));
         cosines += cosines(batch, hidden);
       }
@@ -105,11 +93,5 @@ final class QualityJudge implements AutoCloseable {
         NDArray sum = cosines.sum()) {
       return sum.getFloat();
     }
-  }
-
-  /** Frees the reference. */
-  @Override
-  public void close() {
-    reference.close();
   }
 }

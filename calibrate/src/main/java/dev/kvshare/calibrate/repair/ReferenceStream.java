@@ -81,18 +81,6 @@ final class ReferenceStream implements AutoCloseable {
     steps[batch][index] = null;
   }
 
-  /** Runs all steps of a stream that keeps none. */
-  void runToTop() {
-    for (int layer = 0; layer < decoder.spec().layers(); layer++) {
-      for (int batch = 0; batch < ahead.length; batch++) {
-        for (Part part : Part.values()) {
-          step(batch, layer, part);
-          release(batch, layer, part);
-        }
-      }
-    }
-  }
-
   /** The stream behind the last layer, before the final norm [B, T, E]; all steps were run. */
   NDArray last(int batch) {
     return ahead[batch];

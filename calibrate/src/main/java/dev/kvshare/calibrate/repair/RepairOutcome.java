@@ -8,7 +8,6 @@ import dev.kvshare.apply.decoder.Projection;
 import dev.kvshare.apply.decoder.weights.ReplaceableWeights;
 import dev.kvshare.apply.family.spec.WeightRole;
 import dev.kvshare.apply.plan.Plan;
-import dev.kvshare.apply.policy.HealingReport;
 import java.util.Collections;
 import java.util.List;
 import java.util.Map;
@@ -23,21 +22,18 @@ public final class RepairOutcome implements AutoCloseable {
   private final List<FittedPart> fits;
   private final RepairQuality plain;
   private final RepairQuality repaired;
-  private final HealingReport healing;
 
   private RepairOutcome(
       Plan plan,
       NDManager manager,
       List<FittedPart> fits,
       RepairQuality plain,
-      RepairQuality repaired,
-      HealingReport healing) {
+      RepairQuality repaired) {
     this.plan = plan;
     this.manager = manager;
     this.fits = fits;
     this.plain = plain;
     this.repaired = repaired;
-    this.healing = healing;
   }
 
   /** What a walk that was run to the top found. */
@@ -48,8 +44,7 @@ public final class RepairOutcome implements AutoCloseable {
             decoder.newManager(),
             walk.reports(),
             judge.plain(walk.plan()),
-            judge.quality(walk::last),
-            null);
+            judge.quality(walk::last));
     ReplaceableWeights names = ReplaceableWeights.of(decoder.spec());
     List<Map<Part, Projection>> projections = walk.projections();
     for (int layer = 0; layer < projections.size(); layer++) {
@@ -64,30 +59,6 @@ public final class RepairOutcome implements AutoCloseable {
             .forEach(outcome::keep);
       }
     }
-    return outcome;
-  }
-
-  /**
-   * The same map with other weights, or these again where the others are not better.
-   *
-   * @param steps of the training that gave the others
-   * @param healed copied
-   * @param quality of the map with them, on the validation windows
-   */
-  RepairOutcome healed(
-      Decoder decoder, int steps, SortedMap<String, NDArray> healed, RepairQuality quality) {
-    double before = repaired.divergence().mean();
-    boolean better = quality.divergence().mean() < before;
-    RepairQuality kept = better ? quality : repaired;
-    RepairOutcome outcome =
-        new RepairOutcome(
-            plan,
-            decoder.newManager(),
-            fits,
-            plain,
-            kept,
-            new HealingReport(steps, better, before, kept.divergence().mean()));
-    (better ? healed : tensors).forEach((name, tensor) -> outcome.keep(name, tensor.duplicate()));
     return outcome;
   }
 
@@ -119,11 +90,6 @@ public final class RepairOutcome implements AutoCloseable {
   /** The map as repaired, on the validation windows. */
   public RepairQuality repaired() {
     return repaired;
-  }
-
-  /** What the training behind the repair did, null where there was none. */
-  public HealingReport healing() {
-    return healing;
   }
 
   @Override

@@ -32,8 +32,7 @@ public final class RepairedPolicy {
     Provenance calibration =
         policy.calibration() == null ? Provenance.builder().build() : policy.calibration();
     return policy
-        .withCalibration(
-            calibration.toBuilder().validation(validation).healing(outcome.healing()).build())
+        .withCalibration(calibration.toBuilder().validation(validation).build())
         .withRepair(used ? RepairFile.write(outcome.tensors(), file) : null);
   }
 }

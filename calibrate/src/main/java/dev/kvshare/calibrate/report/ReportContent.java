@@ -2,7 +2,6 @@ package dev.kvshare.calibrate.report;
 
 import dev.kvshare.apply.plan.Plan;
 import dev.kvshare.apply.plan.SharingMap;
-import dev.kvshare.apply.policy.HealingReport;
 import dev.kvshare.apply.policy.ModelIdentity;
 import dev.kvshare.apply.policy.Policy;
 import dev.kvshare.apply.policy.Savings;
@@ -179,19 +178,6 @@ record ReportContent(
                   100 * validation.agreement(),
                   validation.similarity(),
                   validation.tokens())));
-    }
-    HealingReport healing = policy.calibration() == null ? null : policy.calibration().healing();
-    if (healing != null) {
-      facts.add(
-          new Fact(
-              "Healing",
-              format(
-                  "%d steps, KL divergence before %.4f, %s",
-                  healing.steps(),
-                  healing.divergenceBefore(),
-                  healing.taken()
-                      ? format("behind %.4f", healing.divergence())
-                      : "not taken, since it did not help")));
     }
     facts.add(new Fact("Layers run", result.work()));
     facts.add(new Fact("Written by", policy.tool().name() + " " + policy.tool().version()));

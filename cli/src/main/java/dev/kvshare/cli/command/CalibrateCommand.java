@@ -142,11 +142,6 @@ final class CalibrateCommand extends Verb {
           "--stats holds samples that are too short to see what windows lose: give --text or"
               + " --dataset instead");
     }
-    if (options.search.offload && options.repair.healingSteps != null) {
-      throw usageError(
-          "--heal trains the weights of all layers at once, and --offload keeps one of them in"
-              + " memory: leave out one of the two");
-    }
     boolean goal =
         options.goal.shareLayers != null
             || options.goal.windowLayers != null

@@ -4,8 +4,6 @@ import dev.kvshare.apply.plan.Plan;
 import dev.kvshare.apply.policy.DatasetReference;
 import dev.kvshare.apply.policy.Policy;
 import dev.kvshare.apply.policy.Validation;
-import dev.kvshare.calibrate.repair.Healing;
-import dev.kvshare.calibrate.repair.HealingSettings;
 import dev.kvshare.calibrate.repair.Repair;
 import dev.kvshare.calibrate.repair.RepairOutcome;
 import dev.kvshare.calibrate.repair.RepairPassages;
@@ -69,10 +67,7 @@ public final class RepairRun {
     try (RepairOutcome outcome =
         new Repair(text.model().decoder(), RepairPart.settings(options.parts))
             .repair(plan, split, done -> progress.show("refitting layers", done, layers, ""))) {
-      Policy repaired =
-          options.healingSteps == null
-              ? RepairedPolicy.write(policy, outcome, file)
-              : healed(policy, outcome, split, progress);
+      Policy repaired = RepairedPolicy.write(policy, outcome, file);
       return options.text == null ? repaired : named(repaired, corpusOrNull);
     }
   }
@@ -82,29 +77,6 @@ public final class RepairRun {
     DatasetReference reference = new DatasetReference(text.name(), text.sha256());
     return policy.withCalibration(
         policy.calibration().toBuilder().repairDataset(reference).build());
-  }
-
-  private Policy healed(
-      Policy policy, RepairOutcome repaired, RepairPassages windows, ProgressLine progress) {
-    int steps = options.healingSteps;
-    Healing.Listener listener =
-        (step, divergence) ->
-            progress.show(
-                "healing",
-                step,
-                steps,
-                String.format(Locale.ROOT, "KL divergence %.4f", divergence));
-    try (RepairOutcome healed =
-        new Healing(text.model().decoder(), HealingSettings.DEFAULT.withSteps(steps))
-            .heal(repaired, windows, listener)) {
-      output.note(
-          String.format(
-              Locale.ROOT,
-              "healing took the KL divergence from %.4f to %.4f",
-              repaired.repaired().divergence().mean(),
-              healed.repaired().divergence().mean()));
-      return RepairedPolicy.write(policy, healed, file);
-    }
   }
 
   /** What a repair reached, for the summary. */

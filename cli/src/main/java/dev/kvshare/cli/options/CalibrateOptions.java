@@ -218,8 +218,8 @@ public final class CalibrateOptions {
         description =
             "For a model larger than memory: only one layer is in memory, read from the files when it"
                 + " runs. All samples, and candidates that may be next, go through a layer together."
-                + " Gives the same policy, with every strategy and with repair, not with --heal. Reads"
-                + " least with '--strategy dissimilar --no-repair'; auto, greedy and beam read the"
+                + " Gives the same policy, with every strategy and with repair. Reads least"
+                + " with '--strategy dissimilar --no-repair'; auto, greedy and beam read the"
                 + " model once for each map that they repair.")
     public boolean offload;
 
@@ -295,18 +295,6 @@ public final class CalibrateOptions {
                 + " feed-forward (the down projections). Default: attention,own-token,queries.")
     public List<RepairPart> parts = RepairPart.USUAL;
 
-    @Option(
-        names = "--heal",
-        paramLabel = "STEPS",
-        arity = "0..1",
-        fallbackValue = "40",
-        converter = PositiveInteger.class,
-        description =
-            "Train the weights behind the repair towards the unshared model, minutes on a small"
-                + " model: each step reads 2048 tokens of the text. The repair stays where this"
-                + " does not help. Default for STEPS: 40.")
-    public Integer healingSteps;
-
     /** The most tokens of the text that are read. */
     public int tokens(boolean windowed) {
       if (tokens != null) {
@@ -317,8 +305,8 @@ public final class CalibrateOptions {
 
     /** What is wrong with the combination of options, or null. */
     public String problem() {
-      if (noRepair && (healingSteps != null || text != null)) {
-        return "--heal and --repair-text are for a repair: leave out --no-repair";
+      if (noRepair && text != null) {
+        return "--repair-text is for a repair: leave out --no-repair";
       }
       return parts.contains(RepairPart.OWN_TOKEN) && !parts.contains(RepairPart.ATTENTION)
           ? "the own-token projection is fitted together with attention: add attention to --repair-parts"

@@ -3,7 +3,6 @@ package dev.kvshare.cli.print;
 import dev.kvshare.apply.plan.Plan;
 import dev.kvshare.apply.policy.ComparedStrategy;
 import dev.kvshare.apply.policy.DatasetReference;
-import dev.kvshare.apply.policy.HealingReport;
 import dev.kvshare.apply.policy.ModelIdentity;
 import dev.kvshare.apply.policy.Policy;
 import dev.kvshare.apply.policy.Provenance;
@@ -141,18 +140,6 @@ public final class PolicyDescription {
               validation.perplexityRatio(),
               100 * validation.agreement(),
               validation.tokens()));
-    }
-    HealingReport healing = calibration.healing();
-    if (healing != null) {
-      facts.add(
-          "healing",
-          String.format(
-              Locale.ROOT,
-              "%d steps, %s; KL divergence before %.4f, after %.4f",
-              healing.steps(),
-              healing.taken() ? "taken" : "not taken",
-              healing.divergenceBefore(),
-              healing.divergence()));
     }
     if (!calibration.compared().isEmpty()) {
       facts.add("tried", calibration.compared().stream().map(PolicyDescription::compared).toList());

@@ -2,7 +2,6 @@ package dev.kvshare.apply.decoder.script;
 
 import ai.djl.Device;
 import ai.djl.engine.EngineException;
-import ai.djl.ndarray.NDList;
 import ai.djl.ndarray.types.DataType;
 import ai.djl.ndarray.types.Shape;
 import ai.djl.pytorch.engine.PtNDArray;
@@ -39,7 +38,6 @@ import java.util.zip.ZipOutputStream;
  */
 public final class ScriptModule implements AutoCloseable {
   private static final String ONEDNN_PRODUCT = "product_onednn.py";
-  private static final String MIXED_PRODUCT = "product_mixed.py";
   private static final String PLAIN_PRODUCT = "product_plain.py";
   private static final String FORMAT_VERSION = "10\n";
   private static final byte[] OBJECT =
@@ -55,24 +53,14 @@ public final class ScriptModule implements AutoCloseable {
    * @param sources the names of the resources, which together are one source
    */
   public ScriptModule(PtNDManager manager, String... sources) {
-    this(manager, ONEDNN_PRODUCT, List.of(sources));
-  }
-
-  private ScriptModule(PtNDManager manager, String productOnCpu, List<String> sources) {
-    block = loadWith(manager, productOnCpu, sources);
+    block = load(manager, List.of(sources));
     onDevice = manager.create(new Shape(0), DataType.FLOAT32);
   }
 
-  /** As the constructor, with products that gradients pass through. */
-  public static ScriptModule differentiable(PtNDManager manager, String... sources) {
-    return new ScriptModule(manager, MIXED_PRODUCT, List.of(sources));
-  }
-
-  private static PtSymbolBlock loadWith(
-      PtNDManager manager, String productOnCpu, List<String> sources) {
+  private static PtSymbolBlock load(PtNDManager manager, List<String> sources) {
     if (manager.getDevice().equals(Device.cpu())) {
       try {
-        return load(manager, sources, productOnCpu);
+        return load(manager, sources, ONEDNN_PRODUCT);
       } catch (EngineException withoutOneDnn) {
         return load(manager, sources, PLAIN_PRODUCT);
       }
@@ -97,19 +85,6 @@ public final class ScriptModule implements AutoCloseable {
     try (IValue result = IValueUtils.runMethod(block, method, arguments)) {
       return result.toTensor(manager);
     }
-  }
-
-  /**
-   * Runs a method that returns one tensor, with autograd, which {@link #run} switches off.
-   *
-   * @param manager owns the result
-   * @param arguments tensors and lists of tensors alone
-   */
-  public PtNDArray run(PtNDManager manager, GradientCall arguments) {
-    NDList result = IValueUtils.forward(block, arguments.inputs(), true);
-    PtNDArray tensor = (PtNDArray) result.singletonOrThrow();
-    tensor.attach(manager);
-    return tensor;
   }
 
   /** {@code tensor} in another type, a copy that belongs to {@code manager}. */

@@ -12,20 +12,6 @@ import java.util.SortedMap;
 /** Gives weights back by the names and in the layout of a checkpoint. */
 public record StoredWeights(ScriptModule script, ReplaceableWeights replaceable) {
 
-  /** An own-token projection is the columns behind those of the output projection. */
-  public void putOutput(
-      SortedMap<String, NDArray> named, int layer, PtNDArray tensor, PtNDManager target) {
-    WeightSpec.Part part = replaceable.weight(layer, WeightRole.OUTPUT).parts().get(0);
-    long inputs = replaceable.weight(layer, WeightRole.OUTPUT).shape().get(1);
-    long columns = tensor.getShape().get(1);
-    named.put(part.tensor(), stored(cut(tensor, 1, 0, inputs, target), part));
-    if (columns > inputs) {
-      named.put(
-          replaceable.names(layer, WeightRole.OWN_TOKEN).get(0),
-          cut(tensor, 1, inputs, columns, target));
-    }
-  }
-
   /**
    * The tensors that a weight is put together from, as far as its leading rows reach.
    *
