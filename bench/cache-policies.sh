@@ -47,4 +47,4 @@ policies=()
 for name in "${names[@]}"; do policies+=(--policy "$name"); done
 "$root/kvshare" eval "${model[@]}" "${text[@]}" "${policies[@]}" --threads "${THREADS:-1}" \
   --cache h2o,pyramid,snapkv,streaming-llm,int8,h2o+int8 --cache-budget "${BUDGET:-25%}" --cache-window 16 \
-  --windows "${WINDOWS:-12}" "${speed[@]}" --format markdown --quiet
+  --passages "${WINDOWS:-12}" "${speed[@]}" --format markdown --quiet

@@ -12,7 +12,7 @@ set -euo pipefail
 root=$(cd "$(dirname "$0")/.." && pwd)
 part=$1
 out=$2
-options=(--sweep --sweep-folder "$out" --windows "${WINDOWS:-4}" --window "${WINDOW:-256}"
+options=(--sweep --sweep-folder "$out" --passages "${WINDOWS:-4}" --passage-tokens "${WINDOW:-256}"
   --repair-tokens "${REPAIR_TOKENS:-20000}" --format markdown)
 if [[ $# -ge 4 ]]; then options+=(--model "$3" --text "$4"); fi
 if [[ -n ${THREADS:-} ]]; then options+=(--threads "$THREADS"); fi

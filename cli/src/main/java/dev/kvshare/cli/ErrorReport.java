@@ -47,7 +47,7 @@ final class ErrorReport {
       return "the memory was not enough ("
           + firstLine(error)
           + "). Use a smaller model or less text at once (--batch-memory, --samples, --tokens,"
-          + " --window), or --dtype bfloat16; the Java heap is set with KVSHARE_JAVA_OPTS=-Xmx8g.";
+          + " --passage-tokens), or --dtype bfloat16; the Java heap is set with KVSHARE_JAVA_OPTS=-Xmx8g.";
     }
     return "this is a bug in kvshare: "
         + error.getClass().getSimpleName()

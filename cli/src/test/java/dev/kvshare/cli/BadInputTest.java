@@ -57,7 +57,7 @@ class BadInputTest {
   @Test
   void tokensOutsideTheVocabularyAreRefused() throws IOException {
     Path ids = file("ids.jsonl", "{\"ids\": [1, 2, 3, 4, 99999, 6]}\n");
-    CommandRun.of("eval", "-m", TINY_MODEL, "--text", ids, "--field", "ids", "--window", 6)
+    CommandRun.of("eval", "-m", TINY_MODEL, "--text", ids, "--field", "ids", "--passage-tokens", 6)
         .fails(ExitCodes.FAILED, "99999");
     CommandRun.of(
             "calibrate",

@@ -131,7 +131,7 @@ class BuiltInModelTest {
   @Test
   void evalUsesTheBuiltInTextAndNotesThatItIsShort() {
     CommandRun run =
-        CommandRun.of("eval", "-p", policy, "--window", 64, "--windows", 2, "--no-speed")
+        CommandRun.of("eval", "-p", policy, "--passage-tokens", 64, "--passages", 2, "--no-speed")
             .succeeds()
             .prints("(unshared)")
             .prints(policy.toString());
@@ -147,9 +147,9 @@ class BuiltInModelTest {
                 policy,
                 "--dataset",
                 "parlour-calibration",
-                "--window",
+                "--passage-tokens",
                 32,
-                "--windows",
+                "--passages",
                 1,
                 "--no-speed",
                 "--quiet")
@@ -166,7 +166,7 @@ class BuiltInModelTest {
         .fails(ExitCodes.FAILED, "short.txt", "one sample needs 64");
     CommandRun.of("calibrate", "--text", empty, "--out", out)
         .fails(ExitCodes.FAILED, "empty.txt is empty");
-    CommandRun.of("eval", "--text", text).fails(ExitCodes.FAILED, "short.txt", "--window");
+    CommandRun.of("eval", "--text", text).fails(ExitCodes.FAILED, "short.txt", "--passage-tokens");
     assertFalse(Files.exists(out));
   }
 }

@@ -74,7 +74,7 @@ class CachePolicyCommandTest {
             ids,
             "--field",
             "ids",
-            "--window",
+            "--passage-tokens",
             64,
             "--no-speed",
             "--threads",

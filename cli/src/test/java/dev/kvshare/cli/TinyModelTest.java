@@ -201,12 +201,12 @@ class TinyModelTest {
       ids,
       "--field",
       "ids",
-      "--window",
+      "--passage-tokens",
       16,
       "--sweep=4",
       "--no-repair"
     };
-    CommandRun.of(with(new Object[] {"--no-speed", "--windows", 1}, options))
+    CommandRun.of(with(new Object[] {"--no-speed", "--passages", 1}, options))
         .succeeds()
         .prints("4x pizza-bottom, 2 KV layers")
         .prints("4x lasagna-top, 2 KV layers")
@@ -218,7 +218,17 @@ class TinyModelTest {
   void aSweepTakesWhatAnEarlierOneKept() throws IOException {
     Path kept = folder.resolve("sweep");
     Object[] options = {
-      "eval", "--model", TINY_MODEL, "--text", ids, "--field", "ids", "--window", 16, "--windows", 1
+      "eval",
+      "--model",
+      TINY_MODEL,
+      "--text",
+      ids,
+      "--field",
+      "ids",
+      "--passage-tokens",
+      16,
+      "--passages",
+      1
     };
     Object[] sweep = {"--sweep=4", "--no-repair", "--sweep-folder", kept, "--json"};
     String first = CommandRun.of(with(with(sweep, "--no-speed"), options)).succeeds().out();
@@ -255,7 +265,8 @@ class TinyModelTest {
 
     CommandRun.of("inspect", directory).succeeds().prints("lckv-llama").prints("△");
     CommandRun.of("apply", "--model", directory, "--prompt-ids", "5,7,9", "-n", 3).succeeds();
-    CommandRun.of("eval", "--model", directory, "--text", ids, "--field", "ids", "--window", 16)
+    CommandRun.of(
+            "eval", "--model", directory, "--text", ids, "--field", "ids", "--passage-tokens", 16)
         .succeeds();
     CommandRun.of("apply", "--model", TINY_MODEL, "--export", "lckv", "--out", directory)
         .fails(ExitCodes.USAGE, "give --policy and --out");
@@ -272,7 +283,7 @@ class TinyModelTest {
     Object[] rest = {"--model", TINY_MODEL, "--policy", policy, "--force"};
 
     CommandRun.of(with(rest, "apply", "--prompt-ids", "5,7", "--prompt-ids", "5,7,9")).succeeds();
-    CommandRun.of(with(rest, "eval", "--text", ids, "--field", "ids", "--window", 16))
+    CommandRun.of(with(rest, "eval", "--text", ids, "--field", "ids", "--passage-tokens", 16))
         .succeeds()
         .prints("37.5 %");
   }
@@ -348,9 +359,9 @@ class TinyModelTest {
       ids,
       "--field",
       "ids",
-      "--window",
+      "--passage-tokens",
       64,
-      "--windows",
+      "--passages",
       2,
       "--no-speed",
       "--format",
@@ -379,7 +390,7 @@ class TinyModelTest {
                 ids,
                 "--field",
                 "ids",
-                "--window",
+                "--passage-tokens",
                 32,
                 "--json",
                 "--no-speed")

@@ -39,7 +39,7 @@ class UsageErrorTest {
         mistake("apply --prompt x --prompt-ids 1", "--prompt-ids cannot be combined"),
         mistake("apply --device gpu", "'gpu' is neither cpu nor cuda:0"),
         mistake("apply --dtype int8", "--dtype", "BFLOAT16"),
-        mistake("eval --window 1", "--window must be at least 2"),
+        mistake("eval --passage-tokens 1", "--passage-tokens must be at least 2"),
         mistake("eval --format xml", "--format", "MARKDOWN"),
         mistake("eval --json --format csv", "--json and --format"),
         mistake("inspect a b", "'b'"),

@@ -250,9 +250,9 @@ class WindowCommandTest {
         policy,
         "--text",
         text,
-        "--window",
+        "--passage-tokens",
         32,
-        "--windows",
+        "--passages",
         2,
         "--no-speed",
         more);

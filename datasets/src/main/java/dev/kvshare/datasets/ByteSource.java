@@ -6,6 +6,9 @@ import java.io.InputStream;
 import java.nio.file.Files;
 import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
+import java.security.MessageDigest;
+import java.security.NoSuchAlgorithmException;
+import java.util.HexFormat;
 
 /** Where bytes come from, under the name that messages and provenance use. */
 public final class ByteSource {
@@ -85,5 +88,14 @@ public final class ByteSource {
               .formatted(name, MAX_BYTES >> 20));
     }
     return bytes;
+  }
+
+  /** Returns the SHA-256 of {@code bytes} as 64 lower-case hexadecimal digits. */
+  static String sha256(byte[] bytes) {
+    try {
+      return HexFormat.of().formatHex(MessageDigest.getInstance("SHA-256").digest(bytes));
+    } catch (NoSuchAlgorithmException e) {
+      throw new IllegalStateException("every Java has SHA-256", e);
+    }
   }
 }

@@ -3,6 +3,7 @@ package dev.kvshare.datasets;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
+import java.util.function.Function;
 
 /**
  * Chooses calibration samples as KVSharer does (arXiv 2410.18517, section 4): the beginnings of
@@ -11,7 +12,7 @@ import java.util.List;
  * <ol>
  *   <li>Each paragraph is tokenised by itself; the first {@code samples} that have at least {@code
  *       tokens} tokens are taken in their order and truncated to {@code tokens}.
- *   <li>If there are fewer such paragraphs, the running text is cut into consecutive windows of
+ *   <li>If there are fewer such paragraphs, the running text is cut into consecutive passages of
  *       {@code tokens} tokens instead, as many as there are up to {@code samples}; a note says so.
  *   <li>Token ids are taken as they are: the first {@code samples} sequences, truncated to {@code
  *       tokens}, shorter ones kept.
@@ -35,70 +36,71 @@ public record CalibrationSampler(int samples, int tokens) {
    * @param encoder tokenises text; not used, and may be null, if the corpus holds token ids
    * @throws DatasetException if the text has fewer tokens than one sample
    */
-  public Passages sample(Corpus corpus, TextEncoder encoder) {
+  public Passages sample(Corpus corpus, Function<String, int[]> encoder) {
     return corpus instanceof Corpus.Text text
         ? sampleText(text, encoder)
         : sampleTokens((Corpus.Tokens) corpus);
   }
 
-  private Passages sampleText(Corpus.Text text, TextEncoder encoder) {
-    List<int[]> windows = new ArrayList<>();
+  private Passages sampleText(Corpus.Text text, Function<String, int[]> encoder) {
+    List<int[]> passages = new ArrayList<>();
     int read = 0;
     for (String paragraph : text.paragraphs()) {
-      if (windows.size() == samples) {
+      if (passages.size() == samples) {
         break;
       }
       read++;
-      int[] ids = encoder.encode(paragraph);
+      int[] ids = encoder.apply(paragraph);
       if (ids.length >= tokens) {
-        windows.add(Arrays.copyOf(ids, tokens));
+        passages.add(Arrays.copyOf(ids, tokens));
       }
     }
-    if (windows.size() == samples) {
+    if (passages.size() == samples) {
       return new Passages(
           text.name(),
           text.sha256(),
-          windows,
+          passages,
           new Passages.Counts("paragraphs", read, samples, read - samples),
           List.of());
     }
-    return sampleRunningText(text, encoder, windows.size());
+    return sampleRunningText(text, encoder, passages.size());
   }
 
-  private Passages sampleRunningText(Corpus.Text text, TextEncoder encoder, int longEnough) {
-    int[] ids = RunningTokens.first(text, encoder, (long) samples * tokens);
-    List<int[]> windows = RunningTokens.windows(ids, tokens);
-    if (windows.isEmpty()) {
+  private Passages sampleRunningText(
+      Corpus.Text text, Function<String, int[]> encoder, int longEnough) {
+    int[] ids = Passages.first(text, encoder, (long) samples * tokens);
+    List<int[]> passages = Passages.cut(ids, tokens);
+    if (passages.isEmpty()) {
       throw new DatasetException(
           "The text %s has %d tokens in %d paragraphs; one sample needs %d, and %d samples were asked for. Give a longer text or fewer --tokens."
               .formatted(text.name(), ids.length, text.paragraphs().size(), tokens, samples));
     }
     List<String> notes = new ArrayList<>();
     notes.add(
-        "Only %d of the %d paragraphs of %s have %d tokens or more, fewer than the %d samples asked for: the running text was cut into windows instead."
+        "Only %d of the %d paragraphs of %s have %d tokens or more, fewer than the %d samples asked for: the running text was cut into passages instead."
             .formatted(longEnough, text.paragraphs().size(), text.name(), tokens, samples));
-    addNoteIfFewer(notes, text.name(), windows.size());
+    addNoteIfFewer(notes, text.name(), passages.size());
     return new Passages(
         text.name(),
         text.sha256(),
-        windows,
-        new Passages.Counts("windows", windows.size(), windows.size(), 0),
+        passages,
+        new Passages.Counts("passages", passages.size(), passages.size(), 0),
         notes);
   }
 
   private Passages sampleTokens(Corpus.Tokens corpus) {
-    List<int[]> windows =
+    List<int[]> passages =
         corpus.sequences().stream()
             .limit(samples)
             .map(ids -> Arrays.copyOf(ids, Math.min(tokens, ids.length)))
             .toList();
     List<String> notes = new ArrayList<>();
-    addNoteIfFewer(notes, corpus.name(), windows.size());
+    addNoteIfFewer(notes, corpus.name(), passages.size());
     return new Passages(
         corpus.name(),
         corpus.sha256(),
-        windows,
-        new Passages.Counts("sequences", windows.size(), windows.size(), 0),
+        passages,
+        new Passages.Counts("sequences", passages.size(), passages.size(), 0),
         notes);
   }
 

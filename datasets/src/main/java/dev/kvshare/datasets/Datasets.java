@@ -1,6 +1,10 @@
 package dev.kvshare.datasets;
 
+import com.fasterxml.jackson.databind.JsonNode;
+import com.fasterxml.jackson.databind.ObjectMapper;
+import java.io.IOException;
 import java.io.InputStream;
+import java.io.UncheckedIOException;
 import java.nio.file.Files;
 import java.nio.file.InvalidPathException;
 import java.nio.file.Path;
@@ -20,6 +24,7 @@ public final class Datasets {
   /** The data set that evaluation uses where none is named. */
   public static final String DEFAULT_EVALUATION = "parlour-evaluation";
 
+  private static final String INDEX = "index.json";
   private static final String STANDARD_INPUT = "-";
 
   private final ImportedDatasets imported;
@@ -57,7 +62,7 @@ public final class Datasets {
   }
 
   private List<TextSource.Named> sources() {
-    List<TextSource.Named> sources = new ArrayList<>(BuiltInDatasets.list());
+    List<TextSource.Named> sources = new ArrayList<>(builtIn());
     sources.addAll(imported.list());
     return sources;
   }
@@ -131,8 +136,8 @@ public final class Datasets {
    * @throws DatasetException if the name is taken, the text is not readable or the folder cannot be
    *     written
    */
-  public Dataset importText(DatasetImport request) {
-    if (BuiltInDatasets.list().stream().anyMatch(s -> s.name().equals(request.name()))) {
+  public Dataset importText(Dataset.Import request) {
+    if (builtIn().stream().anyMatch(s -> s.name().equals(request.name()))) {
       throw new DatasetException(
           "The name %s belongs to a built-in data set. Choose another one."
               .formatted(request.name()));
@@ -145,7 +150,7 @@ public final class Datasets {
     byte[] content = ByteSource.ofFile(request.file()).read();
     Corpus corpus =
         source(ByteSource.ofBytes(request.file().toString(), content), request.field()).load();
-    CorpusSummary.of(corpus);
+    Corpus.Summary.of(corpus);
     imported.add(request, content, corpus.sha256());
     return find(request.name()).dataset();
   }
@@ -161,5 +166,44 @@ public final class Datasets {
           "The data set %s comes with kvshare and cannot be removed.".formatted(name));
     }
     imported.remove(name);
+  }
+
+  /** The texts {@code builtin/NAME.txt}, in the order of {@code builtin/index.json}. */
+  private static List<TextSource.Named> builtIn() {
+    List<TextSource.Named> datasets = new ArrayList<>();
+    for (JsonNode entry : index()) {
+      String name = entry.path("name").asText();
+      byte[] content = content(name + ".txt");
+      Dataset dataset =
+          new Dataset(
+              name,
+              entry.path("description").asText(),
+              entry.path("licence").asText(),
+              true,
+              null,
+              ByteSource.sha256(content));
+      datasets.add(
+          new TextSource.Named(dataset, new TextSource.Plain(ByteSource.ofBytes(name, content))));
+    }
+    return datasets;
+  }
+
+  private static JsonNode index() {
+    try {
+      return new ObjectMapper().readTree(content(INDEX));
+    } catch (IOException e) {
+      throw new UncheckedIOException("the resource builtin/" + INDEX + " is not JSON", e);
+    }
+  }
+
+  private static byte[] content(String file) {
+    try (InputStream in = Datasets.class.getResourceAsStream("builtin/" + file)) {
+      if (in == null) {
+        throw new IllegalStateException("the resource builtin/" + file + " is missing");
+      }
+      return in.readAllBytes();
+    } catch (IOException e) {
+      throw new UncheckedIOException("the resource builtin/" + file + " cannot be read", e);
+    }
   }
 }

@@ -46,7 +46,7 @@ final class ImportedDatasets {
   }
 
   private boolean isDataset(Path entry) {
-    return DatasetImport.isName(entry.getFileName().toString())
+    return Dataset.Import.isName(entry.getFileName().toString())
         && Files.isRegularFile(entry.resolve(MANIFEST));
   }
 
@@ -84,7 +84,7 @@ final class ImportedDatasets {
   }
 
   /** Copies a text in under its name; replaces an earlier one only if asked to. */
-  void add(DatasetImport request, byte[] content, String sha256) {
+  void add(Dataset.Import request, byte[] content, String sha256) {
     Path target = folder.resolve(request.name());
     if (Files.exists(target) && !request.replace()) {
       throw new DatasetException(
@@ -111,7 +111,7 @@ final class ImportedDatasets {
     }
   }
 
-  private static byte[] manifest(DatasetImport request, String sha256) throws IOException {
+  private static byte[] manifest(Dataset.Import request, String sha256) throws IOException {
     ObjectNode manifest = JSON.createObjectNode();
     manifest.put("schema", SCHEMA);
     manifest.put("description", request.description());

@@ -34,13 +34,13 @@ final class JsonLinesReader {
 
   static Corpus read(String name, byte[] content, String field) {
     JsonLinesReader reader = new JsonLinesReader(name, field);
-    List<String> lines = Utf8.decode(content, name).lines().toList();
+    List<String> lines = PlainText.decode(content, name).lines().toList();
     for (int i = 0; i < lines.size(); i++) {
       if (!lines.get(i).isBlank()) {
         reader.add(lines.get(i), i + 1);
       }
     }
-    return reader.corpus(Digests.sha256(content));
+    return reader.corpus(ByteSource.sha256(content));
   }
 
   private Corpus corpus(String sha256) {

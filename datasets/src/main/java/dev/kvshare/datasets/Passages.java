@@ -1,47 +1,58 @@
 package dev.kvshare.datasets;
 
+import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
+import java.util.function.Function;
 
 /**
  * Token ids ready for a model, with an account of how they were chosen.
  *
  * @param name the file name or the name of the data set
  * @param sha256 64 hexadecimal digits over the bytes of the text
- * @param windows token ids in order, none empty; the arrays are shared, not copied
+ * @param passages token ids in order, none empty; the arrays are shared, not copied
  * @param counts what was read, used and dropped
  * @param notes sentences for the user where something else than asked for was done; else empty
  */
 public record Passages(
-    String name, String sha256, List<int[]> windows, Counts counts, List<String> notes) {
+    String name, String sha256, List<int[]> passages, Counts counts, List<String> notes) {
+
+  /** Texts up to this many characters are encoded whole. */
+  private static final int SMALL_TEXT = 1 << 21;
+
+  /** Far more characters than a token has on average, so that one prefix usually suffices. */
+  private static final int CHARACTERS_PER_TOKEN = 16;
+
+  /** Tokens before the end of a prefix that are not used, since the cut may have changed them. */
+  private static final int MARGIN = 256;
 
   /**
    * What was read, used and dropped.
    *
-   * @param unit what is counted: {@code paragraphs}, {@code windows} or {@code sequences}
+   * @param unit what is counted: {@code paragraphs}, {@code passages} or {@code sequences}
    * @param read units looked at
-   * @param used units that became windows
+   * @param used units that became passages
    * @param dropped units looked at and too short
    */
   public record Counts(String unit, int read, int used, int dropped) {}
 
   /** Copies the lists and refuses to be empty. */
   public Passages {
-    windows = List.copyOf(windows);
+    passages = List.copyOf(passages);
     notes = List.copyOf(notes);
-    if (windows.isEmpty()) {
-      throw new IllegalArgumentException("no windows");
+    if (passages.isEmpty()) {
+      throw new IllegalArgumentException("no passages");
     }
   }
 
-  /** Returns the number of tokens of all windows together. */
+  /** Returns the number of tokens of all passages together. */
   public long tokens() {
-    return windows.stream().mapToLong(window -> window.length).sum();
+    return passages.stream().mapToLong(passage -> passage.length).sum();
   }
 
   /** Returns the highest token id, for a check against the vocabulary. */
   public int highestId() {
-    return windows.stream().flatMapToInt(Arrays::stream).max().getAsInt();
+    return passages.stream().flatMapToInt(Arrays::stream).max().getAsInt();
   }
 
   /**
@@ -52,5 +63,37 @@ public record Passages(
     String dropped = counts.dropped() == 0 ? "" : " (%d too short)".formatted(counts.dropped());
     return "%s: %d %s used of %d read%s, %d tokens"
         .formatted(name, counts.used(), counts.unit(), counts.read(), dropped, tokens());
+  }
+
+  /** Returns up to {@code most} tokens from the start of {@code corpus}. */
+  static int[] first(Corpus corpus, Function<String, int[]> encoder, long most) {
+    if (corpus instanceof Corpus.Tokens tokens) {
+      return tokens.sequences().stream().flatMapToInt(Arrays::stream).limit(most).toArray();
+    }
+    String text = ((Corpus.Text) corpus).text();
+    long characters = Math.max(SMALL_TEXT, most * CHARACTERS_PER_TOKEN);
+    while (characters < text.length()) {
+      int[] ids = encoder.apply(text.substring(0, lineEnd(text, (int) characters)));
+      if (ids.length >= most + MARGIN) {
+        return Arrays.copyOf(ids, (int) most);
+      }
+      characters *= 2;
+    }
+    int[] ids = encoder.apply(text);
+    return Arrays.copyOf(ids, (int) Math.min(most, ids.length));
+  }
+
+  private static int lineEnd(String text, int from) {
+    int end = text.indexOf('\n', from);
+    return end < 0 ? text.length() : end + 1;
+  }
+
+  /** Returns the whole passages of {@code length} tokens in {@code ids}. */
+  static List<int[]> cut(int[] ids, int length) {
+    List<int[]> passages = new ArrayList<>();
+    for (int start = 0; start + length <= ids.length; start += length) {
+      passages.add(Arrays.copyOfRange(ids, start, start + length));
+    }
+    return passages;
   }
 }

@@ -27,8 +27,8 @@ public sealed interface TextSource {
     @Override
     public Corpus load() {
       byte[] content = bytes.read();
-      String text = Utf8.decode(content, name());
-      return new Corpus.Text(name(), Digests.sha256(content), text, Paragraphs.of(text));
+      String text = PlainText.decode(content, name());
+      return new Corpus.Text(name(), ByteSource.sha256(content), text, PlainText.paragraphs(text));
     }
   }
 

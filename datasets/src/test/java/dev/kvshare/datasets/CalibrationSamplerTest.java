@@ -21,10 +21,10 @@ class CalibrationSamplerTest {
     WordEncoder encoder = new WordEncoder();
     Passages samples = new CalibrationSampler(3, 3).sample(text(PARAGRAPHS), encoder);
 
-    assertEquals(3, samples.windows().size());
-    assertArrayEquals(new int[] {1, 2, 3}, samples.windows().get(0));
-    assertArrayEquals(new int[] {2, 3, 4}, samples.windows().get(1));
-    assertArrayEquals(new int[] {3, 4, 1}, samples.windows().get(2));
+    assertEquals(3, samples.passages().size());
+    assertArrayEquals(new int[] {1, 2, 3}, samples.passages().get(0));
+    assertArrayEquals(new int[] {2, 3, 4}, samples.passages().get(1));
+    assertArrayEquals(new int[] {3, 4, 1}, samples.passages().get(2));
     assertEquals(new Passages.Counts("paragraphs", 4, 3, 1), samples.counts());
     assertEquals(List.of(), samples.notes());
     assertEquals("t: 3 paragraphs used of 4 read (1 too short), 9 tokens", samples.summary());
@@ -35,13 +35,13 @@ class CalibrationSamplerTest {
   void cutsTheRunningTextIfTooFewParagraphsAreLongEnough() {
     Passages samples = new CalibrationSampler(3, 4).sample(text(PARAGRAPHS), new WordEncoder());
 
-    assertArrayEquals(new int[] {1, 2, 3, 4}, samples.windows().get(0));
-    assertArrayEquals(new int[] {1, 2, 3, 4}, samples.windows().get(1));
-    assertArrayEquals(new int[] {3, 4, 1, 4}, samples.windows().get(2));
-    assertEquals(new Passages.Counts("windows", 3, 3, 0), samples.counts());
+    assertArrayEquals(new int[] {1, 2, 3, 4}, samples.passages().get(0));
+    assertArrayEquals(new int[] {1, 2, 3, 4}, samples.passages().get(1));
+    assertArrayEquals(new int[] {3, 4, 1, 4}, samples.passages().get(2));
+    assertEquals(new Passages.Counts("passages", 3, 3, 0), samples.counts());
     assertEquals(
         List.of(
-            "Only 2 of the 5 paragraphs of t have 4 tokens or more, fewer than the 3 samples asked for: the running text was cut into windows instead."),
+            "Only 2 of the 5 paragraphs of t have 4 tokens or more, fewer than the 3 samples asked for: the running text was cut into passages instead."),
         samples.notes());
   }
 
@@ -49,7 +49,7 @@ class CalibrationSamplerTest {
   void saysWhenThereIsLessThanAskedFor() {
     Passages samples = new CalibrationSampler(9, 7).sample(text(PARAGRAPHS), new WordEncoder());
 
-    assertEquals(2, samples.windows().size());
+    assertEquals(2, samples.passages().size());
     assertEquals("t gives 2 samples of 7 tokens; 9 were asked for.", samples.notes().get(1));
   }
 
@@ -71,8 +71,8 @@ class CalibrationSamplerTest {
         new Corpus.Tokens("t", "00", List.of(new int[] {5, 6, 7, 8}, new int[] {9}, new int[] {1}));
     Passages samples = new CalibrationSampler(2, 3).sample(corpus, null);
 
-    assertArrayEquals(new int[] {5, 6, 7}, samples.windows().get(0));
-    assertArrayEquals(new int[] {9}, samples.windows().get(1));
+    assertArrayEquals(new int[] {5, 6, 7}, samples.passages().get(0));
+    assertArrayEquals(new int[] {9}, samples.passages().get(1));
     assertEquals(9, samples.highestId());
     assertEquals(4, samples.tokens());
     assertEquals(List.of(), samples.notes());

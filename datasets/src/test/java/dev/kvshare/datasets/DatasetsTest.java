@@ -34,8 +34,8 @@ class DatasetsTest {
     return Files.writeString(folder.resolve(name), text);
   }
 
-  private static DatasetImport request(String name, Path file) {
-    return new DatasetImport(name, file, null, "A tale.", "CC0-1.0", false);
+  private static Dataset.Import request(String name, Path file) {
+    return new Dataset.Import(name, file, null, "A tale.", "CC0-1.0", false);
   }
 
   private static void assertMessage(String fragment, Runnable action) {
@@ -57,7 +57,7 @@ class DatasetsTest {
     for (Dataset dataset : list) {
       assertTrue(dataset.builtIn());
       assertTrue(dataset.licence().contains("Apache-2.0"));
-      assertTrue(CorpusSummary.of(datasets().find(dataset.name()).load()).units() >= 30);
+      assertTrue(Corpus.Summary.of(datasets().find(dataset.name()).load()).units() >= 30);
     }
   }
 
@@ -99,7 +99,7 @@ class DatasetsTest {
   void importsJsonLines() throws IOException {
     Path lines = file("ids.jsonl", "{\"ids\": [4, 5]}\n");
     assertMessage("--field", () -> datasets().importText(request("ids", lines)));
-    datasets().importText(new DatasetImport("ids", lines, "ids", "", null, false));
+    datasets().importText(new Dataset.Import("ids", lines, "ids", "", null, false));
 
     TextSource.Named named = datasets().find("ids");
     assertNull(named.dataset().licence());
@@ -113,7 +113,7 @@ class DatasetsTest {
     assertMessage(
         "There is already a data set tale", () -> datasets().importText(request("tale", other)));
 
-    datasets().importText(new DatasetImport("tale", other, null, "", null, true));
+    datasets().importText(new Dataset.Import("tale", other, null, "", null, true));
     assertEquals("Two.", ((Corpus.Text) datasets().find("tale").load()).text());
   }
 

@@ -10,27 +10,27 @@ import org.junit.jupiter.api.Test;
 
 class EvaluationPassagesTest {
   private static Corpus text(String text) {
-    return new Corpus.Text("t", "00", text, Paragraphs.of(text));
+    return new Corpus.Text("t", "00", text, PlainText.paragraphs(text));
   }
 
   @Test
   void cutsConsecutiveWindowsFromTheStart() {
-    Passages windows =
+    Passages passages =
         new EvaluationPassages(3, 2).cut(text("a bb ccc\ndddd a bb ccc"), new WordEncoder());
 
-    assertEquals(2, windows.windows().size());
-    assertArrayEquals(new int[] {1, 2, 3}, windows.windows().get(0));
-    assertArrayEquals(new int[] {4, 1, 2}, windows.windows().get(1));
-    assertEquals(List.of(), windows.notes());
+    assertEquals(2, passages.passages().size());
+    assertArrayEquals(new int[] {1, 2, 3}, passages.passages().get(0));
+    assertArrayEquals(new int[] {4, 1, 2}, passages.passages().get(1));
+    assertEquals(List.of(), passages.notes());
   }
 
   @Test
   void runsThroughSequencesOfTokenIds() {
     Corpus corpus = new Corpus.Tokens("t", "00", List.of(new int[] {1, 2, 3}, new int[] {4, 5}));
-    Passages windows = new EvaluationPassages(2, 9).cut(corpus, null);
+    Passages passages = new EvaluationPassages(2, 9).cut(corpus, null);
 
-    assertArrayEquals(new int[] {3, 4}, windows.windows().get(1));
-    assertEquals(List.of("t has 5 tokens: 2 windows of 2 instead of 9."), windows.notes());
+    assertArrayEquals(new int[] {3, 4}, passages.passages().get(1));
+    assertEquals(List.of("t has 5 tokens: 2 passages of 2 instead of 9."), passages.notes());
   }
 
   @Test
@@ -40,7 +40,8 @@ class EvaluationPassagesTest {
             DatasetException.class,
             () -> new EvaluationPassages(4, 1).cut(text("a b c"), new WordEncoder()));
 
-    assertTrue(error.getMessage().contains("has 3 tokens; one window needs 4"), error.getMessage());
+    assertTrue(
+        error.getMessage().contains("has 3 tokens; one passage needs 4"), error.getMessage());
   }
 
   @Test
@@ -48,30 +49,30 @@ class EvaluationPassagesTest {
     String line = "a bb ccc dddd eeeee ffffff\n";
     Corpus corpus = text(line.repeat(200_000));
     WordEncoder whole = new WordEncoder();
-    int[] all = whole.encode(((Corpus.Text) corpus).text());
+    int[] all = whole.apply(((Corpus.Text) corpus).text());
     int[] encoded = new int[1];
-    Passages windows =
+    Passages passages =
         new EvaluationPassages(5, 3)
             .cut(
                 corpus,
                 text -> {
                   encoded[0] = text.length();
-                  return new WordEncoder().encode(text);
+                  return new WordEncoder().apply(text);
                 });
 
     assertTrue(encoded[0] < ((Corpus.Text) corpus).text().length());
     for (int i = 0; i < 15; i++) {
-      assertEquals(all[i], windows.windows().get(i / 5)[i % 5]);
+      assertEquals(all[i], passages.passages().get(i / 5)[i % 5]);
     }
   }
 
   @Test
   void readsOnWhereAPrefixGivesTooFewTokens() {
     String text = "x".repeat(3_000_000) + "\n" + "a bb ".repeat(100_000);
-    Passages windows = new EvaluationPassages(100_000, 2).cut(text(text), new WordEncoder());
+    Passages passages = new EvaluationPassages(100_000, 2).cut(text(text), new WordEncoder());
 
-    assertEquals(2, windows.windows().size());
-    assertEquals(3_000_000, windows.windows().get(0)[0]);
+    assertEquals(2, passages.passages().size());
+    assertEquals(3_000_000, passages.passages().get(0)[0]);
   }
 
   @Test

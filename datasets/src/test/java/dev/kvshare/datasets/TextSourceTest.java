@@ -58,7 +58,7 @@ class TextSourceTest {
     Corpus.Text text = plain("\uFEFFabc");
 
     assertEquals("abc", text.text());
-    assertEquals(Digests.sha256("\uFEFFabc".getBytes(StandardCharsets.UTF_8)), text.sha256());
+    assertEquals(ByteSource.sha256("\uFEFFabc".getBytes(StandardCharsets.UTF_8)), text.sha256());
     assertEquals(
         "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad", plain("abc").sha256());
   }
@@ -93,15 +93,16 @@ class TextSourceTest {
   }
 
   private static String utf8Error(byte... bytes) {
-    return assertThrows(DatasetException.class, () -> Utf8.decode(bytes, "t")).getMessage();
+    return assertThrows(DatasetException.class, () -> PlainText.decode(bytes, "t")).getMessage();
   }
 
   @Test
   void refusesALineWithoutEnd() {
-    byte[] line = new byte[Utf8.MAX_LINE_BYTES + 3];
+    byte[] line = new byte[PlainText.MAX_LINE_BYTES + 3];
     Arrays.fill(line, (byte) 'a');
     line[1] = '\n';
-    DatasetException error = assertThrows(DatasetException.class, () -> Utf8.decode(line, "t"));
+    DatasetException error =
+        assertThrows(DatasetException.class, () -> PlainText.decode(line, "t"));
 
     assertTrue(error.getMessage().startsWith("Line 2 of the text t has more than 16 MiB"));
   }

@@ -31,7 +31,7 @@ public record CacheComparison(List<CachePolicy> policies, int promptTokens) {
     int prompt = promptTokens == 0 ? window / 2 : promptTokens;
     if (prompt < 1 || prompt >= window) {
       throw new EvaluationException(
-          "A prompt of %d tokens leaves nothing to score in a window of %d. Use a shorter prompt or --window %d."
+          "A prompt of %d tokens leaves nothing to score in a passage of %d. Use a shorter prompt or --passage-tokens %d."
               .formatted(prompt, window, 2 * prompt));
     }
     return prompt;

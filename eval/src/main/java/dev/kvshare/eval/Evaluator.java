@@ -55,10 +55,11 @@ public final class Evaluator {
     Variants variants = Variants.of(decoder.spec().plan(), request);
     QualityMeter.Limits limits =
         request.caches() == null ? QualityMeter.Limits.DEFAULT : QualityMeter.Limits.STEPWISE;
-    int length = windows.windows().get(0).length;
+    int length = windows.passages().get(0).length;
     int prompt = request.caches() == null ? 1 : request.caches().promptTokens(length);
     QualityMeter meter = new QualityMeter(decoder, limits, listener);
-    List<List<PassageScore>> scores = meter.measure(windows.windows(), variants.distinct(), prompt);
+    List<List<PassageScore>> scores =
+        meter.measure(windows.passages(), variants.distinct(), prompt);
     checkFinite(variants.distinct(), scores);
     MeasuredSpeed speed = speed(request, windows, variants, listener);
     List<EvaluationRow> rows = new ArrayList<>();
@@ -100,7 +101,7 @@ public final class Evaluator {
   public StreamReport stream(EvaluationRequest request, EvaluationListener listener) {
     Passages windows = request.text().cut();
     checkVocabulary(windows);
-    int[] text = windows.windows().stream().flatMapToInt(Arrays::stream).toArray();
+    int[] text = windows.passages().stream().flatMapToInt(Arrays::stream).toArray();
     int learned = decoder.spec().learnedPositions();
     if (learned > 0 && text.length > learned) {
       throw new EvaluationException(
@@ -115,7 +116,7 @@ public final class Evaluator {
           new StreamRow(
               variant.sharing(),
               cache == null ? null : cache.name(),
-              meter.measure(text, variant, windows.windows().get(0).length)));
+              meter.measure(text, variant, windows.passages().get(0).length)));
     }
     return new StreamReport(windows, rows);
   }
@@ -132,10 +133,10 @@ public final class Evaluator {
   private void checkFits(Passages windows) {
     checkVocabulary(windows);
     ModelSpec spec = decoder.spec();
-    int length = windows.windows().get(0).length;
+    int length = windows.passages().get(0).length;
     if (length > spec.maxPositions()) {
       throw new EvaluationException(
-          "A window of %d tokens is longer than the %d positions that the model was made for. Use --window %d."
+          "A passage of %d tokens is longer than the %d positions that the model was made for. Use --passage-tokens %d."
               .formatted(length, spec.maxPositions(), spec.maxPositions()));
     }
   }
@@ -158,7 +159,7 @@ public final class Evaluator {
     if (settings == null) {
       return new MeasuredSpeed(List.of(), List.of());
     }
-    int[] running = windows.windows().stream().flatMapToInt(Arrays::stream).toArray();
+    int[] running = windows.passages().stream().flatMapToInt(Arrays::stream).toArray();
     int room = Math.max(1, decoder.spec().maxPositions() - settings.newTokens());
     int length = Math.min(Math.min(settings.promptTokens(), running.length), room);
     List<String> warnings = new ArrayList<>();

@@ -29,7 +29,7 @@ import dev.kvshare.apply.policy.PolicyMismatchException;
 import dev.kvshare.apply.policy.Provenance;
 import dev.kvshare.datasets.Corpus;
 import dev.kvshare.datasets.DatasetException;
-import dev.kvshare.datasets.DatasetImport;
+import dev.kvshare.datasets.Dataset;
 import dev.kvshare.datasets.Datasets;
 import dev.kvshare.datasets.EvaluationPassages;
 import dev.kvshare.eval.quality.Estimate;
@@ -315,7 +315,7 @@ class EvaluatorTest {
     error =
         assertThrows(
             EvaluationException.class, () -> evaluate(request(tokens(300), 300, List.of(), null)));
-    assertTrue(error.getMessage().contains("Use --window 256"), error.getMessage());
+    assertTrue(error.getMessage().contains("Use --passage-tokens 256"), error.getMessage());
 
     assertThrows(DatasetException.class, () -> evaluate(request(tokens(3), 16, List.of(), null)));
   }
@@ -346,7 +346,7 @@ class EvaluatorTest {
     Path file = Files.writeString(folder.resolve("words.txt"), words);
     Datasets datasets = new Datasets(folder.resolve("cache"));
     String sha256 =
-        datasets.importText(new DatasetImport("words", file, null, "", null, false)).sha256();
+        datasets.importText(new Dataset.Import("words", file, null, "", null, false)).sha256();
     String half = words.substring(0, words.indexOf("w200")) + "and then others. ".repeat(60);
     EvaluationRequest request =
         new EvaluationRequest(

@@ -184,7 +184,7 @@ final class CalibrateCommand extends Verb {
                   plan,
                   options.scheme.name(),
                   new DatasetReference(samples.name(), samples.sha256()),
-                  samples.windows(),
+                  samples.passages(),
                   new CalibrationProgress(output, progress));
       policy = repaired(policy, new RepairText(model), repairCorpus, files, progress);
     }
@@ -272,7 +272,7 @@ final class CalibrateCommand extends Verb {
     Passages samples = samples(model, corpusOrNull);
     return calibrator.calibrate(
         new DatasetReference(samples.name(), samples.sha256()),
-        samples.windows(),
+        samples.passages(),
         withText(settings, text, corpusOrNull).build(),
         progress);
   }

@@ -115,7 +115,7 @@ final class Comparison {
     Passages samples = sampler.sample(calibration, model::encode);
     return calibrator.capture(
         new DatasetReference(samples.name(), samples.sha256()),
-        samples.windows(),
+        samples.passages(),
         new CalibrationProgress(output, progress));
   }
 

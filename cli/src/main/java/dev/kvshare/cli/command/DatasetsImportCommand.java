@@ -3,7 +3,6 @@ package dev.kvshare.cli.command;
 import dev.kvshare.cli.ExitCodes;
 import dev.kvshare.cli.print.Output;
 import dev.kvshare.datasets.Dataset;
-import dev.kvshare.datasets.DatasetImport;
 import java.nio.file.Path;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Option;
@@ -51,7 +50,7 @@ final class DatasetsImportCommand extends Verb {
   @Override
   public Integer call() {
     Dataset dataset =
-        datasets().importText(new DatasetImport(name, file, field, description, licence, replace));
+        datasets().importText(new Dataset.Import(name, file, field, description, licence, replace));
     Output output = output();
     output.results().println("imported " + dataset.name() + ", sha256 " + dataset.sha256());
     output.note("next: kvshare calibrate --dataset " + dataset.name());

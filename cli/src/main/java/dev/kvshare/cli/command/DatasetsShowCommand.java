@@ -3,7 +3,6 @@ package dev.kvshare.cli.command;
 import dev.kvshare.cli.ExitCodes;
 import dev.kvshare.cli.print.Facts;
 import dev.kvshare.datasets.Corpus;
-import dev.kvshare.datasets.CorpusSummary;
 import dev.kvshare.datasets.Dataset;
 import dev.kvshare.datasets.TextSource;
 import java.util.Arrays;
@@ -30,7 +29,7 @@ final class DatasetsShowCommand extends Verb {
     TextSource.Named source = datasets().find(name);
     Dataset dataset = source.dataset();
     Corpus corpus = source.load();
-    CorpusSummary summary = CorpusSummary.of(corpus);
+    Corpus.Summary summary = Corpus.Summary.of(corpus);
     String unit = corpus instanceof Corpus.Text ? "words" : "tokens";
     Facts facts =
         new Facts()

@@ -56,7 +56,7 @@ final class RepairText {
       EvaluationPassages cut =
           new EvaluationPassages(length, Math.max(1, request.tokens() / length));
       try {
-        found = cut.cut(corpus, model::encode).windows();
+        found = cut.cut(corpus, model::encode).passages();
       } catch (DatasetException e) {
         continue;
       }

@@ -9,7 +9,6 @@ import dev.kvshare.cli.print.ProgressLine;
 import dev.kvshare.datasets.Corpus;
 import dev.kvshare.datasets.Datasets;
 import dev.kvshare.datasets.Passages;
-import dev.kvshare.datasets.TextEncoder;
 import dev.kvshare.eval.CacheComparison;
 import dev.kvshare.eval.EvaluatedPolicy;
 import dev.kvshare.eval.EvaluationListener;
@@ -25,6 +24,7 @@ import java.util.ArrayList;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.function.Function;
 
 /**
  * Measures the schemes of the papers, plain and repaired. With a folder, what was computed is kept
@@ -99,7 +99,7 @@ final class SweepRun {
   }
 
   private EvaluationReport all(
-      List<EvaluatedPolicy> rows, TextEncoder encoder, CacheComparison cachesOrNull) {
+      List<EvaluatedPolicy> rows, Function<String, int[]> encoder, CacheComparison cachesOrNull) {
     EvaluationRequest request =
         new EvaluationRequest(
             text(encoder), rows, cachesOrNull, options.speed.settings(), datasets);
@@ -107,7 +107,7 @@ final class SweepRun {
   }
 
   private EvaluationReport kept(
-      List<EvaluatedPolicy> policies, TextEncoder encoder, SweepFolder folder) {
+      List<EvaluatedPolicy> policies, Function<String, int[]> encoder, SweepFolder folder) {
     Map<CacheOptions, EvaluationRow> measured = measured(policies, encoder, folder);
     List<EvaluationRow> rows = new ArrayList<>();
     rows.add(folder.rowOrNull(UNSHARED));
@@ -128,7 +128,7 @@ final class SweepRun {
 
   /** The rows of all policies by what is run: from the folder, else measured and kept there. */
   private Map<CacheOptions, EvaluationRow> measured(
-      List<EvaluatedPolicy> policies, TextEncoder encoder, SweepFolder folder) {
+      List<EvaluatedPolicy> policies, Function<String, int[]> encoder, SweepFolder folder) {
     Map<CacheOptions, EvaluationRow> found = new HashMap<>();
     List<EvaluatedPolicy> missing = new ArrayList<>();
     for (EvaluatedPolicy policy : policies) {
@@ -155,11 +155,11 @@ final class SweepRun {
   }
 
   private EvaluationRequest request(
-      List<EvaluatedPolicy> policies, TextEncoder encoder, SpeedSettings speed) {
+      List<EvaluatedPolicy> policies, Function<String, int[]> encoder, SpeedSettings speed) {
     return new EvaluationRequest(text(encoder), policies, null, speed, datasets);
   }
 
-  private EvaluationText text(TextEncoder encoder) {
+  private EvaluationText text(Function<String, int[]> encoder) {
     return new EvaluationText(text, encoder, options.windows.cut());
   }
 

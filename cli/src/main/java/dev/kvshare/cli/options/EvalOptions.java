@@ -69,7 +69,7 @@ public final class EvalOptions {
         converter = PositiveInteger.class,
         description =
             "The sliding window of yoco and mixattention in a sweep. Default: a quarter of"
-                + " --window.")
+                + " --passage-tokens.")
     public Integer sweepWindow;
 
     @Option(
@@ -106,7 +106,7 @@ public final class EvalOptions {
         paramLabel = "TOKENS",
         converter = PositiveInteger.class,
         description =
-            "Tokens of each window that are the prompt. Default: half of the window. Several names"
+            "Tokens of each passage that are the prompt. Default: half of the passage. Several names"
                 + " may be given to --cache here, separated by commas.")
     Integer prompt;
 
@@ -133,18 +133,18 @@ public final class EvalOptions {
     private static final int STRETCH = 2000;
 
     @Option(
-        names = "--window",
+        names = "--passage-tokens",
         paramLabel = "TOKENS",
         converter = PositiveInteger.class,
-        description = "Tokens a window; each but the first is predicted. Default: 512.")
+        description = "Tokens a passage; each but the first is predicted. Default: 512.")
     public int window = 512;
 
     @Option(
-        names = "--windows",
+        names = "--passages",
         paramLabel = "N",
         converter = PositiveInteger.class,
         description =
-            "The most windows, one after another from the start of the text. Default: 12.")
+            "The most passages, one after another from the start of the text. Default: 12.")
     public Integer windows;
 
     /** A text of so many tokens in stretches. */

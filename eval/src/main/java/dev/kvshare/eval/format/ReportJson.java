@@ -71,9 +71,9 @@ public final class ReportJson {
     ObjectNode node = newObject();
     node.put("name", windows.name());
     node.put("sha256", windows.sha256());
-    node.put("windows", windows.windows().size());
-    node.put("window", windows.windows().get(0).length);
-    node.put("scored_tokens", windows.tokens() - windows.windows().size());
+    node.put("windows", windows.passages().size());
+    node.put("window", windows.passages().get(0).length);
+    node.put("scored_tokens", windows.tokens() - windows.passages().size());
     return node;
   }
 }

@@ -3,7 +3,7 @@ package dev.kvshare.eval.quality;
 import dev.kvshare.datasets.Corpus;
 import dev.kvshare.datasets.EvaluationPassages;
 import dev.kvshare.datasets.Passages;
-import dev.kvshare.datasets.TextEncoder;
+import java.util.function.Function;
 
 /**
  * What is measured on.
@@ -12,7 +12,8 @@ import dev.kvshare.datasets.TextEncoder;
  * @param encoder tokenises it without added tokens; may be null if it holds token ids
  * @param windows how it is cut
  */
-public record EvaluationText(Corpus corpus, TextEncoder encoder, EvaluationPassages windows) {
+public record EvaluationText(
+    Corpus corpus, Function<String, int[]> encoder, EvaluationPassages windows) {
   /**
    * Returns the windows.
    *

@@ -4,13 +4,15 @@ import java.nio.ByteBuffer;
 import java.nio.CharBuffer;
 import java.nio.charset.CoderResult;
 import java.nio.charset.StandardCharsets;
+import java.util.ArrayList;
+import java.util.List;
 
-/** Strict decoding of UTF-8 text. */
-final class Utf8 {
+/** Strict decoding of UTF-8 text, and its paragraphs. */
+final class PlainText {
   /** Longest line, in bytes: a longer one is a sign of something that is not text. */
   static final int MAX_LINE_BYTES = 16 << 20;
 
-  private Utf8() {}
+  private PlainText() {}
 
   /**
    * Returns the text in {@code bytes}, without a byte order mark.
@@ -64,5 +66,31 @@ final class Utf8 {
           "It looks like UTF-16: convert it with `iconv -f UTF-16 -t UTF-8 FILE`.";
       default -> "Convert it, for example with `iconv -f ISO-8859-1 -t UTF-8 FILE`.";
     };
+  }
+
+  /**
+   * Returns the paragraphs of {@code text}, none blank: what blank lines separate, or, if no blank
+   * line stands between other lines, each line. Blanks before the first character of a paragraph
+   * are kept, those behind its last one are not.
+   */
+  static List<String> paragraphs(String text) {
+    List<String> lines = text.lines().toList();
+    List<String> paragraphs = new ArrayList<>();
+    List<String> current = new ArrayList<>();
+    for (String line : lines) {
+      if (!line.isBlank()) {
+        current.add(line);
+      } else if (!current.isEmpty()) {
+        paragraphs.add(String.join("\n", current).stripTrailing());
+        current.clear();
+      }
+    }
+    if (!current.isEmpty()) {
+      paragraphs.add(String.join("\n", current).stripTrailing());
+    }
+    boolean separatedByBlankLines = paragraphs.size() > 1;
+    return separatedByBlankLines
+        ? paragraphs
+        : lines.stream().filter(line -> !line.isBlank()).map(String::stripTrailing).toList();
   }
 }
