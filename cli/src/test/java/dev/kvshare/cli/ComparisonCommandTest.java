@@ -23,7 +23,7 @@ class ComparisonCommandTest {
 
   @Test
   void everyMethodIsMeasuredAndAnInterruptedRunGoesOn() throws IOException {
-    Path text = TokenFile.write(folder.resolve("text.jsonl"), 2, 64, 3);
+    Path text = TokenFile.write(folder.resolve("text, first.jsonl"), 2, 64, 3);
     Path other = TokenFile.write(folder.resolve("other.jsonl"), 2, 64, 4);
     Path repair = TokenFile.write(folder.resolve("repair.jsonl"), 40, 128, 5);
     Path kept = folder.resolve("kept");
@@ -36,7 +36,9 @@ class ComparisonCommandTest {
       "--compare-folder",
       kept,
       "--text",
-      text + "," + other,
+      text,
+      "--text",
+      other,
       "--passage-tokens",
       16,
       "--passages",

@@ -334,6 +334,18 @@ class TinyModelTest {
   }
 
   @Test
+  void aPageThatIsNoReportIsKept() throws IOException {
+    Path page = folder.resolve("paged.report.html");
+    Files.writeString(page, "<!DOCTYPE html><title>What I know of kvshare</title>");
+    Object[] out = {"--out", folder.resolve("paged.json"), "-n", 1, "--threshold", -1};
+    calibrate(out).fails(ExitCodes.FAILED, page.toString(), "exists already", "--report");
+    Files.delete(page);
+    calibrate(out).succeeds();
+    Files.delete(folder.resolve("paged.json"));
+    calibrate(out).succeeds();
+  }
+
+  @Test
   void applyContinuesTokenIds() {
     Object[] apply = {"apply", "-m", TINY_MODEL, "--prompt-ids", "5,7,9", "--print-ids", "-n", 4};
     String unshared = CommandRun.of(apply).succeeds().out();

@@ -32,6 +32,8 @@ class UsageErrorTest {
         mistake("calibrate --report r.html --no-report", "contradict"),
         mistake("calibrate --stats s --text t", "--stats takes the place of the text"),
         mistake("calibrate --text a --dataset b", "--text and --dataset"),
+        mistake("calibrate --text a --text b", "--text is given 2 times"),
+        mistake("eval --text a --text b", "--text is given 2 times"),
         mistake("calibrate --field text", "--field", "--text"),
         mistake("apply --temperature -1 --prompt x", "temperature", "at least 0"),
         mistake("apply --top-p 0 --prompt x", "top-p"),

@@ -5,26 +5,13 @@ import ai.djl.engine.Engine;
 import ai.djl.ndarray.NDManager;
 import ai.djl.pytorch.engine.PtNDManager;
 import ai.djl.pytorch.jni.JniUtils;
+import dev.kvshare.apply.model.OfflineDjl;
 
-/**
- * Starts the PyTorch engine in this process with what kvshare relies on: nothing is downloaded or
- * reported, and TorchScript is interpreted as written (its profiling executor would specialise the
- * decoder again for each new shape).
- */
+/** Starts the PyTorch engine in this process; nothing is downloaded or reported. */
 public final class PyTorchRuntime {
   private static final String ENGINE = "PyTorch";
 
   private PyTorchRuntime() {}
-
-  /**
-   * Sets the properties that the engine and the tokenizer library read when they start. Values that
-   * the user has set stay. To be called before the first use of either library.
-   */
-  public static void configure() {
-    setIfAbsent("ai.djl.offline", "true");
-    setIfAbsent("OPT_OUT_TRACKING", "true");
-    setIfAbsent("ai.djl.pytorch.graph_optimizer", "false");
-  }
 
   /**
    * A manager of its own on a device; the caller closes it.
@@ -33,8 +20,13 @@ public final class PyTorchRuntime {
    * @throws DeviceException when the machine, or the libtorch in use, has no such GPU
    */
   static PtNDManager newManager(String device) {
-    configure();
-    return (PtNDManager) NDManager.newBaseManager(device(device), ENGINE);
+    try {
+      return OfflineDjl.call(() -> (PtNDManager) NDManager.newBaseManager(device(device), ENGINE));
+    } catch (RuntimeException e) {
+      throw e;
+    } catch (Exception e) {
+      throw new IllegalStateException("starting the engine throws no checked exception", e);
+    }
   }
 
   private static Device device(String name) {
@@ -55,12 +47,6 @@ public final class PyTorchRuntime {
   static void setThreads(int threads) {
     if (threads > 0 && JniUtils.getNumThreads() != threads) {
       JniUtils.setNumThreads(threads);
-    }
-  }
-
-  private static void setIfAbsent(String property, String value) {
-    if (System.getProperty(property) == null) {
-      System.setProperty(property, value);
     }
   }
 }

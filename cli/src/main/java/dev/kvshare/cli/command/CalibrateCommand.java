@@ -121,7 +121,7 @@ final class CalibrateCommand extends Verb {
   }
 
   private void checkCombinations() {
-    String problem = options.samples.problem();
+    String problem = options.samples.problem(false);
     if (problem != null) {
       throw usageError(problem);
     }
@@ -159,7 +159,7 @@ final class CalibrateCommand extends Verb {
     if (options.files.report != null && options.files.noReport) {
       throw usageError("--report and --no-report contradict each other");
     }
-    boolean text = options.samples.text != null || options.samples.dataset != null;
+    boolean text = !options.samples.texts.isEmpty() || options.samples.dataset != null;
     if (options.search.stats != null && (text || options.search.saveStats != null)) {
       throw usageError(
           "--stats takes the place of the text: leave out --text, --dataset and --save-stats");

@@ -23,6 +23,10 @@ public record CalibrationFiles(Path policy, Path report, Path statistics) {
   private static final String JSON = ".json";
   private static final int REPORT_HEAD_BYTES = 4096;
 
+  /** What a report says of its origin in its head. */
+  private static final String REPORT_MARK =
+      "<meta name=\"generator\" content=\"kvshare calibrate\">";
+
   /** Chooses the files and checks, before anything is computed, that they may be written. */
   static CalibrationFiles plan(
       CalibrateOptions.OutputOptions options, CalibrateOptions.SearchOptions search) {
@@ -91,7 +95,7 @@ public record CalibrationFiles(Path policy, Path report, Path statistics) {
     }
     try (var in = Files.newInputStream(file)) {
       return new String(in.readNBytes(REPORT_HEAD_BYTES), StandardCharsets.UTF_8)
-          .contains("kvshare");
+          .contains(REPORT_MARK);
     } catch (IOException e) {
       throw new UncheckedIOException(e);
     }

@@ -59,7 +59,7 @@ import picocli.CommandLine.Mixin;
       "  kvshare eval --policy policy.json --cache h2o,pyramid --cache-budget 50%%",
       "  kvshare eval --policy policy.json --json result.json",
       "  kvshare eval --sweep --passages 4 --format markdown",
-      "  kvshare eval --compare 0.25,0.5 --text book.txt,manual.txt --format markdown",
+      "  kvshare eval --compare 0.25,0.5 --text book.txt --text manual.txt --format markdown",
       "",
       "Exit codes: 0 done; 1 failed; 2 bad usage; 130 interrupted."
     })
@@ -165,7 +165,7 @@ final class EvalCommand extends Verb {
   }
 
   private void checkCombinations() {
-    String problem = options.windows.problem();
+    String problem = options.windows.problem(!options.comparison.sizes.isEmpty());
     if (problem != null) {
       throw usageError(problem);
     }

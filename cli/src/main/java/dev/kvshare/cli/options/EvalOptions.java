@@ -198,8 +198,8 @@ public final class EvalOptions {
             "Search maps with so many shared layers (or fractions of all layers) by the papers'"
                 + " method, its reverse, at random (mean of five seeds), by 'repair-aware' and by"
                 + " 'auto', and as many windowed layers in place of sharing ('calibrate"
-                + " --window-layers'), and measure each with and without repair. --text may then name several"
-                + " files, separated by commas.")
+                + " --window-layers'), and measure each with and without repair. --text may then be given"
+                + " several times.")
     public List<Double> sizes = new ArrayList<>();
 
     @Option(

@@ -2,7 +2,7 @@ package dev.kvshare.cli.options;
 
 import dev.kvshare.datasets.Corpus;
 import dev.kvshare.datasets.Datasets;
-import java.util.Arrays;
+import java.util.ArrayList;
 import java.util.List;
 import picocli.CommandLine.Option;
 
@@ -15,7 +15,7 @@ public class TextOptions {
       description =
           "A text file, a .jsonl file, or - for standard input. Paragraphs are lines, or where"
               + " there are blank lines what stands between them.")
-  public String text;
+  public List<String> texts = new ArrayList<>();
 
   @Option(
       names = "--field",
@@ -30,12 +30,19 @@ public class TextOptions {
       description = "A data set of 'kvshare datasets list'. Default: a built-in text.")
   public String dataset;
 
-  /** What is wrong with the combination of options, or null. */
-  public final String problem() {
-    if (text != null && dataset != null) {
+  /**
+   * What is wrong with the combination of options, or null.
+   *
+   * @param several whether more than one text is understood
+   */
+  public final String problem(boolean several) {
+    if (!texts.isEmpty() && dataset != null) {
       return "--text and --dataset both name a text: give one of them";
     }
-    return field != null && text == null
+    if (texts.size() > 1 && !several) {
+      return "--text is given " + texts.size() + " times: give one text";
+    }
+    return field != null && texts.isEmpty()
         ? "--field is a field of the JSONL file of --text, which is missing"
         : null;
   }
@@ -47,18 +54,13 @@ public class TextOptions {
    * @param defaultDataset the data set to use when none was asked for
    */
   public final Corpus load(Datasets datasets, String defaultDataset) {
-    if (text != null) {
-      return datasets.resolve(text, field, System.in).load();
-    }
-    return datasets.find(dataset == null ? defaultDataset : dataset).load();
+    return loadAll(datasets, defaultDataset).get(0);
   }
 
-  /** As {@link #load}, with several texts separated by commas. */
+  /** As {@link #load}, all texts that were given. */
   public final List<Corpus> loadAll(Datasets datasets, String defaultDataset) {
-    return text == null
-        ? List.of(load(datasets, defaultDataset))
-        : Arrays.stream(text.split(",", -1))
-            .map(name -> datasets.resolve(name, field, System.in).load())
-            .toList();
+    return texts.isEmpty()
+        ? List.of(datasets.find(dataset == null ? defaultDataset : dataset).load())
+        : texts.stream().map(name -> datasets.resolve(name, field, System.in).load()).toList();
   }
 }

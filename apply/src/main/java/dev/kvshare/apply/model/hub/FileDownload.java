@@ -7,6 +7,7 @@ import java.net.http.HttpResponse.BodyHandlers;
 import java.nio.ByteBuffer;
 import java.nio.channels.FileChannel;
 import java.nio.channels.FileLock;
+import java.nio.channels.OverlappingFileLockException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.StandardCopyOption;
@@ -21,6 +22,7 @@ import java.time.Duration;
 final class FileDownload {
   private static final int BUFFER_BYTES = 1 << 17;
   private static final int MAX_BROKEN_TRANSFERS = 5;
+  private static final long LOCK_POLL_MILLIS = 50;
   private static final Duration PAUSE = Duration.ofSeconds(1);
 
   private final HubModelId model;
@@ -46,7 +48,7 @@ final class FileDownload {
   }
 
   /**
-   * Receives the file unless another process has it meanwhile.
+   * Receives the file unless another process or thread has it meanwhile.
    *
    * @return whether anything was received
    */
@@ -57,7 +59,7 @@ final class FileDownload {
     try {
       try (FileChannel channel =
               FileChannel.open(incomplete, StandardOpenOption.CREATE, StandardOpenOption.WRITE);
-          FileLock lock = channel.lock()) {
+          FileLock lock = lock(channel)) {
         missing = lock.isValid() && !Files.exists(blob);
         if (missing) {
           receiveAll(channel);
@@ -65,7 +67,9 @@ final class FileDownload {
           check(incomplete, channel);
         }
       }
-      if (!Files.exists(blob)) {
+      if (Files.exists(blob)) {
+        Files.deleteIfExists(incomplete);
+      } else {
         Files.move(incomplete, blob, StandardCopyOption.ATOMIC_MOVE);
       }
     } catch (IOException e) {
@@ -74,6 +78,22 @@ final class FileDownload {
       }
     }
     return missing;
+  }
+
+  /** Waits for other processes and, of which the operating system knows nothing, threads. */
+  private static FileLock lock(FileChannel channel) throws IOException {
+    while (true) {
+      try {
+        return channel.lock();
+      } catch (OverlappingFileLockException heldInThisProcess) {
+        try {
+          Thread.sleep(LOCK_POLL_MILLIS);
+        } catch (InterruptedException e) {
+          Thread.currentThread().interrupt();
+          throw new HubException("The download was interrupted. Run again to go on with it.", e);
+        }
+      }
+    }
   }
 
   private void receiveAll(FileChannel channel) throws IOException {

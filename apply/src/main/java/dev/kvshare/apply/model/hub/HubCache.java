@@ -7,6 +7,7 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.StandardCopyOption;
 import java.util.Optional;
+import java.util.UUID;
 import java.util.regex.Pattern;
 
 /**
@@ -77,11 +78,16 @@ final class HubCache {
       if (Files.exists(link) && Files.isSameFile(link, blob)) {
         return;
       }
-      Files.deleteIfExists(link);
+      Path temporary = link.resolveSibling("." + file + "." + UUID.randomUUID());
       try {
-        Files.createSymbolicLink(link, link.getParent().relativize(blob));
-      } catch (UnsupportedOperationException | IOException e) {
-        copy(blob, link);
+        try {
+          Files.createSymbolicLink(temporary, link.getParent().relativize(blob));
+        } catch (UnsupportedOperationException | IOException e) {
+          Files.copy(blob, temporary);
+        }
+        Files.move(temporary, link, StandardCopyOption.REPLACE_EXISTING);
+      } finally {
+        Files.deleteIfExists(temporary);
       }
     } catch (IOException e) {
       throw unwritable(e);
@@ -120,15 +126,5 @@ final class HubCache {
             + cause
             + "). Make room or get permission there, or set HF_HOME to another folder.",
         cause);
-  }
-
-  private static void copy(Path blob, Path target) throws IOException {
-    Path temporary = Files.createTempFile(target.getParent(), ".copy", null);
-    try {
-      Files.copy(blob, temporary, StandardCopyOption.REPLACE_EXISTING);
-      Files.move(temporary, target, StandardCopyOption.REPLACE_EXISTING);
-    } finally {
-      Files.deleteIfExists(temporary);
-    }
   }
 }

@@ -1,8 +1,8 @@
 package dev.kvshare.apply.model.tokenizer;
 
 import ai.djl.huggingface.tokenizers.HuggingFaceTokenizer;
+import dev.kvshare.apply.model.OfflineDjl;
 import java.io.ByteArrayInputStream;
-import java.io.IOException;
 import java.nio.charset.StandardCharsets;
 import java.util.Map;
 
@@ -18,15 +18,6 @@ final class NativeTokenizer implements AutoCloseable {
   private static final Map<String, String> OPTIONS =
       Map.of("truncation", "false", "padding", "false", "addSpecialTokens", "false");
 
-  static {
-    // DJL asks for these before each load; its callHome looks for a cloud metadata host otherwise.
-    System.setProperty("OPT_OUT_TRACKING", "true");
-    // Without this DJL downloads a CUDA build of the tokenizer library where it sees a GPU.
-    if (System.getProperty("ai.djl.offline") == null) {
-      System.setProperty("ai.djl.offline", "true");
-    }
-  }
-
   private final HuggingFaceTokenizer tokenizer;
 
   private NativeTokenizer(HuggingFaceTokenizer tokenizer) {
@@ -41,8 +32,9 @@ final class NativeTokenizer implements AutoCloseable {
   static NativeTokenizer load(String json) {
     try (ByteArrayInputStream bytes =
         new ByteArrayInputStream(json.getBytes(StandardCharsets.UTF_8))) {
-      return new NativeTokenizer(HuggingFaceTokenizer.newInstance(bytes, OPTIONS));
-    } catch (IOException | RuntimeException e) {
+      return OfflineDjl.call(
+          () -> new NativeTokenizer(HuggingFaceTokenizer.newInstance(bytes, OPTIONS)));
+    } catch (Exception e) {
       throw new TokenizerException(String.valueOf(e.getMessage()), e);
     }
   }

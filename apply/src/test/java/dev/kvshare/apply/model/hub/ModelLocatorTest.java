@@ -14,10 +14,17 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Duration;
 import java.util.Arrays;
+import java.util.Collections;
 import java.util.List;
 import java.util.Random;
+import java.util.concurrent.Callable;
 import java.util.concurrent.CopyOnWriteArrayList;
+import java.util.concurrent.ExecutorService;
+import java.util.concurrent.Executors;
+import java.util.concurrent.Future;
+import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicLong;
+import java.util.concurrent.locks.LockSupport;
 import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
@@ -342,6 +349,32 @@ class ModelLocatorTest {
                     model.isEmpty() ? "\0" : model, settings(), DownloadListener.SILENT));
     assertTrue(thrown.getMessage().contains("no such file or directory"), thrown.getMessage());
     assertTrue(hub.requests.isEmpty());
+  }
+
+  @Test
+  void downloadsInOneProcessWaitForEachOther() throws Exception {
+    hub.when(
+        GET_LARGE,
+        exchange -> {
+          LockSupport.parkNanos(TimeUnit.MILLISECONDS.toNanos(300));
+          return false;
+        });
+    Path repository = folder.resolve("hub/models--org--name");
+    Path snapshot = repository.resolve("snapshots").resolve(FakeHub.COMMIT);
+    ExecutorService threads = Executors.newFixedThreadPool(3);
+    try {
+      Callable<Path> download = () -> locate("org/name");
+      for (Future<Path> found : threads.invokeAll(Collections.nCopies(3, download))) {
+        assertEquals(snapshot, found.get());
+      }
+    } finally {
+      threads.shutdown();
+    }
+    assertEquals(1, Collections.frequency(hub.requests, "store " + GET_LARGE));
+    assertArrayEquals(hub.content(WEIGHTS), Files.readAllBytes(snapshot.resolve(WEIGHTS)));
+    assertEquals(List.of("config.json", WEIGHTS, "tokenizer.json"), names(snapshot));
+    assertTrue(Files.isSymbolicLink(snapshot.resolve(WEIGHTS)));
+    assertEquals(3, names(repository.resolve("blobs")).size());
   }
 
   private Path locate(String model) {

@@ -2,6 +2,10 @@ package dev.kvshare.apply.model.tokenizer;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
 
+import dev.kvshare.apply.decoder.Decoder;
+import dev.kvshare.apply.decoder.DecoderOptions;
+import dev.kvshare.apply.model.Checkpoint;
+import dev.kvshare.apply.model.Checkpoints;
 import dev.kvshare.apply.model.TokenizerSource;
 import java.io.IOException;
 import java.net.Proxy;
@@ -11,13 +15,15 @@ import java.net.URLStreamHandler;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Path;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.List;
 import org.junit.jupiter.api.Test;
 
 /**
- * A program that uses the tokenizer without any setting opens no connection: no usage report, no
- * look for a cloud metadata host, no download. Runs in its own JVM, because this one's settings
- * switch all of that off anyway.
+ * A program that uses tokenizer and decoder without any setting opens no connection: no usage
+ * report, no look for a cloud metadata host, no download. What the program itself does with DJL
+ * stays as it was: its system properties are not changed. Runs in its own JVM, because this one's
+ * settings switch all of that off anyway.
  */
 class NoNetworkTest {
 
@@ -31,11 +37,16 @@ class NoNetworkTest {
                 "-cp",
                 classPath,
                 Program.class.getName(),
-                TokenizerCases.FOLDER.resolve("gpt-2").toAbsolutePath().toString())
+                TokenizerCases.FOLDER.resolve("gpt-2").toAbsolutePath().toString(),
+                Path.of("src/test/resources/goldens/architectures/llama")
+                    .toAbsolutePath()
+                    .toString())
             .redirectError(ProcessBuilder.Redirect.DISCARD)
             .start();
     String output = new String(process.getInputStream().readAllBytes(), StandardCharsets.UTF_8);
-    assertEquals("connections: []", output.strip());
+    assertEquals(
+        List.of("connections: []", "the program's properties: [null, null]"),
+        output.lines().toList());
     assertEquals(0, process.waitFor());
   }
 
@@ -63,7 +74,14 @@ class NoNetworkTest {
       try (Tokenizer tokenizer = Tokenizer.load(source, TokenizerCases.config("llama"))) {
         tokenizer.encode("hello", true);
       }
+      try (Checkpoint checkpoint = Checkpoints.open(Path.of(arguments[1]))) {
+        Decoder.load(checkpoint, DecoderOptions.DEFAULT).close();
+      }
       System.out.println("connections: " + asked);
+      System.out.println(
+          "the program's properties: "
+              + Arrays.asList(
+                  System.getProperty("ai.djl.offline"), System.getProperty("OPT_OUT_TRACKING")));
     }
   }
 }
