@@ -286,15 +286,19 @@ public final class Decoder implements AutoCloseable {
   }
 
   /**
-   * New tokens through all layers over a compressed cache; advances it. The first ones are the
-   * prompt. Several at once see each other before others are dropped for them.
+   * New tokens through all layers; advances the cache. {@link #head} makes logits of a part of the
+   * positions, where those of all would be too large. The first tokens of a compressed cache are
+   * the prompt, and several at once see each other before others are dropped for them.
    *
    * @param ids int64 [B, T]
    * @return [B, T, E] in the compute type, before the final norm
    */
-  public NDArray hidden(NDArray ids, CompressedCache cache) {
+  public NDArray hidden(NDArray ids, DecodingCache cache) {
+    if (cache instanceof KvCache whole) {
+      return plain.hidden((PtNDArray) ids, whole);
+    }
     checks.batch(ids, cache);
-    return compressed.feed((PtNDArray) ids, cache);
+    return compressed.feed((PtNDArray) ids, (CompressedCache) cache);
   }
 
   /**

@@ -58,15 +58,21 @@ final class PlainRun {
     if (!cache.map().hasUpwardSources() || tokens == 1) {
       return whole("forward", ids, cache, tokens);
     }
+    try (PtNDArray hidden = hidden(ids, cache)) {
+      return calls.head(hidden);
+    }
+  }
+
+  /** ids int64 [B, T] to [B, T, E]; see {@link Decoder#hidden}. */
+  PtNDArray hidden(PtNDArray ids, KvCache cache) {
     checks.batch(ids, cache);
     if (longRope) {
       cache.history().append(ids, cache.length());
     }
-    try (PtNDArray embedded = embed(ids, cache);
-        PtNDArray hidden = layers(embedded, cache, 0, spec.layers())) {
-      PtNDArray logits = calls.head(hidden);
-      cache.advance(tokens);
-      return logits;
+    try (PtNDArray embedded = embed(ids, cache)) {
+      PtNDArray hidden = layers(embedded, cache, 0, spec.layers());
+      cache.advance((int) ids.getShape().get(1));
+      return hidden;
     }
   }
 

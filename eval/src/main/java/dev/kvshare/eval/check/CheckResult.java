@@ -1,6 +1,9 @@
 package dev.kvshare.eval.check;
 
+import java.util.ArrayList;
+import java.util.Comparator;
 import java.util.List;
+import java.util.PriorityQueue;
 
 /**
  * How computed and stored outputs differ.
@@ -49,6 +52,57 @@ public record CheckResult(List<TensorDifference> tensors, GreedyDifference greed
     /** Returns the largest absolute difference. */
     public double maxDifference() {
       return largest.get(0).difference();
+    }
+
+    /** Compares the elements of one tensor, some at a time. */
+    static final class Comparison {
+      private static final int SHOWN = 5;
+
+      /** An element by its place in row-major order. */
+      private record Place(long place, float expected, float found, double difference) {}
+
+      private final PriorityQueue<Place> largest =
+          new PriorityQueue<>(Comparator.comparingDouble(Place::difference));
+      private double sum;
+      private long elements;
+
+      /** Compares elements that follow each other from {@code place} on. */
+      void add(long place, float[] expected, float[] found, int foundFrom) {
+        for (int i = 0; i < expected.length; i++) {
+          float stored = expected[i];
+          float computed = found[foundFrom + i];
+          double difference = Math.abs((double) stored - computed);
+          difference = Double.isNaN(difference) ? Double.POSITIVE_INFINITY : difference;
+          sum += difference;
+          if (largest.size() < SHOWN || difference > largest.peek().difference()) {
+            largest.add(new Place(place + i, stored, computed, difference));
+            if (largest.size() > SHOWN) {
+              largest.poll();
+            }
+          }
+        }
+        elements += expected.length;
+      }
+
+      TensorDifference result(String tensor, List<Long> shape, double tolerance) {
+        List<Element> shown = new ArrayList<>();
+        while (!largest.isEmpty()) {
+          Place place = largest.poll();
+          shown.add(0, new Element(index(shape, place.place()), place.expected(), place.found()));
+        }
+        boolean passed = shown.get(0).difference() <= tolerance;
+        return new TensorDifference(tensor, shape, sum / elements, shown, passed);
+      }
+
+      private static List<Integer> index(List<Long> shape, long element) {
+        List<Integer> index = new ArrayList<>();
+        long rest = element;
+        for (int axis = shape.size() - 1; axis >= 0; axis--) {
+          index.add(0, (int) (rest % shape.get(axis)));
+          rest /= shape.get(axis);
+        }
+        return index;
+      }
     }
   }
 

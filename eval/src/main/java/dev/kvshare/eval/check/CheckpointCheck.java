@@ -4,7 +4,6 @@ import dev.kvshare.apply.decoder.Decoder;
 import dev.kvshare.apply.model.TensorInfo;
 import dev.kvshare.eval.EvaluationException;
 import java.util.ArrayList;
-import java.util.Arrays;
 import java.util.List;
 import java.util.Set;
 import java.util.stream.LongStream;
@@ -18,9 +17,11 @@ import java.util.stream.LongStream;
 public final class CheckpointCheck {
   private static final String LAST_HIDDEN = "last_hidden";
   private static final String GREEDY = "greedy";
+  private static final long LOGIT_BYTES = 64L << 20;
 
   private final Decoder decoder;
   private final Set<Integer> endTokens;
+  private final long logitBytes;
 
   /**
    * Creates a check.
@@ -30,8 +31,17 @@ public final class CheckpointCheck {
    *     that does not hold any
    */
   public CheckpointCheck(Decoder decoder, Set<Integer> endTokens) {
+    this(decoder, endTokens, LOGIT_BYTES);
+  }
+
+  /**
+   * @param logitBytes bytes of the logits that are compared at once; a single position may have
+   *     more
+   */
+  CheckpointCheck(Decoder decoder, Set<Integer> endTokens, long logitBytes) {
     this.decoder = decoder;
     this.endTokens = Set.copyOf(endTokens);
+    this.logitBytes = logitBytes;
   }
 
   /**
@@ -42,33 +52,48 @@ public final class CheckpointCheck {
    */
   public CheckResult run(CheckRequest request) {
     try (StoredOutputs stored = StoredOutputs.open(request.file())) {
-      CheckInputs inputs = CheckInputs.of(request, stored, decoder.spec().vocabularySize());
-      CheckRun run = new CheckRun(decoder, request.plan(), request.prefillTokens());
+      CheckRun run = new CheckRun(decoder, request, stored, logitBytes);
       List<CheckResult.TensorDifference> differences = new ArrayList<>();
-      differences.add(compare(request, stored, request.tensor(), inputs, run));
+      differences.add(compare(request, stored, request.tensor(), run));
       if (stored.has(LAST_HIDDEN) && !request.tensor().equals(LAST_HIDDEN)) {
-        differences.add(compare(request, stored, LAST_HIDDEN, inputs, run));
+        differences.add(compare(request, stored, LAST_HIDDEN, run));
       }
-      return new CheckResult(differences, greedy(request, stored, inputs, run));
+      return new CheckResult(differences, greedy(request, stored, run));
     }
   }
 
   private CheckResult.TensorDifference compare(
-      CheckRequest request, StoredOutputs stored, String tensor, CheckInputs inputs, CheckRun run) {
+      CheckRequest request, StoredOutputs stored, String tensor, CheckRun run) {
     TensorInfo info = stored.info(tensor);
     List<Long> shape = info.shape();
-    long width = shape.isEmpty() ? 0 : shape.get(shape.size() - 1);
-    boolean hidden = width == decoder.spec().hiddenSize() && isHidden(tensor);
-    int expectedWidth = hidden ? decoder.spec().hiddenSize() : decoder.spec().vocabularySize();
-    checkShape(stored, info, inputs, expectedWidth);
-    float[] expected = stored.floats(tensor);
-    float[] computed =
-        hidden
-            ? run.lastHidden(inputs.ids(), inputs.batch())
-            : run.logits(inputs.ids(), inputs.batch());
-    float[] found =
-        Arrays.copyOfRange(computed, computed.length - expected.length, computed.length);
-    return Differences.of(tensor, shape, expected, found, request.tolerance());
+    long last = shape.isEmpty() ? 0 : shape.get(shape.size() - 1);
+    boolean hidden = last == decoder.spec().hiddenSize() && isHidden(tensor);
+    int width = hidden ? decoder.spec().hiddenSize() : decoder.spec().vocabularySize();
+    checkShape(stored, info, run, width);
+    // A tensor of one axis is the last position alone.
+    int first = shape.size() == 1 ? run.tokens() - 1 : 0;
+    int kept = run.tokens() - first;
+    CheckResult.TensorDifference.Comparison comparison =
+        new CheckResult.TensorDifference.Comparison();
+    CheckRun.Outputs compared =
+        (start, positions, outputs) -> {
+          int from = Math.max(start, first);
+          int count = start + positions - from;
+          for (int row = 0; count > 0 && row < run.batch(); row++) {
+            long vector = (long) row * kept + from - first;
+            comparison.add(
+                vector * width,
+                stored.vectors(tensor, vector, count),
+                outputs,
+                (row * positions + from - start) * width);
+          }
+        };
+    if (hidden) {
+      run.lastHidden(compared);
+    } else {
+      run.logits(compared);
+    }
+    return comparison.result(tensor, shape, request.tolerance());
   }
 
   /** Where vocabulary and hidden size are equal, the name decides. */
@@ -77,10 +102,9 @@ public final class CheckpointCheck {
         || tensor.contains("hidden");
   }
 
-  private static void checkShape(
-      StoredOutputs stored, TensorInfo info, CheckInputs inputs, long width) {
-    List<Long> all = List.of((long) inputs.batch(), (long) inputs.tokens(), width);
-    boolean oneSequence = inputs.batch() == 1;
+  private static void checkShape(StoredOutputs stored, TensorInfo info, CheckRun run, long width) {
+    List<Long> all = List.of((long) run.batch(), (long) run.tokens(), width);
+    boolean oneSequence = run.batch() == 1;
     List<Long> shape = info.shape();
     boolean fits =
         shape.equals(all)
@@ -99,7 +123,7 @@ public final class CheckpointCheck {
   }
 
   private CheckResult.GreedyDifference greedy(
-      CheckRequest request, StoredOutputs stored, CheckInputs inputs, CheckRun run) {
+      CheckRequest request, StoredOutputs stored, CheckRun run) {
     if (!stored.has(GREEDY)) {
       return null;
     }
@@ -111,7 +135,6 @@ public final class CheckpointCheck {
               .formatted(GREEDY, stored.path(), vocabulary - 1));
     }
     boolean holdsEnd = LongStream.of(expected).anyMatch(id -> endTokens.contains((int) id));
-    return run.greedy(
-        inputs.firstSequence(), expected, holdsEnd ? Set.of() : endTokens, request.tolerance());
+    return run.greedy(expected, holdsEnd ? Set.of() : endTokens, request.tolerance());
   }
 }

@@ -13,18 +13,35 @@ import java.util.List;
 
 /** The tensors of a safetensors file with inputs and outputs of a model. */
 final class StoredOutputs implements AutoCloseable {
-  private static final int MAX_ELEMENTS = Integer.MAX_VALUE / Float.BYTES - 1;
-
   private final SafetensorsFile file;
   private final MappedCheckpoint values;
 
   private StoredOutputs(SafetensorsFile file) {
     this.file = file;
-    this.values = new MappedCheckpoint(file.path(), null, null, file.tensors().values());
+    this.values =
+        new MappedCheckpoint(
+            file.path(),
+            null,
+            null,
+            file.tensors().values().stream().map(StoredOutputs::ofVectors).toList());
   }
 
   static StoredOutputs open(Path path) {
     return new StoredOutputs(SafetensorsFile.open(path));
+  }
+
+  /** The same tensor as rows of its last axis, so that some positions of it can be read. */
+  private static StoredTensor ofVectors(StoredTensor tensor) {
+    TensorInfo info = tensor.info();
+    long width = info.shape().isEmpty() ? 1 : info.shape().get(info.shape().size() - 1);
+    List<Long> shape = List.of(width == 0 ? 0 : info.elements() / width, width);
+    return new StoredTensor(
+        new TensorInfo(info.name(), info.dataType(), shape, info.bytes()),
+        tensor.file(),
+        tensor.offset(),
+        tensor.decoder(),
+        tensor.order(),
+        tensor.shift());
   }
 
   Path path() {
@@ -35,7 +52,7 @@ final class StoredOutputs implements AutoCloseable {
     return file.tensors().containsKey(tensor);
   }
 
-  /** Returns the names and shapes of all tensors, for messages. */
+  /** The names and shapes of all tensors, for messages. */
   String listing() {
     List<String> names =
         file.tensors().values().stream()
@@ -54,34 +71,39 @@ final class StoredOutputs implements AutoCloseable {
           "%s has no tensor %s. It has %s; name the logits with --tensor, and give --input-ids if there are no input_ids."
               .formatted(path(), tensor, listing()));
     }
-    if (stored.info().elements() > MAX_ELEMENTS || stored.info().elements() == 0) {
+    if (stored.info().elements() == 0) {
       throw new EvaluationException(
-          "The tensor %s%s of %s is empty or has more than %d elements. Store fewer positions."
-              .formatted(tensor, stored.info().shape(), path(), MAX_ELEMENTS));
+          "The tensor %s%s of %s is empty.".formatted(tensor, stored.info().shape(), path()));
     }
     return stored.info();
   }
 
-  /** Returns the elements of a floating-point tensor, row-major. */
-  float[] floats(String tensor) {
-    int elements = (int) info(tensor).elements();
+  /**
+   * Elements of a floating-point tensor of any number of axes.
+   *
+   * @param first the first vector along the last axis of W elements, row-major
+   * @param count vectors
+   * @return [count, W], row-major
+   */
+  float[] vectors(String tensor, long first, int count) {
+    int width = Math.toIntExact(values.info(tensor).shape().get(1));
+    float[] floats = new float[Math.multiplyExact(count, width)];
     ByteBuffer bytes =
-        ByteBuffer.allocateDirect(elements * Float.BYTES).order(ByteOrder.LITTLE_ENDIAN);
-    values.read(tensor, DataType.F32, bytes);
-    float[] floats = new float[elements];
+        ByteBuffer.allocateDirect(floats.length * Float.BYTES).order(ByteOrder.LITTLE_ENDIAN);
+    values.readRows(tensor, DataType.F32, first, count, bytes);
     bytes.flip().order(ByteOrder.LITTLE_ENDIAN).asFloatBuffer().get(floats);
     return floats;
   }
 
-  /** Returns the elements of a tensor of 32- or 64-bit integers, row-major. */
+  /** The elements of a tensor of 32- or 64-bit integers, row-major. */
   long[] integers(String tensor) {
     TensorInfo info = info(tensor);
-    long[] integers = new long[(int) info.elements()];
     if (info.dataType() != DataType.I64 && info.dataType() != DataType.I32) {
       throw new EvaluationException(
           "The tensor %s of %s is of type %s, expected I64 or I32."
               .formatted(tensor, path(), info.dataType()));
     }
+    long[] integers = new long[Math.toIntExact(info.elements())];
     ByteBuffer bytes =
         file.bytes(tensor, info.dataType()).duplicate().order(ByteOrder.LITTLE_ENDIAN);
     for (int i = 0; i < integers.length; i++) {

@@ -21,7 +21,6 @@ import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
-import java.util.Arrays;
 import java.util.List;
 import java.util.Set;
 import org.junit.jupiter.api.AfterAll;
@@ -85,6 +84,31 @@ class CheckpointCheckTest {
         result.tensors().stream().map(CheckResult.TensorDifference::tensor).toList());
     assertEquals(List.of(2L, 20L, 256L), result.tensors().get(0).shape());
     assertEquals(16, result.greedy().equal());
+  }
+
+  /** Positions of a chunk have the same numbers as all at once, and no more memory than allowed. */
+  @ParameterizedTest
+  @ValueSource(ints = {1, 7, 19})
+  void logitsAreComparedInChunksOfPositions(int positions) {
+    CheckRequest request = request(LLAMA, 0, 0);
+    CheckResult whole = new CheckpointCheck(llama, Set.of(2), 1L << 40).run(request);
+    long bytes = 2L * 256 * Float.BYTES * positions;
+    CheckResult chunked = new CheckpointCheck(llama, Set.of(2), bytes).run(request);
+
+    for (int tensor = 0; tensor < 2; tensor++) {
+      CheckResult.TensorDifference expected = whole.tensors().get(tensor);
+      CheckResult.TensorDifference found = chunked.tensors().get(tensor);
+      assertEquals(expected.maxDifference(), found.maxDifference(), 1e-5);
+      assertEquals(expected.meanDifference(), found.meanDifference(), 1e-6);
+    }
+    try (StoredOutputs stored = StoredOutputs.open(LLAMA)) {
+      new CheckRun(llama, request, stored, bytes)
+          .logits(
+              (start, count, logits) -> {
+                assertTrue(count <= positions, count + " positions at once");
+                assertEquals(2 * count * 256, logits.length);
+              });
+    }
   }
 
   @Test
@@ -156,10 +180,8 @@ class CheckpointCheckTest {
    * Writes logits [256] of a last position, with one value replaced, beside ids of one sequence.
    */
   private Path lastPosition(float replaced) throws IOException {
-    float[] logits;
     try (StoredOutputs stored = StoredOutputs.open(LLAMA)) {
-      float[] all = stored.floats("logits");
-      logits = Arrays.copyOfRange(all, 19 * 256, 20 * 256);
+      float[] logits = stored.vectors("logits", 19, 1);
       logits[7] = Float.isNaN(replaced) ? Float.NaN : logits[7] + replaced;
       ByteBuffer data = ByteBuffer.allocate(20 * 4 + 256 * 4).order(ByteOrder.LITTLE_ENDIAN);
       for (int i = 0; i < 20; i++) {
