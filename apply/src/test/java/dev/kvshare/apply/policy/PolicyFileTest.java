@@ -174,8 +174,7 @@ class PolicyFileTest {
     DatasetReference text = new DatasetReference("book.txt", "0".repeat(64));
     Policy policy =
         policy(PLAN)
-            .withCalibration(
-                Provenance.builder().compared(compared).repairDataset(text).build());
+            .withCalibration(Provenance.builder().compared(compared).repairDataset(text).build());
     byte[] bytes = PolicyFile.toBytes(policy);
     Policy read = PolicyFile.fromBytes(bytes, "policy.json");
 
