@@ -9,7 +9,7 @@ import com.fasterxml.jackson.databind.node.ArrayNode;
 import dev.kvshare.apply.decoder.Decoder;
 import dev.kvshare.apply.family.spec.ModelSpec;
 import dev.kvshare.apply.model.Checkpoint;
-import dev.kvshare.apply.model.Fingerprint;
+import dev.kvshare.apply.model.checkpoint.Fingerprint;
 import dev.kvshare.apply.plan.SharingMap;
 import dev.kvshare.apply.policy.DatasetReference;
 import dev.kvshare.apply.policy.ModelIdentity;

@@ -1,7 +1,8 @@
 package dev.kvshare.cli;
 
-import dev.kvshare.cli.command.CommandException;
 import dev.kvshare.cli.command.Interruption;
+import dev.kvshare.cli.print.LostResultsException;
+import dev.kvshare.cli.print.ResultStream;
 import dev.kvshare.cli.print.Terminal;
 
 /** Entry point of the process. Everything that can be tested is in {@link KvshareCommandLine}. */
@@ -11,7 +12,7 @@ public final class Main {
 
   /** Runs one command and ends the process with its exit code. */
   public static void main(String[] args) {
-    Terminal.ResultStream results = new Terminal.ResultStream();
+    ResultStream results = new ResultStream();
     Terminal terminal = Terminal.ofProcess(results);
     Interruption interruption = Interruption.watch(terminal);
     int exitCode = KvshareCommandLine.run(args, terminal, interruption);
@@ -19,10 +20,7 @@ public final class Main {
     if (results.lost() != null) {
       exitCode =
           new ErrorReport(terminal.err(), false)
-              .print(
-                  new CommandException(
-                      "standard output could not be written (%s), so results are missing. Free some space and run the command again."
-                          .formatted(results.lost().getMessage())));
+              .print(new LostResultsException(results.lost().getMessage()));
     }
     terminal.err().flush();
     interruption.commandEnded();

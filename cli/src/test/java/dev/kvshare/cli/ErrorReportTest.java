@@ -3,8 +3,7 @@ package dev.kvshare.cli;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
-import dev.kvshare.cli.command.CommandException;
-import dev.kvshare.cli.command.ExitCodes;
+import dev.kvshare.cli.command.PromptException;
 import java.io.IOException;
 import java.io.PrintWriter;
 import java.io.StringWriter;
@@ -27,7 +26,7 @@ class ErrorReportTest {
   void ourOwnMessagesStandAsTheyAre() {
     assertEquals(
         "kvshare: no prompts." + System.lineSeparator(),
-        text(new CommandException("no prompts."), false));
+        text(new PromptException("no prompts."), false));
   }
 
   @Test

@@ -3,7 +3,7 @@ package dev.kvshare.eval;
 import dev.kvshare.apply.decoder.Decoder;
 import dev.kvshare.apply.decoder.DecoderOptions;
 import dev.kvshare.apply.model.Checkpoint;
-import dev.kvshare.apply.model.Checkpoints;
+import dev.kvshare.apply.model.checkpoint.Checkpoints;
 import java.nio.file.Path;
 
 /** The tiny checkpoints and reference outputs of the repository. */

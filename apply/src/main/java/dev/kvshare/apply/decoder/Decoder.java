@@ -70,9 +70,9 @@ public final class Decoder implements AutoCloseable {
    * Reads the weights. Those that are mapped from the file stay valid after the checkpoint is
    * closed; with {@link WeightResidency#ONE_LAYER} the checkpoint must stay open.
    *
-   * @throws dev.kvshare.apply.model.UnsupportedModelException when the configuration asks for
+   * @throws dev.kvshare.apply.model.CheckpointException.Unsupported when the configuration asks for
    *     something that the decoder does not compute
-   * @throws dev.kvshare.apply.model.CheckpointMismatchException when the tensors do not fit the
+   * @throws dev.kvshare.apply.model.CheckpointException.Mismatch when the tensors do not fit the
    *     configuration
    */
   public static Decoder load(Checkpoint checkpoint, DecoderOptions options) {

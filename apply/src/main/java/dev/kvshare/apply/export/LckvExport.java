@@ -5,7 +5,7 @@ import com.fasterxml.jackson.databind.node.ObjectNode;
 import dev.kvshare.apply.model.Checkpoint;
 import dev.kvshare.apply.model.safetensors.SafetensorsWriter;
 import dev.kvshare.apply.model.storage.AtomicFile;
-import dev.kvshare.apply.model.storage.OutputException;
+import dev.kvshare.apply.model.storage.AtomicFile.OutputException;
 import dev.kvshare.apply.plan.Plan;
 import dev.kvshare.apply.policy.Policy;
 import java.io.IOException;

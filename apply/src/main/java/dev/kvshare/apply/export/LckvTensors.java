@@ -1,8 +1,8 @@
 package dev.kvshare.apply.export;
 
 import dev.kvshare.apply.model.Checkpoint;
+import dev.kvshare.apply.model.Checkpoint.TensorInfo;
 import dev.kvshare.apply.model.DataType;
-import dev.kvshare.apply.model.TensorInfo;
 import dev.kvshare.apply.model.safetensors.SafetensorsFile;
 import dev.kvshare.apply.model.safetensors.SafetensorsWriter;
 import dev.kvshare.apply.model.storage.HalfPrecision;

@@ -1,6 +1,6 @@
 package dev.kvshare.apply.family;
 
-import dev.kvshare.apply.family.spec.FeedForwardSpec;
+import dev.kvshare.apply.family.spec.BlockSpec.FeedForwardSpec;
 import dev.kvshare.apply.family.spec.WeightRole;
 import dev.kvshare.apply.family.spec.WeightSpec.Part;
 import dev.kvshare.apply.family.spec.Weights;

@@ -4,8 +4,8 @@ import dev.kvshare.apply.family.spec.ConfigKeys;
 import dev.kvshare.apply.family.spec.ModelSpec;
 import dev.kvshare.apply.family.spec.WeightCheck;
 import dev.kvshare.apply.model.Checkpoint;
+import dev.kvshare.apply.model.CheckpointException;
 import dev.kvshare.apply.model.ModelConfig;
-import dev.kvshare.apply.model.UnsupportedModelException;
 import java.util.List;
 import java.util.Set;
 import java.util.TreeSet;
@@ -46,9 +46,9 @@ public final class ModelFamilies {
   /**
    * Describes what a checkpoint computes, and checks that its tensors fit.
    *
-   * @throws UnsupportedModelException when the family is unknown or the configuration asks for
-   *     something that the decoder does not compute
-   * @throws dev.kvshare.apply.model.CheckpointMismatchException when tensors are missing, too many
+   * @throws CheckpointException.Unsupported when the family is unknown or the configuration asks
+   *     for something that the decoder does not compute
+   * @throws dev.kvshare.apply.model.CheckpointException.Mismatch when tensors are missing, too many
    *     or of another shape
    */
   public static ModelSpec spec(Checkpoint checkpoint) {

@@ -15,8 +15,8 @@ public interface ModelFamily {
    *
    * @param config its {@code config.json}
    * @param tensors the names of its tensors, where a family has several ways to name them
-   * @throws dev.kvshare.apply.model.UnsupportedModelException when a key asks for something that
-   *     the decoder does not compute
+   * @throws dev.kvshare.apply.model.CheckpointException.Unsupported when a key asks for something
+   *     that the decoder does not compute
    */
   ModelSpec spec(ModelConfig config, Set<String> tensors);
 }

@@ -7,11 +7,11 @@ import dev.kvshare.apply.decoder.DecoderOptions;
 import dev.kvshare.apply.decoder.weights.WeightOverrides;
 import dev.kvshare.apply.family.spec.ModelSpec;
 import dev.kvshare.apply.model.Checkpoint;
-import dev.kvshare.apply.model.Checkpoints;
+import dev.kvshare.apply.model.CheckpointException;
+import dev.kvshare.apply.model.checkpoint.Checkpoints;
 import dev.kvshare.apply.model.tokenizer.EndTokens;
 import dev.kvshare.apply.model.tokenizer.StreamingDecoder;
 import dev.kvshare.apply.model.tokenizer.Tokenizer;
-import dev.kvshare.apply.model.tokenizer.TokenizerException;
 import dev.kvshare.apply.plan.Plan;
 import dev.kvshare.apply.plan.SharingMap;
 import dev.kvshare.apply.policy.ModelIdentities;
@@ -35,7 +35,7 @@ public final class PolicyModel implements AutoCloseable {
   private final Plan plan;
   private final WeightOverrides overrides;
   private final Tokenizer tokenizer;
-  private final TokenizerException tokenizerFailure;
+  private final CheckpointException.Tokenizer tokenizerFailure;
   private final Set<Integer> endTokens;
   private final int bytesPerElement;
 
@@ -43,7 +43,7 @@ public final class PolicyModel implements AutoCloseable {
       Checkpoint checkpoint,
       Decoder decoder,
       Tokenizer tokenizer,
-      TokenizerException tokenizerFailure,
+      CheckpointException.Tokenizer tokenizerFailure,
       PolicyModelOptions options) {
     this.checkpoint = checkpoint;
     this.decoder = decoder;
@@ -84,13 +84,13 @@ public final class PolicyModel implements AutoCloseable {
   public static PolicyModel load(PolicyModelOptions options) {
     Checkpoint checkpoint = null;
     Tokenizer tokenizer = null;
-    TokenizerException tokenizerFailure = null;
+    CheckpointException.Tokenizer tokenizerFailure = null;
     Decoder decoder = null;
     try {
       checkpoint = Checkpoints.open(options.model());
       try {
         tokenizer = Tokenizer.load(checkpoint.tokenizerSource(), checkpoint.config());
-      } catch (TokenizerException e) {
+      } catch (CheckpointException.Tokenizer e) {
         // Token ids need no tokenizer: said when a prompt is a text.
         tokenizerFailure = e;
       }
@@ -137,8 +137,8 @@ public final class PolicyModel implements AutoCloseable {
    * @throws GenerationException when a prompt does not fit the model
    * @throws dev.kvshare.apply.cache.CachePolicyException when the cache policy does not go with the
    *     model, the sharing policy or a prompt
-   * @throws TokenizerException when a prompt is a text and the tokenizer cannot be used, or a chat
-   *     and its template cannot be rendered
+   * @throws CheckpointException.Tokenizer when a prompt is a text and the tokenizer cannot be used,
+   *     or a chat and its template cannot be rendered
    */
   public GenerationResult generate(GenerationRequest request, TokenListener listener) {
     ModelSpec spec = decoder.spec();

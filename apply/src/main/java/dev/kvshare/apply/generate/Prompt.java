@@ -1,6 +1,6 @@
 package dev.kvshare.apply.generate;
 
-import dev.kvshare.apply.model.tokenizer.template.ChatMessage;
+import dev.kvshare.apply.model.tokenizer.template.ChatTemplate.ChatMessage;
 import java.util.List;
 import java.util.Objects;
 

@@ -1,8 +1,8 @@
 package dev.kvshare.apply.generate;
 
 import dev.kvshare.apply.family.spec.ModelSpec;
+import dev.kvshare.apply.model.CheckpointException;
 import dev.kvshare.apply.model.tokenizer.Tokenizer;
-import dev.kvshare.apply.model.tokenizer.TokenizerException;
 import dev.kvshare.apply.model.tokenizer.template.ChatTemplate;
 
 /** Turns prompts into token ids that the model can take, or says why not. */
@@ -10,14 +10,18 @@ final class PromptEncoder {
   private final ModelSpec spec;
   private final int maxPositions;
   private final Tokenizer tokenizer;
-  private final TokenizerException failure;
+  private final CheckpointException.Tokenizer failure;
 
   /**
    * @param maxPositions the most tokens of a prompt
    * @param tokenizer null when the model has none that can be used
    * @param failure why not; null when there is one
    */
-  PromptEncoder(ModelSpec spec, int maxPositions, Tokenizer tokenizer, TokenizerException failure) {
+  PromptEncoder(
+      ModelSpec spec,
+      int maxPositions,
+      Tokenizer tokenizer,
+      CheckpointException.Tokenizer failure) {
     this.spec = spec;
     this.maxPositions = maxPositions;
     this.tokenizer = tokenizer;

@@ -2,6 +2,7 @@ package dev.kvshare.apply.model;
 
 import java.nio.ByteBuffer;
 import java.nio.file.Path;
+import java.util.List;
 import java.util.Map;
 
 /**
@@ -64,12 +65,12 @@ public interface Checkpoint extends AutoCloseable {
   /**
    * The description of one tensor.
    *
-   * @throws CheckpointMismatchException when there is no such tensor
+   * @throws CheckpointException.Mismatch when there is no such tensor
    */
   default TensorInfo info(String tensor) {
     TensorInfo info = tensors().get(tensor);
     if (info == null) {
-      throw new CheckpointMismatchException(
+      throw new CheckpointException.Mismatch(
           location()
               + ": there is no tensor '"
               + tensor
@@ -79,5 +80,29 @@ public interface Checkpoint extends AutoCloseable {
               + " again.");
     }
     return info;
+  }
+
+  /**
+   * One tensor of a checkpoint.
+   *
+   * @param name the Hugging Face name, such as {@code model.layers.0.self_attn.q_proj.weight}
+   * @param dataType how the file stores it
+   * @param shape row-major, in Hugging Face order ({@code [out, in]} for a linear weight)
+   * @param bytes stored bytes
+   */
+  public record TensorInfo(String name, DataType dataType, List<Long> shape, long bytes) {
+    public TensorInfo {
+      shape = List.copyOf(shape);
+    }
+
+    /** The number of elements. */
+    public long elements() {
+      return shape.stream().reduce(1L, Math::multiplyExact);
+    }
+
+    /** The length of the first axis; 1 for a scalar. */
+    public long rows() {
+      return shape.isEmpty() ? 1 : shape.get(0);
+    }
   }
 }

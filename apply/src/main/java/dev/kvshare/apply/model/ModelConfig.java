@@ -163,8 +163,8 @@ public final class ModelConfig {
   }
 
   /** An error about a key's value, to be thrown: names file, key, found value and the rule. */
-  public UnsupportedModelException invalid(String key, String rule) {
-    return new UnsupportedModelException(
+  public CheckpointException.Unsupported invalid(String key, String rule) {
+    return new CheckpointException.Unsupported(
         origin
             + ": the key '"
             + path(key)

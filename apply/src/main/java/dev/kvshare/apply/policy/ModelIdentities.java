@@ -2,7 +2,7 @@ package dev.kvshare.apply.policy;
 
 import dev.kvshare.apply.family.spec.ModelSpec;
 import dev.kvshare.apply.model.Checkpoint;
-import dev.kvshare.apply.model.Fingerprint;
+import dev.kvshare.apply.model.checkpoint.Fingerprint;
 
 /** Tells by what a policy knows its model. */
 public final class ModelIdentities {

@@ -1,7 +1,7 @@
 package dev.kvshare.apply.policy;
 
 import dev.kvshare.apply.model.storage.AtomicFile;
-import dev.kvshare.apply.model.storage.OutputException;
+import dev.kvshare.apply.model.storage.AtomicFile.OutputException;
 import java.io.IOException;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;

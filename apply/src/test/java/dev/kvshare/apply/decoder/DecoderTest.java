@@ -9,7 +9,7 @@ import ai.djl.ndarray.NDArray;
 import ai.djl.ndarray.NDManager;
 import ai.djl.ndarray.types.Shape;
 import dev.kvshare.apply.model.Checkpoint;
-import dev.kvshare.apply.model.Checkpoints;
+import dev.kvshare.apply.model.checkpoint.Checkpoints;
 import dev.kvshare.apply.plan.Plan;
 import dev.kvshare.apply.plan.SharingMap;
 import dev.kvshare.apply.policy.PolicyMismatchException;

@@ -10,7 +10,7 @@ import dev.kvshare.apply.decoder.weights.WeightForm;
 import dev.kvshare.apply.decoder.weights.WeightOverrides;
 import dev.kvshare.apply.family.spec.WeightRole;
 import dev.kvshare.apply.model.Checkpoint;
-import dev.kvshare.apply.model.Checkpoints;
+import dev.kvshare.apply.model.checkpoint.Checkpoints;
 import dev.kvshare.apply.plan.SharingMap;
 import java.nio.file.Path;
 import java.util.List;

@@ -6,8 +6,8 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.ObjectMapper;
 import dev.kvshare.apply.model.Checkpoint;
-import dev.kvshare.apply.model.Checkpoints;
-import dev.kvshare.apply.model.CorruptCheckpointException;
+import dev.kvshare.apply.model.CheckpointException;
+import dev.kvshare.apply.model.checkpoint.Checkpoints;
 import java.io.IOException;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
@@ -42,7 +42,7 @@ class NonFiniteWeightTest {
     try (Checkpoint checkpoint = Checkpoints.open(folder)) {
       String message =
           assertThrows(
-                  CorruptCheckpointException.class,
+                  CheckpointException.Corrupt.class,
                   () -> Decoder.load(checkpoint, new DecoderOptions("cpu", type, 1)))
               .getMessage();
       assertTrue(message.contains(TENSOR) && message.contains("[3, 7]"), message);

@@ -15,7 +15,7 @@ import dev.kvshare.apply.decoder.weights.WeightOverrides;
 import dev.kvshare.apply.decoder.weights.WeightResidency;
 import dev.kvshare.apply.family.spec.WeightRole;
 import dev.kvshare.apply.model.Checkpoint;
-import dev.kvshare.apply.model.Checkpoints;
+import dev.kvshare.apply.model.checkpoint.Checkpoints;
 import dev.kvshare.apply.plan.SharingMap;
 import java.io.IOException;
 import java.nio.file.Files;

@@ -8,7 +8,7 @@ import com.fasterxml.jackson.databind.node.ObjectNode;
 import dev.kvshare.apply.decoder.Goldens;
 import dev.kvshare.apply.family.spec.ModelSpec;
 import dev.kvshare.apply.model.Checkpoint;
-import dev.kvshare.apply.model.Checkpoints;
+import dev.kvshare.apply.model.checkpoint.Checkpoints;
 import java.nio.file.Path;
 import java.util.List;
 import org.junit.jupiter.api.io.TempDir;

@@ -10,9 +10,7 @@ import dev.kvshare.apply.decoder.Goldens;
 import dev.kvshare.apply.family.spec.ModelSpec;
 import dev.kvshare.apply.model.Checkpoint;
 import dev.kvshare.apply.model.CheckpointException;
-import dev.kvshare.apply.model.CheckpointMismatchException;
-import dev.kvshare.apply.model.Checkpoints;
-import dev.kvshare.apply.model.UnsupportedModelException;
+import dev.kvshare.apply.model.checkpoint.Checkpoints;
 import java.nio.file.Path;
 import java.util.List;
 import java.util.function.Consumer;
@@ -69,7 +67,7 @@ class UnsupportedConfigTest {
   @ParameterizedTest
   @MethodSource("unsupported")
   void keyIsNamed(String golden, Consumer<ObjectNode> change, List<String> fragments) {
-    assertRefused(UnsupportedModelException.class, golden, change, fragments);
+    assertRefused(CheckpointException.Unsupported.class, golden, change, fragments);
   }
 
   /** Row 17 of the bad inputs: the configuration contradicts the weights. */
@@ -116,7 +114,7 @@ class UnsupportedConfigTest {
   @ParameterizedTest
   @MethodSource("contradictions")
   void tensorAndShapesAreNamed(String golden, Consumer<ObjectNode> change, List<String> fragments) {
-    assertRefused(CheckpointMismatchException.class, golden, change, fragments);
+    assertRefused(CheckpointException.Mismatch.class, golden, change, fragments);
   }
 
   @Test

@@ -7,8 +7,8 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import ai.djl.ndarray.NDManager;
 import dev.kvshare.apply.decoder.DecoderOptions;
-import dev.kvshare.apply.model.tokenizer.TokenizerException;
-import dev.kvshare.apply.model.tokenizer.template.ChatMessage;
+import dev.kvshare.apply.model.CheckpointException;
+import dev.kvshare.apply.model.tokenizer.template.ChatTemplate.ChatMessage;
 import dev.kvshare.apply.plan.Plan;
 import dev.kvshare.apply.plan.SharingMap;
 import dev.kvshare.apply.policy.ModelIdentity;
@@ -231,8 +231,9 @@ class PolicyModelTest {
   void refusesTextWithoutATokenizer() {
     for (Prompt prompt :
         List.of(new Prompt.Text("hello"), new Prompt.Chat(List.of(ChatMessage.user("hello"))))) {
-      TokenizerException error =
-          assertThrows(TokenizerException.class, () -> generate(GenerationRequest.of(prompt)));
+      CheckpointException.Tokenizer error =
+          assertThrows(
+              CheckpointException.Tokenizer.class, () -> generate(GenerationRequest.of(prompt)));
       assertTrue(error.getMessage().contains("no tokenizer"), error.getMessage());
     }
     assertTrue(model.tokenizer().isEmpty());

@@ -4,6 +4,7 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import dev.kvshare.apply.model.checkpoint.Checkpoints;
 import java.nio.file.Path;
 import java.util.List;
 
@@ -27,12 +28,12 @@ public final class Defect {
 
   /** A file that breaks its format; the fragments must be in the message. */
   public static Defect corrupt(String name, byte[] bytes, String... fragments) {
-    return new Defect(name, bytes, CorruptCheckpointException.class, List.of(fragments));
+    return new Defect(name, bytes, CheckpointException.Corrupt.class, List.of(fragments));
   }
 
   /** A sound file that asks for something not computed. */
   public static Defect unsupported(String name, byte[] bytes, String... fragments) {
-    return new Defect(name, bytes, UnsupportedModelException.class, List.of(fragments));
+    return new Defect(name, bytes, CheckpointException.Unsupported.class, List.of(fragments));
   }
 
   public byte[] bytes() {

@@ -73,7 +73,8 @@ class ModelConfigTest {
 
   private void refused(Consumer<ModelConfig> getter, String... fragments) {
     String message =
-        assertThrows(UnsupportedModelException.class, () -> getter.accept(config())).getMessage();
+        assertThrows(CheckpointException.Unsupported.class, () -> getter.accept(config()))
+            .getMessage();
     assertTrue(message.startsWith("model/config.json: "), message);
     for (String fragment : fragments) {
       assertTrue(message.contains(fragment), message);

@@ -1,7 +1,7 @@
 package dev.kvshare.calibrate.forecast;
 
 import dev.kvshare.apply.family.spec.BlockSpec;
-import dev.kvshare.apply.family.spec.FeedForwardSpec;
+import dev.kvshare.apply.family.spec.BlockSpec.FeedForwardSpec;
 import dev.kvshare.apply.family.spec.ModelSpec;
 import dev.kvshare.apply.family.spec.WeightRole;
 import dev.kvshare.apply.family.spec.WeightSpec;

@@ -5,8 +5,8 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import dev.kvshare.apply.decoder.Decoder;
 import dev.kvshare.apply.decoder.LayerParts.Part;
+import dev.kvshare.apply.model.Checkpoint.TensorInfo;
 import dev.kvshare.apply.model.DataType;
-import dev.kvshare.apply.model.TensorInfo;
 import dev.kvshare.apply.model.safetensors.SafetensorsFile;
 import dev.kvshare.apply.model.safetensors.SafetensorsWriter;
 import dev.kvshare.apply.plan.Plan;

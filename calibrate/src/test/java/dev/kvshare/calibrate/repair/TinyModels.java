@@ -4,7 +4,7 @@ import dev.kvshare.apply.decoder.ComputeType;
 import dev.kvshare.apply.decoder.Decoder;
 import dev.kvshare.apply.decoder.DecoderOptions;
 import dev.kvshare.apply.model.Checkpoint;
-import dev.kvshare.apply.model.Checkpoints;
+import dev.kvshare.apply.model.checkpoint.Checkpoints;
 import dev.kvshare.apply.plan.SharingMap;
 import java.io.IOException;
 import java.io.UncheckedIOException;

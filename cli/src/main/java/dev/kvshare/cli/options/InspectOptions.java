@@ -34,7 +34,7 @@ public final class InspectOptions {
     @Option(
         names = "--memory",
         paramLabel = "SIZE",
-        converter = Converters.Bytes.class,
+        converter = MemorySize.class,
         description =
             "Memory for weights and KV cache, from which the largest batch x context follows."
                 + " Default: 8GiB.")
@@ -55,7 +55,6 @@ public final class InspectOptions {
     @Option(
         names = "--dtype",
         paramLabel = "NAME",
-        converter = Converters.NumberFormat.class,
         description =
             "Number format to reckon, or check, with: float32, bfloat16 or float16. Default:"
                 + " float32.")
@@ -110,7 +109,7 @@ public final class InspectOptions {
     @Option(
         names = "--prefill-tokens",
         paramLabel = "N",
-        converter = Converters.Positive.class,
+        converter = PositiveInteger.class,
         description = "Run N tokens at once and the rest one by one. Default: all at once.")
     public Integer prefillTokens;
 

@@ -21,14 +21,13 @@ public class ModelOptions {
   @Option(
       names = "--device",
       paramLabel = "NAME",
-      converter = Converters.Device.class,
+      converter = DeviceName.class,
       description = "cpu, or cuda:0 and so on. Default: cpu.")
   String device = "cpu";
 
   @Option(
       names = "--dtype",
       paramLabel = "NAME",
-      converter = Converters.NumberFormat.class,
       description =
           "Number format of weights and KV cache: float32, bfloat16 or float16. Default: float32.")
   public ComputeType dtype = ComputeType.FLOAT32;
@@ -44,7 +43,7 @@ public class ModelOptions {
   @Option(
       names = "--threads",
       paramLabel = "N",
-      converter = Converters.Positive.class,
+      converter = PositiveInteger.class,
       description = "Threads for the computation. Default: one a core.")
   Integer threads;
 

@@ -28,14 +28,14 @@ public class SchemeOptions {
   @Option(
       names = "--kv-layers",
       paramLabel = "N",
-      converter = Converters.Positive.class,
+      converter = PositiveInteger.class,
       description = "Layers that keep a KV cache, ordinary ones included.")
   Integer kvLayers;
 
   @Option(
       names = "--warmup",
       paramLabel = "N",
-      converter = Converters.Count.class,
+      converter = CountingNumber.class,
       description =
           "Ordinary layers, in which nothing is shared. Default: one less than --kv-layers, 0 for"
               + " lasagna, 2 for lckv.")
@@ -52,7 +52,7 @@ public class SchemeOptions {
   @Option(
       names = "--sliding-window",
       paramLabel = "TOKENS",
-      converter = Converters.Positive.class,
+      converter = PositiveInteger.class,
       description =
           "Tokens that a layer with a sliding window sees, the current one included. Default: 4096;"
               + " 1024 for yoco and mixattention.")
@@ -61,7 +61,7 @@ public class SchemeOptions {
   @Option(
       names = "--forward-passes",
       paramLabel = "N",
-      converter = Converters.Count.class,
+      converter = CountingNumber.class,
       description =
           "Where a source lies above its reader, a prompt is run through these layers in N passes"
               + " and those of --backward-passes. Default: 7.")
@@ -70,7 +70,7 @@ public class SchemeOptions {
   @Option(
       names = "--backward-passes",
       paramLabel = "N",
-      converter = Converters.Count.class,
+      converter = CountingNumber.class,
       description = "Further passes, at least 1. Default: 2.")
   Integer backwardPasses;
 

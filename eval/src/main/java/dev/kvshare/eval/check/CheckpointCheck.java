@@ -1,7 +1,7 @@
 package dev.kvshare.eval.check;
 
 import dev.kvshare.apply.decoder.Decoder;
-import dev.kvshare.apply.model.TensorInfo;
+import dev.kvshare.apply.model.Checkpoint.TensorInfo;
 import dev.kvshare.eval.EvaluationException;
 import java.util.ArrayList;
 import java.util.List;

@@ -1,7 +1,7 @@
 package dev.kvshare.eval.check;
 
+import dev.kvshare.apply.model.Checkpoint.TensorInfo;
 import dev.kvshare.apply.model.DataType;
-import dev.kvshare.apply.model.TensorInfo;
 import dev.kvshare.apply.model.safetensors.SafetensorsFile;
 import dev.kvshare.apply.model.storage.MappedCheckpoint;
 import dev.kvshare.apply.model.storage.StoredTensor;

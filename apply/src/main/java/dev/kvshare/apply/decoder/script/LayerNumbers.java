@@ -3,7 +3,7 @@ package dev.kvshare.apply.decoder.script;
 import ai.djl.pytorch.jni.IValue;
 import dev.kvshare.apply.family.spec.AttentionSpec;
 import dev.kvshare.apply.family.spec.BlockSpec;
-import dev.kvshare.apply.family.spec.FeedForwardSpec;
+import dev.kvshare.apply.family.spec.BlockSpec.FeedForwardSpec;
 import dev.kvshare.apply.family.spec.RotarySpec;
 import dev.kvshare.apply.family.spec.WeightRole;
 import dev.kvshare.apply.plan.Plan;

@@ -2,9 +2,9 @@ package dev.kvshare.apply.decoder.script;
 
 import dev.kvshare.apply.decoder.LayerParts;
 import dev.kvshare.apply.family.spec.AttentionSpec.QueryKeyNorm;
+import dev.kvshare.apply.family.spec.BlockSpec.FeedForwardSpec.Activation;
+import dev.kvshare.apply.family.spec.BlockSpec.NormSpec;
 import dev.kvshare.apply.family.spec.BlockSpec.Placement;
-import dev.kvshare.apply.family.spec.FeedForwardSpec.Activation;
-import dev.kvshare.apply.family.spec.NormSpec;
 
 /** The numbers by which {@code decoder.py} knows what a layer is made of. */
 public final class ScriptCodes {

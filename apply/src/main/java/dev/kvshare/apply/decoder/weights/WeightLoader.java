@@ -10,7 +10,7 @@ import dev.kvshare.apply.decoder.ComputeType;
 import dev.kvshare.apply.decoder.script.ScriptModule;
 import dev.kvshare.apply.family.spec.WeightSpec;
 import dev.kvshare.apply.model.Checkpoint;
-import dev.kvshare.apply.model.FiniteCheck;
+import dev.kvshare.apply.model.checkpoint.FiniteCheck;
 import java.nio.ByteBuffer;
 import java.util.HashSet;
 import java.util.List;

@@ -1,6 +1,6 @@
 package dev.kvshare.apply.family.spec;
 
-import dev.kvshare.apply.family.spec.FeedForwardSpec.Activation;
+import dev.kvshare.apply.family.spec.BlockSpec.FeedForwardSpec.Activation;
 import dev.kvshare.apply.model.ModelConfig;
 
 /** Reads the name of an activation function. */

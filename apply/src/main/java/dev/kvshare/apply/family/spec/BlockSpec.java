@@ -1,5 +1,6 @@
 package dev.kvshare.apply.family.spec;
 
+import dev.kvshare.apply.model.ModelConfig;
 import java.util.Map;
 
 /**
@@ -46,5 +47,89 @@ public record BlockSpec(
   public boolean makesKeysAndValues() {
     long rows = weights.get(WeightRole.QUERY_KEY_VALUE).shape().get(0);
     return rows > (long) attention.queryHeads() * attention.headSize();
+  }
+
+  /**
+   * A normalisation.
+   *
+   * @param kind what is computed
+   * @param epsilon added to the mean square (or the variance) before the root
+   */
+  public record NormSpec(Kind kind, double epsilon) {
+
+    /** What a normalisation computes. */
+    public enum Kind {
+      /** Root mean square times the weight (Llama). */
+      RMS,
+      /**
+       * Root mean square times one plus the weight (Gemma); the one is added to the weight at load.
+       */
+      RMS_ONE_PLUS,
+      /** Mean and variance, with the weight and bias that the checkpoint has (GPT-2). */
+      LAYER
+    }
+
+    /** Root mean square with {@code rms_norm_eps}. */
+    public static NormSpec rms(ModelConfig config, double epsilonWhereAbsent) {
+      return new NormSpec(Kind.RMS, config.number("rms_norm_eps", epsilonWhereAbsent));
+    }
+
+    /** Gemma's root mean square with {@code rms_norm_eps}. */
+    public static NormSpec rmsOnePlus(ModelConfig config, double epsilonWhereAbsent) {
+      return new NormSpec(Kind.RMS_ONE_PLUS, config.number("rms_norm_eps", epsilonWhereAbsent));
+    }
+
+    /** Layer norm with the epsilon under {@code key}. */
+    public static NormSpec layer(ModelConfig config, String key, double epsilonWhereAbsent) {
+      return new NormSpec(Kind.LAYER, config.number(key, epsilonWhereAbsent));
+    }
+  }
+
+  /**
+   * The feed-forward part of one layer.
+   *
+   * @param intermediateSize F, that of one expert where there are experts
+   * @param gated whether the activation of a gate multiplies the up projection
+   * @param activation the activation
+   * @param experts routing, null for a dense layer
+   */
+  public record FeedForwardSpec(
+      int intermediateSize, boolean gated, Activation activation, Experts experts) {
+
+    /** The activation functions of the supported families. */
+    public enum Activation {
+      /** x * sigmoid(x). */
+      SILU,
+      /** Exact, by the error function. */
+      GELU,
+      /** Approximated by tanh ({@code gelu_new}, {@code gelu_pytorch_tanh}). */
+      GELU_TANH,
+      /** max(x, 0). */
+      RELU
+    }
+
+    /**
+     * Routed experts: a token goes to the {@code perToken} of {@code count} experts with the
+     * largest router probability.
+     *
+     * @param normalised whether the chosen probabilities are divided by their sum
+     */
+    public record Experts(int count, int perToken, boolean normalised) {}
+
+    /** A dense layer with a gate. */
+    public static FeedForwardSpec gated(int intermediateSize, Activation activation) {
+      return new FeedForwardSpec(intermediateSize, true, activation, null);
+    }
+
+    /** A dense layer without a gate. */
+    public static FeedForwardSpec plain(int intermediateSize, Activation activation) {
+      return new FeedForwardSpec(intermediateSize, false, activation, null);
+    }
+
+    /** A layer of experts, each with a gate. */
+    public static FeedForwardSpec routed(
+        int intermediateSize, Activation activation, Experts experts) {
+      return new FeedForwardSpec(intermediateSize, true, activation, experts);
+    }
   }
 }

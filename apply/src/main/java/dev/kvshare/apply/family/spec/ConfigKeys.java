@@ -103,8 +103,8 @@ public final class ConfigKeys {
   /**
    * Refuses what was not read.
    *
-   * @throws dev.kvshare.apply.model.UnsupportedModelException naming the first such key and its
-   *     value
+   * @throws dev.kvshare.apply.model.CheckpointException.Unsupported naming the first such key and
+   *     its value
    */
   public static void refuseUnknown(ModelConfig config) {
     for (String key : config.unreadKeys()) {

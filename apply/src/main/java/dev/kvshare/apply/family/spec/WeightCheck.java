@@ -1,8 +1,8 @@
 package dev.kvshare.apply.family.spec;
 
 import dev.kvshare.apply.model.Checkpoint;
-import dev.kvshare.apply.model.CheckpointMismatchException;
-import dev.kvshare.apply.model.TensorInfo;
+import dev.kvshare.apply.model.Checkpoint.TensorInfo;
+import dev.kvshare.apply.model.CheckpointException;
 import java.util.ArrayList;
 import java.util.HashSet;
 import java.util.List;
@@ -25,7 +25,7 @@ public final class WeightCheck {
   /**
    * Checks names and shapes of all tensors.
    *
-   * @throws CheckpointMismatchException listing the problems
+   * @throws CheckpointException.Mismatch listing the problems
    */
   public static void check(ModelSpec spec, Checkpoint checkpoint) {
     List<String> problems = new ArrayList<>();
@@ -42,7 +42,7 @@ public final class WeightCheck {
       }
     }
     if (!problems.isEmpty()) {
-      throw new CheckpointMismatchException(message(spec, checkpoint, problems));
+      throw new CheckpointException.Mismatch(message(spec, checkpoint, problems));
     }
   }
 

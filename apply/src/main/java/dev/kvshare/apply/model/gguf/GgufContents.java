@@ -6,6 +6,7 @@ import dev.kvshare.apply.model.storage.Problems;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 import java.util.ArrayList;
+import java.util.Collections;
 import java.util.List;
 import java.util.Map;
 
@@ -70,5 +71,34 @@ public record GgufContents(
       return null;
     }
     return values.get(0);
+  }
+
+  /**
+   * A tensor of a GGUF file.
+   *
+   * @param name as in the file
+   * @param sizes innermost first
+   * @param offset first byte in the file
+   */
+  public record GgufTensor(
+      String name, DataType dataType, List<Long> sizes, long bytes, long offset) {
+    public GgufTensor {
+      sizes = List.copyOf(sizes);
+    }
+
+    /** Sizes outermost first, as Hugging Face gives them. */
+    public List<Long> shape() {
+      List<Long> shape = new ArrayList<>(sizes);
+      Collections.reverse(shape);
+      return List.copyOf(shape);
+    }
+
+    long end() {
+      return offset + bytes;
+    }
+
+    String range() {
+      return "'" + name + "' [" + offset + ", " + end() + ")";
+    }
   }
 }

@@ -1,6 +1,7 @@
 package dev.kvshare.apply.model.gguf;
 
 import dev.kvshare.apply.model.DataType;
+import dev.kvshare.apply.model.gguf.GgufContents.GgufTensor;
 import dev.kvshare.apply.model.storage.ModelFile;
 import dev.kvshare.apply.model.storage.Problems;
 import java.util.ArrayList;

@@ -1,18 +1,30 @@
 package dev.kvshare.apply.model.hub;
 
+import dev.kvshare.apply.model.hub.HubException.HubErrors;
+import dev.kvshare.apply.model.hub.HubRepository.HubFile;
+import dev.kvshare.apply.model.hub.ModelLocator.DownloadListener;
 import java.io.IOException;
 import java.io.InputStream;
+import java.io.UncheckedIOException;
 import java.net.http.HttpResponse;
 import java.net.http.HttpResponse.BodyHandlers;
 import java.nio.ByteBuffer;
 import java.nio.channels.FileChannel;
 import java.nio.channels.FileLock;
 import java.nio.channels.OverlappingFileLockException;
+import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.StandardCopyOption;
 import java.nio.file.StandardOpenOption;
+import java.security.MessageDigest;
+import java.security.NoSuchAlgorithmException;
 import java.time.Duration;
+import java.util.HexFormat;
+import java.util.concurrent.Executors;
+import java.util.concurrent.ScheduledExecutorService;
+import java.util.concurrent.ScheduledFuture;
+import java.util.concurrent.TimeUnit;
 
 /**
  * Receives one file into the cache. What has been received stays in an {@code .incomplete} file; a
@@ -224,6 +236,103 @@ final class FileDownload {
           position += channel.write(part, position);
         }
         listener.received(count);
+      }
+    }
+  }
+
+  /** Closes a stream from which nothing arrives any more, so that its reader wakes up. */
+  private static final class StallGuard implements AutoCloseable {
+    private static final long LONGEST_SILENCE_SECONDS = 60;
+
+    private final ScheduledExecutorService timer =
+        Executors.newSingleThreadScheduledExecutor(
+            task -> {
+              Thread thread = new Thread(task, "kvshare-download-guard");
+              thread.setDaemon(true);
+              return thread;
+            });
+
+    private final ScheduledFuture<?> check;
+    private volatile boolean progress;
+
+    StallGuard(InputStream stream) {
+      check =
+          timer.scheduleAtFixedRate(
+              () -> {
+                if (!progress) {
+                  close(stream);
+                }
+                progress = false;
+              },
+              LONGEST_SILENCE_SECONDS,
+              LONGEST_SILENCE_SECONDS,
+              TimeUnit.SECONDS);
+    }
+
+    /** Something has arrived. */
+    void progress() {
+      progress = true;
+    }
+
+    @Override
+    public void close() {
+      check.cancel(false);
+      timer.shutdown();
+    }
+
+    private static void close(InputStream stream) {
+      try {
+        stream.close();
+      } catch (IOException e) {
+        throw new UncheckedIOException(e);
+      }
+    }
+  }
+
+  /**
+   * The hashes by which the hub names files: SHA-256 of the content for large files (Git LFS), and
+   * for the others that of a Git blob, SHA-1 of {@code "blob " + size + NUL + content}.
+   */
+  private static final class BlobHash {
+    private static final int BUFFER_BYTES = 1 << 20;
+    private static final int SHA1_DIGITS = 40;
+    private static final int SHA256_DIGITS = 64;
+
+    private BlobHash() {}
+
+    /**
+     * The content's hash of the kind that the etag is; the etag itself if it is of no known kind.
+     */
+    static String of(Path file, String etag) throws IOException {
+      if (!etag.matches("[0-9a-f]+")) {
+        return etag;
+      }
+      return switch (etag.length()) {
+        case SHA256_DIGITS -> hash(file, digest("SHA-256"));
+        case SHA1_DIGITS -> {
+          MessageDigest digest = digest("SHA-1");
+          digest.update(("blob " + Files.size(file) + "\0").getBytes(StandardCharsets.US_ASCII));
+          yield hash(file, digest);
+        }
+        default -> etag;
+      };
+    }
+
+    private static String hash(Path file, MessageDigest digest) throws IOException {
+      byte[] buffer = new byte[BUFFER_BYTES];
+      try (InputStream in = Files.newInputStream(file)) {
+        for (int count = in.read(buffer); count >= 0; count = in.read(buffer)) {
+          digest.update(buffer, 0, count);
+        }
+      }
+      return HexFormat.of().formatHex(digest.digest());
+    }
+
+    private static MessageDigest digest(String algorithm) {
+      try {
+        return MessageDigest.getInstance(algorithm);
+      } catch (NoSuchAlgorithmException e) {
+        throw new IllegalStateException("every Java platform has " + algorithm, e);
       }
     }
   }

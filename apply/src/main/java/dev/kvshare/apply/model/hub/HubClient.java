@@ -1,5 +1,6 @@
 package dev.kvshare.apply.model.hub;
 
+import dev.kvshare.apply.model.hub.ModelLocator.DownloadListener;
 import java.io.IOException;
 import java.io.InputStream;
 import java.net.URI;

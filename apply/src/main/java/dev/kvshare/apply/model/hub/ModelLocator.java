@@ -1,10 +1,14 @@
 package dev.kvshare.apply.model.hub;
 
 import dev.kvshare.apply.model.CheckpointException;
+import dev.kvshare.apply.model.hub.HubException.HubErrors;
+import dev.kvshare.apply.model.hub.HubRepository.FileSelection;
+import dev.kvshare.apply.model.hub.HubRepository.HubFile;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.InvalidPathException;
 import java.nio.file.Path;
+import java.time.Duration;
 import java.util.ArrayList;
 import java.util.Collection;
 import java.util.LinkedHashMap;
@@ -196,5 +200,27 @@ public final class ModelLocator {
     } finally {
       executor.shutdownNow();
     }
+  }
+
+  /** Hears how a download goes on. Called from several threads. */
+  public interface DownloadListener {
+    /** Hears nothing. */
+    DownloadListener SILENT = new DownloadListener() {};
+
+    /**
+     * The download starts.
+     *
+     * @param bytes what is still to be received
+     */
+    default void starting(HubModelId model, int files, long bytes) {}
+
+    /** More bytes have been received. */
+    default void received(long bytes) {}
+
+    /** A request is repeated after a pause. */
+    default void waiting(String reason, Duration pause) {}
+
+    /** The hub cannot be reached, so the copy in the cache is used. */
+    default void usingCache(String reason) {}
   }
 }

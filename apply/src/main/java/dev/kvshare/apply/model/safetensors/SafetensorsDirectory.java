@@ -1,16 +1,28 @@
 package dev.kvshare.apply.model.safetensors;
 
+import com.fasterxml.jackson.databind.JsonNode;
+import com.fasterxml.jackson.databind.node.ObjectNode;
 import dev.kvshare.apply.model.Checkpoint;
 import dev.kvshare.apply.model.CheckpointException;
 import dev.kvshare.apply.model.ModelConfig;
 import dev.kvshare.apply.model.TokenizerSource;
-import dev.kvshare.apply.model.UnsupportedModelException;
 import dev.kvshare.apply.model.storage.JsonFiles;
 import dev.kvshare.apply.model.storage.MappedCheckpoint;
+import dev.kvshare.apply.model.storage.ModelFile;
+import dev.kvshare.apply.model.storage.Problems;
 import dev.kvshare.apply.model.storage.StoredTensor;
+import java.io.IOException;
+import java.nio.file.Files;
+import java.nio.file.InvalidPathException;
 import java.nio.file.Path;
+import java.util.ArrayList;
 import java.util.List;
+import java.util.Map;
+import java.util.Set;
+import java.util.TreeMap;
+import java.util.TreeSet;
 import java.util.regex.Pattern;
+import java.util.stream.Stream;
 
 /**
  * A Hugging Face model directory: {@code config.json}, weights in {@code model.safetensors} or in
@@ -64,7 +76,7 @@ public final class SafetensorsDirectory {
     List<String> pickles =
         directory.names().stream().filter(name -> PICKLE.matcher(name).matches()).toList();
     if (!pickles.isEmpty()) {
-      throw new UnsupportedModelException(
+      throw new CheckpointException.Unsupported(
           directory.path()
               + ": the weights are only there as "
               + String.join(", ", pickles)
@@ -91,5 +103,192 @@ public final class SafetensorsDirectory {
     }
     directory.file(TOKENIZER);
     return new TokenizerSource.TokenizerFile(directory.path());
+  }
+
+  /**
+   * {@code model.safetensors.index.json}: {@code {"metadata": {...}, "weight_map": {TENSOR:
+   * SHARD}}}.
+   */
+  private static final class ShardIndex {
+    static final String NAME = "model.safetensors.index.json";
+
+    private static final String REMEDY =
+        "Download the model again, with all files that the index names.";
+
+    private final Path file;
+    private final Map<String, String> shardOfTensor = new TreeMap<>();
+
+    private ShardIndex(Path file) {
+      this.file = file;
+    }
+
+    /** Opens all shards and checks that index and shards name the same tensors. */
+    static List<SafetensorsFile> open(ModelDirectory directory) {
+      ShardIndex index = new ShardIndex(directory.file(NAME));
+      Problems problems = new Problems(index.file);
+      Set<String> shards = index.read(directory, problems);
+      problems.throwIfAny(REMEDY);
+      List<SafetensorsFile> files = new ArrayList<>();
+      try {
+        for (String shard : shards) {
+          files.add(SafetensorsFile.open(directory.file(shard)));
+        }
+        index.compare(files, problems);
+        problems.throwIfAny(REMEDY);
+      } catch (RuntimeException e) {
+        files.forEach(SafetensorsFile::close);
+        throw e;
+      }
+      return files;
+    }
+
+    private Set<String> read(ModelDirectory directory, Problems problems) {
+      Set<String> shards = new TreeSet<>();
+      JsonNode weightMap = JsonFiles.readObject(file).path("weight_map");
+      if (!(weightMap instanceof ObjectNode map) || map.isEmpty()) {
+        throw problems.stop("'weight_map' is missing or empty", REMEDY);
+      }
+      for (Map.Entry<String, JsonNode> field : map.properties()) {
+        if (!field.getValue().isTextual()) {
+          problems.corrupt(
+              "weight_map, '" + field.getKey() + "': " + field.getValue() + " is no file name");
+          continue;
+        }
+        shardOfTensor.put(field.getKey(), field.getValue().textValue());
+        shards.add(field.getValue().textValue());
+      }
+      for (String shard : shards) {
+        String escape = directory.escape(shard);
+        if (escape != null) {
+          problems.corrupt(escape);
+        } else if (!directory.has(shard)) {
+          problems.corrupt("the file '" + shard + "' is missing");
+        }
+      }
+      return shards;
+    }
+
+    private void compare(List<SafetensorsFile> files, Problems problems) {
+      Map<String, Set<String>> shardsHolding = new TreeMap<>();
+      for (SafetensorsFile shard : files) {
+        String name = file.getParent().relativize(shard.path()).toString();
+        for (String tensor : shard.tensors().keySet()) {
+          shardsHolding.computeIfAbsent(tensor, t -> new TreeSet<>()).add(name);
+          if (!name.equals(shardOfTensor.get(tensor))) {
+            problems.corrupt(
+                "'"
+                    + name
+                    + "' holds tensor '"
+                    + tensor
+                    + "', which the index "
+                    + (shardOfTensor.containsKey(tensor)
+                        ? "places in '" + shardOfTensor.get(tensor) + "'"
+                        : "does not name"));
+          }
+        }
+      }
+      shardOfTensor.forEach(
+          (tensor, shard) -> {
+            if (!shardsHolding.getOrDefault(tensor, Set.of()).contains(shard)) {
+              problems.corrupt("'" + shard + "' lacks tensor '" + tensor + "', placed there");
+            }
+          });
+    }
+  }
+
+  /**
+   * A model's directory, from which no file name leads out. A link may only point inside the
+   * directory or, where the directory is a snapshot in the Hugging Face cache ({@code
+   * models--ORG--NAME/snapshots/REVISION}), inside that repository's folder, whose {@code blobs}
+   * hold the files.
+   */
+  private static final class ModelDirectory {
+    private final Path directory;
+    private final Path realRoot;
+
+    ModelDirectory(Path directory) {
+      this.directory = directory;
+      try {
+        Path real = directory.toRealPath();
+        this.realRoot = cacheRepository(real);
+      } catch (IOException e) {
+        throw ModelFile.failure(directory, e);
+      }
+    }
+
+    Path path() {
+      return directory;
+    }
+
+    boolean has(String name) {
+      return Files.exists(directory.resolve(name));
+    }
+
+    /** Names of the entries, sorted. */
+    List<String> names() {
+      try (Stream<Path> entries = Files.list(directory)) {
+        return entries.map(entry -> entry.getFileName().toString()).sorted().toList();
+      } catch (IOException e) {
+        throw ModelFile.failure(directory, e);
+      }
+    }
+
+    /**
+     * A file of the directory.
+     *
+     * @throws CheckpointException when the name leads out of the directory
+     */
+    Path file(String name) {
+      String problem = escape(name);
+      if (problem != null) {
+        throw new CheckpointException.Corrupt(
+            directory
+                + ": "
+                + problem
+                + ". A model's files must lie in its directory. Copy the file there, or get the model"
+                + " from a source that you trust.");
+      }
+      return directory.resolve(name);
+    }
+
+    /** How a name leads out of the directory, or null when it does not. */
+    String escape(String name) {
+      Path resolved;
+      try {
+        resolved = directory.resolve(name).normalize();
+      } catch (InvalidPathException e) {
+        return "the file name '" + name + "' is not valid";
+      }
+      Path base = directory.normalize();
+      if (!resolved.startsWith(base) || resolved.equals(base)) {
+        return "the file name '" + name + "' leads out of the directory, to " + resolved;
+      }
+      try {
+        if (Files.exists(resolved)) {
+          Path real = resolved.toRealPath();
+          if (!real.startsWith(realRoot)) {
+            return "'" + name + "' is a link that leads out of the directory, to " + real;
+          }
+        }
+      } catch (IOException e) {
+        throw ModelFile.failure(resolved, e);
+      }
+      return null;
+    }
+
+    /** The folder of the cached repository that holds this snapshot, else the directory itself. */
+    private static Path cacheRepository(Path real) {
+      for (Path folder = real; folder != null; folder = folder.getParent()) {
+        Path parent = folder.getParent();
+        Path repository = parent == null ? null : parent.getParent();
+        if (repository != null
+            && repository.getFileName() != null
+            && parent.endsWith("snapshots")
+            && repository.getFileName().toString().startsWith("models--")) {
+          return repository;
+        }
+      }
+      return real;
+    }
   }
 }

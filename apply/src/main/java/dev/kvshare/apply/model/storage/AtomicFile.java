@@ -124,4 +124,14 @@ public final class AtomicFile {
       // The write has succeeded or has its own message; a left-over temporary file is harmless.
     }
   }
+
+  /** A place where a result cannot be written. The message is one paragraph for the user. */
+  public static final class OutputException extends RuntimeException {
+    private static final long serialVersionUID = 1L;
+
+    /** Creates the exception with its whole message and the failure behind it, or null. */
+    public OutputException(String message, Throwable cause) {
+      super(message, cause);
+    }
+  }
 }

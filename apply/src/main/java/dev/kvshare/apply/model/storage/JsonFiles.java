@@ -11,7 +11,7 @@ import com.fasterxml.jackson.databind.ObjectReader;
 import com.fasterxml.jackson.databind.json.JsonMapper;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import dev.kvshare.apply.model.CheckpointException;
-import dev.kvshare.apply.model.CorruptCheckpointException;
+import dev.kvshare.apply.model.storage.ModelFile.ForeignContent;
 import java.io.IOException;
 import java.nio.ByteBuffer;
 import java.nio.CharBuffer;
@@ -63,20 +63,20 @@ public final class JsonFiles {
     String text = decode(file, bytes(file), 0);
     String foreign = ForeignContent.describe(text);
     if (foreign != null) {
-      throw new CorruptCheckpointException(file + ": " + foreign);
+      throw new CheckpointException.Corrupt(file + ": " + foreign);
     }
     try {
       JsonNode node = MAPPER.readTree(text);
       if (node instanceof ObjectNode object) {
         return object;
       }
-      throw new CorruptCheckpointException(
+      throw new CheckpointException.Corrupt(
           file
               + ": a JSON object is expected, but the file holds "
               + (node.isMissingNode() ? "nothing" : "a JSON " + node.getNodeType())
               + ". Download the file again.");
     } catch (JsonProcessingException e) {
-      throw new CorruptCheckpointException(
+      throw new CheckpointException.Corrupt(
           file + ": " + describe(e, text, 0) + ". Correct it or download the file again.", e);
     }
   }
@@ -91,7 +91,7 @@ public final class JsonFiles {
     CharBuffer text = CharBuffer.allocate(bytes.length);
     CoderResult result = StandardCharsets.UTF_8.newDecoder().decode(source, text, true);
     if (result.isError()) {
-      throw new CorruptCheckpointException(
+      throw new CheckpointException.Corrupt(
           file
               + ": invalid UTF-8 at byte "
               + (base + source.position())
@@ -118,7 +118,7 @@ public final class JsonFiles {
     try {
       long size = Files.size(file);
       if (size > MAX_BYTES) {
-        throw new CorruptCheckpointException(
+        throw new CheckpointException.Corrupt(
             file
                 + ": "
                 + size

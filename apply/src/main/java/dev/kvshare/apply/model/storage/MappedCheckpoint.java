@@ -1,11 +1,11 @@
 package dev.kvshare.apply.model.storage;
 
 import dev.kvshare.apply.model.Checkpoint;
+import dev.kvshare.apply.model.Checkpoint.TensorInfo;
+import dev.kvshare.apply.model.CheckpointException;
 import dev.kvshare.apply.model.DataType;
 import dev.kvshare.apply.model.ModelConfig;
-import dev.kvshare.apply.model.TensorInfo;
 import dev.kvshare.apply.model.TokenizerSource;
-import dev.kvshare.apply.model.UnsupportedModelException;
 import java.nio.ByteBuffer;
 import java.nio.file.Path;
 import java.util.Arrays;
@@ -63,7 +63,7 @@ public final class MappedCheckpoint implements Checkpoint {
       throw new IllegalArgumentException("decoding to " + target + " instead of F32, F16 or BF16");
     }
     if (tensor.decoder() == null) {
-      throw new UnsupportedModelException(
+      throw new CheckpointException.Unsupported(
           tensor.file().path()
               + ": tensor '"
               + name

@@ -1,8 +1,11 @@
 package dev.kvshare.apply.model.storage;
 
 import dev.kvshare.apply.model.CheckpointException;
-import dev.kvshare.apply.model.CorruptCheckpointException;
 import java.io.IOException;
+import java.lang.invoke.MethodHandle;
+import java.lang.invoke.MethodHandles;
+import java.lang.invoke.MethodType;
+import java.lang.reflect.Field;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 import java.nio.channels.FileChannel;
@@ -12,6 +15,7 @@ import java.nio.file.Files;
 import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
 import java.nio.file.StandardOpenOption;
+import java.util.Locale;
 
 /** A weight file opened for mapping. Refuses what is no weight file before any format is parsed. */
 public final class ModelFile implements AutoCloseable {
@@ -64,7 +68,7 @@ public final class ModelFile implements AutoCloseable {
     }
     try {
       if (channel.size() < size) {
-        throw new CorruptCheckpointException(
+        throw new CheckpointException.Corrupt(
             path
                 + ": the file shrank from "
                 + size
@@ -92,7 +96,7 @@ public final class ModelFile implements AutoCloseable {
       while (dst.hasRemaining()) {
         int count = channel.read(dst, position);
         if (count < 0) {
-          throw new CorruptCheckpointException(
+          throw new CheckpointException.Corrupt(
               path + ": ends at byte " + position + ", before the data that its header announces.");
         }
         position += count;
@@ -124,7 +128,7 @@ public final class ModelFile implements AutoCloseable {
     String text = new String(start.array(), StandardCharsets.ISO_8859_1);
     String problem = ForeignContent.describe(text);
     if (problem != null) {
-      throw new CorruptCheckpointException(path + " (" + size + " bytes): " + problem);
+      throw new CheckpointException.Corrupt(path + " (" + size + " bytes): " + problem);
     }
   }
 
@@ -135,6 +139,81 @@ public final class ModelFile implements AutoCloseable {
       } catch (IOException e) {
         throw new CheckpointException("closing a model file failed: " + e.getMessage(), e);
       }
+    }
+  }
+
+  /**
+   * A mapped range of a file that leaves the process when it is closed. Java alone unmaps a buffer
+   * when the garbage collector finds it, and until then its pages count as memory of the process.
+   *
+   * <p>Unmapping goes through {@code sun.misc.Unsafe.invokeCleaner}, as in the {@code
+   * MMapDirectory} of Apache Lucene 9; on a Java without it the garbage collector is left to do it.
+   */
+  static final class MappedRange implements AutoCloseable {
+    private static final MethodHandle CLEANER = cleaner();
+
+    private final ByteBuffer bytes;
+
+    /**
+     * @param bytes as {@link ModelFile#map} returned it; not used once this is closed
+     */
+    MappedRange(ByteBuffer bytes) {
+      this.bytes = bytes;
+    }
+
+    /** Little-endian, read-only. */
+    ByteBuffer bytes() {
+      return bytes;
+    }
+
+    @Override
+    public void close() {
+      if (CLEANER != null) {
+        try {
+          CLEANER.invokeExact(bytes);
+        } catch (Throwable e) {
+          throw new IllegalStateException("a mapped range cannot be unmapped", e);
+        }
+      }
+    }
+
+    private static MethodHandle cleaner() {
+      try {
+        Class<?> unsafe = Class.forName("sun.misc.Unsafe");
+        Field instance = unsafe.getDeclaredField("theUnsafe");
+        instance.setAccessible(true);
+        MethodType type = MethodType.methodType(void.class, ByteBuffer.class);
+        return MethodHandles.lookup()
+            .findVirtual(unsafe, "invokeCleaner", type)
+            .bindTo(instance.get(null));
+      } catch (ReflectiveOperationException | RuntimeException unavailable) {
+        return null;
+      }
+    }
+  }
+
+  /** Recognises files that carry a model's name but hold something else. */
+  public static final class ForeignContent {
+    private ForeignContent() {}
+
+    /**
+     * What the start of a file is, if it is something that commonly stands in for a model, and what
+     * to do about it.
+     *
+     * @param start the first bytes as ISO 8859-1
+     * @return null when nothing is recognised
+     */
+    public static String describe(String start) {
+      if (start.startsWith("version https://git-lfs.github.com/spec/")) {
+        return "this is a Git LFS pointer, not the file itself. Run `git lfs pull` in the repository, or"
+            + " download the file again.";
+      }
+      String text = start.stripLeading().toLowerCase(Locale.ROOT);
+      if (text.startsWith("<!doctype") || text.startsWith("<html") || text.startsWith("<?xml")) {
+        return "this is a web page (HTML), not a model: probably a login or error page was saved. Download"
+            + " the file again, with a token if the model is gated.";
+      }
+      return null;
     }
   }
 }

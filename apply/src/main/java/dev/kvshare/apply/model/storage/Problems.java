@@ -1,8 +1,6 @@
 package dev.kvshare.apply.model.storage;
 
 import dev.kvshare.apply.model.CheckpointException;
-import dev.kvshare.apply.model.CorruptCheckpointException;
-import dev.kvshare.apply.model.UnsupportedModelException;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
@@ -77,7 +75,7 @@ public final class Problems {
     }
     message.append(count == 1 ? " " : "").append(remedy);
     return corrupt
-        ? new CorruptCheckpointException(message.toString())
-        : new UnsupportedModelException(message.toString());
+        ? new CheckpointException.Corrupt(message.toString())
+        : new CheckpointException.Unsupported(message.toString());
   }
 }

@@ -1,6 +1,11 @@
 package dev.kvshare.apply.model.storage;
 
-import dev.kvshare.apply.model.TensorInfo;
+import dev.kvshare.apply.model.Checkpoint.TensorInfo;
+import dev.kvshare.apply.model.DataType;
+import dev.kvshare.apply.model.storage.StoredTensor.BlockDecoder;
+import java.lang.invoke.MethodHandles;
+import java.lang.invoke.VarHandle;
+import java.nio.ByteOrder;
 
 /**
  * A tensor and where it lies.
@@ -29,5 +34,84 @@ public record StoredTensor(
   /** Whether the stored values, in their order, are the model's. */
   public boolean isVerbatim() {
     return order instanceof RowOrder.AsIs && shift == 0;
+  }
+
+  /** In which order a file stores the rows of a tensor. */
+  public sealed interface RowOrder {
+
+    /** As in the Hugging Face model. */
+    record AsIs() implements RowOrder {}
+
+    /**
+     * Llama query and key projections in GGUF: each head's rows are interleaved for llama.cpp's
+     * form of rotary embedding, so row {@code 2j + a} of a head holds row {@code a * D/2 + j}.
+     *
+     * @param headSize D, rows of one head
+     */
+    record InterleavedHeads(int headSize) implements RowOrder {
+
+      /** The stored row that holds the given row of the model. */
+      public long stored(long row) {
+        long head = row / headSize;
+        int within = (int) (row % headSize);
+        int half = headSize / 2;
+        return head * headSize + 2L * (within % half) + within / half;
+      }
+    }
+
+    /** Rows and columns exchanged (two axes). */
+    record Transposed() implements RowOrder {}
+  }
+
+  /** Unpacks stored blocks of one data type. Stateless. */
+  @FunctionalInterface
+  public interface BlockDecoder {
+
+    /**
+     * Decodes whole blocks.
+     *
+     * @param blocks stored bytes; block b starts at byte b x block bytes
+     * @param count number of blocks
+     * @param values receives count x block size float32 values from index 0
+     */
+    void decode(byte[] blocks, int count, float[] values);
+  }
+
+  /** Decoders of the types without blocks. */
+  public static final class PlainDecoders {
+    private static final VarHandle FLOATS =
+        MethodHandles.byteArrayViewVarHandle(float[].class, ByteOrder.LITTLE_ENDIAN);
+    private static final VarHandle SHORTS =
+        MethodHandles.byteArrayViewVarHandle(short[].class, ByteOrder.LITTLE_ENDIAN);
+
+    private PlainDecoders() {}
+
+    /** The decoder of F32, F16 or BF16; null for every other type. */
+    public static BlockDecoder of(DataType type) {
+      return switch (type) {
+        case F32 -> PlainDecoders::float32;
+        case F16 -> PlainDecoders::float16;
+        case BF16 -> PlainDecoders::bfloat16;
+        default -> null;
+      };
+    }
+
+    private static void float32(byte[] blocks, int count, float[] values) {
+      for (int i = 0; i < count; i++) {
+        values[i] = (float) FLOATS.get(blocks, i * Float.BYTES);
+      }
+    }
+
+    private static void float16(byte[] blocks, int count, float[] values) {
+      for (int i = 0; i < count; i++) {
+        values[i] = HalfPrecision.fromFloat16((short) SHORTS.get(blocks, i * Short.BYTES));
+      }
+    }
+
+    private static void bfloat16(byte[] blocks, int count, float[] values) {
+      for (int i = 0; i < count; i++) {
+        values[i] = HalfPrecision.fromBfloat16((short) SHORTS.get(blocks, i * Short.BYTES));
+      }
+    }
   }
 }

@@ -2,6 +2,7 @@ package dev.kvshare.apply.model.tokenizer;
 
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.node.ObjectNode;
+import dev.kvshare.apply.model.CheckpointException;
 import dev.kvshare.apply.model.ModelConfig;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -40,7 +41,7 @@ public final class EndTokens {
     } else if (value.isInt() && value.intValue() >= 0) {
       ids.add(value.intValue());
     } else if (!value.isMissingNode() && !value.isNull()) {
-      throw new TokenizerException(
+      throw new CheckpointException.Tokenizer(
           "%s: the key '%s' is %s, expected a token id or a list of token ids. Correct the file or download the model again."
               .formatted(file, KEY, value));
     }

@@ -1,10 +1,17 @@
 package dev.kvshare.apply.model.tokenizer;
 
+import com.fasterxml.jackson.databind.JsonNode;
+import com.fasterxml.jackson.databind.ObjectMapper;
 import com.fasterxml.jackson.databind.node.ArrayNode;
 import com.fasterxml.jackson.databind.node.JsonNodeFactory;
 import com.fasterxml.jackson.databind.node.ObjectNode;
+import dev.kvshare.apply.model.CheckpointException;
 import dev.kvshare.apply.model.ModelConfig;
 import dev.kvshare.apply.model.TokenizerSource.GgufTokenizer;
+import dev.kvshare.apply.model.tokenizer.Tokenizer.TokenizerDefinition;
+import java.io.IOException;
+import java.io.InputStream;
+import java.io.UncheckedIOException;
 import java.util.HashMap;
 import java.util.LinkedHashMap;
 import java.util.List;
@@ -34,7 +41,7 @@ final class GgufTokenizers {
           case "gpt2" -> true;
           case "llama" -> false;
           default ->
-              throw new TokenizerException(
+              throw new CheckpointException.Tokenizer(
                   "%s: the key 'tokenizer.ggml.model' is '%s', but only 'gpt2' (byte-level BPE) and 'llama' (SentencePiece) are understood. Use the Hugging Face directory of the model with its tokenizer.json, or work with token ids."
                       .formatted(source.file(), source.model()));
         };
@@ -87,7 +94,7 @@ final class GgufTokenizers {
     for (int id = 0; id < tokens.size(); id++) {
       Integer other = ids.putIfAbsent(tokens.get(id), id);
       if (other != null) {
-        throw new TokenizerException(
+        throw new CheckpointException.Tokenizer(
             "%s: the key 'tokenizer.ggml.tokens' holds the token '%s' at %d and at %d. The file is damaged or was converted wrongly: download or convert it again."
                 .formatted(source.file(), tokens.get(id), other, id));
       }
@@ -103,7 +110,7 @@ final class GgufTokenizers {
       // character.
       int border = merge.indexOf(' ', 1);
       if (border < 0) {
-        throw new TokenizerException(
+        throw new CheckpointException.Tokenizer(
             "%s: the entry %d of the key 'tokenizer.ggml.merges' is '%s', expected two tokens with a space between. The file is damaged: download it again."
                 .formatted(source.file(), merges.size(), merge));
       }
@@ -119,7 +126,7 @@ final class GgufTokenizers {
 
   private static void checkSize(GgufTokenizer source, String key, int size) {
     if (size != 0 && size != source.tokens().size()) {
-      throw new TokenizerException(
+      throw new CheckpointException.Tokenizer(
           "%s: the key 'tokenizer.ggml.%s' has %d entries, but there are %d tokens. The file is damaged or was converted wrongly: download or convert it again."
               .formatted(source.file(), key, size, source.tokens().size()));
     }
@@ -177,5 +184,93 @@ final class GgufTokenizers {
 
   private static boolean isToken(GgufTokenizer source, int id) {
     return id >= 0 && id < source.tokens().size();
+  }
+
+  /** Byte-level BPE ({@code tokenizer.ggml.model} is {@code gpt2}): tokens and merges as stored. */
+  private static final class ByteLevelGguf {
+    private ByteLevelGguf() {}
+
+    static ObjectNode document(GgufTokenizer source) {
+      PreTokenizers.Kind kind = PreTokenizers.of(source.file(), source.pre());
+      if (source.merges().isEmpty()) {
+        throw new CheckpointException.Tokenizer(
+            source.file()
+                + ": the key 'tokenizer.ggml.merges' is absent, but a byte-level tokenizer needs it."
+                + " Convert the model again with a current version of llama.cpp.");
+      }
+      ObjectNode root = JsonNodeFactory.instance.objectNode();
+      root.set("normalizer", kind.normalizer());
+      root.set("pre_tokenizer", kind.preTokenizer());
+      root.putObject("decoder")
+          .put("type", "ByteLevel")
+          .put("add_prefix_space", true)
+          .put("trim_offsets", true)
+          .put("use_regex", true);
+      ObjectNode model =
+          root.putObject("model").put("type", "BPE").put("ignore_merges", kind.ignoreMerges());
+      ObjectNode vocabulary = model.putObject("vocab");
+      GgufTokenizers.vocabulary(source, source.tokens()).forEach(vocabulary::put);
+      model.set("merges", GgufTokenizers.merges(source));
+      return root;
+    }
+  }
+
+  /**
+   * How a byte-level tokenizer cuts a text before merging. GGUF files only name the kind ({@code
+   * tokenizer.ggml.pre}); {@code pre-tokenizers.json} holds for each known name the parts that the
+   * original {@code tokenizer.json} of such models has. A new kind is one more entry there.
+   */
+  private static final class PreTokenizers {
+    private static final String RESOURCE = "pre-tokenizers.json";
+    private static final Map<String, Kind> KINDS = readKinds();
+
+    private PreTokenizers() {}
+
+    /**
+     * One kind.
+     *
+     * @param normalizer the part {@code normalizer} of a {@code tokenizer.json}, or JSON null
+     * @param preTokenizer the part {@code pre_tokenizer}
+     * @param ignoreMerges whether a piece that is a token as a whole is taken without merging
+     * @param addBos whether a text begins with BOS when the file does not say
+     */
+    record Kind(JsonNode normalizer, JsonNode preTokenizer, boolean ignoreMerges, boolean addBos) {}
+
+    /**
+     * The kind of a name.
+     *
+     * @param origin the file, for messages
+     * @param name {@code tokenizer.ggml.pre}, or null when the file has none
+     */
+    static Kind of(Object origin, String name) {
+      Kind kind = KINDS.get(name);
+      if (kind == null) {
+        throw new CheckpointException.Tokenizer(
+            "%s: the key 'tokenizer.ggml.pre' is %s. How such a tokenizer cuts text is not known here, and guessing would give wrong tokens. Known: %s. Use the Hugging Face directory of the model with its tokenizer.json, or work with token ids."
+                .formatted(
+                    origin,
+                    name == null ? "absent" : "'" + name + "'",
+                    String.join(", ", KINDS.keySet())));
+      }
+      return kind;
+    }
+
+    private static Map<String, Kind> readKinds() {
+      Map<String, Kind> kinds = new LinkedHashMap<>();
+      try (InputStream stream = PreTokenizers.class.getResourceAsStream(RESOURCE)) {
+        for (JsonNode entry : new ObjectMapper().readTree(stream)) {
+          Kind kind =
+              new Kind(
+                  entry.get("normalizer"),
+                  entry.get("pre_tokenizer"),
+                  entry.get("ignore_merges").booleanValue(),
+                  entry.get("add_bos").booleanValue());
+          entry.get("names").forEach(name -> kinds.put(name.textValue(), kind));
+        }
+      } catch (IOException e) {
+        throw new UncheckedIOException(RESOURCE + " is missing from the jar.", e);
+      }
+      return kinds;
+    }
   }
 }

@@ -1,9 +1,13 @@
 package dev.kvshare.apply.model.tokenizer;
 
 import ai.djl.huggingface.tokenizers.HuggingFaceTokenizer;
+import com.fasterxml.jackson.databind.node.JsonNodeFactory;
+import com.fasterxml.jackson.databind.node.ObjectNode;
+import dev.kvshare.apply.model.CheckpointException;
 import dev.kvshare.apply.model.OfflineDjl;
 import java.io.ByteArrayInputStream;
 import java.nio.charset.StandardCharsets;
+import java.util.List;
 import java.util.Map;
 
 /**
@@ -27,7 +31,7 @@ final class NativeTokenizer implements AutoCloseable {
   /**
    * Loads the text of a {@code tokenizer.json}.
    *
-   * @throws TokenizerException with the library's own words when it refuses the text
+   * @throws CheckpointException.Tokenizer with the library's own words when it refuses the text
    */
   static NativeTokenizer load(String json) {
     try (ByteArrayInputStream bytes =
@@ -35,7 +39,7 @@ final class NativeTokenizer implements AutoCloseable {
       return OfflineDjl.call(
           () -> new NativeTokenizer(HuggingFaceTokenizer.newInstance(bytes, OPTIONS)));
     } catch (Exception e) {
-      throw new TokenizerException(String.valueOf(e.getMessage()), e);
+      throw new CheckpointException.Tokenizer(String.valueOf(e.getMessage()), e);
     }
   }
 
@@ -62,5 +66,44 @@ final class NativeTokenizer implements AutoCloseable {
   @Override
   public void close() {
     tokenizer.close();
+  }
+
+  /** Hands a tokenizer to the native library and says which part it refused. */
+  static final class TokenizerLoader {
+    private static final List<String> COMPONENTS =
+        List.of("normalizer", "pre_tokenizer", "post_processor", "decoder");
+
+    private TokenizerLoader() {}
+
+    static NativeTokenizer load(TokenizerJson json) {
+      try {
+        return NativeTokenizer.load(json.text());
+      } catch (CheckpointException.Tokenizer e) {
+        throw new CheckpointException.Tokenizer(
+            "%s: the bundled tokenizers library %s refuses the part '%s': %s. Download the model again, or convert its tokenizer with a version of transformers that writes what this library reads."
+                .formatted(
+                    json.origin(),
+                    NativeTokenizer.LIBRARY_VERSION,
+                    refusedPart(json.root()),
+                    e.getMessage()),
+            e);
+      }
+    }
+
+    /** The library names no part in its message, so each is tried alone beside a tiny model. */
+    private static String refusedPart(ObjectNode root) {
+      for (String component : COMPONENTS) {
+        ObjectNode probe = JsonNodeFactory.instance.objectNode().put("version", "1.0");
+        ObjectNode model = probe.putObject("model").put("type", "WordLevel").put("unk_token", "a");
+        model.putObject("vocab").put("a", 0);
+        probe.set(component, root.path(component));
+        try {
+          NativeTokenizer.load(probe.toString()).close();
+        } catch (CheckpointException.Tokenizer refused) {
+          return component;
+        }
+      }
+      return "model";
+    }
   }
 }

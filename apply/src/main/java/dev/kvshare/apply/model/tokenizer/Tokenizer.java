@@ -1,7 +1,9 @@
 package dev.kvshare.apply.model.tokenizer;
 
+import dev.kvshare.apply.model.CheckpointException;
 import dev.kvshare.apply.model.ModelConfig;
 import dev.kvshare.apply.model.TokenizerSource;
+import dev.kvshare.apply.model.tokenizer.NativeTokenizer.TokenizerLoader;
 import dev.kvshare.apply.model.tokenizer.template.ChatTemplate;
 import java.util.HashSet;
 import java.util.Map;
@@ -42,7 +44,7 @@ public final class Tokenizer implements AutoCloseable {
     if (source instanceof TokenizerSource.GgufTokenizer gguf) {
       return new Tokenizer(GgufTokenizers.read(gguf, config));
     }
-    throw new TokenizerException(
+    throw new CheckpointException.Tokenizer(
         config.origin()
             + ": the model has no tokenizer. Put its tokenizer.json beside it, or work with token"
             + " ids, which need no tokenizer.");
@@ -123,6 +125,33 @@ public final class Tokenizer implements AutoCloseable {
       if (literal != null) {
         literal.close();
       }
+    }
+  }
+
+  /**
+   * All that a tokenizer is made of, whatever kind of file it came from.
+   *
+   * @param json the vocabulary and its processing, with the wanted special tokens in its
+   *     post-processor
+   * @param specialTokens text of the special tokens by their Hugging Face names ({@code bos_token},
+   *     {@code eos_token}, …)
+   * @param eosIds the ids that end a generated text
+   * @param chatTemplates sources of the chat templates by name; the usual one is {@code default}
+   */
+  record TokenizerDefinition(
+      TokenizerJson json,
+      Map<String, String> specialTokens,
+      Set<Integer> eosIds,
+      Map<String, String> chatTemplates) {
+
+    static final String BOS = "bos_token";
+    static final String EOS = "eos_token";
+    static final String DEFAULT_TEMPLATE = "default";
+
+    TokenizerDefinition {
+      specialTokens = Map.copyOf(specialTokens);
+      eosIds = Set.copyOf(eosIds);
+      chatTemplates = Map.copyOf(chatTemplates);
     }
   }
 }

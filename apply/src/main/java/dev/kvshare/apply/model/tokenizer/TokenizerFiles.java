@@ -3,7 +3,9 @@ package dev.kvshare.apply.model.tokenizer;
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.node.JsonNodeFactory;
 import com.fasterxml.jackson.databind.node.ObjectNode;
+import dev.kvshare.apply.model.CheckpointException;
 import dev.kvshare.apply.model.ModelConfig;
+import dev.kvshare.apply.model.tokenizer.Tokenizer.TokenizerDefinition;
 import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.nio.charset.StandardCharsets;
@@ -37,7 +39,7 @@ final class TokenizerFiles {
   static TokenizerDefinition read(Path directory, ModelConfig config) {
     Path file = directory.resolve("tokenizer.json");
     if (!Files.isRegularFile(file)) {
-      throw new TokenizerException(
+      throw new CheckpointException.Tokenizer(
           directory
               + " has no tokenizer.json. Save it there with transformers' AutoTokenizer, or work"
               + " with token ids, which need no tokenizer.");

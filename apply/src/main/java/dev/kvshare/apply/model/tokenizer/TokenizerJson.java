@@ -6,7 +6,9 @@ import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.ObjectMapper;
 import com.fasterxml.jackson.databind.json.JsonMapper;
 import com.fasterxml.jackson.databind.node.ArrayNode;
+import com.fasterxml.jackson.databind.node.JsonNodeFactory;
 import com.fasterxml.jackson.databind.node.ObjectNode;
+import dev.kvshare.apply.model.CheckpointException;
 import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.nio.file.Files;
@@ -42,7 +44,7 @@ record TokenizerJson(
     try {
       long bytes = Files.size(file);
       if (bytes > MAX_BYTES) {
-        throw new TokenizerException(
+        throw new CheckpointException.Tokenizer(
             "%s has %d bytes, more than the %d that are read of a tokenizer file. It is not one: download the model again."
                 .formatted(file, bytes, MAX_BYTES));
       }
@@ -50,10 +52,10 @@ record TokenizerJson(
       if (node instanceof ObjectNode object) {
         return object;
       }
-      throw new TokenizerException(
+      throw new CheckpointException.Tokenizer(
           file + " holds no JSON object. It is damaged or not complete: download it again.");
     } catch (JsonProcessingException e) {
-      throw new TokenizerException(
+      throw new CheckpointException.Tokenizer(
           "%s is not valid JSON at line %d, column %d: %s. It is damaged or not complete: download it again."
               .formatted(
                   file,
@@ -152,5 +154,58 @@ record TokenizerJson(
       ids.put(token.path("content").asText(), token.path("id").asInt(-1));
     }
     return ids;
+  }
+
+  /** Makes the part of a {@code tokenizer.json} that adds special tokens around a text. */
+  private static final class PostProcessors {
+    private static final JsonNodeFactory JSON = JsonNodeFactory.instance;
+
+    private PostProcessors() {}
+
+    /**
+     * A {@code TemplateProcessing} entry.
+     *
+     * @param before the token in front of the text, or null
+     * @param after the token behind the text, or null
+     */
+    static JsonNode template(TokenizerJson json, String before, String after) {
+      ArrayNode single = JSON.arrayNode();
+      ArrayNode pair = JSON.arrayNode();
+      ObjectNode tokens = JSON.objectNode();
+      addToken(json, before, single, tokens);
+      single.add(piece("Sequence", "A"));
+      addToken(json, after, single, tokens);
+      pair.addAll(single);
+      pair.add(piece("Sequence", "B"));
+      ObjectNode template = JSON.objectNode().put("type", "TemplateProcessing");
+      template.set("single", single);
+      template.set("pair", pair);
+      template.set("special_tokens", tokens);
+      return template;
+    }
+
+    private static void addToken(
+        TokenizerJson json, String token, ArrayNode sequence, ObjectNode tokens) {
+      if (token == null) {
+        return;
+      }
+      Integer id = json.id(token);
+      if (id == null) {
+        throw new CheckpointException.Tokenizer(
+            "%s: the token '%s' is to be added around each text but is not in the vocabulary of %d tokens. Correct tokenizer_config.json or download the model again."
+                .formatted(json.origin(), token, json.size()));
+      }
+      sequence.add(piece("SpecialToken", token));
+      ObjectNode entry = JSON.objectNode().put("id", token);
+      entry.putArray("ids").add(id);
+      entry.putArray("tokens").add(token);
+      tokens.set(token, entry);
+    }
+
+    private static ObjectNode piece(String kind, String id) {
+      ObjectNode piece = JSON.objectNode();
+      piece.putObject(kind).put("id", id).put("type_id", 0);
+      return piece;
+    }
   }
 }

@@ -1,6 +1,7 @@
 package dev.kvshare.apply.model.tokenizer;
 
 import com.fasterxml.jackson.databind.JsonNode;
+import dev.kvshare.apply.model.CheckpointException;
 import java.util.ArrayList;
 import java.util.HashMap;
 import java.util.List;
@@ -78,7 +79,7 @@ final class TokenizerJsonRules {
     TokenizerJsonRules rules = new TokenizerJsonRules(json);
     rules.checkAll();
     if (!rules.problems.isEmpty()) {
-      throw new TokenizerException(
+      throw new CheckpointException.Tokenizer(
           "%s cannot be used (bundled tokenizers library %s): %s. Download the model again, or convert its tokenizer with a current version of transformers."
               .formatted(
                   json.origin(),
@@ -91,7 +92,7 @@ final class TokenizerJsonRules {
   static void checkModelSize(TokenizerJson json, int modelVocabularySize) {
     for (Map.Entry<String, Integer> entry : json.ids().entrySet()) {
       if (entry.getValue() >= modelVocabularySize) {
-        throw new TokenizerException(
+        throw new CheckpointException.Tokenizer(
             "%s: the token '%s' has the id %d, but the model's vocab_size is %d. The tokenizer belongs to another model: use the one that came with the checkpoint."
                 .formatted(json.origin(), entry.getKey(), entry.getValue(), modelVocabularySize));
       }

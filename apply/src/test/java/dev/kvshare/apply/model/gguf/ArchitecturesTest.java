@@ -4,10 +4,10 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 
 import dev.kvshare.apply.family.ModelFamilies;
 import dev.kvshare.apply.model.Checkpoint;
-import dev.kvshare.apply.model.Checkpoints;
+import dev.kvshare.apply.model.Checkpoint.TensorInfo;
 import dev.kvshare.apply.model.DataType;
 import dev.kvshare.apply.model.ModelConfig;
-import dev.kvshare.apply.model.TensorInfo;
+import dev.kvshare.apply.model.checkpoint.Checkpoints;
 import java.net.URISyntaxException;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;

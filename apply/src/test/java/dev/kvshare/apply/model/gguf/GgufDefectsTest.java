@@ -3,12 +3,12 @@ package dev.kvshare.apply.model.gguf;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import dev.kvshare.apply.model.Checkpoint;
+import dev.kvshare.apply.model.Checkpoint.TensorInfo;
 import dev.kvshare.apply.model.CheckpointException;
-import dev.kvshare.apply.model.Checkpoints;
 import dev.kvshare.apply.model.DataType;
 import dev.kvshare.apply.model.Defect;
 import dev.kvshare.apply.model.Mutations;
-import dev.kvshare.apply.model.TensorInfo;
+import dev.kvshare.apply.model.checkpoint.Checkpoints;
 import java.io.IOException;
 import java.nio.ByteBuffer;
 import java.nio.file.Files;

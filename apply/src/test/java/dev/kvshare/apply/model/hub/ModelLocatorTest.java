@@ -7,6 +7,7 @@ import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import dev.kvshare.apply.model.CheckpointException;
+import dev.kvshare.apply.model.hub.ModelLocator.DownloadListener;
 import java.io.IOException;
 import java.net.URI;
 import java.nio.charset.StandardCharsets;

@@ -5,9 +5,7 @@ import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import dev.kvshare.apply.model.CheckpointException;
-import dev.kvshare.apply.model.Checkpoints;
-import dev.kvshare.apply.model.CorruptCheckpointException;
-import dev.kvshare.apply.model.UnsupportedModelException;
+import dev.kvshare.apply.model.checkpoint.Checkpoints;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -58,7 +56,7 @@ class DirectoryDefectsTest {
   void pickledWeights(String name) throws IOException {
     Files.writeString(model.resolve("config.json"), "{}");
     Files.writeString(model.resolve(name), "x");
-    refused(model, UnsupportedModelException.class, name, "can run any code", "safetensors");
+    refused(model, CheckpointException.Unsupported.class, name, "can run any code", "safetensors");
   }
 
   @ParameterizedTest
@@ -75,7 +73,7 @@ class DirectoryDefectsTest {
       })
   void brokenConfiguration(String text, String fragment) throws IOException {
     Files.writeString(model.resolve("config.json"), text);
-    refused(model, CorruptCheckpointException.class, "config.json", fragment);
+    refused(model, CheckpointException.Corrupt.class, "config.json", fragment);
   }
 
   @Test
@@ -83,7 +81,7 @@ class DirectoryDefectsTest {
     SafetensorsFixture.sharded(model, "{\"a\": \"one.safetensors\", \"b\": \"two.safetensors\"}");
     refused(
         model,
-        CorruptCheckpointException.class,
+        CheckpointException.Corrupt.class,
         "index.json: 2 problems",
         "'one.safetensors' is missing",
         "'two.safetensors' is missing");
@@ -101,7 +99,7 @@ class DirectoryDefectsTest {
             List.of("a", "c", "d"), new float[] {1}, new float[] {1}, new float[] {1}));
     refused(
         model,
-        CorruptCheckpointException.class,
+        CheckpointException.Corrupt.class,
         "3 problems",
         "'one.safetensors' lacks tensor 'b'",
         "'two.safetensors' holds tensor 'a', which the index places in 'one.safetensors'",
@@ -112,7 +110,7 @@ class DirectoryDefectsTest {
   @ValueSource(strings = {"{}", "[]", "5", "{\"a\": 5}"})
   void indexWithoutFileNames(String weightMap) throws IOException {
     SafetensorsFixture.sharded(model, weightMap);
-    refused(model, CorruptCheckpointException.class, "weight_map");
+    refused(model, CheckpointException.Corrupt.class, "weight_map");
   }
 
   @ParameterizedTest
@@ -121,7 +119,7 @@ class DirectoryDefectsTest {
   void shardOutsideTheDirectory(String name) throws IOException {
     Files.write(temporary.resolve("outside.safetensors"), ONE);
     SafetensorsFixture.sharded(model, "{\"a\": \"" + name + "\"}");
-    refused(model, CorruptCheckpointException.class, "leads out of the directory", "index.json");
+    refused(model, CheckpointException.Corrupt.class, "leads out of the directory", "index.json");
   }
 
   @ParameterizedTest
@@ -133,7 +131,7 @@ class DirectoryDefectsTest {
     Files.createSymbolicLink(model.resolve(name), outside);
     refused(
         model,
-        CorruptCheckpointException.class,
+        CheckpointException.Corrupt.class,
         "'" + name + "' is a link that leads out",
         outside.toString());
   }
@@ -146,7 +144,7 @@ class DirectoryDefectsTest {
     Files.delete(snapshot.resolve("model.safetensors"));
     Files.createSymbolicLink(
         snapshot.resolve("model.safetensors"), other.resolve("model.safetensors"));
-    refused(snapshot, CorruptCheckpointException.class, "leads out of the directory");
+    refused(snapshot, CheckpointException.Corrupt.class, "leads out of the directory");
   }
 
   private static void refused(

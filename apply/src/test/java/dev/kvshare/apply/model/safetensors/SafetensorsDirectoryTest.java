@@ -7,10 +7,10 @@ import static org.junit.jupiter.api.Assertions.assertNull;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import dev.kvshare.apply.model.Checkpoint;
-import dev.kvshare.apply.model.Checkpoints;
 import dev.kvshare.apply.model.DataType;
-import dev.kvshare.apply.model.Fingerprint;
 import dev.kvshare.apply.model.TokenizerSource;
+import dev.kvshare.apply.model.checkpoint.Checkpoints;
+import dev.kvshare.apply.model.checkpoint.Fingerprint;
 import java.io.IOException;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;

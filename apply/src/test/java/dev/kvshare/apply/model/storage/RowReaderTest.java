@@ -5,11 +5,13 @@ import static org.junit.jupiter.api.Assertions.assertNull;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 
 import com.fasterxml.jackson.databind.node.JsonNodeFactory;
+import dev.kvshare.apply.model.Checkpoint.TensorInfo;
+import dev.kvshare.apply.model.CheckpointException;
 import dev.kvshare.apply.model.DataType;
 import dev.kvshare.apply.model.ModelConfig;
-import dev.kvshare.apply.model.TensorInfo;
 import dev.kvshare.apply.model.TokenizerSource;
-import dev.kvshare.apply.model.UnsupportedModelException;
+import dev.kvshare.apply.model.storage.StoredTensor.PlainDecoders;
+import dev.kvshare.apply.model.storage.StoredTensor.RowOrder;
 import java.io.IOException;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
@@ -97,9 +99,10 @@ class RowReaderTest {
     Path path = Files.write(folder.resolve("integers"), new byte[16]);
     TensorInfo info = new TensorInfo("t", DataType.I64, List.of(2L), 16);
     try (MappedCheckpoint checkpoint = checkpoint(path, info, new RowOrder.AsIs(), 0)) {
-      UnsupportedModelException thrown =
+      CheckpointException.Unsupported thrown =
           assertThrows(
-              UnsupportedModelException.class, () -> checkpoint.read("t", DataType.F32, direct(8)));
+              CheckpointException.Unsupported.class,
+              () -> checkpoint.read("t", DataType.F32, direct(8)));
       assertEquals(true, thrown.getMessage().contains("stored as I64"), thrown.getMessage());
     }
   }

@@ -7,6 +7,7 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 import com.fasterxml.jackson.databind.ObjectMapper;
 import com.fasterxml.jackson.databind.node.ArrayNode;
 import com.fasterxml.jackson.databind.node.ObjectNode;
+import dev.kvshare.apply.model.CheckpointException;
 import dev.kvshare.apply.model.ModelConfig;
 import dev.kvshare.apply.model.TokenizerSource;
 import java.io.IOException;
@@ -136,11 +137,12 @@ class BadTokenizerTest {
 
   @Test
   void refusesADirectoryWithoutTokenizer() {
-    TokenizerException error = assertThrows(TokenizerException.class, this::load);
+    CheckpointException.Tokenizer error =
+        assertThrows(CheckpointException.Tokenizer.class, this::load);
     assertTrue(error.getMessage().contains("has no tokenizer.json"), error.getMessage());
-    TokenizerException none =
+    CheckpointException.Tokenizer none =
         assertThrows(
-            TokenizerException.class,
+            CheckpointException.Tokenizer.class,
             () -> Tokenizer.load(new TokenizerSource.None(folder), TokenizerCases.config("llama")));
     assertTrue(none.getMessage().contains("no tokenizer"), none.getMessage());
   }
@@ -150,14 +152,15 @@ class BadTokenizerTest {
     Files.copy(
         TokenizerCases.FOLDER.resolve("gpt-2/tokenizer.json"), folder.resolve("tokenizer.json"));
     Files.writeString(folder.resolve("generation_config.json"), "{\"eos_token_id\": \"two\"}");
-    TokenizerException error = assertThrows(TokenizerException.class, this::load);
+    CheckpointException.Tokenizer error =
+        assertThrows(CheckpointException.Tokenizer.class, this::load);
     assertTrue(error.getMessage().contains("generation_config.json"), error.getMessage());
     assertTrue(error.getMessage().contains("\"two\""), error.getMessage());
   }
 
   private String refusal(String json) throws IOException {
     Files.writeString(folder.resolve("tokenizer.json"), json);
-    String message = assertThrows(TokenizerException.class, this::load).getMessage();
+    String message = assertThrows(CheckpointException.Tokenizer.class, this::load).getMessage();
     assertTrue(message.contains(folder.resolve("tokenizer.json").toString()), message);
     assertEquals(1, message.lines().count(), message);
     return message;

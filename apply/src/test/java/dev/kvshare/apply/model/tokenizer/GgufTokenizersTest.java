@@ -6,6 +6,7 @@ import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import com.fasterxml.jackson.databind.JsonNode;
+import dev.kvshare.apply.model.CheckpointException;
 import dev.kvshare.apply.model.ModelConfig;
 import dev.kvshare.apply.model.TokenizerSource.AddedTokens;
 import dev.kvshare.apply.model.TokenizerSource.GgufTokenizer;
@@ -52,31 +53,34 @@ class GgufTokenizersTest {
   @Test
   void refusesAnUnknownPreTokenizerByName() throws IOException {
     GgufTokenizer source = source("gpt-2");
-    TokenizerException error =
+    CheckpointException.Tokenizer error =
         assertThrows(
-            TokenizerException.class, () -> load(source, "gpt2", "mystery", source.merges()));
+            CheckpointException.Tokenizer.class,
+            () -> load(source, "gpt2", "mystery", source.merges()));
     assertTrue(error.getMessage().contains("'mystery'"), error.getMessage());
     assertTrue(error.getMessage().contains("qwen2"), error.getMessage());
     error =
-        assertThrows(TokenizerException.class, () -> load(source, "gpt2", null, source.merges()));
+        assertThrows(
+            CheckpointException.Tokenizer.class, () -> load(source, "gpt2", null, source.merges()));
     assertTrue(error.getMessage().contains("absent"), error.getMessage());
   }
 
   @Test
   void refusesAnUnknownModelByName() throws IOException {
     GgufTokenizer source = source("gpt-2");
-    TokenizerException error =
+    CheckpointException.Tokenizer error =
         assertThrows(
-            TokenizerException.class, () -> load(source, "bert", "gpt-2", source.merges()));
+            CheckpointException.Tokenizer.class,
+            () -> load(source, "bert", "gpt-2", source.merges()));
     assertTrue(error.getMessage().contains("'bert'"), error.getMessage());
   }
 
   @Test
   void refusesAMergeOfTokensThatAreNotThere() throws IOException {
     GgufTokenizer source = source("gpt-2");
-    TokenizerException error =
+    CheckpointException.Tokenizer error =
         assertThrows(
-            TokenizerException.class,
+            CheckpointException.Tokenizer.class,
             () -> load(source, "gpt2", "gpt-2", List.of("\u0120 t", "nowhere else")));
     assertTrue(error.getMessage().contains("model.merges[1]"), error.getMessage());
     assertTrue(error.getMessage().contains("'nowhere'"), error.getMessage());

@@ -2,7 +2,7 @@ package dev.kvshare.apply.model.tokenizer.template;
 
 import com.hubspot.jinjava.interpret.RenderResult;
 import com.hubspot.jinjava.interpret.TemplateError;
-import dev.kvshare.apply.model.tokenizer.TokenizerException;
+import dev.kvshare.apply.model.CheckpointException;
 import java.time.LocalDateTime;
 import java.time.ZoneId;
 import java.util.ArrayList;
@@ -40,7 +40,8 @@ public final class ChatTemplate {
    * if any), so it is encoded without adding special tokens.
    *
    * @param addGenerationPrompt whether to end with the opening of the assistant's next turn
-   * @throws TokenizerException when the template refuses the conversation or cannot be rendered
+   * @throws CheckpointException.Tokenizer when the template refuses the conversation or cannot be
+   *     rendered
    */
   public String render(List<ChatMessage> messages, boolean addGenerationPrompt) {
     return render(messages, addGenerationPrompt, LocalDateTime.now(ZoneId.systemDefault()));
@@ -76,10 +77,10 @@ public final class ChatTemplate {
     return result.getOutput();
   }
 
-  private TokenizerException failure(TemplateError error) {
+  private CheckpointException.Tokenizer failure(TemplateError error) {
     for (Throwable cause = error.getException(); cause != null; cause = cause.getCause()) {
       if (cause instanceof JinjaFunctions.RaisedByTemplate raised) {
-        return new TokenizerException(
+        return new CheckpointException.Tokenizer(
             "%s: the chat template refuses the conversation: %s"
                 .formatted(origin, raised.getMessage()),
             raised);
@@ -91,10 +92,36 @@ public final class ChatTemplate {
         error.getException());
   }
 
-  private TokenizerException notRendered(String where, String why, Exception cause) {
-    return new TokenizerException(
+  private CheckpointException.Tokenizer notRendered(String where, String why, Exception cause) {
+    return new CheckpointException.Tokenizer(
         "%s: %s cannot be rendered: %s. Write the conversation as plain text in the model's format instead."
             .formatted(origin, where, why),
         cause);
+  }
+
+  /**
+   * One turn of a conversation.
+   *
+   * @param role who speaks, as the model's template names it: usually {@code system}, {@code user}
+   *     or {@code assistant}
+   * @param content what was said
+   */
+  public record ChatMessage(String role, String content) {
+    public ChatMessage {
+      Objects.requireNonNull(role, "role");
+      Objects.requireNonNull(content, "content");
+    }
+
+    public static ChatMessage system(String content) {
+      return new ChatMessage("system", content);
+    }
+
+    public static ChatMessage user(String content) {
+      return new ChatMessage("user", content);
+    }
+
+    public static ChatMessage assistant(String content) {
+      return new ChatMessage("assistant", content);
+    }
   }
 }

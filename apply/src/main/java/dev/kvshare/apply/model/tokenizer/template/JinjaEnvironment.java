@@ -5,8 +5,13 @@ import com.hubspot.jinjava.JinjavaConfig;
 import com.hubspot.jinjava.LegacyOverrides;
 import com.hubspot.jinjava.el.JinjavaInterpreterResolver;
 import com.hubspot.jinjava.interpret.Context;
+import com.hubspot.jinjava.interpret.JinjavaInterpreter;
 import com.hubspot.jinjava.interpret.RenderResult;
 import com.hubspot.jinjava.lib.fn.ELFunctionDefinition;
+import com.hubspot.jinjava.lib.tag.Tag;
+import com.hubspot.jinjava.tree.Node;
+import com.hubspot.jinjava.tree.TagNode;
+import dev.kvshare.apply.model.tokenizer.template.JinjaFilters.JinjaTests;
 import java.time.LocalDateTime;
 import java.util.HashMap;
 import java.util.Map;
@@ -84,5 +89,31 @@ final class JinjaEnvironment {
 
   private static ELFunctionDefinition function(String name, String method, Class<?> parameter) {
     return new ELFunctionDefinition("", name, JinjaFunctions.class, method, parameter);
+  }
+
+  /**
+   * {@code {% generation %}}: marks the assistant's words for training; here it changes nothing.
+   */
+  private static final class GenerationTag implements Tag {
+    private static final long serialVersionUID = 1L;
+
+    @Override
+    public String getName() {
+      return "generation";
+    }
+
+    @Override
+    public String getEndTagName() {
+      return "endgeneration";
+    }
+
+    @Override
+    public String interpret(TagNode tagNode, JinjavaInterpreter interpreter) {
+      StringBuilder text = new StringBuilder();
+      for (Node child : tagNode.getChildren()) {
+        text.append(child.render(interpreter));
+      }
+      return text.toString();
+    }
   }
 }

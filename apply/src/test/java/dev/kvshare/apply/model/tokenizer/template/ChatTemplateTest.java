@@ -6,7 +6,8 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.ObjectMapper;
-import dev.kvshare.apply.model.tokenizer.TokenizerException;
+import dev.kvshare.apply.model.CheckpointException;
+import dev.kvshare.apply.model.tokenizer.template.ChatTemplate.ChatMessage;
 import java.io.IOException;
 import java.nio.file.Path;
 import java.time.LocalDateTime;
@@ -79,9 +80,9 @@ class ChatTemplateTest {
           expected.expected(),
           template.render(expected.messages(), expected.addGenerationPrompt(), NOW));
     } else {
-      TokenizerException error =
+      CheckpointException.Tokenizer error =
           assertThrows(
-              TokenizerException.class,
+              CheckpointException.Tokenizer.class,
               () -> template.render(expected.messages(), expected.addGenerationPrompt(), NOW));
       assertTrue(error.getMessage().contains(expected.error()), error.getMessage());
     }
@@ -127,7 +128,8 @@ class ChatTemplateTest {
         "{{ strftime_now('%Q') }}"
       })
   void refusesWhatItCannotRender(String template) {
-    TokenizerException error = assertThrows(TokenizerException.class, () -> render(template));
+    CheckpointException.Tokenizer error =
+        assertThrows(CheckpointException.Tokenizer.class, () -> render(template));
     assertTrue(error.getMessage().startsWith("model.gguf: "), error.getMessage());
     assertTrue(error.getMessage().contains("cannot be rendered"), error.getMessage());
   }

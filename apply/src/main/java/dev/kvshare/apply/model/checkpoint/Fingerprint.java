@@ -1,0 +1,153 @@
+package dev.kvshare.apply.model.checkpoint;
+
+import com.fasterxml.jackson.databind.JsonNode;
+import com.fasterxml.jackson.databind.node.ObjectNode;
+import dev.kvshare.apply.model.Checkpoint;
+import dev.kvshare.apply.model.Checkpoint.TensorInfo;
+import java.nio.ByteBuffer;
+import java.nio.charset.StandardCharsets;
+import java.security.MessageDigest;
+import java.security.NoSuchAlgorithmException;
+import java.util.HexFormat;
+import java.util.Map;
+import java.util.Set;
+import java.util.TreeMap;
+import java.util.TreeSet;
+
+/**
+ * Identifies a model by its content, so that a policy is not applied to another one. It does not
+ * depend on where the files lie, how tensors are spread over shards, nor on the generation of
+ * {@code config.json}. It is SHA-256 over UTF-8 lines, each ended by a line feed:
+ *
+ * <pre>
+ * kvshare.fingerprint/1
+ * config KEY=JSON              for each key that can change the computation, sorted
+ * tensor NAME TYPE [SHAPE]     for each tensor, sorted; then {@value #SAMPLES} runs of stored bytes
+ * </pre>
+ *
+ * A run has up to {@value #SAMPLE_BYTES} bytes; runs are spread evenly from the first to the last
+ * byte of a tensor. So the cost is a few pages a tensor and not the size of the model.
+ */
+public final class Fingerprint {
+  private static final int SAMPLES = 4;
+  private static final int SAMPLE_BYTES = 256;
+
+  /** Keys that describe the file, the training or the tokenizer, not the computation. */
+  private static final Set<String> DESCRIPTIVE_KEYS =
+      Set.of(
+          "_name_or_path",
+          "architectures",
+          "attention_dropout",
+          "attn_implementation",
+          "auto_map",
+          "bos_token_id",
+          "dtype",
+          "embd_pdrop",
+          "attn_pdrop",
+          "resid_pdrop",
+          "eos_token_id",
+          "hidden_dropout",
+          "initializer_range",
+          "pad_token_id",
+          "pretraining_tp",
+          "torch_dtype",
+          "transformers_version",
+          "unsloth_fixed",
+          "use_cache");
+
+  private static final Set<String> ROPE_KEYS =
+      Set.of("rope_theta", "rope_scaling", "rope_parameters");
+
+  private Fingerprint() {}
+
+  /** The fingerprint, {@code sha256:} and 64 hexadecimal digits. */
+  public static String of(Checkpoint checkpoint) {
+    MessageDigest digest = sha256();
+    line(digest, "kvshare.fingerprint/1");
+    computation(checkpoint.config().json())
+        .forEach((key, value) -> line(digest, "config " + key + "=" + value));
+    for (TensorInfo tensor : new TreeMap<>(checkpoint.tensors()).values()) {
+      line(digest, "tensor " + tensor.name() + " " + tensor.dataType() + " " + tensor.shape());
+      sample(checkpoint, tensor, digest);
+    }
+    return "sha256:" + HexFormat.of().formatHex(digest.digest());
+  }
+
+  private static void sample(Checkpoint checkpoint, TensorInfo tensor, MessageDigest digest) {
+    int length = (int) Math.min(SAMPLE_BYTES, tensor.bytes());
+    ByteBuffer run = ByteBuffer.allocate(length);
+    for (int i = 0; i < SAMPLES; i++) {
+      long offset = (tensor.bytes() - length) * i / (SAMPLES - 1);
+      checkpoint.readStored(tensor.name(), offset, run.clear());
+      digest.update(run.flip());
+    }
+  }
+
+  /** Keys and values in a form that both generations of {@code config.json} share. */
+  private static Map<String, String> computation(ObjectNode config) {
+    Map<String, String> values = new TreeMap<>();
+    for (String key : names(config)) {
+      if (!DESCRIPTIVE_KEYS.contains(key) && !ROPE_KEYS.contains(key)) {
+        put(values, key, config.get(key));
+      }
+    }
+    put(values, "rope.rope_theta", config.get("rope_theta"));
+    for (String key : ROPE_KEYS) {
+      if (config.get(key) instanceof ObjectNode rope) {
+        for (String name : names(rope)) {
+          put(values, "rope." + (name.equals("type") ? "rope_type" : name), rope.get(name));
+        }
+      }
+    }
+    values.remove("rope.rope_type", "\"default\"");
+    return values;
+  }
+
+  private static void put(Map<String, String> values, String key, JsonNode value) {
+    if (value != null && !value.isNull()) {
+      values.put(key, canonical(value));
+    }
+  }
+
+  /**
+   * JSON with sorted keys, without null members, each number as the hexadecimal form of a double.
+   */
+  private static String canonical(JsonNode value) {
+    if (value.isNumber()) {
+      return Double.toHexString(value.doubleValue());
+    }
+    if (value.isArray()) {
+      StringBuilder text = new StringBuilder("[");
+      value.forEach(element -> text.append(canonical(element)).append(','));
+      return text.append(']').toString();
+    }
+    if (value instanceof ObjectNode object) {
+      StringBuilder text = new StringBuilder("{");
+      for (String name : names(object)) {
+        if (!object.get(name).isNull()) {
+          text.append(name).append(':').append(canonical(object.get(name))).append(',');
+        }
+      }
+      return text.append('}').toString();
+    }
+    return value.toString();
+  }
+
+  private static Set<String> names(ObjectNode object) {
+    Set<String> names = new TreeSet<>();
+    object.fieldNames().forEachRemaining(names::add);
+    return names;
+  }
+
+  private static void line(MessageDigest digest, String text) {
+    digest.update((text + "\n").getBytes(StandardCharsets.UTF_8));
+  }
+
+  private static MessageDigest sha256() {
+    try {
+      return MessageDigest.getInstance("SHA-256");
+    } catch (NoSuchAlgorithmException e) {
+      throw new IllegalStateException("every Java platform has SHA-256", e);
+    }
+  }
+}

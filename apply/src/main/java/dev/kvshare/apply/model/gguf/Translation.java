@@ -1,0 +1,251 @@
+package dev.kvshare.apply.model.gguf;
+
+import com.fasterxml.jackson.databind.node.JsonNodeFactory;
+import com.fasterxml.jackson.databind.node.ObjectNode;
+import dev.kvshare.apply.model.Checkpoint.TensorInfo;
+import dev.kvshare.apply.model.gguf.GgufContents.GgufTensor;
+import dev.kvshare.apply.model.storage.StoredTensor;
+import dev.kvshare.apply.model.storage.StoredTensor.BlockDecoder;
+import dev.kvshare.apply.model.storage.StoredTensor.RowOrder;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Map;
+import java.util.Set;
+import java.util.function.BiConsumer;
+import java.util.function.Function;
+import java.util.regex.Matcher;
+import java.util.regex.Pattern;
+import java.util.stream.Collectors;
+import java.util.stream.Stream;
+
+/**
+ * Presents the contents of a GGUF file as a Hugging Face model, by the table of its architecture.
+ */
+public final class Translation {
+  private static final Map<String, Architecture> ARCHITECTURES =
+      Stream.of(
+              GemmaArchitecture.second(),
+              GemmaArchitecture.third(),
+              Gpt2Architecture.table(),
+              GraniteArchitecture.table(),
+              LlamaArchitecture.table(),
+              Olmo2Architecture.table(),
+              Phi3Architecture.table(),
+              Qwen2Architecture.table(),
+              Qwen3Architecture.table(),
+              StableLmArchitecture.table(),
+              Starcoder2Architecture.table())
+          .collect(Collectors.toMap(Architecture::name, Function.identity()));
+
+  private static final Pattern TENSOR =
+      Pattern.compile("(?:blk\\.(?<layer>\\d{1,6})\\.)?(?<stem>.+?)(?<kind>\\.weight|\\.bias)");
+
+  /** Tensors that become part of the configuration. */
+  private static final Set<String> CONFIGURATION_TENSORS =
+      Set.of("rope_freqs.weight", "rope_factors_short.weight", "rope_factors_long.weight");
+
+  private final GgufContents contents;
+  private final Architecture architecture;
+  private final String prefix;
+  private final ObjectNode config = JsonNodeFactory.instance.objectNode();
+  private final List<StoredTensor> tensors = new ArrayList<>();
+
+  private Translation(GgufContents contents, Architecture architecture) {
+    this.contents = contents;
+    this.architecture = architecture;
+    this.prefix = architecture.name() + ".";
+  }
+
+  /**
+   * Translates, recording what cannot be translated as problems of the contents.
+   *
+   * @return null when the architecture is not known
+   */
+  public static Translation of(GgufContents contents) {
+    String name = contents.architecture();
+    Architecture architecture = name == null ? null : ARCHITECTURES.get(name);
+    if (architecture == null) {
+      contents
+          .problems()
+          .unsupported(
+              "key 'general.architecture' is "
+                  + contents.metadata().describe("general.architecture")
+                  + ", but one of "
+                  + ARCHITECTURES.keySet().stream().sorted().toList()
+                  + " is supported");
+      return null;
+    }
+    Translation translation = new Translation(contents, architecture);
+    translation.translateKeys();
+    contents.tensors().values().forEach(translation::translateTensor);
+    return translation;
+  }
+
+  /** The configuration in Hugging Face keys. */
+  public ObjectNode config() {
+    return config;
+  }
+
+  /** The tensors in Hugging Face names and order. */
+  public List<StoredTensor> tensors() {
+    return tensors;
+  }
+
+  private void translateKeys() {
+    config.setAll(architecture.constants());
+    for (Architecture.Key key : architecture.keys()) {
+      translateKey(key);
+    }
+    GgufTensor embedding = contents.tensors().get("token_embd.weight");
+    if (embedding != null && embedding.sizes().size() == 2) {
+      config.put("vocab_size", embedding.sizes().get(1));
+    }
+    config.put("tie_word_embeddings", !contents.hasTensor("output.weight"));
+    architecture.biases().forEach((key, tensor) -> config.put(key, contents.hasTensor(tensor)));
+    specialToken("bos_token_id");
+    specialToken("eos_token_id");
+    for (BiConsumer<GgufContents, ObjectNode> derivation : architecture.derivations()) {
+      derivation.accept(contents, config);
+    }
+    for (String key : contents.metadata().unreadKeys(prefix)) {
+      if (!architecture.ignoredKeys().contains(key.substring(prefix.length()))) {
+        contents
+            .problems()
+            .unsupported(
+                "key '"
+                    + key
+                    + "' ("
+                    + contents.metadata().describe(key)
+                    + ") is not understood and may change the computation");
+      }
+    }
+  }
+
+  private void translateKey(Architecture.Key key) {
+    String name = prefix + key.gguf();
+    boolean absent = !contents.metadata().has(name);
+    if (key.kind() == Architecture.Kind.NATURAL) {
+      Long value = contents.uniform(name);
+      if (value != null) {
+        config.put(key.config(), value);
+      }
+    } else {
+      Double value = contents.metadata().number(name);
+      if (value != null) {
+        config.put(key.config(), value);
+      }
+    }
+    if (absent && key.required()) {
+      contents.problems().corrupt("key '" + name + "' is missing");
+    }
+  }
+
+  private void specialToken(String name) {
+    Long id = contents.metadata().natural("tokenizer.ggml." + name);
+    if (id != null) {
+      config.put(name, id);
+    }
+  }
+
+  private void translateTensor(GgufTensor tensor) {
+    if (CONFIGURATION_TENSORS.contains(tensor.name())) {
+      return;
+    }
+    Matcher matcher = TENSOR.matcher(tensor.name());
+    Architecture.Name name = null;
+    String layer = null;
+    if (matcher.matches()) {
+      layer = matcher.group("layer");
+      name = architecture.tensors().get((layer == null ? "" : "blk.{}.") + matcher.group("stem"));
+    }
+    if (name == null) {
+      contents
+          .problems()
+          .unsupported(
+              "tensor '"
+                  + tensor.name()
+                  + "' "
+                  + tensor.shape()
+                  + " is not known in the architecture "
+                  + architecture.name());
+      return;
+    }
+    String stem = layer == null ? name.huggingFace() : fill(name.huggingFace(), layer);
+    String kind = matcher.group("kind");
+    switch (name.transform()) {
+      case NONE -> add(tensor, stem + kind, new RowOrder.AsIs(), 0);
+      case INTERLEAVED_QUERY_HEADS ->
+          add(tensor, stem + kind, interleaved(tensor, "num_attention_heads"), 0);
+      case INTERLEAVED_KEY_HEADS ->
+          add(tensor, stem + kind, interleaved(tensor, "num_key_value_heads"), 0);
+      case ONE_ADDED -> add(tensor, stem + kind, new RowOrder.AsIs(), -1);
+      case TRANSPOSED -> addTransposed(tensor, stem + kind);
+      case STACKED_HEADS -> addHeads(tensor, stem, kind);
+    }
+  }
+
+  private static String fill(String name, String value) {
+    int at = name.indexOf("{}");
+    return name.substring(0, at) + value + name.substring(at + 2);
+  }
+
+  private void add(GgufTensor tensor, String name, RowOrder order, float shift) {
+    add(
+        tensor,
+        new TensorInfo(name, tensor.dataType(), tensor.shape(), tensor.bytes()),
+        order,
+        shift);
+  }
+
+  private void add(GgufTensor tensor, TensorInfo info, RowOrder order, float shift) {
+    BlockDecoder decoder = BlockDecoders.of(tensor.dataType());
+    tensors.add(new StoredTensor(info, contents.file(), tensor.offset(), decoder, order, shift));
+  }
+
+  private void addTransposed(GgufTensor tensor, String name) {
+    boolean matrix = tensor.sizes().size() == 2;
+    TensorInfo info =
+        new TensorInfo(
+            name, tensor.dataType(), matrix ? tensor.sizes() : tensor.shape(), tensor.bytes());
+    add(tensor, info, matrix ? new RowOrder.Transposed() : new RowOrder.AsIs(), 0);
+  }
+
+  /** One tensor a row. */
+  private void addHeads(GgufTensor tensor, String stem, String kind) {
+    if (tensor.sizes().size() != 2) {
+      contents
+          .problems()
+          .corrupt(
+              "tensor '" + tensor.name() + "' has the sizes " + tensor.sizes() + " instead of two");
+      return;
+    }
+    long size = tensor.sizes().get(0);
+    long bytes = tensor.dataType().bytes(size);
+    for (int head = 0; head < tensor.sizes().get(1); head++) {
+      String name = fill(stem, Integer.toString(head)) + kind;
+      TensorInfo info = new TensorInfo(name, tensor.dataType(), List.of(size), bytes);
+      BlockDecoder decoder = BlockDecoders.of(tensor.dataType());
+      tensors.add(
+          StoredTensor.plain(info, contents.file(), tensor.offset() + head * bytes, decoder));
+    }
+  }
+
+  private RowOrder interleaved(GgufTensor tensor, String headsKey) {
+    long rows = tensor.shape().isEmpty() ? 1 : tensor.shape().get(0);
+    long heads = config.path(headsKey).asLong(config.path("num_attention_heads").asLong());
+    if (heads < 1 || rows % (2 * heads) != 0) {
+      contents
+          .problems()
+          .corrupt(
+              "tensor '"
+                  + tensor.name()
+                  + "' has "
+                  + rows
+                  + " rows, which do not divide into "
+                  + heads
+                  + " heads of even size");
+      return new RowOrder.AsIs();
+    }
+    return new RowOrder.InterleavedHeads(Math.toIntExact(rows / heads));
+  }
+}

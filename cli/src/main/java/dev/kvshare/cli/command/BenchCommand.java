@@ -1,0 +1,139 @@
+package dev.kvshare.cli.command;
+
+import ai.djl.pytorch.jni.JniUtils;
+import com.fasterxml.jackson.databind.ObjectMapper;
+import com.fasterxml.jackson.databind.node.ObjectNode;
+import dev.kvshare.apply.generate.LoadedModel;
+import dev.kvshare.apply.generate.ProcessMemory;
+import dev.kvshare.apply.plan.SharingMap;
+import dev.kvshare.apply.policy.DatasetReference;
+import dev.kvshare.calibrate.CalibrationListener;
+import dev.kvshare.calibrate.CalibrationSettings;
+import dev.kvshare.calibrate.Calibrator;
+import dev.kvshare.calibrate.KvBudget;
+import dev.kvshare.calibrate.search.SearchOutcome;
+import dev.kvshare.cli.ExitCodes;
+import dev.kvshare.cli.options.ModelOptions;
+import dev.kvshare.cli.print.Output;
+import dev.kvshare.cli.print.ProgressLine;
+import dev.kvshare.eval.speed.SpeedRun;
+import java.io.BufferedReader;
+import java.io.IOException;
+import java.io.InputStreamReader;
+import java.io.UncheckedIOException;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.Path;
+import java.util.Arrays;
+import java.util.List;
+import java.util.stream.IntStream;
+import picocli.CommandLine.Command;
+import picocli.CommandLine.Mixin;
+
+/**
+ * {@code kvshare bench}: loads a model and does what the scripts in {@code bench/} ask for, a line
+ * of standard input at a time, so that their other side can run in between. Each answer is a line
+ * of JSON.
+ *
+ * <pre>
+ * prefill BATCH TOKENS NEW TOP      seconds to read prompts into a cache whose top layers share
+ * decode NEW                        seconds to decode behind the prompts; may be repeated
+ * profile start                     the engine records its operators from now on
+ * profile FILE                      ends that and writes a trace
+ * search SHARE THRESHOLD FILE       a search on the samples of a JSON file, [[ids of a sample], ...]
+ * </pre>
+ */
+@Command(
+    name = "bench",
+    hidden = true,
+    customSynopsis = "kvshare bench [OPTIONS]",
+    header = "Answer the benchmark scripts in bench/ over standard input.")
+final class BenchCommand extends Verb {
+  private static final ObjectMapper JSON = new ObjectMapper();
+
+  @Mixin private ModelOptions options;
+
+  @Override
+  public Integer call() {
+    Output output = output();
+    long start = System.nanoTime();
+    try (LoadedModel model =
+            ProgressLine.load(locate(options.model), options.decoderOptions(), output);
+        SpeedRun speed = new SpeedRun(model.decoder())) {
+      ObjectNode loaded = JSON.createObjectNode();
+      loaded.put("load_seconds", (System.nanoTime() - start) / 1e9);
+      answer(output, loaded);
+      BufferedReader in =
+          new BufferedReader(new InputStreamReader(System.in, StandardCharsets.UTF_8));
+      for (String line = in.readLine(); line != null; line = in.readLine()) {
+        answer(output, run(model, speed, line.split(" ")));
+      }
+      return ExitCodes.DONE;
+    } catch (IOException e) {
+      throw new UncheckedIOException(e);
+    }
+  }
+
+  private static void answer(Output output, ObjectNode answer) {
+    output.results().println(answer);
+    output.results().flush();
+  }
+
+  private ObjectNode run(LoadedModel model, SpeedRun speed, String[] words) throws IOException {
+    ObjectNode answer = JSON.createObjectNode();
+    switch (words[0]) {
+      case "prefill" -> {
+        SharingMap map = topShared(model.decoder().spec().layers(), Integer.parseInt(words[4]));
+        answer.put(
+            "seconds",
+            speed.prefill(
+                Integer.parseInt(words[1]),
+                Integer.parseInt(words[2]),
+                Integer.parseInt(words[3]),
+                map));
+        answer.put("cache_bytes", speed.cacheBytes());
+        answer.put("predicted_bytes", speed.predictedBytes(options.dtype.bytes()));
+        ProcessMemory.peakResidentBytes()
+            .ifPresent(bytes -> answer.put("peak_resident_bytes", bytes));
+      }
+      case "decode" -> answer.put("seconds", speed.decode(Integer.parseInt(words[1])));
+      case "profile" -> profile(words[1]);
+      case "search" -> search(model, words, answer);
+      default -> throw usageError("no benchmark is called \"" + words[0] + "\"");
+    }
+    return answer;
+  }
+
+  private static void profile(String word) {
+    if (word.equals("start")) {
+      JniUtils.startProfile(false, false, false);
+    } else {
+      JniUtils.stopProfile(word);
+    }
+  }
+
+  private static void search(LoadedModel model, String[] words, ObjectNode answer)
+      throws IOException {
+    List<int[]> samples = Arrays.asList(JSON.readValue(Path.of(words[3]).toFile(), int[][].class));
+    CalibrationSettings settings =
+        CalibrationSettings.builder()
+            .budget(new KvBudget.SharedLayers(Integer.parseInt(words[1])))
+            .threshold(Double.parseDouble(words[2]))
+            .build();
+    Calibrator calibrator = new Calibrator(model.decoder(), model.identity());
+    DatasetReference text = new DatasetReference(words[3], null);
+    long start = System.nanoTime();
+    SearchOutcome outcome =
+        calibrator.calibrate(text, samples, settings, CalibrationListener.NONE).outcome();
+    answer.put("seconds", (System.nanoTime() - start) / 1e9);
+    answer.put("tests", outcome.tested().size());
+    answer.put("evaluations", outcome.work().evaluations());
+    answer.put("reference_evaluations", outcome.work().reference());
+    Arrays.stream(outcome.map().toArray()).forEach(answer.withArray("kv_source")::add);
+  }
+
+  /** The top layers read the layer below them. */
+  private static SharingMap topShared(int layers, int top) {
+    return SharingMap.of(
+        IntStream.range(0, layers).map(layer -> Math.min(layer, layers - 1 - top)).toArray());
+  }
+}

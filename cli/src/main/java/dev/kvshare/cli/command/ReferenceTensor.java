@@ -1,0 +1,29 @@
+package dev.kvshare.cli.command;
+
+/**
+ * What the name of a tensor recorded from the LCKV code, CONFIG/VARIANT/MODE, says about how it was
+ * computed.
+ *
+ * @param flashAttention whether the variant is flash attention, whose windows see one token more
+ * @param incremental whether half of the tokens were run at once and the rest one by one
+ */
+record ReferenceTensor(boolean flashAttention, boolean incremental) {
+  private static final ReferenceTensor PLAIN = new ReferenceTensor(false, false);
+
+  /**
+   * Reads a name.
+   *
+   * @param ofScheme whether a scheme is checked; other names mean nothing
+   */
+  static ReferenceTensor of(String name, boolean ofScheme) {
+    String[] words = name.split("/", -1);
+    return ofScheme && words.length == 3
+        ? new ReferenceTensor(words[1].startsWith("flash"), words[2].startsWith("incremental"))
+        : PLAIN;
+  }
+
+  /** Tokens run at once at the start; 0 for all. */
+  int prefillTokens(int tokens) {
+    return incremental ? tokens / 2 : 0;
+  }
+}

@@ -1,0 +1,73 @@
+package dev.kvshare.cli.command;
+
+import dev.kvshare.apply.model.hub.HubSettings;
+import dev.kvshare.apply.model.hub.ModelLocator;
+import dev.kvshare.cli.options.CommonOptions;
+import dev.kvshare.cli.print.DownloadProgress;
+import dev.kvshare.cli.print.Output;
+import dev.kvshare.datasets.Datasets;
+import java.nio.file.Path;
+import java.util.List;
+import java.util.concurrent.Callable;
+import picocli.CommandLine.Mixin;
+import picocli.CommandLine.Model.CommandSpec;
+import picocli.CommandLine.ParameterException;
+import picocli.CommandLine.Spec;
+
+/** What every verb has: the common options and the way to talk to the user. */
+abstract class Verb implements Callable<Integer> {
+
+  @Spec private CommandSpec spec;
+
+  @Mixin private CommonOptions common;
+
+  /** The streams and the verbosity that the command line asks for. */
+  final Output output() {
+    KvshareCommand root = root();
+    return new Output(
+        root.terminal(),
+        common.quiet() || root.common().quiet(),
+        common.verbose() || root.common().verbose(),
+        common.noColor() || root.common().noColor());
+  }
+
+  /** The named texts of this user. */
+  final Datasets datasets() {
+    return Datasets.ofUser(root().terminal().environment());
+  }
+
+  /**
+   * The directory or file of a model.
+   *
+   * @param model a path or a hub id, which is fetched if it is not in the cache; null for the
+   *     built-in model
+   */
+  final Path locate(String model) {
+    if (model == null) {
+      return Installation.builtInModel();
+    }
+    HubSettings settings =
+        HubSettings.of(root().terminal().environment(), Path.of(System.getProperty("user.home")));
+    try (DownloadProgress progress = new DownloadProgress(output())) {
+      return ModelLocator.locate(model, settings, progress);
+    }
+  }
+
+  final Interruption interruption() {
+    return root().interruption();
+  }
+
+  /** The words of the command line, as they were given. */
+  final List<String> arguments() {
+    return spec.root().commandLine().getParseResult().originalArgs();
+  }
+
+  /** An error of the command line itself: exit code 2 and a pointer to the help. */
+  final ParameterException usageError(String message) {
+    return new ParameterException(spec.commandLine(), message);
+  }
+
+  private KvshareCommand root() {
+    return (KvshareCommand) spec.root().userObject();
+  }
+}

@@ -1,0 +1,192 @@
+package dev.kvshare.cli.print;
+
+import dev.kvshare.apply.decoder.ComputeType;
+import dev.kvshare.apply.family.spec.AttentionSpec;
+import dev.kvshare.apply.family.spec.BlockSpec.FeedForwardSpec;
+import dev.kvshare.apply.family.spec.ModelSpec;
+import dev.kvshare.apply.model.Checkpoint;
+import dev.kvshare.apply.model.Checkpoint.TensorInfo;
+import dev.kvshare.apply.model.CheckpointException;
+import dev.kvshare.apply.model.DataType;
+import dev.kvshare.apply.model.TokenizerSource;
+import dev.kvshare.apply.model.checkpoint.Fingerprint;
+import dev.kvshare.apply.model.tokenizer.Tokenizer;
+import dev.kvshare.apply.plan.SharingMap;
+import dev.kvshare.cli.options.MemorySize;
+import java.util.ArrayList;
+import java.util.EnumMap;
+import java.util.List;
+import java.util.Locale;
+import java.util.Map;
+
+/** Explains a model: what it is, what its KV cache costs and which layers may share. */
+public final class ModelDescription {
+  private static final int[] BATCHES = {1, 8, 64};
+
+  private final Checkpoint checkpoint;
+  private final ModelSpec spec;
+  private final SharingMap map;
+  private final ComputeType dtype;
+
+  /**
+   * @param map what to reckon the KV cache with, the identity for the unshared model
+   * @param dtype number format of weights and KV cache in memory
+   */
+  public ModelDescription(
+      Checkpoint checkpoint, ModelSpec spec, SharingMap map, ComputeType dtype) {
+    this.checkpoint = checkpoint;
+    this.spec = spec;
+    this.map = map;
+    this.dtype = dtype;
+  }
+
+  /**
+   * All facts.
+   *
+   * @param memoryBytes memory for weights and KV cache
+   */
+  public Facts facts(long memoryBytes) {
+    return new Facts()
+        .add("model", checkpoint.location().toString())
+        .add("family", spec.modelType())
+        .add("layers", layers())
+        .add("heads", heads())
+        .add("vocabulary", spec.vocabularySize() + (spec.tiedHead() ? ", tied head" : ""))
+        .add("context", spec.maxPositions() + " positions")
+        .add("parameters", parameters() + " in " + checkpoint.tensors().size() + " tensors")
+        .add("stored as", storedTypes())
+        .add("tokenizer", tokenizer())
+        .add("fingerprint", Fingerprint.of(checkpoint))
+        .add("KV cache", cache())
+        .add("may share", sharing())
+        .add("in " + MemorySize.text(memoryBytes), capacity(memoryBytes));
+  }
+
+  private String layers() {
+    FeedForwardSpec feedForward = spec.blocks().get(0).feedForward();
+    String experts =
+        feedForward.experts() == null
+            ? ""
+            : ", "
+                + feedForward.experts().perToken()
+                + " of "
+                + feedForward.experts().count()
+                + " experts a token";
+    return spec.layers()
+        + ", hidden size "
+        + spec.hiddenSize()
+        + ", intermediate size "
+        + feedForward.intermediateSize()
+        + experts;
+  }
+
+  private String heads() {
+    return spec.queryHeads()
+        + " query, "
+        + spec.keyValueHeads()
+        + " key/value, head size "
+        + spec.headSize();
+  }
+
+  private long elements() {
+    return checkpoint.tensors().values().stream().mapToLong(TensorInfo::elements).sum();
+  }
+
+  private String parameters() {
+    double count = elements();
+    return count < 1e9
+        ? String.format(Locale.ROOT, "%.1f million", count / 1e6)
+        : String.format(Locale.ROOT, "%.2f billion", count / 1e9);
+  }
+
+  private String storedTypes() {
+    Map<DataType, Long> bytes = new EnumMap<>(DataType.class);
+    for (TensorInfo tensor : checkpoint.tensors().values()) {
+      bytes.merge(tensor.dataType(), tensor.bytes(), Long::sum);
+    }
+    List<String> parts = new ArrayList<>();
+    bytes.entrySet().stream()
+        .sorted(Map.Entry.<DataType, Long>comparingByValue().reversed())
+        .forEach(entry -> parts.add(entry.getKey() + " " + MemorySize.text(entry.getValue())));
+    return String.join(", ", parts);
+  }
+
+  private String tokenizer() {
+    if (checkpoint.tokenizerSource() instanceof TokenizerSource.None) {
+      return "none: token ids only";
+    }
+    try (Tokenizer tokenizer = Tokenizer.load(checkpoint.tokenizerSource(), checkpoint.config())) {
+      return tokenizer.vocabularySize()
+          + " tokens, "
+          + (tokenizer.chatTemplate().isPresent() ? "with" : "without")
+          + " a chat template";
+    } catch (CheckpointException.Tokenizer e) {
+      return "cannot be used: " + e.getMessage();
+    }
+  }
+
+  private List<String> cache() {
+    List<String> lines = new ArrayList<>();
+    SharingMap unshared = SharingMap.identity(spec.layers());
+    for (ComputeType type : List.of(ComputeType.FLOAT32, ComputeType.FLOAT16)) {
+      long bytes = spec.kvBytesPerToken(map, type.bytes());
+      String shared =
+          map.isIdentity()
+              ? ""
+              : ", unshared " + MemorySize.text(spec.kvBytesPerToken(unshared, type.bytes()));
+      lines.add(
+          MemorySize.text(bytes) + " a token in " + 8 * type.bytes() + "-bit numbers" + shared);
+    }
+    return lines;
+  }
+
+  /** One line for each group of layers that may read each other. */
+  private List<String> sharing() {
+    List<List<Integer>> groups = new ArrayList<>();
+    for (int layer = 0; layer < spec.layers(); layer++) {
+      int added = layer;
+      groups.stream()
+          .filter(group -> spec.mayShare(added, group.get(0)))
+          .findFirst()
+          .orElseGet(
+              () -> {
+                groups.add(new ArrayList<>());
+                return groups.get(groups.size() - 1);
+              })
+          .add(layer);
+    }
+    if (groups.size() == 1) {
+      return List.of("every layer with every other");
+    }
+    return groups.stream().map(this::group).toList();
+  }
+
+  private String group(List<Integer> layers) {
+    AttentionSpec attention = spec.blocks().get(layers.get(0)).attention();
+    String kind =
+        attention.window() == 0 ? "full attention" : "window of " + attention.window() + " tokens";
+    return LayerRanges.text(layers) + " with each other (" + kind + ")";
+  }
+
+  /** The longest context for some batch sizes, after the weights have their place. */
+  private List<String> capacity(long memoryBytes) {
+    long weights = elements() * dtype.bytes();
+    String format = dtype.name().toLowerCase(Locale.ROOT);
+    if (weights >= memoryBytes) {
+      return List.of("the weights do not fit: " + MemorySize.text(weights) + " in " + format);
+    }
+    long tokens = (memoryBytes - weights) / spec.kvBytesPerToken(map, dtype.bytes());
+    List<String> lines = new ArrayList<>();
+    lines.add(MemorySize.text(weights) + " for the weights in " + format + ", then KV cache for");
+    for (int batch : BATCHES) {
+      long context = tokens / batch;
+      lines.add(
+          "%3d x %d tokens%s"
+              .formatted(
+                  batch,
+                  Math.min(context, spec.maxPositions()),
+                  context >= spec.maxPositions() ? " (the model's context)" : ""));
+    }
+    return lines;
+  }
+}

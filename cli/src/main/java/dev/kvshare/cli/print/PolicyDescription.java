@@ -1,0 +1,179 @@
+package dev.kvshare.cli.print;
+
+import dev.kvshare.apply.plan.Plan;
+import dev.kvshare.apply.policy.ComparedStrategy;
+import dev.kvshare.apply.policy.DatasetReference;
+import dev.kvshare.apply.policy.ModelIdentity;
+import dev.kvshare.apply.policy.Policy;
+import dev.kvshare.apply.policy.Provenance;
+import dev.kvshare.apply.policy.Savings;
+import dev.kvshare.apply.policy.Validation;
+import dev.kvshare.cli.options.MemorySize;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Locale;
+import java.util.Objects;
+
+/** Explains a policy: its map, where it came from and what it saves. */
+public final class PolicyDescription {
+  /** Texts for which to say what windows leave of the cache, in tokens. */
+  private static final List<Integer> LENGTHS = List.of(1024, 8192);
+
+  private PolicyDescription() {}
+
+  public static Facts of(Path file, Policy policy) {
+    Facts facts = new Facts().add("policy", file.toString()).add("made for", model(policy.model()));
+    if (policy.model().fingerprint() != null) {
+      facts.add("fingerprint", policy.model().fingerprint());
+    }
+    Plan plan = policy.plan();
+    PlanDescription.add(facts, plan);
+    List<String> cache = new ArrayList<>(List.of(savings(policy.model(), plan)));
+    if (plan.wholeTextLayers() < plan.map().ownedLayers()) {
+      LENGTHS.forEach(tokens -> cache.add(kept(policy.model(), plan, tokens)));
+    }
+    facts.add("KV cache", cache);
+    if (policy.repair() != null) {
+      facts.add(
+          "repair",
+          policy.repair().tensors().size() + " refitted tensors in " + policy.repair().file());
+    }
+    if (policy.calibration() != null) {
+      addOrigin(facts, policy.calibration());
+    }
+    if (policy.tool() != null) {
+      facts.add("written by", policy.tool().name() + " " + policy.tool().version());
+    }
+    return facts;
+  }
+
+  private static String model(ModelIdentity model) {
+    List<String> parts = new ArrayList<>();
+    if (model.modelType() != null) {
+      parts.add(model.modelType());
+    }
+    parts.add(model.layers() + " layers");
+    if (model.queryHeads() != null) {
+      parts.add(model.queryHeads() + " query heads");
+    }
+    if (model.keyValueHeads() != null) {
+      parts.add(model.keyValueHeads() + " key/value heads");
+    }
+    if (model.headSize() != null) {
+      parts.add("head size " + model.headSize());
+    }
+    return String.join(", ", parts);
+  }
+
+  /** Counted anew: the file of an earlier release leaves the windows out. */
+  private static String savings(ModelIdentity model, Plan plan) {
+    Savings savings = Savings.of(model, plan);
+    int bounded = plan.map().ownedLayers() - savings.keyValueLayers();
+    String text =
+        String.format(
+            Locale.ROOT,
+            "%d of %d layers keep %s (%.1f %%)",
+            savings.keyValueLayers(),
+            model.layers(),
+            bounded == 0 ? "one" : "one of the whole text",
+            100 * savings.keyValueFraction());
+    long unshared = Savings.unshared(model).keyValueBytesPerToken();
+    return unshared == 0
+        ? text
+        : text
+            + ": "
+            + MemorySize.text(savings.keyValueBytesPerToken())
+            + (bounded == 0 ? " a token" : " a further token")
+            + " instead of "
+            + MemorySize.text(unshared)
+            + " (16-bit numbers)";
+  }
+
+  /** What is kept of a text, where windows of the policy bound what layers keep. */
+  private static String kept(ModelIdentity model, Plan plan, int tokens) {
+    long bounded = Math.min(tokens, (long) plan.windows().first() + plan.windows().last());
+    long kept =
+        plan.map().owners().stream()
+            .mapToLong(owner -> plan.restricts(owner) ? bounded : tokens)
+            .sum();
+    long all = (long) tokens * plan.map().layers();
+    String text =
+        String.format(Locale.ROOT, "of %,d tokens %.1f %% stay", tokens, 100.0 * kept / all);
+    long token = Savings.unshared(model).keyValueBytesPerToken() / model.layers();
+    return token == 0
+        ? text
+        : text
+            + ": "
+            + MemorySize.text(kept * token)
+            + " instead of "
+            + MemorySize.text(all * token);
+  }
+
+  private static void addOrigin(Facts facts, Provenance calibration) {
+    if (calibration.strategy() != null) {
+      facts.add("strategy", calibration.strategy() + seed(calibration));
+    }
+    if (calibration.similarity() != null) {
+      facts.add(
+          "similarity",
+          calibration.similarity()
+              + (calibration.threshold() == null
+                  ? ""
+                  : " (threshold " + calibration.threshold() + ")"));
+    }
+    addText(facts, "text", calibration.dataset());
+    addText(facts, "repair text", calibration.repairDataset());
+    if (calibration.samples() != null) {
+      facts.add(
+          "samples", calibration.samples() + " of " + calibration.tokensPerSample() + " tokens");
+    }
+    Validation validation = calibration.validation();
+    if (validation != null) {
+      facts.add(
+          "quality",
+          String.format(
+              Locale.ROOT,
+              "KL divergence from the unshared model %.4f (%.4f without repair), perplexity %.3f times, same token at %.1f %%, on %d tokens",
+              validation.divergence(),
+              validation.plainDivergence(),
+              validation.perplexityRatio(),
+              100 * validation.agreement(),
+              validation.tokens()));
+    }
+    if (!calibration.compared().isEmpty()) {
+      facts.add("tried", calibration.compared().stream().map(PolicyDescription::compared).toList());
+    }
+    if (calibration.accepted().isEmpty() && calibration.rejected().isEmpty()) {
+      return;
+    }
+    facts.add(
+        "search",
+        calibration.accepted().size()
+            + " pairs of layers accepted, "
+            + calibration.rejected().size()
+            + " refused");
+  }
+
+  private static void addText(Facts facts, String name, DatasetReference text) {
+    if (text != null) {
+      facts.add(name, text.name() + (text.sha256() == null ? "" : ", sha256 " + text.sha256()));
+    }
+  }
+
+  private static String compared(ComparedStrategy found) {
+    return String.format(
+        Locale.ROOT,
+        "%s: %d layers%s, after a short repair KL divergence %.4f, perplexity %.3f times, same token at %.1f %%",
+        found.strategy(),
+        found.sharedLayers(),
+        found.reached() ? "" : " (not the size asked for)",
+        found.divergence(),
+        found.perplexityRatio(),
+        100 * found.agreement());
+  }
+
+  private static String seed(Provenance calibration) {
+    return Objects.equals(calibration.strategy(), "random") ? ", seed " + calibration.seed() : "";
+  }
+}
