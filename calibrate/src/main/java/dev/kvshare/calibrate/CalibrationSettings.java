@@ -50,7 +50,7 @@ public record CalibrationSettings(
     text = List.copyOf(text);
     if (window != null && strategy instanceof CandidateOrder) {
       throw new CalibrationUsageException(
-          "The strategy %s orders pairs of layers that share, and windowed layers do not: choose auto, greedy or beam for them."
+          "The strategy %s orders pairs of layers that share, and windowed layers do not: choose auto or greedy for them."
               .formatted(strategy.strategy()));
     }
     if (window == null && budget instanceof KvBudget.WindowedLayers) {

@@ -34,16 +34,7 @@ class OffloadedCalibrationTest {
   }
 
   @ParameterizedTest
-  @ValueSource(
-      strings = {
-        "dissimilar",
-        "similar",
-        "random",
-        "layer-order",
-        "repair-aware",
-        "greedy",
-        "auto"
-      })
+  @ValueSource(strings = {"dissimilar", "similar", "random", "layer-order", "greedy", "auto"})
   void everyStrategyGivesTheSamePolicy(String strategy) {
     assertSame(settings(3, 0.5).strategy(SearchStrategy.of(strategy, 3, false)).build());
   }

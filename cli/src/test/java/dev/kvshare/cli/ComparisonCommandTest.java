@@ -58,7 +58,7 @@ class ComparisonCommandTest {
     List<JsonNode> maps = maps(first);
     assertEquals(MAPS, maps.size());
     assertEquals(
-        List.of("dissimilar", "similar", "random", "repair-aware", "auto", "windows"),
+        List.of("dissimilar", "similar", "random", "auto", "windows"),
         maps.stream().map(map -> map.get("method").asText()).distinct().toList());
     for (JsonNode map : maps) {
       assertEquals(2, map.get("size").asInt());

@@ -107,12 +107,37 @@ class WindowCommandTest {
         CommandRun.of(apply, request, "--policy", policy, "--no-repair").succeeds().out());
   }
 
-  /** The search of windows has no queries to fit. */
+  /** The passages are as long as those that the calibration repairs on. */
   @Test
-  void aDryRunPredictsIt() {
+  void aDryRunPredictsIt() throws IOException {
     CommandRun windows = calibrate("--dry-run").succeeds().prints("until 3 layers are windowed");
     assertTrue(windows.out().contains("repair on 3,840 tokens"), windows.out());
-    assertTrue(windows.out().contains("0 tests"), windows.out());
+    assertTrue(windows.out().contains("at least 0 tests"), windows.out());
+    Path longText = TokenFile.write(folder.resolve("long.jsonl"), 20, 512, 1);
+    Object[] dry = {"calibrate", "--model", TINY_MODEL, "--text", longText, "--dry-run"};
+    CommandRun.of(dry, "--window-layers", 3).succeeds().prints("in passages of 512");
+    CommandRun.of(dry, "--share-layers", 3).succeeds().prints("in passages of 256");
+  }
+
+  @Test
+  void aDryRunOfASchemeWritesNothing() {
+    Path never = folder.resolve("scheme.json");
+    CommandRun.of(
+            "calibrate",
+            "--model",
+            TINY_MODEL,
+            "--text",
+            text,
+            "--scheme",
+            "yoco",
+            "--dry-run",
+            "--threads",
+            1,
+            "--out",
+            never)
+        .succeeds()
+        .prints("yoco, 30 samples");
+    assertFalse(Files.exists(never));
   }
 
   @Test
@@ -203,8 +228,7 @@ class WindowCommandTest {
     Path never = folder.resolve("never.json");
     calibrate("--share-layers", 2, "--out", never)
         .fails(ExitCodes.USAGE, "--window-layers takes the place of --share-layers");
-    calibrate("--strategy", "similar", "--out", never)
-        .fails(ExitCodes.USAGE, "auto, greedy or beam");
+    calibrate("--strategy", "similar", "--out", never).fails(ExitCodes.USAGE, "auto or greedy");
     calibrate("--no-windows", "--out", never)
         .fails(ExitCodes.USAGE, "--window-layers and --no-windows contradict each other");
     budget("--no-windows", "--window", 4, "--out", never)

@@ -26,6 +26,6 @@ public record AutoStrategy(boolean preferTop) implements SearchStrategy {
   }
 
   LayerwiseStrategy layerwise() {
-    return new LayerwiseStrategy(1, preferTop);
+    return new LayerwiseStrategy(preferTop);
   }
 }

@@ -9,21 +9,12 @@ import java.util.List;
  * (test, threshold, resolution of chains, budget) is the same for all.
  */
 public sealed interface CandidateOrder extends SearchStrategy
-    permits DissimilarOrder, SimilarOrder, RandomOrder, LayerOrder, RepairAwareOrder {
+    permits DissimilarOrder, SimilarOrder, RandomOrder, LayerOrder {
 
   /** The names of all orders. */
   List<String> NAMES =
-      List.of(
-          RepairAwareOrder.NAME,
-          DissimilarOrder.NAME,
-          SimilarOrder.NAME,
-          RandomOrder.NAME,
-          LayerOrder.NAME);
+      List.of(DissimilarOrder.NAME, SimilarOrder.NAME, RandomOrder.NAME, LayerOrder.NAME);
 
-  /**
-   * Every pair that may share, the one to try first at the front; equal input, equal order.
-   *
-   * @param distances of keys and values; for {@link RepairAwareOrder} the errors that it ranks by
-   */
+  /** Every pair that may share, the one to try first at the front; equal input, equal order. */
   List<CandidatePair> rank(DistanceMatrix distances);
 }

@@ -10,9 +10,7 @@ import dev.kvshare.calibrate.capture.MeasuredSimilarity;
 import dev.kvshare.calibrate.repair.RepairQuality;
 import java.util.ArrayList;
 import java.util.Comparator;
-import java.util.HashSet;
 import java.util.List;
-import java.util.Set;
 
 /**
  * The search of {@link LayerwiseStrategy}: KL divergence from the unshared model after repair is
@@ -20,16 +18,16 @@ import java.util.Set;
  *
  * <ol>
  *   <li>Each layer alone is reduced; its divergence is what it is expected to add.
- *   <li>A step orders all extensions of the kept plans by the expected divergence and tries the
- *       first few; it ends early when no other is expected to be better than the best tried.
+ *   <li>A step orders all extensions of the plan by the expected divergence and tries the first
+ *       few; it ends early when no other is expected to be better than the best tried.
  *   <li>What a tried layer added replaces what is expected of it.
- *   <li>The best extension becomes the plan, the next best ones fill up the beam.
+ *   <li>The best extension becomes the plan.
  *   <li>The search ends when as many layers are reduced as are wanted, when no tried extension
  *       keeps the limits, or when another search has done better already.
  * </ol>
  */
 final class LayerwiseSearch {
-  /** Extensions tried in a step for each kept plan. */
+  /** Extensions tried in a step. */
   private static final int TRIES = 4;
 
   /** Steps with that many tries; a search with more steps tries fewer in each. */
@@ -47,11 +45,11 @@ final class LayerwiseSearch {
   private double[] expected;
   private double[] alone;
 
-  /** A plan of the beam; cost is the divergence, with {@code preferTop} more. */
+  /** A measured plan; cost is the divergence, with {@code preferTop} more. */
   private record Kept(Plan plan, RepairQuality quality, double cost) {}
 
   /** A layer that could be reduced in addition. */
-  private record Extension(Kept from, int layer, Plan plan, double expectedCost) {}
+  private record Extension(int layer, Plan plan, double expectedCost) {}
 
   /** An extension that was measured. */
   private record Tried(Extension extension, Kept result) {}
@@ -80,27 +78,25 @@ final class LayerwiseSearch {
     Kept start = new Kept(unshared, probe.quality(unshared), 0);
     boolean canWin =
         wantedSharedLayers == 0 || measureSingleLayers(start, wantedSharedLayers, outdone);
-    List<Kept> beam = List.of(start);
-    while (canWin && beam.get(0).plan().reducedLayers() < wantedSharedLayers) {
-      report(CalibrationListener.Phase.STEPS, beam.get(0), wantedSharedLayers);
-      List<Tried> tries = tries(beam, triesPerStep(wantedSharedLayers));
-      List<Tried> passing =
+    Kept best = start;
+    while (canWin && best.plan().reducedLayers() < wantedSharedLayers) {
+      report(CalibrationListener.Phase.STEPS, best, wantedSharedLayers);
+      List<Tried> tries = tries(best, triesPerStep(wantedSharedLayers));
+      Tried accepted =
           tries.stream()
               .filter(tried -> limits.hold(tried.result().quality()))
-              .sorted(Comparator.comparingDouble(tried -> tried.result().cost()))
-              .limit(strategy.width())
-              .toList();
-      log(tries, passing.isEmpty() ? null : passing.get(0));
-      if (passing.isEmpty()) {
+              .min(Comparator.comparingDouble(tried -> tried.result().cost()))
+              .orElse(null);
+      log(tries, accepted);
+      if (accepted == null) {
         break;
       }
-      beam = passing.stream().map(Tried::result).toList();
-      canWin = divergence(beam.get(0)) <= outdone;
-      if (canWin && beam.get(0).plan().reducedLayers() < wantedSharedLayers) {
-        probe.accepted(beam.get(0).plan());
+      best = accepted.result();
+      canWin = divergence(best) <= outdone;
+      if (canWin && best.plan().reducedLayers() < wantedSharedLayers) {
+        probe.accepted(best.plan());
       }
     }
-    Kept best = beam.get(0);
     report(CalibrationListener.Phase.STEPS, best, wantedSharedLayers);
     StrategyResult.Ending ending = StrategyResult.Ending.LIMITED;
     if (best.plan().reducedLayers() >= wantedSharedLayers) {
@@ -164,54 +160,35 @@ final class LayerwiseSearch {
   }
 
   /** The extensions that promise most, measured. */
-  private List<Tried> tries(List<Kept> beam, int tries) {
-    List<Extension> extensions = extensions(beam);
+  private List<Tried> tries(Kept from, int most) {
     List<Tried> measured = new ArrayList<>();
-    int most = tries * beam.size();
-    for (int next = 0; next < extensions.size() && measured.size() < most; next++) {
-      Extension extension = extensions.get(next);
-      if (measured.size() >= strategy.width()
-          && extension.expectedCost() >= cost(measured, strategy.width())) {
+    double least = Double.POSITIVE_INFINITY;
+    for (Extension extension : extensions(from)) {
+      if (measured.size() == most || extension.expectedCost() >= least) {
         break;
       }
       RepairQuality quality = probe.quality(extension.plan());
-      double added = quality.divergence().mean() - extension.from().quality().divergence().mean();
+      double added = quality.divergence().mean() - from.quality().divergence().mean();
       expected[extension.layer()] = added;
-      double cost = extension.from().cost() + weight(extension) * added;
+      double cost = from.cost() + weight(from.plan(), extension.layer()) * added;
       measured.add(new Tried(extension, new Kept(extension.plan(), quality, cost)));
+      least = Math.min(least, cost);
     }
     return measured;
   }
 
-  /** All different extensions, the one with the least expected cost at the front. */
-  private List<Extension> extensions(List<Kept> beam) {
+  /** All extensions, the one with the least expected cost at the front. */
+  private List<Extension> extensions(Kept from) {
     List<Extension> extensions = new ArrayList<>();
-    Set<Plan> seen = new HashSet<>();
-    for (Kept kept : beam) {
-      for (int layer = 0; layer < distances.layers(); layer++) {
-        Plan plan = reduction.extend(kept.plan(), layer);
-        if (plan != null && seen.add(plan)) {
-          double cost = kept.cost() + weight(kept.plan(), layer) * expected[layer];
-          extensions.add(new Extension(kept, layer, plan, cost));
-        }
+    for (int layer = 0; layer < distances.layers(); layer++) {
+      Plan plan = reduction.extend(from.plan(), layer);
+      if (plan != null) {
+        double cost = from.cost() + weight(from.plan(), layer) * expected[layer];
+        extensions.add(new Extension(layer, plan, cost));
       }
     }
     extensions.sort(Comparator.comparingDouble(Extension::expectedCost));
     return extensions;
-  }
-
-  /** The cost of the n-th best of the extensions measured. */
-  private static double cost(List<Tried> measured, int n) {
-    return measured.stream()
-        .mapToDouble(tried -> tried.result().cost())
-        .sorted()
-        .skip(n - 1L)
-        .findFirst()
-        .orElse(Double.POSITIVE_INFINITY);
-  }
-
-  private double weight(Extension extension) {
-    return weight(extension.from().plan(), extension.layer());
   }
 
   private double weight(Plan plan, int layer) {

@@ -16,8 +16,7 @@ public sealed interface SearchStrategy permits CandidateOrder, LayerwiseStrategy
   /** The names that {@link #of} knows, the default first. */
   List<String> STRATEGIES =
       Stream.concat(
-              Stream.of(AutoStrategy.NAME, LayerwiseStrategy.GREEDY, LayerwiseStrategy.BEAM),
-              CandidateOrder.NAMES.stream())
+              Stream.of(AutoStrategy.NAME, LayerwiseStrategy.GREEDY), CandidateOrder.NAMES.stream())
           .toList();
 
   /**
@@ -29,9 +28,7 @@ public sealed interface SearchStrategy permits CandidateOrder, LayerwiseStrategy
   static SearchStrategy of(String strategy, long seed, boolean preferTop) {
     return switch (strategy) {
       case AutoStrategy.NAME -> new AutoStrategy(preferTop);
-      case LayerwiseStrategy.GREEDY -> new LayerwiseStrategy(1, preferTop);
-      case LayerwiseStrategy.BEAM -> new LayerwiseStrategy(LayerwiseStrategy.WIDTH, preferTop);
-      case RepairAwareOrder.NAME -> new RepairAwareOrder();
+      case LayerwiseStrategy.GREEDY -> new LayerwiseStrategy(preferTop);
       case DissimilarOrder.NAME -> new DissimilarOrder();
       case SimilarOrder.NAME -> new SimilarOrder();
       case RandomOrder.NAME -> new RandomOrder(seed);

@@ -4,14 +4,11 @@ import com.fasterxml.jackson.databind.node.ObjectNode;
 import dev.kvshare.apply.decoder.Decoder;
 import dev.kvshare.calibrate.CalibrationListener;
 import dev.kvshare.calibrate.CalibrationSettings;
-import dev.kvshare.calibrate.Interrupts;
 import dev.kvshare.calibrate.capture.CandidatePair;
 import dev.kvshare.calibrate.capture.CandidateRunner;
-import dev.kvshare.calibrate.capture.DistanceMatrix;
 import dev.kvshare.calibrate.capture.KvStatistics;
 import dev.kvshare.calibrate.capture.Sha256;
 import dev.kvshare.calibrate.capture.SimilarityProbe;
-import dev.kvshare.calibrate.repair.ReadingErrors;
 import java.nio.file.Files;
 import java.util.List;
 
@@ -25,7 +22,6 @@ public final class StrategyRun implements AutoCloseable {
   private final BenchProbe bench;
   private final SearchJournal journal;
   private final StrategySearch search;
-  private DistanceMatrix readingErrors;
 
   /**
    * A search that has not begun.
@@ -71,7 +67,7 @@ public final class StrategyRun implements AutoCloseable {
         settings.acrossKinds(),
         goals,
         settings.limits(),
-        this::distances,
+        statistics.distances(),
         similarities,
         repairs,
         listener);
@@ -84,38 +80,14 @@ public final class StrategyRun implements AutoCloseable {
         : BenchProbe.WINDOW_TOKENS;
   }
 
-  private DistanceMatrix distances(CandidateOrder order) {
-    return order instanceof RepairAwareOrder ? readingErrors() : statistics.distances();
-  }
-
-  private DistanceMatrix readingErrors() {
-    if (readingErrors == null) {
-      int layers = decoder.spec().layers();
-      double[][] errors =
-          new ReadingErrors(decoder)
-              .measure(
-                  bench.windows(),
-                  (layer, source) -> decoder.spec().mayShare(layer, source, settings.acrossKinds()),
-                  done -> {
-                    Interrupts.check();
-                    listener.progressed(
-                        CalibrationListener.Progress.of(
-                            CalibrationListener.Phase.RANK, done, layers));
-                  });
-      readingErrors = new DistanceMatrix(errors, errors);
-    }
-    return readingErrors;
-  }
-
   private SearchJournal journal() {
     CandidateOrder order =
         settings.strategy() instanceof CandidateOrder chosen ? chosen : new DissimilarOrder();
     List<CandidatePair> ranking =
-        StrategySearch.ranking(order, distances(order), decoder.spec(), settings.acrossKinds());
+        StrategySearch.ranking(
+            order, statistics.distances(), decoder.spec(), settings.acrossKinds());
     ObjectNode header = SearchJournal.settings(statistics, ranking, settings, goals);
-    if (!(settings.strategy() instanceof CandidateOrder)
-        || settings.strategy() instanceof RepairAwareOrder
-        || settings.limits().needRepair()) {
+    if (!(settings.strategy() instanceof CandidateOrder) || settings.limits().needRepair()) {
       header.put("repair", Sha256.of(bench.windows().fit()));
       header.put("validation", Sha256.of(bench.windows().validation()));
       header.put("options", settings.strategy() + " " + settings.limits());

@@ -13,7 +13,6 @@ import dev.kvshare.calibrate.repair.RepairQuality;
 import java.util.ArrayList;
 import java.util.Comparator;
 import java.util.List;
-import java.util.function.Function;
 import java.util.stream.IntStream;
 
 /**
@@ -25,7 +24,7 @@ public final class StrategySearch {
   private final boolean acrossKinds;
   private final SearchGoals goals;
   private final QualityLimits limits;
-  private final Function<CandidateOrder, DistanceMatrix> distances;
+  private final DistanceMatrix distances;
   private final SimilarityProbe similarities;
   private final RepairedProbe repairs;
   private final CalibrationListener listener;
@@ -34,14 +33,14 @@ public final class StrategySearch {
    * A search that has not begun.
    *
    * @param acrossKinds see {@link CalibrationSettings#acrossKinds}
-   * @param distances by which an order ranks its pairs
+   * @param distances of keys and values, by which an order ranks its pairs
    */
   public StrategySearch(
       ModelSpec spec,
       boolean acrossKinds,
       SearchGoals goals,
       QualityLimits limits,
-      Function<CandidateOrder, DistanceMatrix> distances,
+      DistanceMatrix distances,
       SimilarityProbe similarities,
       RepairedProbe repairs,
       CalibrationListener listener) {
@@ -115,7 +114,7 @@ public final class StrategySearch {
 
   /** The papers' search; further limits are looked at when it has ended. */
   private SearchOutcome ordered(CandidateOrder order) {
-    List<CandidatePair> ranking = ranking(order, distances.apply(order), spec, acrossKinds);
+    List<CandidatePair> ranking = ranking(order, distances, spec, acrossKinds);
     return new SharingSearch(ranking, this::mayShare, similarities, listener)
         .run(spec.layers(), goals.sharing().getAsInt(), limits.threshold());
   }
@@ -143,8 +142,7 @@ public final class StrategySearch {
   }
 
   private LayerwiseSearch layerwise(LayerwiseStrategy strategy, LayerReduction reduction) {
-    return new LayerwiseSearch(
-        strategy, reduction, distances.apply(new DissimilarOrder()), repairs, listener);
+    return new LayerwiseSearch(strategy, reduction, distances, repairs, listener);
   }
 
   private boolean mayShare(SharingMap map) {

@@ -38,13 +38,6 @@ class RepeatedRepairTest {
     assertNothingKept(() -> repair.repair(Plan.of(map), windows, done -> {}).close());
   }
 
-  @Test
-  void measuredErrorsKeepNothing() {
-    assertNothingKept(
-        () ->
-            new ReadingErrors(decoder).measure(windows, (layer, source) -> layer == 3, done -> {}));
-  }
-
   /**
    * Less than half of one stream of the residuals is left each time; a repair makes dozens of
    * tensors of that size. Blocks that malloc keeps take tens of repetitions to settle, more on some

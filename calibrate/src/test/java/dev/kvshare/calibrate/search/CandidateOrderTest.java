@@ -30,11 +30,6 @@ class CandidateOrderTest {
   }
 
   @Test
-  void repairAwareTriesTheLeastErrorFirst() {
-    assertEquals("20 21 30 10 32", order("repair-aware", 0));
-  }
-
-  @Test
   void layerOrderGoesDownFromTheTopByAscendingGap() {
     assertEquals("32 21 10 20 30", order("layer-order", 0));
   }
@@ -63,8 +58,8 @@ class CandidateOrderTest {
         assertThrows(CalibrationUsageException.class, () -> SearchStrategy.of("best", 0, false))
             .getMessage();
     assertEquals(
-        "No search strategy is called \"best\". Choose one of: auto, greedy, beam,"
-            + " repair-aware, dissimilar, similar, random, layer-order.",
+        "No search strategy is called \"best\". Choose one of: auto, greedy,"
+            + " dissimilar, similar, random, layer-order.",
         message);
   }
 

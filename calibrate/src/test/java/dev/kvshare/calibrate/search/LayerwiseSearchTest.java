@@ -39,7 +39,7 @@ class LayerwiseSearchTest {
   void greedyTakesTheCheapestLayersFirst() {
     double[] costs = {9, 5, 1, 4, 3, 7, 2, 8};
     List<SharingMap> measured = new ArrayList<>();
-    SearchOutcome outcome = search(new LayerwiseStrategy(1, false), costs, measured, 3, 100);
+    SearchOutcome outcome = search(new LayerwiseStrategy(false), costs, measured, 3, 100);
     assertEquals(SharingMap.of(0, 1, 1, 3, 3, 5, 5, 7), outcome.map());
     assertEquals(List.of(2, 6, 4), layers(outcome.accepted()));
     // The unshared model, each layer alone, and in each step the one that is certain to be best.
@@ -52,7 +52,7 @@ class LayerwiseSearchTest {
     double[] costs = {9, 5, 1, 1.5, 3, 7, 2, 8};
     SearchOutcome outcome =
         new LayerwiseSearch(
-                new LayerwiseStrategy(1, false),
+                new LayerwiseStrategy(false),
                 sources(),
                 distances(),
                 probe(
@@ -65,38 +65,16 @@ class LayerwiseSearchTest {
   }
 
   @Test
-  void aBeamFindsWhatAGreedySearchMisses() {
-    double[] costs = {9, 5, 2, 4, 3, 7, 2.5, 8};
-    List<SearchOutcome> outcomes = new ArrayList<>();
-    for (int width : List.of(1, 3)) {
-      outcomes.add(
-          new LayerwiseSearch(
-                  new LayerwiseStrategy(width, false),
-                  sources(),
-                  distances(),
-                  probe(
-                      map ->
-                          cost(map, costs) + (map.ownsCache(2) || map.sharedLayers() < 2 ? 0 : 9),
-                      new ArrayList<>()),
-                  CalibrationListener.NONE)
-              .run(2, limits(100), NOT_OUTDONE));
-    }
-    assertTrue(divergence(outcomes.get(1)) < divergence(outcomes.get(0)));
-    assertEquals(SharingMap.of(0, 1, 2, 3, 3, 5, 5, 7), outcomes.get(1).map());
-  }
-
-  @Test
   void aPreferredTopCostsLess() {
     double[] costs = {9, 5, 3, 4, 3.5, 7, 4.5, 5};
-    SearchOutcome outcome =
-        search(new LayerwiseStrategy(1, true), costs, new ArrayList<>(), 2, 100);
+    SearchOutcome outcome = search(new LayerwiseStrategy(true), costs, new ArrayList<>(), 2, 100);
     assertEquals(SharingMap.of(0, 1, 2, 3, 4, 5, 5, 5), outcome.map());
   }
 
   @Test
   void limitsEndTheSearch() {
     double[] costs = {9, 5, 1, 4, 3, 7, 2, 8};
-    SearchOutcome outcome = search(new LayerwiseStrategy(1, false), costs, new ArrayList<>(), 4, 5);
+    SearchOutcome outcome = search(new LayerwiseStrategy(false), costs, new ArrayList<>(), 4, 5);
     assertFalse(outcome.reached());
     assertEquals(2, outcome.map().sharedLayers());
   }
@@ -106,7 +84,7 @@ class LayerwiseSearchTest {
     double[] costs = {9, 5, 1, 4, 3, 7, 2, 8};
     SearchOutcome outcome =
         new LayerwiseSearch(
-                new LayerwiseStrategy(1, false),
+                new LayerwiseStrategy(false),
                 sources(),
                 distances(),
                 probe(
@@ -125,7 +103,7 @@ class LayerwiseSearchTest {
     List<SharingMap> measured = new ArrayList<>();
     SearchOutcome outcome =
         new LayerwiseSearch(
-                new LayerwiseStrategy(1, false),
+                new LayerwiseStrategy(false),
                 sources(),
                 distances(),
                 probe(map -> cost(map, costs), measured),

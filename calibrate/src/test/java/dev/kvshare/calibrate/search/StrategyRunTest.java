@@ -104,27 +104,6 @@ class StrategyRunTest {
   }
 
   @Test
-  void repairAwareTriesPairsByTheirErrorsAndResumes() throws IOException {
-    Path journal = folder.resolve("policy.journal");
-    CalibrationResult result =
-        model.calibrate(settings("repair-aware", 3).journal(journal).build());
-    assertTrue(result.outcome().reached());
-    List<CandidatePair> ranking = result.outcome().ranking();
-    assertEquals(28, ranking.size());
-    for (int rank = 1; rank < ranking.size(); rank++) {
-      assertTrue(ranking.get(rank - 1).distance() <= ranking.get(rank).distance());
-    }
-    assertEquals(ranking.get(0), result.outcome().tested().get(0).pair());
-    List<String> lines = Files.readAllLines(journal);
-    Files.writeString(journal, String.join("\n", lines.subList(0, lines.size() - 1)) + "\n");
-    CalibrationSettings resuming =
-        settings("repair-aware", 3).journal(journal).resume(true).build();
-    assertArrayEquals(
-        PolicyFile.toBytes(result.policy()),
-        PolicyFile.toBytes(model.calibrate(resuming).policy()));
-  }
-
-  @Test
   void layersAreWindowedInsteadOfSharing() throws IOException {
     CalibrationSettings.Builder wanted =
         settings("auto", 3).budget(new KvBudget.WindowedLayers(3)).window(new LayerWindow(3, 2));
@@ -205,7 +184,7 @@ class StrategyRunTest {
         assertThrows(
             CalibrationUsageException.class,
             () -> settings("dissimilar", 3).window(new LayerWindow(4, 2)).build());
-    assertTrue(refused.getMessage().contains("auto, greedy or beam"), refused.getMessage());
+    assertTrue(refused.getMessage().contains("auto or greedy"), refused.getMessage());
     CalibrationUsageException oneWay =
         assertThrows(
             CalibrationUsageException.class,

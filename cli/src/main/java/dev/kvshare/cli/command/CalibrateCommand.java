@@ -78,14 +78,14 @@ final class CalibrateCommand extends Verb {
   public Integer call() {
     checkCombinations();
     Output output = output();
-    if (options.scheme.isGiven()) {
-      return scheme(output);
-    }
     try {
       if (options.search.dryRun) {
         Corpus text = options.repair.noRepair ? null : repairCorpusOrNull(corpusOrNull());
         new CalibrationForecast(options, budget(), text, output).print(locate(options.model.model));
         return ExitCodes.DONE;
+      }
+      if (options.scheme.isGiven()) {
+        return scheme(output);
       }
       CalibrationFiles files = CalibrationFiles.plan(options.files, options.search);
       CalibrationSettings.Builder settings = settings(files);

@@ -8,10 +8,9 @@ import dev.kvshare.apply.family.spec.ModelSpec;
 import dev.kvshare.apply.generate.LoadedModel;
 import dev.kvshare.apply.model.ModelConfig;
 import dev.kvshare.apply.model.storage.JsonFiles;
+import dev.kvshare.apply.plan.Plan;
+import dev.kvshare.calibrate.Forecast;
 import dev.kvshare.calibrate.KvBudget;
-import dev.kvshare.calibrate.forecast.CostModel;
-import dev.kvshare.calibrate.forecast.LayerStopwatch;
-import dev.kvshare.calibrate.forecast.LayerTimes;
 import dev.kvshare.calibrate.search.SearchGoals;
 import dev.kvshare.calibrate.search.SearchStrategy;
 import dev.kvshare.cli.options.CalibrateOptions;
@@ -27,15 +26,12 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
 import java.util.Locale;
+import java.util.OptionalInt;
 import java.util.stream.Stream;
 
-/** What {@code calibrate --dry-run} prints: the predicted time and memory of a calibration. */
+/** What {@code calibrate --dry-run} prints: the estimated time and memory of a calibration. */
 final class CalibrationForecast {
-  /** Tests for each layer that comes to share: every pair passes, or one in so many. */
-  private static final List<Integer> TESTS_PER_LAYER = List.of(1, 4, 16);
-
   private static final int CHARACTERS_PER_TOKEN = 4;
-
   private final CalibrateOptions options;
   private final KvBudget budget;
   private final Corpus repairTextOrNull;
@@ -56,11 +52,15 @@ final class CalibrationForecast {
     if (hasWeights(model)) {
       measured(model);
     } else {
-      estimated(ModelFamilies.spec(config(model)));
+      ModelSpec spec = ModelFamilies.spec(config(model));
+      MachineSpeed speed = MachineSpeed.measure(options.model.decoderOptions());
+      int repairTokens = Math.min(repairTokens(spec), aboutTokens(repairTextOrNull));
+      int passage = passageTokens(spec);
+      print(spec, Forecast.estimate(spec, speed, passage), passage, repairTokens);
     }
   }
 
-  /** With the times of a real layer: only one is in memory at a time. */
+  /** With the time of a real layer: only one is in memory. */
   private void measured(Path path) {
     try (LoadedModel model =
         ProgressLine.load(
@@ -68,41 +68,41 @@ final class CalibrationForecast {
             options.model.decoderOptions().withResidency(WeightResidency.ONE_LAYER),
             output)) {
       ModelSpec spec = model.decoder().spec();
-      int tokens = Math.min(options.samples.tokens, spec.maxPositions());
-      LayerTimes times = new LayerStopwatch(model.decoder()).measure(tokens);
-      output
-          .results()
-          .println(
-              format(
-                  "%s, %d layers; one takes %.2f ms for 512 tokens and %.1f ms to be read (measured now)",
-                  spec.modelType(), spec.layers(), 512e3 * times.runToken(), 1e3 * times.read()));
+      int passage = passageTokens(spec);
       int repairTokens = 0;
       if (repairTextOrNull != null) {
-        repairTokens =
+        List<int[]> passages =
             new RepairText(model)
-                .windows(repairTextOrNull, repairTokens(), options.layerWindow() != null).stream()
-                    .mapToInt(window -> window.length)
-                    .sum();
+                .windows(repairTextOrNull, repairTokens(spec), mayBeWindowed(spec));
+        repairTokens = passages.stream().mapToInt(tokens -> tokens.length).sum();
+        passage = passages.isEmpty() ? passage : passages.get(0).length;
       }
-      print(spec, times, repairTokens);
+      print(spec, Forecast.measure(model.decoder(), passage), passage, repairTokens);
     }
   }
 
-  private int repairTokens() {
-    return options.repair.tokens(options.layerWindow() != null);
+  private int passageTokens(ModelSpec spec) {
+    return RepairText.passageTokens(spec, mayBeWindowed(spec));
   }
 
-  private void estimated(ModelSpec spec) {
-    MachineSpeed speed = MachineSpeed.measure(options.model.decoderOptions());
-    output
-        .results()
-        .println(
-            format(
-                "%s, %d layers; this machine: %.0f GFLOP/s (measured now; no weights to measure)",
-                spec.modelType(), spec.layers(), speed.operationsPerSecond() / 1e9));
-    LayerTimes times =
-        LayerTimes.estimated(spec, speed, options.samples.tokens, options.model.dtype.bytes());
-    print(spec, times, Math.min(repairTokens(), aboutTokens(repairTextOrNull)));
+  private int repairTokens(ModelSpec spec) {
+    return options.repair.tokens(mayBeWindowed(spec));
+  }
+
+  private boolean mayBeWindowed(ModelSpec spec) {
+    return goals(spec).windowed().isPresent();
+  }
+
+  private SearchGoals goals(ModelSpec spec) {
+    if (options.scheme.isGiven()) {
+      Plan plan = options.scheme.plan(spec.layers());
+      int windowed = plan.windowedLayers().size();
+      return new SearchGoals(
+          OptionalInt.of(plan.map().sharedLayers()),
+          windowed == 0 ? OptionalInt.empty() : OptionalInt.of(windowed),
+          null);
+    }
+    return SearchGoals.of(budget, options.layerWindow(), spec);
   }
 
   private static int aboutTokens(Corpus corpusOrNull) {
@@ -114,20 +114,24 @@ final class CalibrationForecast {
         : 0;
   }
 
-  private void print(ModelSpec spec, LayerTimes times, int repairTokens) {
-    SearchGoals goals = SearchGoals.of(budget, options.layerWindow(), spec);
+  private void print(ModelSpec spec, double layerSeconds, int passageTokens, int repairTokens) {
+    SearchGoals goals = goals(spec);
+    boolean scheme = options.scheme.isGiven();
     SearchStrategy strategy =
-        SearchStrategy.of(options.search.strategy, options.search.seed, options.search.preferTop);
-    CostModel costs =
-        new CostModel(
+        scheme
+            ? null
+            : SearchStrategy.of(
+                options.search.strategy, options.search.seed, options.search.preferTop);
+    Forecast forecast =
+        Forecast.of(
             spec,
-            times,
-            new CostModel.Plan(
+            layerSeconds,
+            new Forecast.Work(
                 options.samples.samples,
                 options.samples.tokens,
                 strategy,
-                options.goal.acrossKinds,
                 goals,
+                passageTokens,
                 repairTokens,
                 options.search.batchMemoryBytes,
                 options.model.dtype.bytes(),
@@ -135,22 +139,28 @@ final class CalibrationForecast {
     PrintWriter out = output.results();
     out.println(
         format(
+            "%s, %d layers; one takes %.2f ms for 512 tokens (measured now)",
+            spec.modelType(), spec.layers(), 512e3 * layerSeconds));
+    out.println(
+        format(
             "%s, %d samples of %d tokens, until %s%s:",
-            strategy.strategy(),
+            scheme ? options.scheme.name() : strategy.strategy(),
             options.samples.samples,
             options.samples.tokens,
             words(goals),
-            repairTokens == 0 ? "" : format("; repair on %,d tokens", repairTokens)));
-    for (int perLayer : TESTS_PER_LAYER) {
-      CostModel.Cost cost = costs.cost(perLayer);
-      String condition =
-          perLayer == 1 ? "if every pair passes" : "if one pair in " + perLayer + " does";
-      out.println(line(cost.tests() == 0 ? "" : condition, cost));
-      if (cost.tests() == 0) {
-        break;
-      }
-    }
-    printMemory(costs);
+            repairTokens == 0
+                ? ""
+                : format("; repair on %,d tokens in passages of %d", repairTokens, passageTokens)));
+    out.println(
+        format(
+            "  about %s (load %s, search %s, repair %s); at least %,d tests, %,d repaired plans",
+            duration(forecast.seconds()),
+            duration(forecast.loadSeconds()),
+            duration(forecast.searchSeconds()),
+            duration(forecast.repairSeconds()),
+            forecast.tests(),
+            forecast.plans()));
+    printMemory(forecast);
   }
 
   private static String words(SearchGoals goals) {
@@ -164,23 +174,11 @@ final class CalibrationForecast {
         : sharing + " or " + goals.windowed().getAsInt() + " are windowed";
   }
 
-  private static String line(String condition, CostModel.Cost cost) {
-    return format(
-        "  %-23s %,5d tests  %,4d repaired maps  %s (load %s, search %s, repair %s)",
-        condition,
-        cost.tests(),
-        cost.maps(),
-        duration(cost.seconds()),
-        duration(cost.load()),
-        duration(cost.search()),
-        duration(cost.repair()));
-  }
-
-  private void printMemory(CostModel costs) {
+  private void printMemory(Forecast forecast) {
     long machine =
         ((OperatingSystemMXBean) ManagementFactory.getOperatingSystemMXBean()).getTotalMemorySize();
     String verdict = "";
-    if (costs.bytes() > machine) {
+    if (forecast.bytes() > machine) {
       verdict =
           options.search.offload
               ? ", which is too little: take fewer --samples or --repair-tokens, or less --batch-memory"
@@ -189,10 +187,10 @@ final class CalibrationForecast {
     output
         .results()
         .println(
-            "memory: up to %s; the weights in memory are %s, this machine has %s%s"
+            "memory: about %s; the weights in memory are %s, this machine has %s%s"
                 .formatted(
-                    MemorySize.text(costs.bytes()),
-                    MemorySize.text(costs.weightBytes()),
+                    MemorySize.text(forecast.bytes()),
+                    MemorySize.text(forecast.weightBytes()),
                     MemorySize.text(machine),
                     verdict));
   }

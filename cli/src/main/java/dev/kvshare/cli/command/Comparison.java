@@ -41,13 +41,7 @@ final class Comparison {
   private static final int SEARCH_TEXT_TOKENS = 100_000;
 
   private static final List<String> METHODS =
-      List.of(
-          "dissimilar",
-          "similar",
-          "random",
-          "repair-aware",
-          AutoStrategy.NAME,
-          AutoStrategy.WINDOWS);
+      List.of("dissimilar", "similar", "random", AutoStrategy.NAME, AutoStrategy.WINDOWS);
   private static final int RANDOM_SEEDS = 5;
 
   private final EvalOptions options;

@@ -1,5 +1,6 @@
 package dev.kvshare.cli.command;
 
+import dev.kvshare.apply.family.spec.ModelSpec;
 import dev.kvshare.apply.generate.LoadedModel;
 import dev.kvshare.datasets.Corpus;
 import dev.kvshare.datasets.DatasetException;
@@ -44,15 +45,19 @@ final class RepairText {
    * @param windowed whether plans have windowed layers, or a search may come to some
    */
   List<int[]> windows(Corpus corpus, int tokens, boolean windowed) {
-    int longest = windowed ? LONG_WINDOW_TOKENS : WINDOW_TOKENS;
+    int longest = passageTokens(model.decoder().spec(), windowed);
     return read.computeIfAbsent(new Request(corpus, tokens, longest), this::cut);
+  }
+
+  /** Tokens of a passage where the text is long enough. */
+  static int passageTokens(ModelSpec spec, boolean windowed) {
+    return Math.min(windowed ? LONG_WINDOW_TOKENS : WINDOW_TOKENS, spec.maxPositions());
   }
 
   private List<int[]> cut(Request request) {
     Corpus corpus = request.corpus();
-    int longest = Math.min(request.longest(), model.decoder().spec().maxPositions());
     List<int[]> found = List.of();
-    for (int length = longest; length >= SHORTEST_WINDOW_TOKENS; length /= 2) {
+    for (int length = request.longest(); length >= SHORTEST_WINDOW_TOKENS; length /= 2) {
       EvaluationPassages cut =
           new EvaluationPassages(length, Math.max(1, request.tokens() / length));
       try {

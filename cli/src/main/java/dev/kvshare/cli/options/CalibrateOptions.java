@@ -185,8 +185,6 @@ public final class CalibrateOptions {
           "  auto         dissimilar, similar and greedy, and greedy for windowed layers; what comes"
               + " nearest to the model after repair",
           "  greedy       layer by layer, what costs least after repair",
-          "  beam         the same with three maps kept after each step",
-          "  repair-aware pairs of which a refit restores the attention output best first",
           "  dissimilar   pairs with the most different keys and values first (KVSharer)",
           "  similar      most similar first",
           "  layer-order  top layers first, source just below",
@@ -197,7 +195,7 @@ public final class CalibrateOptions {
     @Option(
         names = "--prefer-top",
         description =
-            "Let auto, greedy and beam prefer to share the layers at the top: what shares there, a"
+            "Let auto and greedy prefer to share the layers at the top: what shares there, a"
                 + " prompt skips.")
     public boolean preferTop;
 
@@ -219,7 +217,7 @@ public final class CalibrateOptions {
             "For a model larger than memory: only one layer is in memory, read from the files when it"
                 + " runs. All samples, and candidates that may be next, go through a layer together."
                 + " Gives the same policy, with every strategy and with repair. Reads least"
-                + " with '--strategy dissimilar --no-repair'; auto, greedy and beam read the"
+                + " with '--strategy dissimilar --no-repair'; auto and greedy read the"
                 + " model once for each map that they repair.")
     public boolean offload;
 

@@ -196,7 +196,7 @@ public final class EvalOptions {
         split = ",",
         description =
             "Search maps with so many shared layers (or fractions of all layers) by the papers'"
-                + " method, its reverse, at random (mean of five seeds), by 'repair-aware' and by"
+                + " method, its reverse, at random (mean of five seeds) and by"
                 + " 'auto', and as many windowed layers in place of sharing ('calibrate"
                 + " --window-layers'), and measure each with and without repair. --text may then be given"
                 + " several times.")

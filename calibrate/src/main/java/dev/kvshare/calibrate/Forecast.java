@@ -1,0 +1,290 @@
+package dev.kvshare.calibrate;
+
+import ai.djl.ndarray.NDArray;
+import ai.djl.ndarray.NDManager;
+import ai.djl.ndarray.types.Shape;
+import dev.kvshare.apply.decoder.Decoder;
+import dev.kvshare.apply.decoder.KvCache;
+import dev.kvshare.apply.decoder.MachineSpeed;
+import dev.kvshare.apply.family.spec.BlockSpec;
+import dev.kvshare.apply.family.spec.ModelSpec;
+import dev.kvshare.apply.family.spec.WeightRole;
+import dev.kvshare.apply.family.spec.WeightSpec;
+import dev.kvshare.apply.plan.SharingMap;
+import dev.kvshare.calibrate.search.AutoStrategy;
+import dev.kvshare.calibrate.search.BenchProbe;
+import dev.kvshare.calibrate.search.CandidateOrder;
+import dev.kvshare.calibrate.search.SearchGoals;
+import dev.kvshare.calibrate.search.SearchStrategy;
+import java.util.Map;
+import java.util.stream.LongStream;
+
+/**
+ * What a calibration will take, before it is made. A rough estimate: the time of one layer on one
+ * token times the numbers of tokens and layers that follow from the work. L layers:
+ *
+ * <pre>
+ * capture   L layers on all samples
+ * tests     L / 2 layers on all samples for each map that the papers' procedure tests, if each passes
+ * plans     for each plan that is repaired and judged: the layers from the first changed one on, and
+ *           the fits of the layers that it reduces, on the passages of the search
+ * repair    L layers of the unshared model, those from the first changed one on, and the fits
+ * </pre>
+ *
+ * <p>A fit counts as so many runs of its layer, as was seen on models of 12 to 30 layers. Tests
+ * that fail add to the time, searches that end early take from it: expect up to half more or less.
+ *
+ * @param spec the model
+ * @param work what is to be done
+ * @param layerSeconds of one layer on one token
+ * @param tests maps that are tested without repair, if each passes
+ * @param plans plans that are repaired and judged
+ * @param loadSeconds until the weights are in memory; with one layer in memory, all reading
+ * @param searchSeconds of capture and search
+ * @param repairSeconds of the repair
+ * @param weightBytes of all weights in memory
+ * @param bytes most bytes in memory at once
+ */
+public record Forecast(
+    ModelSpec spec,
+    Work work,
+    double layerSeconds,
+    int tests,
+    int plans,
+    double loadSeconds,
+    double searchSeconds,
+    double repairSeconds,
+    long weightBytes,
+    long bytes) {
+  /**
+   * Runs of a layer on the same tokens that a fit takes: of a layer that shares, and of another.
+   */
+  private static final double SEARCH_SHARED_FIT = 2;
+
+  private static final double SEARCH_FIT = 0.6;
+  private static final double REPAIR_SHARED_FIT = 1;
+  private static final double REPAIR_FIT = 0.4;
+
+  /** The unshared model, and the layers from the first reduced one on. */
+  private static final double REPAIR_PASSES = 1.75;
+
+  /** Plans that a step of a layerwise search judges; it may be up to four. */
+  private static final int PLANS_A_STEP = 2;
+
+  /** One token of so many judges. */
+  private static final int SEARCH_JUDGING = 3;
+
+  /** Time of norms, activations and copies, over that of the products. */
+  private static final double BESIDE_PRODUCTS = 1.3;
+
+  /** Weights that are read, made wider and packed; seen from a file in the page cache. */
+  private static final double READ_BYTES_PER_SECOND = 1e9;
+
+  /** The program itself: the Java virtual machine, libtorch, ND4J and the tokenizer. */
+  private static final long PROGRAM_BYTES = 600L << 20;
+
+  /** Hidden states, inputs and distributions that a repair keeps of each token. */
+  private static final int REPAIR_STREAMS = 12;
+
+  /** What {@link #measure} runs. */
+  private static final int MEASURED_TOKENS = 512;
+
+  private static final int ROUNDS = 5;
+
+  /**
+   * What is to be done.
+   *
+   * @param samples their number
+   * @param sampleTokens tokens of each
+   * @param strategy how the plan is searched; null where it is given
+   * @param goals how many layers share or are windowed
+   * @param passageTokens length of the passages that plans are repaired on
+   * @param repairTokens of the text of the repair; 0 for none
+   * @param maxStateBytes most bytes of hidden states kept between candidates
+   * @param bytesPerElement of a weight and of a state
+   * @param offloaded whether one layer is in memory at a time
+   */
+  public record Work(
+      int samples,
+      int sampleTokens,
+      SearchStrategy strategy,
+      SearchGoals goals,
+      int passageTokens,
+      int repairTokens,
+      long maxStateBytes,
+      int bytesPerElement,
+      boolean offloaded) {}
+
+  /** Multiplies. */
+  public static Forecast of(ModelSpec spec, double layerSeconds, Work work) {
+    double layers = spec.layers();
+    boolean ordered = work.strategy() instanceof CandidateOrder;
+    int sharing = work.goals().sharing().orElse(0);
+    int windowed = work.goals().windowed().orElse(0);
+    boolean both = sharing > 0 && windowed > 0;
+    int orders = ordered ? 1 : work.strategy() instanceof AutoStrategy && sharing > 0 ? 2 : 0;
+    int tests = orders * sharing;
+    boolean judges = work.strategy() != null && !ordered;
+    int plans = judges ? orders : 0;
+    double walked = plans * layers;
+    double fits = plans * sharing * SEARCH_SHARED_FIT;
+    if (judges && windowed > 0) {
+      plans += spec.layers() + windowed * PLANS_A_STEP;
+      walked += walkedLayers(layers, windowed);
+      fits += fittedLayers(layers, windowed) * SEARCH_FIT;
+    }
+    if (judges && sharing > 0) {
+      // Beside windows, sharing is given up as soon as single layers add up to more than windows.
+      double done = both ? 0.3 : 1;
+      plans += (int) (done * (spec.layers() + sharing * PLANS_A_STEP));
+      walked += done * walkedLayers(layers, sharing);
+      fits += done * fittedLayers(layers, sharing) * SEARCH_SHARED_FIT;
+    }
+    double sampleTokens = (double) work.samples() * work.sampleTokens();
+    double passageTokens = BenchProbe.tokens(spec, work.maxStateBytes());
+    double head = 2 * headElements(spec) / multiplied(spec);
+    double captured = work.strategy() == null ? 2 * layers : layers + tests * layers / 2;
+    double search =
+        captured * sampleTokens + (walked + fits + plans * head / SEARCH_JUDGING) * passageTokens;
+    boolean windows = windowed > 0;
+    int shared = windows ? 0 : sharing;
+    double repair =
+        (REPAIR_PASSES * layers + layers * REPAIR_FIT + shared * REPAIR_SHARED_FIT)
+            * work.repairTokens();
+    double weights = elements(spec) * work.bytesPerElement();
+    double passes = 1;
+    if (work.offloaded()) {
+      passes = (captured + walked) / layers + (work.repairTokens() > 0 ? 2 : 0);
+    }
+    return new Forecast(
+        spec,
+        work,
+        layerSeconds,
+        tests,
+        plans,
+        passes * weights / READ_BYTES_PER_SECOND,
+        search * layerSeconds,
+        repair * layerSeconds,
+        (long) weights,
+        bytes(spec, work, weights, judges ? passageTokens : 0));
+  }
+
+  /** All seconds. */
+  public double seconds() {
+    return loadSeconds + searchSeconds + repairSeconds;
+  }
+
+  /** Each layer alone, then the tries of each step and the accepted plan. */
+  private static double walkedLayers(double layers, int reduced) {
+    return layers * (layers + 1) / 2 + reduced * (PLANS_A_STEP + 1) * layers / 2;
+  }
+
+  /** Of the layers that a step has reduced before, those above the changed one are fitted again. */
+  private static double fittedLayers(double layers, int reduced) {
+    return layers + reduced * (PLANS_A_STEP + 1) * (1 + reduced / 4.0);
+  }
+
+  private static long bytes(ModelSpec spec, Work work, double weights, double passageTokens) {
+    double element = work.bytesPerElement();
+    double token = spec.hiddenSize() * element;
+    double keyValues =
+        spec.kvBytesPerToken(SharingMap.identity(spec.layers()), work.bytesPerElement());
+    double samples = (double) work.samples() * work.sampleTokens();
+    double states = Math.min(2 * samples * spec.layers() * token, work.maxStateBytes());
+    double search =
+        states
+            + 2 * samples * keyValues
+            + passageTokens
+                * (spec.layers() * (BenchProbe.STREAMS_PER_LAYER + 1) * token + 3 * keyValues);
+    double repair = work.repairTokens() * REPAIR_STREAMS * token;
+    double held = work.offloaded() ? 1.5 * largestLayer(spec) * element : weights;
+    return PROGRAM_BYTES + (long) (held + Math.max(search, repair));
+  }
+
+  /**
+   * Measures the top layer of a model on made-up tokens, which takes the time of some ten runs.
+   *
+   * @param tokens of a passage
+   * @return seconds of one layer on one token
+   */
+  public static double measure(Decoder decoder, int tokens) {
+    ModelSpec spec = decoder.spec();
+    int length = Math.min(tokens, spec.maxPositions());
+    int batch = Math.max(1, MEASURED_TOKENS / length);
+    int top = spec.layers() - 1;
+    long[] ids =
+        LongStream.range(0, (long) batch * length)
+            .map(i -> i * 31 % spec.vocabularySize())
+            .toArray();
+    double least = Double.POSITIVE_INFINITY;
+    try (NDManager manager = decoder.newManager();
+        KvCache cache = decoder.newCache(SharingMap.identity(spec.layers()), batch, length);
+        NDArray tensor = manager.create(ids, new Shape(batch, length));
+        NDArray hidden = decoder.embed(tensor, cache)) {
+      for (int round = 0; round <= ROUNDS; round++) {
+        long start = System.nanoTime();
+        decoder.layers(hidden, cache, top, top + 1).close();
+        if (round > 0) {
+          least = Math.min(least, (System.nanoTime() - start) / 1e9);
+        }
+      }
+    }
+    return least / ((double) batch * length);
+  }
+
+  /**
+   * What a layer takes without weights to measure, from operations alone: 2 for each token and
+   * weight, 2 T Hq D for attention to T tokens.
+   *
+   * @param tokens T
+   * @return seconds of one layer on one token
+   */
+  public static double estimate(ModelSpec spec, MachineSpeed speed, int tokens) {
+    var attention = spec.blocks().get(spec.layers() - 1).attention();
+    double heads = (double) attention.queryHeads() * attention.headSize();
+    return BESIDE_PRODUCTS
+        * (2 * multiplied(spec) + 2 * tokens * heads)
+        / speed.operationsPerSecond();
+  }
+
+  /** All weights as they are kept: a tied output head is a copy of the embedding. */
+  private static double elements(ModelSpec spec) {
+    return elements(spec.weights())
+        + (spec.tiedHead() ? headElements(spec) : 0)
+        + spec.blocks().stream().mapToDouble(block -> elements(block.weights())).sum();
+  }
+
+  private static double headElements(ModelSpec spec) {
+    WeightSpec head = spec.weights().get(spec.tiedHead() ? WeightRole.EMBEDDING : WeightRole.HEAD);
+    return head == null ? 0 : elements(head);
+  }
+
+  private static double largestLayer(ModelSpec spec) {
+    return spec.blocks().stream().mapToDouble(block -> elements(block.weights())).max().orElse(0);
+  }
+
+  /** Weights of a layer that a token is multiplied with: of routed experts the chosen ones. */
+  private static double multiplied(ModelSpec spec) {
+    return spec.blocks().stream().mapToDouble(Forecast::multiplied).average().orElse(0);
+  }
+
+  private static double multiplied(BlockSpec block) {
+    double all = elements(block.weights());
+    BlockSpec.FeedForwardSpec.Experts experts = block.feedForward().experts();
+    if (experts == null) {
+      return all;
+    }
+    double routed =
+        elements(block.weights().get(WeightRole.EXPERTS_GATE_UP))
+            + elements(block.weights().get(WeightRole.EXPERTS_DOWN));
+    return all - routed * (experts.count() - experts.perToken()) / experts.count();
+  }
+
+  private static double elements(Map<WeightRole, WeightSpec> weights) {
+    return weights.values().stream().mapToDouble(Forecast::elements).sum();
+  }
+
+  private static double elements(WeightSpec weight) {
+    return weight.shape().stream().mapToDouble(Long::doubleValue).reduce(1, (a, b) -> a * b);
+  }
+}
