@@ -59,7 +59,7 @@ def model():
 
 def kvshare(*options, model_path=None):
     path = model_path or model()
-    return System("kvshare", [ROOT / "kvshare", "bench", "--quiet", "--model", path, "--threads", THREADS, *options])
+    return System("kvshare", [ROOT / "kvshare", "measure", "--quiet", "--model", path, "--threads", THREADS, *options])
 
 
 def transformers(*options, model_path=None):

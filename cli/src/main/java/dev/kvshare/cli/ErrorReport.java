@@ -1,5 +1,6 @@
 package dev.kvshare.cli;
 
+import dev.kvshare.cli.command.ExitCodes;
 import java.io.FileNotFoundException;
 import java.io.IOException;
 import java.io.PrintWriter;

@@ -1,5 +1,6 @@
 package dev.kvshare.cli;
 
+import dev.kvshare.cli.command.ExitCodes;
 import dev.kvshare.cli.command.Interruption;
 import dev.kvshare.cli.command.KvshareCommand;
 import dev.kvshare.cli.print.Terminal;
@@ -12,7 +13,7 @@ import picocli.CommandLine.ParseResult;
 import picocli.CommandLine.RunLast;
 import picocli.CommandLine.UnmatchedArgumentException;
 
-/** The whole command line as picocli sees it: verbs, look of the help, errors and exit codes. */
+/** The whole command line as picocli sees it: commands, look of the help, errors and exit codes. */
 final class KvshareCommandLine {
   private static final int HELP_COLUMNS = 90;
   private static final int OPTION_COLUMNS = 27;

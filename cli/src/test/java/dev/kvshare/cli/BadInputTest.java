@@ -2,6 +2,7 @@ package dev.kvshare.cli;
 
 import static dev.kvshare.cli.CommandRun.TINY_MODEL;
 
+import dev.kvshare.cli.command.ExitCodes;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;

@@ -3,7 +3,8 @@ package dev.kvshare.cli;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
-import dev.kvshare.cli.command.PromptException;
+import dev.kvshare.cli.command.CommandException;
+import dev.kvshare.cli.command.ExitCodes;
 import java.io.IOException;
 import java.io.PrintWriter;
 import java.io.StringWriter;
@@ -26,7 +27,7 @@ class ErrorReportTest {
   void ourOwnMessagesStandAsTheyAre() {
     assertEquals(
         "kvshare: no prompts." + System.lineSeparator(),
-        text(new PromptException("no prompts."), false));
+        text(new CommandException("no prompts."), false));
   }
 
   @Test

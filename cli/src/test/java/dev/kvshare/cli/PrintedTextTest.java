@@ -5,16 +5,15 @@ import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import dev.kvshare.apply.generate.FinishReason;
+import dev.kvshare.apply.model.MemorySize;
 import dev.kvshare.apply.plan.Plan;
+import dev.kvshare.apply.plan.PlanDescription;
 import dev.kvshare.apply.plan.SharingMap;
 import dev.kvshare.calibrate.capture.DistanceMatrix;
-import dev.kvshare.cli.command.Invocation;
-import dev.kvshare.cli.options.MemorySize;
+import dev.kvshare.cli.print.GenerationPrinter;
 import dev.kvshare.cli.print.HeatMap;
-import dev.kvshare.cli.print.LayerRanges;
-import dev.kvshare.cli.print.MapPicture;
+import dev.kvshare.cli.print.Invocation;
 import dev.kvshare.cli.print.Output;
-import dev.kvshare.cli.print.RowPrinter;
 import dev.kvshare.cli.print.Terminal;
 import java.io.PrintWriter;
 import java.io.StringWriter;
@@ -24,7 +23,6 @@ import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
 import org.junit.jupiter.params.provider.ValueSource;
-import picocli.CommandLine.TypeConversionException;
 
 /** The small pieces that commands print with. */
 class PrintedTextTest {
@@ -39,13 +37,13 @@ class PrintedTextTest {
     "10b, 10"
   })
   void memorySizesAreRead(String text, long bytes) {
-    assertEquals(bytes, new MemorySize().convert(text));
+    assertEquals(bytes, MemorySize.parse(text));
   }
 
   @ParameterizedTest
   @ValueSource(strings = {"", "0", "-1", "8 apples", "GiB", "1e9", "99999999999999GiB"})
   void otherMemorySizesAreRefused(String text) {
-    assertThrows(TypeConversionException.class, () -> new MemorySize().convert(text));
+    assertThrows(IllegalArgumentException.class, () -> MemorySize.parse(text));
   }
 
   @Test
@@ -58,8 +56,8 @@ class PrintedTextTest {
 
   @Test
   void layersAreWrittenAsRanges() {
-    assertEquals("layer 3", LayerRanges.text(List.of(3)));
-    assertEquals("layers 0-4, 6, 8-9", LayerRanges.text(List.of(0, 1, 2, 3, 4, 6, 8, 9)));
+    assertEquals("layer 3", PlanDescription.layers(List.of(3)));
+    assertEquals("layers 0-4, 6, 8-9", PlanDescription.layers(List.of(0, 1, 2, 3, 4, 6, 8, 9)));
   }
 
   @Test
@@ -78,8 +76,8 @@ class PrintedTextTest {
             "  0 ● ● ○ ● ○",
             "    ● keeps its own keys and values   ○ reads those of another layer",
             "    2 reads 1, 4 reads 0"),
-        MapPicture.lines(Plan.of(SharingMap.of(0, 1, 1, 3, 0))));
-    assertEquals(" 32 ● ●", MapPicture.lines(Plan.identity(34)).get(1));
+        PlanDescription.picture(Plan.of(SharingMap.of(0, 1, 1, 3, 0))));
+    assertEquals(" 32 ● ●", PlanDescription.picture(Plan.identity(34)).get(1));
   }
 
   @Test
@@ -101,8 +99,9 @@ class PrintedTextTest {
     Terminal terminal =
         new Terminal(
             new PrintWriter(out), new PrintWriter(new StringWriter()), false, false, 80, Map.of());
-    RowPrinter printer =
-        new RowPrinter(new Output(terminal, false, false, false), List.of("a", "b"), false);
+    GenerationPrinter printer =
+        new GenerationPrinter(
+            new Output(terminal, false, false, false), List.of("a", "b"), false, 0);
     assertTrue(printer.onToken(0, 1, "one"));
     assertTrue(printer.onToken(1, 2, "two"));
     assertEquals(lines(">>> a", "one"), out.toString() + System.lineSeparator());
@@ -117,8 +116,9 @@ class PrintedTextTest {
     Terminal terminal =
         new Terminal(
             new PrintWriter(out), new PrintWriter(new StringWriter()), false, false, 80, Map.of());
-    RowPrinter printer =
-        new RowPrinter(new Output(terminal, false, false, false), List.of("a", "b"), true);
+    GenerationPrinter printer =
+        new GenerationPrinter(
+            new Output(terminal, false, false, false), List.of("a", "b"), true, 0);
     printer.onToken(0, 5, "x");
     printer.onToken(1, 6, "y");
     printer.onToken(0, 7, "z");

@@ -1,5 +1,6 @@
 package dev.kvshare.cli;
 
+import dev.kvshare.cli.command.ExitCodes;
 import java.util.List;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.Test;
@@ -40,7 +41,7 @@ class UsageErrorTest {
         mistake("apply --system s --prompt x", "--system", "--chat"),
         mistake("apply --prompt x --prompt-ids 1", "--prompt-ids cannot be combined"),
         mistake("apply --device gpu", "'gpu' is neither cpu nor cuda:0"),
-        mistake("apply --dtype int8", "--dtype", "BFLOAT16"),
+        mistake("apply --dtype int8", "--dtype", "bfloat16"),
         mistake("eval --passage-tokens 1", "--passage-tokens must be at least 2"),
         mistake("eval --format xml", "--format", "MARKDOWN"),
         mistake("eval --json --format csv", "--json and --format"),

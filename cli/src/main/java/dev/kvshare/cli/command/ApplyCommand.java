@@ -11,23 +11,27 @@ import dev.kvshare.apply.generate.PolicyModel;
 import dev.kvshare.apply.generate.PolicyModelOptions;
 import dev.kvshare.apply.generate.Prompt;
 import dev.kvshare.apply.generate.SamplingOptions;
-import dev.kvshare.apply.generate.TokenListener;
 import dev.kvshare.apply.model.Checkpoint;
 import dev.kvshare.apply.model.checkpoint.Checkpoints;
 import dev.kvshare.apply.model.tokenizer.template.ChatTemplate.ChatMessage;
 import dev.kvshare.apply.policy.ModelIdentities;
 import dev.kvshare.apply.policy.ModelIdentity;
 import dev.kvshare.apply.policy.Policy;
-import dev.kvshare.cli.ExitCodes;
 import dev.kvshare.cli.options.ApplyOptions;
 import dev.kvshare.cli.options.ApplyOptions.GenerationOptions;
 import dev.kvshare.cli.options.ApplyOptions.PromptOptions;
-import dev.kvshare.cli.print.GenerationFacts;
-import dev.kvshare.cli.print.MemoryPrinter;
+import dev.kvshare.cli.print.GenerationPrinter;
+import dev.kvshare.cli.print.Invocation;
 import dev.kvshare.cli.print.Output;
 import dev.kvshare.cli.print.ProgressLine;
-import dev.kvshare.cli.print.RowPrinter;
 import dev.kvshare.eval.EvaluatedPolicy;
+import java.io.BufferedReader;
+import java.io.IOException;
+import java.io.InputStream;
+import java.io.InputStreamReader;
+import java.io.UncheckedIOException;
+import java.nio.charset.CharacterCodingException;
+import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
@@ -60,7 +64,7 @@ import picocli.CommandLine.Mixin;
       "",
       "Exit codes: 0 done; 1 failed; 2 bad usage; 130 interrupted."
     })
-final class ApplyCommand extends Verb {
+final class ApplyCommand extends BaseCommand {
 
   private static final String EXAMPLE_PROMPT = "It was a fine morning";
 
@@ -96,12 +100,16 @@ final class ApplyCommand extends Verb {
       if (titles.size() == 1 && !options.prompts.chat) {
         output.echo(titles.get(0));
       }
-      GenerationResult result = model.generate(request, listener(output, titles));
+      GenerationResult result =
+          model.generate(
+              request,
+              new GenerationPrinter(
+                  output, titles, options.shown.printIds, options.shown.statsEvery));
       if (result.completions().stream().anyMatch(ApplyCommand::reachedLastPosition)) {
         output.note("a text ended because the model has no further position");
       }
       if (options.shown.stats) {
-        GenerationFacts.of(result, request.cachePolicy()).print(output.statistics());
+        output.printStatistics(GenerationPrinter.facts(result, request.cachePolicy()));
       }
     }
     return ExitCodes.DONE;
@@ -136,13 +144,6 @@ final class ApplyCommand extends Verb {
     return ExitCodes.DONE;
   }
 
-  private TokenListener listener(Output output, List<String> titles) {
-    RowPrinter printer = new RowPrinter(output, titles, options.shown.printIds);
-    return options.shown.statsEvery == null
-        ? printer
-        : new MemoryPrinter(printer, output.statistics(), options.shown.statsEvery);
-  }
-
   private List<Prompt> prompts(Output output) {
     PromptOptions given = options.prompts;
     if (given.system != null && !given.chat) {
@@ -156,13 +157,44 @@ final class ApplyCommand extends Verb {
     }
     List<String> texts = new ArrayList<>(given.prompts);
     if (given.file != null) {
-      texts.addAll(PromptFile.read(given.file));
+      texts.addAll(read(given.file));
     }
     if (texts.isEmpty()) {
       output.note("no --prompt given: continuing \"" + EXAMPLE_PROMPT + "\"");
       texts.add(EXAMPLE_PROMPT);
     }
     return texts.stream().map(given.chat ? this::chat : Prompt.Text::new).toList();
+  }
+
+  /**
+   * Reads prompts, one a line; empty lines are passed over.
+   *
+   * @param name a path, or {@code -} for standard input
+   */
+  private static List<String> read(String name) {
+    boolean standardInput = name.equals("-");
+    try (InputStream in = standardInput ? System.in : Files.newInputStream(Path.of(name));
+        BufferedReader reader =
+            new BufferedReader(new InputStreamReader(in, StandardCharsets.UTF_8.newDecoder()))) {
+      List<String> prompts = reader.lines().filter(line -> !line.isBlank()).toList();
+      if (prompts.isEmpty()) {
+        throw new CommandException(
+            shown(name) + " holds no prompt: every line is empty. Write one prompt a line.");
+      }
+      return prompts;
+    } catch (UncheckedIOException e) {
+      if (e.getCause() instanceof CharacterCodingException) {
+        throw new CommandException(
+            shown(name) + " is not UTF-8 text. Save it as UTF-8, one prompt a line.");
+      }
+      throw e;
+    } catch (IOException e) {
+      throw new UncheckedIOException(e);
+    }
+  }
+
+  private static String shown(String name) {
+    return name.equals("-") ? "standard input" : name;
   }
 
   private Prompt chat(String text) {

@@ -4,6 +4,7 @@ import dev.kvshare.apply.generate.LoadedModel;
 import dev.kvshare.apply.plan.Plan;
 import dev.kvshare.apply.policy.DatasetReference;
 import dev.kvshare.apply.policy.Policy;
+import dev.kvshare.apply.policy.PolicyDescription;
 import dev.kvshare.apply.policy.PolicyFile;
 import dev.kvshare.calibrate.CalibrationResult;
 import dev.kvshare.calibrate.CalibrationSettings;
@@ -15,12 +16,11 @@ import dev.kvshare.calibrate.SchemeCalibration;
 import dev.kvshare.calibrate.capture.StatisticsFile;
 import dev.kvshare.calibrate.report.ReportFile;
 import dev.kvshare.calibrate.search.SearchStrategy;
-import dev.kvshare.cli.ExitCodes;
 import dev.kvshare.cli.options.CalibrateOptions;
 import dev.kvshare.cli.print.CalibrationProgress;
 import dev.kvshare.cli.print.CalibrationSummary;
+import dev.kvshare.cli.print.Invocation;
 import dev.kvshare.cli.print.Output;
-import dev.kvshare.cli.print.PolicyDescription;
 import dev.kvshare.cli.print.ProgressLine;
 import dev.kvshare.datasets.CalibrationSampler;
 import dev.kvshare.datasets.Corpus;
@@ -67,7 +67,7 @@ import picocli.CommandLine.Mixin;
       "Exit codes: 0 the policy has the wanted size; 3 the size was not reached above the",
       "threshold, and the best policy found was written; 1 failed; 2 bad usage; 130 interrupted."
     })
-final class CalibrateCommand extends Verb {
+final class CalibrateCommand extends BaseCommand {
 
   /** Tokens from which the search takes its windows. */
   private static final int SEARCH_TEXT_TOKENS = 100_000;
@@ -189,7 +189,7 @@ final class CalibrateCommand extends Verb {
       policy = repaired(policy, new RepairText(model), repairCorpus, files, progress);
     }
     PolicyFile.write(policy, files.policy());
-    PolicyDescription.of(files.policy(), policy).print(output.results());
+    output.print(PolicyDescription.of(files.policy(), policy));
     output.results().println();
     output.results().println("wrote the policy " + files.policy());
     output.note("");

@@ -4,7 +4,6 @@ import dev.kvshare.apply.cache.CachePolicy;
 import dev.kvshare.apply.generate.LoadedModel;
 import dev.kvshare.apply.model.storage.AtomicFile;
 import dev.kvshare.apply.policy.ModelIdentity;
-import dev.kvshare.cli.ExitCodes;
 import dev.kvshare.cli.options.EvalOptions;
 import dev.kvshare.cli.print.ComparisonTable;
 import dev.kvshare.cli.print.Output;
@@ -63,7 +62,7 @@ import picocli.CommandLine.Mixin;
       "",
       "Exit codes: 0 done; 1 failed; 2 bad usage; 130 interrupted."
     })
-final class EvalCommand extends Verb {
+final class EvalCommand extends BaseCommand {
 
   @Mixin private EvalOptions options;
 

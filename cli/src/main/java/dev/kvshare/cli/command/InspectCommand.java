@@ -4,32 +4,33 @@ import dev.kvshare.apply.decoder.DecoderOptions;
 import dev.kvshare.apply.family.ModelFamilies;
 import dev.kvshare.apply.family.spec.ModelSpec;
 import dev.kvshare.apply.generate.LoadedModel;
+import dev.kvshare.apply.generate.ModelDescription;
 import dev.kvshare.apply.model.Checkpoint;
 import dev.kvshare.apply.model.checkpoint.Checkpoints;
 import dev.kvshare.apply.plan.Plan;
+import dev.kvshare.apply.plan.PlanDescription;
 import dev.kvshare.apply.policy.ModelIdentities;
 import dev.kvshare.apply.policy.ModelIdentity;
+import dev.kvshare.apply.policy.PolicyDescription;
 import dev.kvshare.apply.policy.PolicyFile;
-import dev.kvshare.cli.ExitCodes;
 import dev.kvshare.cli.options.InspectOptions;
 import dev.kvshare.cli.options.InspectOptions.CheckOptions;
-import dev.kvshare.cli.print.CheckDescription;
-import dev.kvshare.cli.print.Facts;
-import dev.kvshare.cli.print.ModelDescription;
+import dev.kvshare.cli.print.Invocation;
 import dev.kvshare.cli.print.Output;
-import dev.kvshare.cli.print.PlanDescription;
-import dev.kvshare.cli.print.PolicyDescription;
 import dev.kvshare.cli.print.ProgressLine;
 import dev.kvshare.eval.EvaluatedPolicy;
+import dev.kvshare.eval.check.CheckDescription;
 import dev.kvshare.eval.check.CheckRequest;
 import dev.kvshare.eval.check.CheckResult;
 import dev.kvshare.eval.check.CheckpointCheck;
+import dev.kvshare.eval.check.RecordedTensor;
 import java.io.IOException;
 import java.io.InputStream;
 import java.io.UncheckedIOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
+import java.util.Map;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Mixin;
 
@@ -62,7 +63,7 @@ import picocli.CommandLine.Mixin;
       "Exit codes: 0 done; 3 a difference is above the tolerance; 1 failed; 2 bad usage;",
       "130 interrupted."
     })
-final class InspectCommand extends Verb {
+final class InspectCommand extends BaseCommand {
 
   @Mixin private InspectOptions options;
 
@@ -78,7 +79,7 @@ final class InspectCommand extends Verb {
       if (options.scheme.isGiven()) {
         throw usageError("a policy has its own map: leave out --scheme and --layer-types");
       }
-      PolicyDescription.of(target, PolicyFile.read(target)).print(output.results());
+      output.print(PolicyDescription.of(target, PolicyFile.read(target)));
       output.note("");
       output.note(
           "next: "
@@ -88,13 +89,13 @@ final class InspectCommand extends Verb {
     try (Checkpoint checkpoint = Checkpoints.open(target)) {
       ModelSpec spec = ModelFamilies.spec(checkpoint);
       Plan plan = plan(spec, ModelIdentities.of(checkpoint, spec), false);
-      Facts facts =
+      Map<String, List<String>> facts =
           new ModelDescription(checkpoint, spec, plan.map(), options.general.dtype)
               .facts(options.general.memoryBytes);
       if (!plan.isPlain() || !plan.map().isIdentity()) {
-        PlanDescription.add(facts, plan);
+        PlanDescription.addTo(facts, plan);
       }
-      facts.print(output.results());
+      output.print(facts);
     }
     return ExitCodes.DONE;
   }
@@ -103,7 +104,7 @@ final class InspectCommand extends Verb {
     CheckOptions given = options.check;
     DecoderOptions decoderOptions = new DecoderOptions("cpu", options.general.dtype, 0);
     try (LoadedModel model = ProgressLine.load(target, decoderOptions, output)) {
-      ReferenceTensor reference = ReferenceTensor.of(given.tensor, options.scheme.isGiven());
+      RecordedTensor reference = RecordedTensor.of(given.tensor, options.scheme.isGiven());
       int prefillTokens =
           given.prefillTokens == null
               ? reference.prefillTokens(given.inputIds.size())
@@ -122,7 +123,7 @@ final class InspectCommand extends Verb {
           result = found;
         }
       }
-      CheckDescription.of(result, request).print(output.results());
+      output.print(CheckDescription.of(result, request));
       return result.passed() ? ExitCodes.DONE : ExitCodes.NOT_MET;
     }
   }
@@ -131,7 +132,7 @@ final class InspectCommand extends Verb {
    * What to compare with: the plan that was asked for and, for outputs of the flash attention of
    * the LCKV code, also the one whose windows are longer by one token.
    */
-  private List<Plan> plansToCheck(LoadedModel model, ReferenceTensor reference) {
+  private List<Plan> plansToCheck(LoadedModel model, RecordedTensor reference) {
     ModelSpec spec = model.decoder().spec();
     Plan plan = plan(spec, model.identity(), options.scheme.windowPlusOne);
     return !reference.flashAttention()

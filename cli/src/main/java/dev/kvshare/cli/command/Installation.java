@@ -14,7 +14,7 @@ final class Installation {
   static Path builtInModel() {
     Path model = home().resolve(BUILT_IN_MODEL);
     if (!Files.isRegularFile(model.resolve("config.json"))) {
-      throw new InstallationException(
+      throw new CommandException(
           "the built-in model is missing: "
               + model
               + " has no config.json. Give another model with --model, or restore that folder from"
@@ -43,7 +43,7 @@ final class Installation {
       return Path.of(
           Installation.class.getProtectionDomain().getCodeSource().getLocation().toURI());
     } catch (URISyntaxException e) {
-      throw new InstallationException(
+      throw new CommandException(
           "the folder of the program cannot be told. Start it with ./kvshare, or name a model with"
               + " --model.");
     }

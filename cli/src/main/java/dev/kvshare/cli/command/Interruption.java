@@ -1,6 +1,5 @@
 package dev.kvshare.cli.command;
 
-import dev.kvshare.cli.ExitCodes;
 import dev.kvshare.cli.print.Terminal;
 import java.util.concurrent.atomic.AtomicBoolean;
 import java.util.concurrent.atomic.AtomicReference;

@@ -1,22 +1,21 @@
 package dev.kvshare.cli.command;
 
-import dev.kvshare.cli.ExitCodes;
-import dev.kvshare.cli.Version;
 import dev.kvshare.cli.options.CommonOptions;
 import dev.kvshare.cli.print.Terminal;
 import java.util.concurrent.Callable;
 import picocli.AutoComplete.GenerateCompletion;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.HelpCommand;
+import picocli.CommandLine.IVersionProvider;
 import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Model.CommandSpec;
 import picocli.CommandLine.Option;
 import picocli.CommandLine.Spec;
 
-/** The command without a verb: shows what there is. */
+/** The command without a subcommand: shows what there is. */
 @Command(
     name = "kvshare",
-    versionProvider = Version.class,
+    versionProvider = KvshareCommand.Version.class,
     synopsisSubcommandLabel = "COMMAND",
     header = "Runs language models with a smaller KV cache, without training.",
     description = {
@@ -44,7 +43,7 @@ import picocli.CommandLine.Spec;
       EvalCommand.class,
       DatasetsCommand.class,
       InspectCommand.class,
-      BenchCommand.class,
+      MeasureCommand.class,
       HelpCommand.class,
       GenerateCompletion.class
     })
@@ -84,5 +83,20 @@ public final class KvshareCommand implements Callable<Integer> {
   public Integer call() {
     spec.commandLine().usage(terminal.out());
     return ExitCodes.DONE;
+  }
+
+  /** The version of this build, from the jar's manifest. */
+  static final class Version implements IVersionProvider {
+
+    private static String text() {
+      // Classes that do not come from a jar have none.
+      String version = Version.class.getPackage().getImplementationVersion();
+      return version == null ? "development" : version;
+    }
+
+    @Override
+    public String[] getVersion() {
+      return new String[] {"kvshare " + text() + " (Java " + Runtime.version() + ")"};
+    }
   }
 }

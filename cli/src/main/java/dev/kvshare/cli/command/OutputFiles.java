@@ -18,7 +18,7 @@ final class OutputFiles {
    */
   static void requireNew(Path file, String option) {
     if (file != null && hasContent(file)) {
-      throw new ExistingFileException(
+      throw new CommandException(
           file
               + " exists already and would be replaced. Add --force to replace it, or choose"
               + " another name with "

@@ -28,14 +28,14 @@ final class SweepFolder {
    * Opens the folder, or makes it.
    *
    * @param settings everything that decides what is kept
-   * @throws ExistingFileException if it is of a sweep with other settings
+   * @throws CommandException if it is of a sweep with other settings
    */
   static SweepFolder open(Path folder, String settings) {
     Path file = folder.resolve("sweep.txt");
     try {
       Files.createDirectories(folder);
       if (Files.exists(file) && !Files.readString(file).strip().equals(settings)) {
-        throw new ExistingFileException(
+        throw new CommandException(
             folder
                 + " holds a sweep of another model or text, or with other options. Choose another"
                 + " folder with --sweep-folder, or remove this one.");

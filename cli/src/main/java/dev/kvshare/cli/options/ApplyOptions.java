@@ -122,7 +122,7 @@ public final class ApplyOptions {
     @Option(
         names = {"-n", "--max-tokens"},
         paramLabel = "N",
-        converter = PositiveInteger.class,
+        converter = Converters.Positive.class,
         description = "The most new tokens for a prompt. Default: 128.")
     public int maxTokens = 128;
 
@@ -183,9 +183,9 @@ public final class ApplyOptions {
     @Option(
         names = "--stats-every",
         paramLabel = "N",
-        converter = PositiveInteger.class,
+        converter = Converters.Positive.class,
         description = "Say the size of KV cache and process each time N tokens are generated.")
-    public Integer statsEvery;
+    public int statsEvery;
 
     @Option(names = "--print-ids", description = "Print token ids instead of text.")
     public boolean printIds;

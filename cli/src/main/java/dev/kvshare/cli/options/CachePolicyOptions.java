@@ -13,9 +13,7 @@ import java.util.ArrayList;
 import java.util.List;
 import java.util.Locale;
 import java.util.Set;
-import picocli.CommandLine.ITypeConverter;
 import picocli.CommandLine.Option;
-import picocli.CommandLine.TypeConversionException;
 
 /** What layers that own a cache keep of it. */
 public class CachePolicyOptions {
@@ -51,7 +49,7 @@ public class CachePolicyOptions {
   @Option(
       names = "--cache-budget",
       paramLabel = "AMOUNT",
-      converter = Amount.class,
+      converter = Converters.Tokens.class,
       description =
           "Tokens that a layer keeps: a number, or a part of the prompt such as 0.25 or 25%%."
               + " Default: 50%%; for streaming-llm 256.")
@@ -66,7 +64,7 @@ public class CachePolicyOptions {
   @Option(
       names = "--cache-recent",
       paramLabel = "AMOUNT",
-      converter = Amount.class,
+      converter = Converters.Tokens.class,
       description = "Last tokens that h2o keeps: a number, or a part of the budget. Default: 50%%.")
   TokenAmount recent;
 
@@ -79,7 +77,7 @@ public class CachePolicyOptions {
   @Option(
       names = "--cache-window",
       paramLabel = "N",
-      converter = PositiveInteger.class,
+      converter = Converters.Positive.class,
       description =
           "Last tokens of the prompt that choose for snapkv and pyramid, and stay. Default: 32.")
   Integer window;
@@ -87,7 +85,7 @@ public class CachePolicyOptions {
   @Option(
       names = "--cache-kernel",
       paramLabel = "N",
-      converter = PositiveInteger.class,
+      converter = Converters.Positive.class,
       description = "Neighbours that snapkv and pyramid choose together, odd. Default: 5.")
   Integer kernel;
 
@@ -181,17 +179,5 @@ public class CachePolicyOptions {
 
   private static <T> T orElse(T given, T otherwise) {
     return given == null ? otherwise : given;
-  }
-
-  /** Reads a number of tokens or a part. */
-  static final class Amount implements ITypeConverter<TokenAmount> {
-    @Override
-    public TokenAmount convert(String value) {
-      try {
-        return TokenAmount.parse(value);
-      } catch (IllegalArgumentException e) {
-        throw new TypeConversionException(e.getMessage());
-      }
-    }
   }
 }

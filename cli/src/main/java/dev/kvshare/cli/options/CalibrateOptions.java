@@ -49,14 +49,14 @@ public final class CalibrateOptions {
     @Option(
         names = "--samples",
         paramLabel = "N",
-        converter = PositiveInteger.class,
+        converter = Converters.Positive.class,
         description = "Number of samples. Default: 30.")
     public int samples = 30;
 
     @Option(
         names = "--tokens",
         paramLabel = "N",
-        converter = PositiveInteger.class,
+        converter = Converters.Positive.class,
         description = "Tokens a sample; longer ones are cut. Default: 64.")
     public int tokens = 64;
   }
@@ -65,14 +65,14 @@ public final class CalibrateOptions {
     @Option(
         names = {"-n", "--share-layers"},
         paramLabel = "N",
-        converter = PositiveInteger.class,
+        converter = Converters.Positive.class,
         description = "Number of layers that shall share.")
     public Integer shareLayers;
 
     @Option(
         names = {"-w", "--window-layers"},
         paramLabel = "N",
-        converter = PositiveInteger.class,
+        converter = Converters.Positive.class,
         description =
             "Instead of sharing, let N layers keep the first and last tokens of a text only; what"
                 + " stands between, these layers do not see.")
@@ -81,14 +81,14 @@ public final class CalibrateOptions {
     @Option(
         names = "--window",
         paramLabel = "TOKENS",
-        converter = PositiveInteger.class,
+        converter = Converters.Positive.class,
         description = "Last tokens that windowed layers keep. Default: 64.")
     Integer window;
 
     @Option(
         names = "--sinks",
         paramLabel = "TOKENS",
-        converter = CountingNumber.class,
+        converter = Converters.Count.class,
         description = "First tokens that windowed layers keep. Default: 4.")
     Integer sinks;
 
@@ -205,7 +205,7 @@ public final class CalibrateOptions {
     @Option(
         names = "--batch-memory",
         paramLabel = "SIZE",
-        converter = MemorySize.class,
+        converter = Converters.Bytes.class,
         description =
             "Memory for hidden states that are kept between candidates; with less, more is computed"
                 + " again, and the policy is the same. Default: 2GiB.")
@@ -275,7 +275,7 @@ public final class CalibrateOptions {
     @Option(
         names = "--repair-tokens",
         paramLabel = "N",
-        converter = PositiveInteger.class,
+        converter = Converters.Positive.class,
         description =
             "The most tokens of the text that the repair reads; an eighth of them judges it."
                 + " Default: 100000, with windowed layers 50000.")

@@ -55,7 +55,7 @@ public final class EvalOptions {
         arity = "0..1",
         fallbackValue = "2,3,4",
         split = ",",
-        converter = PositiveInteger.class,
+        converter = Converters.Positive.class,
         description =
             "Measure the nine configurations of arXiv 2410.14442 (pizza, sandwich and lasagna;"
                 + " bottom, middle and top) with a KV cache that is X times smaller, and cla-2,"
@@ -66,7 +66,7 @@ public final class EvalOptions {
     @Option(
         names = "--sweep-window",
         paramLabel = "TOKENS",
-        converter = PositiveInteger.class,
+        converter = Converters.Positive.class,
         description =
             "The sliding window of yoco and mixattention in a sweep. Default: a quarter of"
                 + " --passage-tokens.")
@@ -93,7 +93,7 @@ public final class EvalOptions {
     @Option(
         names = "--repair-tokens",
         paramLabel = "N",
-        converter = PositiveInteger.class,
+        converter = Converters.Positive.class,
         description =
             "With --sweep and --compare, the most tokens of that text that a repair reads."
                 + " Default: 20000.")
@@ -104,7 +104,7 @@ public final class EvalOptions {
     @Option(
         names = "--cache-prompt",
         paramLabel = "TOKENS",
-        converter = PositiveInteger.class,
+        converter = Converters.Positive.class,
         description =
             "Tokens of each passage that are the prompt. Default: half of the passage. Several names"
                 + " may be given to --cache here, separated by commas.")
@@ -113,7 +113,7 @@ public final class EvalOptions {
     @Option(
         names = "--stream",
         paramLabel = "TOKENS",
-        converter = PositiveInteger.class,
+        converter = Converters.Positive.class,
         description =
             "Read so many tokens of the text as one, and print perplexity and memory for each 2,000"
                 + " of them instead: what a cache policy for texts of any length is for.")
@@ -135,14 +135,14 @@ public final class EvalOptions {
     @Option(
         names = "--passage-tokens",
         paramLabel = "TOKENS",
-        converter = PositiveInteger.class,
+        converter = Converters.Positive.class,
         description = "Tokens a passage; each but the first is predicted. Default: 512.")
     public int window = 512;
 
     @Option(
         names = "--passages",
         paramLabel = "N",
-        converter = PositiveInteger.class,
+        converter = Converters.Positive.class,
         description =
             "The most passages, one after another from the start of the text. Default: 12.")
     public Integer windows;
@@ -165,21 +165,21 @@ public final class EvalOptions {
     @Option(
         names = "--prompt-tokens",
         paramLabel = "N",
-        converter = PositiveInteger.class,
+        converter = Converters.Positive.class,
         description = "Tokens of the prompt. Default: 256.")
     int promptTokens = 256;
 
     @Option(
         names = "--new-tokens",
         paramLabel = "N",
-        converter = PositiveInteger.class,
+        converter = Converters.Positive.class,
         description = "Tokens decoded after it. Default: 32.")
     int newTokens = 32;
 
     @Option(
         names = "--rounds",
         paramLabel = "N",
-        converter = PositiveInteger.class,
+        converter = Converters.Positive.class,
         description = "Repetitions, of which the median counts. Default: 3.")
     int rounds = 3;
 

@@ -34,7 +34,7 @@ public final class InspectOptions {
     @Option(
         names = "--memory",
         paramLabel = "SIZE",
-        converter = MemorySize.class,
+        converter = Converters.Bytes.class,
         description =
             "Memory for weights and KV cache, from which the largest batch x context follows."
                 + " Default: 8GiB.")
@@ -55,6 +55,7 @@ public final class InspectOptions {
     @Option(
         names = "--dtype",
         paramLabel = "NAME",
+        converter = Converters.NumberFormat.class,
         description =
             "Number format to reckon, or check, with: float32, bfloat16 or float16. Default:"
                 + " float32.")
@@ -109,7 +110,7 @@ public final class InspectOptions {
     @Option(
         names = "--prefill-tokens",
         paramLabel = "N",
-        converter = PositiveInteger.class,
+        converter = Converters.Positive.class,
         description = "Run N tokens at once and the rest one by one. Default: all at once.")
     public Integer prefillTokens;
 

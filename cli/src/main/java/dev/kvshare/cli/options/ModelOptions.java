@@ -21,13 +21,14 @@ public class ModelOptions {
   @Option(
       names = "--device",
       paramLabel = "NAME",
-      converter = DeviceName.class,
+      converter = Converters.Device.class,
       description = "cpu, or cuda:0 and so on. Default: cpu.")
   String device = "cpu";
 
   @Option(
       names = "--dtype",
       paramLabel = "NAME",
+      converter = Converters.NumberFormat.class,
       description =
           "Number format of weights and KV cache: float32, bfloat16 or float16. Default: float32.")
   public ComputeType dtype = ComputeType.FLOAT32;
@@ -43,7 +44,7 @@ public class ModelOptions {
   @Option(
       names = "--threads",
       paramLabel = "N",
-      converter = PositiveInteger.class,
+      converter = Converters.Positive.class,
       description = "Threads for the computation. Default: one a core.")
   Integer threads;
 

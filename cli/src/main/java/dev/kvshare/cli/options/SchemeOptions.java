@@ -28,14 +28,14 @@ public class SchemeOptions {
   @Option(
       names = "--kv-layers",
       paramLabel = "N",
-      converter = PositiveInteger.class,
+      converter = Converters.Positive.class,
       description = "Layers that keep a KV cache, ordinary ones included.")
   Integer kvLayers;
 
   @Option(
       names = "--warmup",
       paramLabel = "N",
-      converter = CountingNumber.class,
+      converter = Converters.Count.class,
       description =
           "Ordinary layers, in which nothing is shared. Default: one less than --kv-layers, 0 for"
               + " lasagna, 2 for lckv.")
@@ -52,7 +52,7 @@ public class SchemeOptions {
   @Option(
       names = "--sliding-window",
       paramLabel = "TOKENS",
-      converter = PositiveInteger.class,
+      converter = Converters.Positive.class,
       description =
           "Tokens that a layer with a sliding window sees, the current one included. Default: 4096;"
               + " 1024 for yoco and mixattention.")
@@ -61,7 +61,7 @@ public class SchemeOptions {
   @Option(
       names = "--forward-passes",
       paramLabel = "N",
-      converter = CountingNumber.class,
+      converter = Converters.Count.class,
       description =
           "Where a source lies above its reader, a prompt is run through these layers in N passes"
               + " and those of --backward-passes. Default: 7.")
@@ -70,7 +70,7 @@ public class SchemeOptions {
   @Option(
       names = "--backward-passes",
       paramLabel = "N",
-      converter = CountingNumber.class,
+      converter = Converters.Count.class,
       description = "Further passes, at least 1. Default: 2.")
   Integer backwardPasses;
 

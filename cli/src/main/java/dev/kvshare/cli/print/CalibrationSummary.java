@@ -1,10 +1,10 @@
 package dev.kvshare.cli.print;
 
+import dev.kvshare.apply.plan.PlanDescription;
 import dev.kvshare.calibrate.CalibrationResult;
 import dev.kvshare.calibrate.capture.DistanceMatrix;
 import dev.kvshare.calibrate.search.AutoStrategy;
 import dev.kvshare.cli.command.CalibrationFiles;
-import dev.kvshare.cli.command.Invocation;
 import dev.kvshare.cli.command.RepairRun;
 import dev.kvshare.cli.options.ModelOptions;
 import java.io.PrintWriter;
@@ -34,7 +34,7 @@ public final class CalibrationSummary {
       out.println(RepairRun.sentence(result.policy()));
     }
     out.println();
-    MapPicture.lines(result.policy().plan()).forEach(out::println);
+    PlanDescription.picture(result.policy().plan()).forEach(out::println);
     DistanceMatrix distances = result.statistics().distances();
     if (distances.layers() <= HeatMap.MAX_LAYERS) {
       out.println();

@@ -1,8 +1,10 @@
 package dev.kvshare.cli.print;
 
 import java.io.PrintWriter;
+import java.util.List;
+import java.util.Map;
 
-/** Where a verb writes: results to one stream, everything else to the other. */
+/** Where a command writes: results to one stream, everything else to the other. */
 public final class Output {
   private final Terminal terminal;
   private final boolean quiet;
@@ -19,6 +21,29 @@ public final class Output {
   /** The stream of the results. */
   public PrintWriter results() {
     return terminal.out();
+  }
+
+  /** Prints facts in two columns: names, and beside them what is said of each. */
+  public void print(Map<String, List<String>> facts) {
+    print(facts, terminal.out());
+  }
+
+  /** As {@link #print}, on the stream of figures about the run. */
+  public void printStatistics(Map<String, List<String>> facts) {
+    print(facts, terminal.err());
+  }
+
+  private static void print(Map<String, List<String>> facts, PrintWriter out) {
+    int width = facts.keySet().stream().mapToInt(String::length).max().orElse(0);
+    facts.forEach(
+        (name, lines) -> {
+          String first = name;
+          for (String line : lines) {
+            out.println((first + " ".repeat(width - first.length() + 2) + line).stripTrailing());
+            first = "";
+          }
+        });
+    out.flush();
   }
 
   /** The stream of figures about the run, which must not mix with the results. */

@@ -1,15 +1,13 @@
-package dev.kvshare.cli.options;
+package dev.kvshare.apply.model;
 
 import java.math.BigDecimal;
 import java.util.Locale;
 import java.util.Map;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
-import picocli.CommandLine.ITypeConverter;
-import picocli.CommandLine.TypeConversionException;
 
-/** Reads an amount of memory such as {@code 8GiB}, {@code 512MB} or {@code 65536} into bytes. */
-public final class MemorySize implements ITypeConverter<Long> {
+/** Amounts of memory, read and written in their usual units. */
+public final class MemorySize {
   private static final Pattern FORM = Pattern.compile("([0-9]+(?:\\.[0-9]+)?) *([a-z]*)");
   private static final Map<String, Long> BYTES_OF_UNIT =
       Map.ofEntries(
@@ -25,8 +23,14 @@ public final class MemorySize implements ITypeConverter<Long> {
           Map.entry("g", 1L << 30),
           Map.entry("gib", 1L << 30));
 
-  @Override
-  public Long convert(String value) {
+  private MemorySize() {}
+
+  /**
+   * The bytes of an amount such as {@code 8GiB}, {@code 512MB} or {@code 65536}.
+   *
+   * @throws IllegalArgumentException if it is no amount, or less than a byte
+   */
+  public static long parse(String value) {
     Matcher matcher = FORM.matcher(value.toLowerCase(Locale.ROOT));
     if (matcher.matches() && BYTES_OF_UNIT.containsKey(matcher.group(2))) {
       BigDecimal bytes =
@@ -36,7 +40,7 @@ public final class MemorySize implements ITypeConverter<Long> {
         return bytes.longValue();
       }
     }
-    throw new TypeConversionException(
+    throw new IllegalArgumentException(
         "'" + value + "' is not an amount of memory such as 8GiB, 512MiB or 65536");
   }
 

@@ -1,18 +1,14 @@
-package dev.kvshare.cli.print;
+package dev.kvshare.apply.policy;
 
+import dev.kvshare.apply.model.MemorySize;
 import dev.kvshare.apply.plan.Plan;
-import dev.kvshare.apply.policy.ComparedStrategy;
-import dev.kvshare.apply.policy.DatasetReference;
-import dev.kvshare.apply.policy.ModelIdentity;
-import dev.kvshare.apply.policy.Policy;
-import dev.kvshare.apply.policy.Provenance;
-import dev.kvshare.apply.policy.Savings;
-import dev.kvshare.apply.policy.Validation;
-import dev.kvshare.cli.options.MemorySize;
+import dev.kvshare.apply.plan.PlanDescription;
 import java.nio.file.Path;
 import java.util.ArrayList;
+import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Locale;
+import java.util.Map;
 import java.util.Objects;
 
 /** Explains a policy: its map, where it came from and what it saves. */
@@ -22,28 +18,32 @@ public final class PolicyDescription {
 
   private PolicyDescription() {}
 
-  public static Facts of(Path file, Policy policy) {
-    Facts facts = new Facts().add("policy", file.toString()).add("made for", model(policy.model()));
+  /** Lines under names, in the order to print them. */
+  public static Map<String, List<String>> of(Path file, Policy policy) {
+    Map<String, List<String>> facts = new LinkedHashMap<>();
+    facts.put("policy", List.of(file.toString()));
+    facts.put("made for", List.of(model(policy.model())));
     if (policy.model().fingerprint() != null) {
-      facts.add("fingerprint", policy.model().fingerprint());
+      facts.put("fingerprint", List.of(policy.model().fingerprint()));
     }
     Plan plan = policy.plan();
-    PlanDescription.add(facts, plan);
+    PlanDescription.addTo(facts, plan);
     List<String> cache = new ArrayList<>(List.of(savings(policy.model(), plan)));
     if (plan.wholeTextLayers() < plan.map().ownedLayers()) {
       LENGTHS.forEach(tokens -> cache.add(kept(policy.model(), plan, tokens)));
     }
-    facts.add("KV cache", cache);
+    facts.put("KV cache", cache);
     if (policy.repair() != null) {
-      facts.add(
+      facts.put(
           "repair",
-          policy.repair().tensors().size() + " refitted tensors in " + policy.repair().file());
+          List.of(
+              policy.repair().tensors().size() + " refitted tensors in " + policy.repair().file()));
     }
     if (policy.calibration() != null) {
       addOrigin(facts, policy.calibration());
     }
     if (policy.tool() != null) {
-      facts.add("written by", policy.tool().name() + " " + policy.tool().version());
+      facts.put("written by", List.of(policy.tool().name() + " " + policy.tool().version()));
     }
     return facts;
   }
@@ -110,54 +110,59 @@ public final class PolicyDescription {
             + MemorySize.text(all * token);
   }
 
-  private static void addOrigin(Facts facts, Provenance calibration) {
+  private static void addOrigin(Map<String, List<String>> facts, Provenance calibration) {
     if (calibration.strategy() != null) {
-      facts.add("strategy", calibration.strategy() + seed(calibration));
+      facts.put("strategy", List.of(calibration.strategy() + seed(calibration)));
     }
     if (calibration.similarity() != null) {
-      facts.add(
+      facts.put(
           "similarity",
-          calibration.similarity()
-              + (calibration.threshold() == null
-                  ? ""
-                  : " (threshold " + calibration.threshold() + ")"));
+          List.of(
+              calibration.similarity()
+                  + (calibration.threshold() == null
+                      ? ""
+                      : " (threshold " + calibration.threshold() + ")")));
     }
     addText(facts, "text", calibration.dataset());
     addText(facts, "repair text", calibration.repairDataset());
     if (calibration.samples() != null) {
-      facts.add(
-          "samples", calibration.samples() + " of " + calibration.tokensPerSample() + " tokens");
+      facts.put(
+          "samples",
+          List.of(calibration.samples() + " of " + calibration.tokensPerSample() + " tokens"));
     }
     Validation validation = calibration.validation();
     if (validation != null) {
-      facts.add(
+      facts.put(
           "quality",
-          String.format(
-              Locale.ROOT,
-              "KL divergence from the unshared model %.4f (%.4f without repair), perplexity %.3f times, same token at %.1f %%, on %d tokens",
-              validation.divergence(),
-              validation.plainDivergence(),
-              validation.perplexityRatio(),
-              100 * validation.agreement(),
-              validation.tokens()));
+          List.of(
+              String.format(
+                  Locale.ROOT,
+                  "KL divergence from the unshared model %.4f (%.4f without repair), perplexity %.3f times, same token at %.1f %%, on %d tokens",
+                  validation.divergence(),
+                  validation.plainDivergence(),
+                  validation.perplexityRatio(),
+                  100 * validation.agreement(),
+                  validation.tokens())));
     }
     if (!calibration.compared().isEmpty()) {
-      facts.add("tried", calibration.compared().stream().map(PolicyDescription::compared).toList());
+      facts.put("tried", calibration.compared().stream().map(PolicyDescription::compared).toList());
     }
     if (calibration.accepted().isEmpty() && calibration.rejected().isEmpty()) {
       return;
     }
-    facts.add(
+    facts.put(
         "search",
-        calibration.accepted().size()
-            + " pairs of layers accepted, "
-            + calibration.rejected().size()
-            + " refused");
+        List.of(
+            calibration.accepted().size()
+                + " pairs of layers accepted, "
+                + calibration.rejected().size()
+                + " refused"));
   }
 
-  private static void addText(Facts facts, String name, DatasetReference text) {
+  private static void addText(Map<String, List<String>> facts, String name, DatasetReference text) {
     if (text != null) {
-      facts.add(name, text.name() + (text.sha256() == null ? "" : ", sha256 " + text.sha256()));
+      facts.put(
+          name, List.of(text.name() + (text.sha256() == null ? "" : ", sha256 " + text.sha256())));
     }
   }
 

@@ -1,14 +1,14 @@
-package dev.kvshare.cli;
+package dev.kvshare.cli.command;
 
 /** The exit codes of every command. */
 public final class ExitCodes {
   public static final int DONE = 0;
 
   /** Something outside the command line was wrong: a file, a model, a policy, the machine. */
-  static final int FAILED = 1;
+  public static final int FAILED = 1;
 
   /** The command line itself was wrong. */
-  static final int USAGE = 2;
+  public static final int USAGE = 2;
 
   /** The command ran to its end, but what it was to reach or confirm was not. */
   public static final int NOT_MET = 3;

@@ -1,30 +1,35 @@
-package dev.kvshare.cli.print;
+package dev.kvshare.eval.check;
 
 import dev.kvshare.apply.plan.Plan;
-import dev.kvshare.eval.check.CheckRequest;
-import dev.kvshare.eval.check.CheckResult;
+import dev.kvshare.apply.plan.PlanDescription;
 import java.util.ArrayList;
+import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Locale;
+import java.util.Map;
 
 /** Says how computed outputs differ from stored ones. */
 public final class CheckDescription {
   private CheckDescription() {}
 
-  public static Facts of(CheckResult result, CheckRequest request) {
-    Facts facts = new Facts().add("run", run(request));
+  /** Lines under names, in the order to print them. */
+  public static Map<String, List<String>> of(CheckResult result, CheckRequest request) {
+    Map<String, List<String>> facts = new LinkedHashMap<>();
+    facts.put("run", run(request));
     double tolerance = request.tolerance();
     for (CheckResult.TensorDifference tensor : result.tensors()) {
-      facts.add(tensor.tensor() + shape(tensor.shape()), lines(tensor));
+      facts.put(tensor.tensor() + shape(tensor.shape()), lines(tensor));
     }
     if (result.greedy() != null) {
-      facts.add("greedy", line(result.greedy()));
+      facts.put("greedy", List.of(line(result.greedy())));
     }
-    return facts.add(
+    facts.put(
         "result",
-        result.passed()
-            ? "passed: nothing differs by more than " + tolerance
-            : "NOT passed: a difference is above the tolerance of " + tolerance);
+        List.of(
+            result.passed()
+                ? "passed: nothing differs by more than " + tolerance
+                : "NOT passed: a difference is above the tolerance of " + tolerance));
+    return facts;
   }
 
   private static List<String> run(CheckRequest request) {
@@ -39,7 +44,7 @@ public final class CheckDescription {
     } else if (plan.windows() != null) {
       lines.add(
           "%s: a window of %d tokens"
-              .formatted(LayerRanges.text(plan.windowedLayers()), plan.windows().last()));
+              .formatted(PlanDescription.layers(plan.windowedLayers()), plan.windows().last()));
     }
     lines.add(
         request.prefillTokens() == 0

@@ -1,4 +1,4 @@
-package dev.kvshare.cli.print;
+package dev.kvshare.apply.generate;
 
 import dev.kvshare.apply.decoder.ComputeType;
 import dev.kvshare.apply.family.spec.AttentionSpec;
@@ -8,13 +8,15 @@ import dev.kvshare.apply.model.Checkpoint;
 import dev.kvshare.apply.model.Checkpoint.TensorInfo;
 import dev.kvshare.apply.model.CheckpointException;
 import dev.kvshare.apply.model.DataType;
+import dev.kvshare.apply.model.MemorySize;
 import dev.kvshare.apply.model.TokenizerSource;
 import dev.kvshare.apply.model.checkpoint.Fingerprint;
 import dev.kvshare.apply.model.tokenizer.Tokenizer;
+import dev.kvshare.apply.plan.PlanDescription;
 import dev.kvshare.apply.plan.SharingMap;
-import dev.kvshare.cli.options.MemorySize;
 import java.util.ArrayList;
 import java.util.EnumMap;
+import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
@@ -41,25 +43,28 @@ public final class ModelDescription {
   }
 
   /**
-   * All facts.
+   * Lines under names, in the order to print them.
    *
    * @param memoryBytes memory for weights and KV cache
    */
-  public Facts facts(long memoryBytes) {
-    return new Facts()
-        .add("model", checkpoint.location().toString())
-        .add("family", spec.modelType())
-        .add("layers", layers())
-        .add("heads", heads())
-        .add("vocabulary", spec.vocabularySize() + (spec.tiedHead() ? ", tied head" : ""))
-        .add("context", spec.maxPositions() + " positions")
-        .add("parameters", parameters() + " in " + checkpoint.tensors().size() + " tensors")
-        .add("stored as", storedTypes())
-        .add("tokenizer", tokenizer())
-        .add("fingerprint", Fingerprint.of(checkpoint))
-        .add("KV cache", cache())
-        .add("may share", sharing())
-        .add("in " + MemorySize.text(memoryBytes), capacity(memoryBytes));
+  public Map<String, List<String>> facts(long memoryBytes) {
+    Map<String, List<String>> facts = new LinkedHashMap<>();
+    facts.put("model", List.of(checkpoint.location().toString()));
+    facts.put("family", List.of(spec.modelType()));
+    facts.put("layers", List.of(layers()));
+    facts.put("heads", List.of(heads()));
+    facts.put(
+        "vocabulary", List.of(spec.vocabularySize() + (spec.tiedHead() ? ", tied head" : "")));
+    facts.put("context", List.of(spec.maxPositions() + " positions"));
+    facts.put(
+        "parameters", List.of(parameters() + " in " + checkpoint.tensors().size() + " tensors"));
+    facts.put("stored as", List.of(storedTypes()));
+    facts.put("tokenizer", List.of(tokenizer()));
+    facts.put("fingerprint", List.of(Fingerprint.of(checkpoint)));
+    facts.put("KV cache", cache());
+    facts.put("may share", sharing());
+    facts.put("in " + MemorySize.text(memoryBytes), capacity(memoryBytes));
+    return facts;
   }
 
   private String layers() {
@@ -165,7 +170,7 @@ public final class ModelDescription {
     AttentionSpec attention = spec.blocks().get(layers.get(0)).attention();
     String kind =
         attention.window() == 0 ? "full attention" : "window of " + attention.window() + " tokens";
-    return LayerRanges.text(layers) + " with each other (" + kind + ")";
+    return PlanDescription.layers(layers) + " with each other (" + kind + ")";
   }
 
   /** The longest context for some batch sizes, after the weights have their place. */

@@ -1,4 +1,4 @@
-package dev.kvshare.cli.command;
+package dev.kvshare.cli.print;
 
 import dev.kvshare.cli.options.ModelOptions;
 import java.util.List;

@@ -15,7 +15,7 @@ import picocli.CommandLine.ParameterException;
 import picocli.CommandLine.Spec;
 
 /** What every verb has: the common options and the way to talk to the user. */
-abstract class Verb implements Callable<Integer> {
+abstract class BaseCommand implements Callable<Integer> {
 
   @Spec private CommandSpec spec;
 

@@ -12,7 +12,6 @@ import dev.kvshare.calibrate.CalibrationSettings;
 import dev.kvshare.calibrate.Calibrator;
 import dev.kvshare.calibrate.KvBudget;
 import dev.kvshare.calibrate.search.SearchOutcome;
-import dev.kvshare.cli.ExitCodes;
 import dev.kvshare.cli.options.ModelOptions;
 import dev.kvshare.cli.print.Output;
 import dev.kvshare.cli.print.ProgressLine;
@@ -30,9 +29,9 @@ import picocli.CommandLine.Command;
 import picocli.CommandLine.Mixin;
 
 /**
- * {@code kvshare bench}: loads a model and does what the scripts in {@code bench/} ask for, a line
- * of standard input at a time, so that their other side can run in between. Each answer is a line
- * of JSON.
+ * {@code kvshare measure}: loads a model and does what the scripts in {@code bench/} ask for, a
+ * line of standard input at a time, so that their other side can run in between. Each answer is a
+ * line of JSON.
  *
  * <pre>
  * prefill BATCH TOKENS NEW TOP      seconds to read prompts into a cache whose top layers share
@@ -43,11 +42,11 @@ import picocli.CommandLine.Mixin;
  * </pre>
  */
 @Command(
-    name = "bench",
+    name = "measure",
     hidden = true,
-    customSynopsis = "kvshare bench [OPTIONS]",
+    customSynopsis = "kvshare measure [OPTIONS]",
     header = "Answer the benchmark scripts in bench/ over standard input.")
-final class BenchCommand extends Verb {
+final class MeasureCommand extends BaseCommand {
   private static final ObjectMapper JSON = new ObjectMapper();
 
   @Mixin private ModelOptions options;
@@ -98,7 +97,7 @@ final class BenchCommand extends Verb {
       case "decode" -> answer.put("seconds", speed.decode(Integer.parseInt(words[1])));
       case "profile" -> profile(words[1]);
       case "search" -> search(model, words, answer);
-      default -> throw usageError("no benchmark is called \"" + words[0] + "\"");
+      default -> throw usageError("no measurement is called \"" + words[0] + "\"");
     }
     return answer;
   }
