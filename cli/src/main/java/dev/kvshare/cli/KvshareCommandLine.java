@@ -4,10 +4,14 @@ import dev.kvshare.cli.command.ExitCodes;
 import dev.kvshare.cli.command.Interruption;
 import dev.kvshare.cli.command.KvshareCommand;
 import dev.kvshare.cli.print.Terminal;
+import java.util.ArrayList;
 import java.util.Arrays;
+import java.util.List;
+import java.util.Map;
 import picocli.CommandLine;
 import picocli.CommandLine.Help;
 import picocli.CommandLine.Help.Ansi;
+import picocli.CommandLine.Model.CommandSpec;
 import picocli.CommandLine.ParameterException;
 import picocli.CommandLine.ParseResult;
 import picocli.CommandLine.RunLast;
@@ -18,6 +22,12 @@ final class KvshareCommandLine {
   private static final int HELP_COLUMNS = 90;
   private static final int OPTION_COLUMNS = 27;
 
+  /** Options of earlier releases, alone or behind the one command that had them. */
+  private static final Map<String, String> RENAMED =
+      Map.ofEntries(
+          Map.entry("eval --windows", "It is called --passages now."),
+          Map.entry("eval --window", "It is called --passage-tokens now."));
+
   private KvshareCommandLine() {}
 
   /** Runs one command and returns its exit code; prints every error itself. */
@@ -26,7 +36,13 @@ final class KvshareCommandLine {
         terminal.outIsTerminal()
             && !Arrays.asList(args).contains("--no-color")
             && !terminal.forbidsColor();
-    return create(terminal, interruption, color).execute(args);
+    CommandLine commandLine = create(terminal, interruption, color);
+    HelpText.install(commandLine, Arrays.asList(args).contains(HelpText.ALL));
+    try {
+      return commandLine.execute(ConfigFile.expand(create(terminal, interruption, color), args));
+    } catch (ParameterException e) {
+      return reportUsageError(e, args);
+    }
   }
 
   static CommandLine create(Terminal terminal, Interruption interruption, boolean color) {
@@ -48,6 +64,14 @@ final class KvshareCommandLine {
     // slf4j-simple reads this when the first logger is made, which is after this line.
     System.setProperty(
         "org.slf4j.simpleLogger.defaultLogLevel", isVerbose(parsed) ? "info" : "warn");
+    ParseResult last = parsed;
+    while (last.hasSubcommand()) {
+      last = last.subcommand();
+    }
+    if (ConfigFile.isPrinted(last) && !last.isUsageHelpRequested()) {
+      ConfigFile.print(last, last.commandSpec().commandLine().getOut());
+      return ExitCodes.DONE;
+    }
     return new RunLast().execute(parsed);
   }
 
@@ -60,15 +84,37 @@ final class KvshareCommandLine {
     CommandLine commandLine = exception.getCommandLine();
     String name = commandLine.getCommandSpec().qualifiedName();
     StringBuilder text = new StringBuilder(name).append(": ").append(exception.getMessage());
-    if (text.charAt(text.length() - 1) != '.') {
+    if (".?!".indexOf(text.charAt(text.length() - 1)) < 0) {
       text.append('.');
     }
-    if (exception instanceof UnmatchedArgumentException unmatched
-        && !unmatched.getSuggestions().isEmpty()) {
-      text.append(" Did you mean ").append(unmatched.getSuggestions().get(0)).append('?');
+    if (exception instanceof UnmatchedArgumentException unmatched) {
+      text.append(hint(commandLine.getCommandSpec(), unmatched.getUnmatched()));
     }
     text.append(" See ").append(name).append(" --help.");
     commandLine.getErr().println(text);
     return ExitCodes.USAGE;
+  }
+
+  /** What somebody may have meant by words that are not known; empty where nothing comes near. */
+  private static String hint(CommandSpec spec, List<String> unknown) {
+    String first = unknown.get(0).replaceFirst("=.*", "");
+    String renamed = RENAMED.getOrDefault(spec.name() + " " + first, RENAMED.get(first));
+    if (renamed != null) {
+      return " " + renamed;
+    }
+    List<String> names = new ArrayList<>();
+    if (first.startsWith("-")) {
+      spec.options().forEach(option -> names.addAll(List.of(option.names())));
+    } else {
+      spec.subcommands()
+          .forEach(
+              (name, command) -> {
+                if (!command.getCommandSpec().usageMessage().hidden()) {
+                  names.add(name);
+                }
+              });
+    }
+    String nearest = NearestName.of(first, names);
+    return nearest == null ? "" : " Did you mean " + nearest + "?";
   }
 }

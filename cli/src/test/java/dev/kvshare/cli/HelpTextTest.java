@@ -1,6 +1,7 @@
 package dev.kvshare.cli;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import java.io.IOException;
 import java.nio.file.Files;
@@ -18,6 +19,9 @@ import org.junit.jupiter.params.provider.ValueSource;
  *     -Dkvshare.updateHelp=true</pre>
  */
 class HelpTextTest {
+  /** Lines of a terminal, about. */
+  private static final int SCREEN = 46;
+
   private static final Path TEXTS =
       Path.of(System.getProperty("kvshare.root"), "cli/src/test/resources/dev/kvshare/cli/help");
 
@@ -36,16 +40,47 @@ class HelpTextTest {
         "datasets remove"
       })
   void isAsRecorded(String command) throws IOException {
+    String everyday = recorded(command, "--help", "");
+    assertTrue(everyday.lines().count() <= SCREEN, "more than a screen: " + everyday);
+  }
+
+  @ParameterizedTest
+  @ValueSource(
+      strings = {
+        "",
+        "calibrate",
+        "apply",
+        "eval",
+        "inspect",
+        "datasets",
+        "datasets list",
+        "datasets import",
+        "datasets show",
+        "datasets remove"
+      })
+  void ofAllOptionsIsAsRecorded(String command) throws IOException {
+    String everyday = recorded(command, "--help", "");
+    String all = recorded(command, "--help-all", "-all");
+    for (String line : everyday.split("\\R")) {
+      if (line.matches(" +(-., )?--[a-z-]+.*")) {
+        String option = line.strip().split("[ =\\[]+")[0];
+        assertTrue(all.contains(option), option);
+      }
+    }
+  }
+
+  private static String recorded(String command, String option, String suffix) throws IOException {
     List<String> words = new ArrayList<>(List.of(command.split(" ")));
     words.remove("");
-    words.add("--help");
+    words.add(option);
     CommandRun run = CommandRun.of(words.toArray()).succeeds();
-    Path file =
-        TEXTS.resolve(command.isEmpty() ? "kvshare.txt" : command.replace(' ', '-') + ".txt");
+    String name = command.isEmpty() ? "kvshare" : command.replace(' ', '-');
+    Path file = TEXTS.resolve(name + suffix + ".txt");
     if (Boolean.getBoolean("kvshare.updateHelp")) {
       Files.writeString(file, run.out());
     }
     assertEquals(Files.readString(file), run.out());
     assertEquals("", run.err());
+    return run.out();
   }
 }

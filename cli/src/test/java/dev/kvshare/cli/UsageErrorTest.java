@@ -44,6 +44,8 @@ class UsageErrorTest {
         mistake("apply --dtype int8", "--dtype", "bfloat16"),
         mistake("eval --passage-tokens 1", "--passage-tokens must be at least 2"),
         mistake("eval --format xml", "--format", "MARKDOWN"),
+        mistake("eval --windows 3", "--windows", "called --passages now"),
+        mistake("eval --window=64", "--window", "called --passage-tokens now"),
         mistake("eval --json --format csv", "--json and --format"),
         mistake("inspect a b", "'b'"),
         mistake("inspect --check f --tolerance=-1", "--tolerance"),

@@ -57,8 +57,6 @@ import picocli.CommandLine.Mixin;
       "  kvshare apply --prompt \"It was a fine morning\"",
       "  kvshare apply --model model.gguf --policy policy.json --stats --prompt \"Once upon\"",
       "  kvshare apply --model models/SmolLM2 --policy p.json --chat --prompt \"Why is it dark?\"",
-      "  kvshare apply --policy policy.json --prompts prompts.txt --max-tokens 32",
-      "  kvshare apply --prompt-ids 5,7,9 --print-ids",
       "  kvshare apply --policy policy.json --cache streaming-llm -n 5000 --ignore-eos --stats",
       "  kvshare apply --model llama --policy lckv.json --export lckv --out llama-lckv",
       "",

@@ -14,12 +14,14 @@ import picocli.CommandLine.Model.CommandSpec;
 import picocli.CommandLine.ParameterException;
 import picocli.CommandLine.Spec;
 
-/** What every verb has: the common options and the way to talk to the user. */
+/** What every command has: the common options and the way to talk to the user. */
 abstract class BaseCommand implements Callable<Integer> {
 
   @Spec private CommandSpec spec;
 
   @Mixin private CommonOptions common;
+
+  @Mixin private CommonOptions.Configuration configuration;
 
   /** The streams and the verbosity that the command line asks for. */
   final Output output() {

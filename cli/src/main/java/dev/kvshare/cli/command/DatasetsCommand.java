@@ -1,5 +1,6 @@
 package dev.kvshare.cli.command;
 
+import dev.kvshare.cli.options.Everyday;
 import dev.kvshare.cli.print.Output;
 import dev.kvshare.cli.print.TextTable;
 import dev.kvshare.datasets.Corpus;
@@ -23,9 +24,9 @@ import picocli.CommandLine.Parameters;
     header = "List, import and look at calibration and evaluation text.",
     description = {
       "",
-      "A data set is a text with a name, for --dataset. Some are built in; others are copied from a"
-          + " file of yours into kvshare's folder (datasets in KVSHARE_HOME, or else in"
-          + " ~/.cache/kvshare), so that later runs use the same bytes."
+      "A data set is a text with a name, for --dataset. Some are built in. Others are copied from a"
+          + " file of yours into kvshare's folder, so that later runs use the same bytes: into"
+          + " KVSHARE_HOME/datasets, or ~/.cache/kvshare/datasets without that variable."
     },
     commandListHeading = "%nCommands%n",
     footerHeading = "%nExamples%n",
@@ -81,8 +82,7 @@ final class DatasetsCommand extends BaseCommand {
       name = "import",
       sortOptions = false,
       customSynopsis = "kvshare datasets import [OPTIONS] NAME FILE",
-      header = "Copy a text file under a name.",
-      description = "")
+      header = "Copy a text file under a name.")
   static final class ImportCommand extends BaseCommand {
 
     @Parameters(index = "0", paramLabel = "NAME", description = "The new name.")
@@ -94,6 +94,7 @@ final class DatasetsCommand extends BaseCommand {
         description = "A text file in UTF-8, or a .jsonl file with --field.")
     private Path file;
 
+    @Everyday
     @Option(
         names = "--field",
         paramLabel = "FIELD",
@@ -101,15 +102,18 @@ final class DatasetsCommand extends BaseCommand {
             "The field of each JSONL line that holds its text, or its token ids as an array.")
     private String field;
 
+    @Everyday
     @Option(
         names = "--description",
         paramLabel = "TEXT",
         description = "A sentence for 'kvshare datasets list'.")
     private String description = "";
 
+    @Everyday
     @Option(names = "--licence", paramLabel = "TEXT", description = "The licence of the text.")
     private String licence;
 
+    @Everyday
     @Option(
         names = {"-f", "--force"},
         description = "Replace an imported data set of this name.")
@@ -132,8 +136,7 @@ final class DatasetsCommand extends BaseCommand {
       name = "show",
       aliases = "inspect",
       customSynopsis = "kvshare datasets show [OPTIONS] NAME",
-      header = "Say what a data set holds, with its beginning.",
-      description = "")
+      header = "Say what a data set holds, with its beginning.")
   static final class ShowCommand extends BaseCommand {
     private static final int SAMPLES = 3;
     private static final int SAMPLE_CHARACTERS = 100;
@@ -194,8 +197,7 @@ final class DatasetsCommand extends BaseCommand {
   @Command(
       name = "remove",
       customSynopsis = "kvshare datasets remove [OPTIONS] NAME",
-      header = "Delete an imported data set.",
-      description = "")
+      header = "Delete an imported data set.")
   static final class RemoveCommand extends BaseCommand {
 
     @Parameters(paramLabel = "NAME", description = "A name of 'kvshare datasets list'.")

@@ -54,9 +54,7 @@ import picocli.CommandLine.Mixin;
     footer = {
       "  kvshare eval --policy policy.json",
       "  kvshare eval --model model.gguf --policy four.json --policy eight.json --text book.txt",
-      "  kvshare eval --policy policy.json --passages 40 --no-speed --format markdown",
       "  kvshare eval --policy policy.json --cache h2o,pyramid --cache-budget 50%%",
-      "  kvshare eval --policy policy.json --json result.json",
       "  kvshare eval --sweep --passages 4 --format markdown",
       "  kvshare eval --compare 0.25,0.5 --text book.txt --text manual.txt --format markdown",
       "",

@@ -49,8 +49,7 @@ import picocli.CommandLine.Mixin;
       "",
       "With --check it runs the model on the 'input_ids' of a .safetensors file and compares with"
           + " the 'logits', 'last_hidden' and 'greedy' stored there: so you can verify that your"
-          + " checkpoint computes what another implementation computed.",
-      ""
+          + " checkpoint computes what another implementation computed."
     },
     footerHeading = "%nExamples%n",
     footer = {

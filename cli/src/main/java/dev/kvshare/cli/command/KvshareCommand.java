@@ -1,6 +1,7 @@
 package dev.kvshare.cli.command;
 
 import dev.kvshare.cli.options.CommonOptions;
+import dev.kvshare.cli.options.Everyday;
 import dev.kvshare.cli.print.Terminal;
 import java.util.concurrent.Callable;
 import picocli.AutoComplete.GenerateCompletion;
@@ -53,6 +54,7 @@ public final class KvshareCommand implements Callable<Integer> {
 
   @Mixin private CommonOptions common;
 
+  @Everyday
   @Option(
       names = {"-V", "--version"},
       versionHelp = true,

@@ -29,6 +29,7 @@ public final class ApplyOptions {
   public OutputOptions shown = new OutputOptions();
 
   public static final class ModelAndPolicyOptions extends ModelOptions {
+    @Everyday
     @Option(
         names = {"-p", "--policy"},
         paramLabel = "FILE",
@@ -58,24 +59,27 @@ public final class ApplyOptions {
   }
 
   public static final class ExportOptions {
+    @Everyday
     @Option(
         names = "--export",
         paramLabel = "NAME",
-        description =
-            "lckv: write a checkpoint of the LCKV code (model_type lckv-llama) from a Llama model"
-                + " under the policy.")
+        description = {
+          "Write a checkpoint for another program: lckv.",
+          "lckv: a checkpoint of the LCKV code (model_type lckv-llama) from a Llama model under the policy."
+        })
     public ExportTarget target;
 
+    @Everyday
     @Option(names = "--out", paramLabel = "DIR", description = "The folder of the export.")
     public Path directory;
 
     @Option(
         names = "--kv-weights",
         paramLabel = "NAME",
-        description =
-            "Key and value weights of a layer that others read: own, as under the policy, or"
-                + " averaged over its readers, as convert_pretrained.py of the LCKV code does before"
-                + " training. Default: own.")
+        description = {
+          "Key and value weights of a layer that others read: own or averaged. Default: own.",
+          "own: as under the policy. averaged: over its readers, as convert_pretrained.py of the LCKV code does before training."
+        })
     public KeyValueWeights weights = KeyValueWeights.OWN;
   }
 
@@ -86,6 +90,7 @@ public final class ApplyOptions {
   }
 
   public static final class PromptOptions {
+    @Everyday
     @Option(
         names = "--prompt",
         paramLabel = "TEXT",
@@ -106,6 +111,7 @@ public final class ApplyOptions {
         description = "Token ids to continue, such as 5,7,9; needs no tokenizer.")
     public List<Integer> ids = new ArrayList<>();
 
+    @Everyday
     @Option(
         names = "--chat",
         description = "Ask each prompt as a user's message, by the model's own chat template.")
@@ -119,6 +125,7 @@ public final class ApplyOptions {
   }
 
   public static final class GenerationOptions {
+    @Everyday
     @Option(
         names = {"-n", "--max-tokens"},
         paramLabel = "N",
@@ -126,6 +133,7 @@ public final class ApplyOptions {
         description = "The most new tokens for a prompt. Default: 128.")
     public int maxTokens = 128;
 
+    @Everyday
     @Option(
         names = "--temperature",
         paramLabel = "X",
@@ -167,6 +175,7 @@ public final class ApplyOptions {
         description = "Go on to --max-tokens: tokens that end a text are never chosen.")
     public boolean ignoreEos;
 
+    @Everyday
     @Option(
         names = "--stop",
         paramLabel = "TEXT",
@@ -175,6 +184,7 @@ public final class ApplyOptions {
   }
 
   public static final class OutputOptions {
+    @Everyday
     @Option(
         names = "--stats",
         description = "Say tokens per second, KV bytes per token and peak memory at the end.")

@@ -33,26 +33,27 @@ public class CachePolicyOptions {
     MEAN
   }
 
+  @Everyday
   @Option(
       names = "--cache",
       paramLabel = "NAME",
       split = ",",
       hideParamSyntax = true,
-      description =
-          "streaming-llm (StreamingLLM: sinks and a window, texts of any length), h2o (H2O: heavy"
-              + " hitters and recent tokens), snapkv (SnapKV: what the end of the prompt attends"
-              + " to), pyramid (PyramidKV, PyramidInfer: budgets that decrease over the layers) or"
-              + " int8 (8-bit keys and values, as in KIVI). With +int8 behind one of the others:"
-              + " both. Default: everything is kept.")
+      description = {
+        "Keep part of each cache: streaming-llm, h2o, snapkv, pyramid, int8; h2o+int8 and so on.",
+        "streaming-llm (StreamingLLM): first tokens and a window of last ones; texts of any length. h2o (H2O): heavy hitters and recent tokens. snapkv (SnapKV): what the end of the prompt attends to. pyramid (PyramidKV, PyramidInfer): budgets that decrease over the layers. int8: 8-bit keys and values, as in KIVI. Default: everything is kept."
+      })
   List<String> names = new ArrayList<>();
 
+  @Everyday
   @Option(
       names = "--cache-budget",
       paramLabel = "AMOUNT",
       converter = Converters.Tokens.class,
-      description =
-          "Tokens that a layer keeps: a number, or a part of the prompt such as 0.25 or 25%%."
-              + " Default: 50%%; for streaming-llm 256.")
+      description = {
+        "Tokens that a layer keeps: 256, or a part of the prompt as 25%%. Default: 50%%.",
+        "For streaming-llm the default is 256 tokens."
+      })
   TokenAmount budget;
 
   @Option(

@@ -62,6 +62,7 @@ public final class CalibrateOptions {
   }
 
   public static final class GoalOptions {
+    @Everyday
     @Option(
         names = {"-n", "--share-layers"},
         paramLabel = "N",
@@ -69,6 +70,7 @@ public final class CalibrateOptions {
         description = "Number of layers that shall share.")
     public Integer shareLayers;
 
+    @Everyday
     @Option(
         names = {"-w", "--window-layers"},
         paramLabel = "N",
@@ -99,6 +101,7 @@ public final class CalibrateOptions {
                 + " layers that keep the first and last tokens only, and takes what comes nearer.")
     boolean noWindows;
 
+    @Everyday
     @Option(
         names = {"-b", "--kv-budget"},
         paramLabel = "AMOUNT",
@@ -109,6 +112,7 @@ public final class CalibrateOptions {
                 + " that is shorter. Default: 0.7.")
     public String kvBudget;
 
+    @Everyday
     @Option(
         names = "--threshold",
         paramLabel = "X",
@@ -237,6 +241,7 @@ public final class CalibrateOptions {
         description = "Start from a file of --save-stats instead of a text.")
     public Path stats;
 
+    @Everyday
     @Option(
         names = "--dry-run",
         description =
@@ -313,12 +318,14 @@ public final class CalibrateOptions {
   }
 
   public static final class OutputOptions {
+    @Everyday
     @Option(
         names = {"-o", "--out"},
         paramLabel = "FILE",
         description = "The policy file. Default: policy.json.")
     public Path out;
 
+    @Everyday
     @Option(
         names = {"-f", "--force"},
         description =

@@ -1,15 +1,17 @@
 package dev.kvshare.cli.options;
 
+import java.nio.file.Path;
 import picocli.CommandLine.ArgGroup;
 import picocli.CommandLine.Option;
 
-/** The options that every command has. */
+/** The options that every command has, and the program itself. */
 public final class CommonOptions {
 
   @ArgGroup(validate = false, order = 100, heading = "%nCommon options%n")
   private Group group = new Group();
 
   static final class Group {
+    @Everyday
     @Option(
         names = {"-q", "--quiet"},
         description = "No progress, no notes: results, warnings and errors only.")
@@ -25,10 +27,11 @@ public final class CommonOptions {
         description = "No colors. The environment variable NO_COLOR does the same.")
     boolean noColor;
 
+    @Everyday
     @Option(
-        names = {"-h", "--help"},
+        names = {"-h", "--help", "--help-all"},
         usageHelp = true,
-        description = "Show this help and exit.")
+        description = "Show the everyday options, or all of them, and exit.")
     boolean help;
   }
 
@@ -42,5 +45,28 @@ public final class CommonOptions {
 
   public boolean noColor() {
     return group.noColor;
+  }
+
+  /** The options that take others from a file, which every command has but the first word alone. */
+  public static final class Configuration {
+    @ArgGroup(validate = false, order = 99, heading = "%nOptions in a file%n")
+    private Group group = new Group();
+
+    static final class Group {
+      @Everyday
+      @Option(
+          names = "--config",
+          paramLabel = "FILE",
+          description = {
+            "Take options from a YAML file: 'keep: 70%%', 'force: true'.",
+            "Options on the command line come before those of the file."
+          })
+      Path config;
+
+      @Option(
+          names = "--print-config",
+          description = "Print the options as a file for --config, and exit.")
+      boolean printConfig;
+    }
   }
 }

@@ -31,6 +31,7 @@ public final class EvalOptions {
   public OutputOptions files = new OutputOptions();
 
   public static final class ModelAndPolicyOptions extends ModelOptions {
+    @Everyday
     @Option(
         names = {"-p", "--policy"},
         paramLabel = "FILE",
@@ -42,25 +43,28 @@ public final class EvalOptions {
         description = "Leave out the refitted weights of the policies: plain sharing.")
     public boolean noRepair;
 
+    @Everyday
     @Option(
         names = {"-f", "--force"},
-        description =
-            "Go on where kvshare would refuse: replace existing output files, and measure a policy"
-                + " that was made for another model with the same layers and heads.")
+        description = {
+          "Replace existing output files.",
+          "And measure a policy that was made for another model with the same layers and heads."
+        })
     public boolean force;
 
+    @Everyday
     @Option(
         names = "--sweep",
         paramLabel = "X,X,...",
+        hideParamSyntax = true,
         arity = "0..1",
         fallbackValue = "2,3,4",
         split = ",",
         converter = Converters.Positive.class,
-        description =
-            "Measure the nine configurations of arXiv 2410.14442 (pizza, sandwich and lasagna;"
-                + " bottom, middle and top) with a KV cache that is X times smaller, and cla-2,"
-                + " cla-3, yoco, mixattention and lckv; those without sources above their readers"
-                + " or windows also repaired. Default for X: 2,3,4.")
+        description = {
+          "Measure the sharing schemes of the papers. Default for X: 2,3,4.",
+          "With a KV cache that is X times smaller, the nine configurations of arXiv 2410.14442 (pizza, sandwich and lasagna; bottom, middle and top), and cla-2, cla-3, yoco, mixattention and lckv. Those whose sources lie below their readers are also measured repaired."
+        })
     public List<Integer> reductions = new ArrayList<>();
 
     @Option(
@@ -132,6 +136,7 @@ public final class EvalOptions {
     private static final int DEFAULT_WINDOWS = 12;
     private static final int STRETCH = 2000;
 
+    @Everyday
     @Option(
         names = "--passage-tokens",
         paramLabel = "TOKENS",
@@ -139,12 +144,15 @@ public final class EvalOptions {
         description = "Tokens a passage; each but the first is predicted. Default: 512.")
     public int window = 512;
 
+    @Everyday
     @Option(
         names = "--passages",
         paramLabel = "N",
         converter = Converters.Positive.class,
-        description =
-            "The most passages, one after another from the start of the text. Default: 12.")
+        description = {
+          "The most passages. Default: 12.",
+          "They stand one after another at the start of the text."
+        })
     public Integer windows;
 
     /** A text of so many tokens in stretches. */
@@ -159,6 +167,7 @@ public final class EvalOptions {
   }
 
   public static final class SpeedOptions {
+    @Everyday
     @Option(names = "--no-speed", description = "Measure quality and memory only.")
     boolean noSpeed;
 
@@ -193,6 +202,7 @@ public final class EvalOptions {
     @Option(
         names = "--compare",
         paramLabel = "N,N,...",
+        hideParamSyntax = true,
         split = ",",
         description =
             "Search maps with so many shared layers (or fractions of all layers) by the papers'"
@@ -219,25 +229,27 @@ public final class EvalOptions {
   public static final class OutputOptions {
     private static final String STANDARD_OUTPUT = "-";
 
+    @Everyday
     @Option(
         names = "--format",
         paramLabel = "NAME",
         description = "text, markdown, csv or json. Default: text.")
     public ReportFormat format = ReportFormat.TEXT;
 
+    @Everyday
     @Option(
         names = {"-o", "--output"},
         paramLabel = "FILE",
         description = "Write the table to FILE instead of standard output.")
     public Path output;
 
+    @Everyday
     @Option(
         names = "--json",
         paramLabel = "FILE",
         arity = "0..1",
         fallbackValue = STANDARD_OUTPUT,
-        description =
-            "Write the rows as JSON: to FILE, beside the table, or alone to standard output.")
+        description = {"Write the rows as JSON, alone or to FILE beside the table."})
     String json;
 
     /** Whether the rows go to standard output, or to --output, as JSON alone. */

@@ -31,15 +31,18 @@ public final class InspectOptions {
   public CheckOptions check = new CheckOptions();
 
   public static final class GeneralOptions {
+    @Everyday
     @Option(
         names = "--memory",
         paramLabel = "SIZE",
         converter = Converters.Bytes.class,
-        description =
-            "Memory for weights and KV cache, from which the largest batch x context follows."
-                + " Default: 8GiB.")
+        description = {
+          "Memory for weights and KV cache. Default: 8GiB.",
+          "The largest batch and context that fit follow from it."
+        })
     public long memoryBytes = 8L << 30;
 
+    @Everyday
     @Option(
         names = {"-p", "--policy"},
         paramLabel = "FILE",
@@ -52,13 +55,12 @@ public final class InspectOptions {
             "Take a policy that was made for another model with the same layers and heads.")
     public boolean force;
 
+    @Everyday
     @Option(
         names = "--dtype",
         paramLabel = "NAME",
         converter = Converters.NumberFormat.class,
-        description =
-            "Number format to reckon, or check, with: float32, bfloat16 or float16. Default:"
-                + " float32.")
+        description = "float32, bfloat16 or float16, to reckon or check with. Default: float32.")
     public ComputeType dtype = ComputeType.FLOAT32;
   }
 
@@ -83,6 +85,7 @@ public final class InspectOptions {
   }
 
   public static final class CheckOptions {
+    @Everyday
     @Option(
         names = "--check",
         paramLabel = "FILE",
@@ -114,12 +117,14 @@ public final class InspectOptions {
         description = "Run N tokens at once and the rest one by one. Default: all at once.")
     public Integer prefillTokens;
 
+    @Everyday
     @Option(
         names = "--tolerance",
         paramLabel = "X",
-        description =
-            "Largest absolute difference that passes. Default: 2e-4; 1e-2 where sources lie above"
-                + " their readers, since passes amplify rounding.")
+        description = {
+          "Largest absolute difference that passes. Default: 2e-4.",
+          "The default is 1e-2 where sources lie above their readers, since passes amplify rounding."
+        })
     public Double tolerance;
   }
 }

@@ -9,13 +9,14 @@ import picocli.CommandLine.Option;
 /** Which model, and where it runs. */
 public class ModelOptions {
 
+  @Everyday
   @Option(
       names = {"-m", "--model"},
       paramLabel = "MODEL",
-      description =
-          "A Hugging Face directory (config.json, *.safetensors, tokenizer.json), a .gguf file, or a"
-              + " hub id org/name[@revision], whose files are fetched into the Hugging Face cache."
-              + " Default: the built-in model.")
+      description = {
+        "A model directory, a .gguf file or a hub id org/name. Default: the built-in model.",
+        "A directory has config.json, *.safetensors and tokenizer.json, as on the Hugging Face hub. The files of a hub id org/name[@revision] are fetched into the Hugging Face cache."
+      })
   public String model;
 
   @Option(
@@ -25,20 +26,22 @@ public class ModelOptions {
       description = "cpu, or cuda:0 and so on. Default: cpu.")
   String device = "cpu";
 
+  @Everyday
   @Option(
       names = "--dtype",
       paramLabel = "NAME",
       converter = Converters.NumberFormat.class,
-      description =
-          "Number format of weights and KV cache: float32, bfloat16 or float16. Default: float32.")
+      description = {
+        "float32, bfloat16 or float16, for weights and KV cache. Default: float32.",
+        "Short names are understood: f32 and fp32, bf16, f16 and fp16."
+      })
   public ComputeType dtype = ComputeType.FLOAT32;
 
   @Option(
       names = "--weights",
       paramLabel = "NAME",
       description =
-          "How weights are kept: full (numbers of --dtype) or int8 (8-bit integers with a scale a row,"
-              + " on the cpu: less memory, faster decoding). Default: full.")
+          "How weights are kept: full (in --dtype) or int8 (8-bit integers with a scale a row, on the cpu: less memory, faster decoding). Default: full.")
   public WeightForm weights = WeightForm.FULL;
 
   @Option(

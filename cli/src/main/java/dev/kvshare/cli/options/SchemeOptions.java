@@ -9,19 +9,17 @@ import picocli.CommandLine.Option;
 
 /** The options that choose a sharing scheme by its name or in the notation of the LCKV code. */
 public class SchemeOptions {
+  @Everyday
   @Option(
       names = "--scheme",
       paramLabel = "NAME",
       description = {
-        "A scheme by the name that its paper gives it:",
-        "  pizza-bottom, pizza-middle, pizza-top, sandwich-bottom, sandwich-middle, sandwich-top,",
-        "  lasagna-bottom, lasagna-middle, lasagna-top",
-        "                the nine configurations of arXiv 2410.14442: ordinary layers at the bottom,"
-            + " at both ends, or none, and where the source of a group stands",
-        "  cla-K         Cross-Layer Attention, arXiv 2405.12981: groups of K layers",
-        "  yoco          You Only Cache Once, arXiv 2405.05254",
-        "  mixattention  MixAttention, arXiv 2409.15012, in the form Pairs",
-        "  lckv          Layer-Condensed KV Cache, arXiv 2405.10637: sandwich-top"
+        "A sharing scheme of the papers, such as sandwich-middle, cla-2, yoco or lckv.",
+        "pizza-, sandwich- and lasagna- with -bottom, -middle or -top: the nine configurations of arXiv 2410.14442: ordinary layers at the bottom, at both ends or nowhere, and where the source of a group stands.",
+        "cla-K: Cross-Layer Attention, arXiv 2405.12981, groups of K layers.",
+        "yoco: You Only Cache Once, arXiv 2405.05254.",
+        "mixattention: MixAttention, arXiv 2409.15012, in the form Pairs.",
+        "lckv: Layer-Condensed KV Cache, arXiv 2405.10637, the same as sandwich-top."
       })
   String scheme;
 

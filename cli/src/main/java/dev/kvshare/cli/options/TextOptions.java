@@ -9,12 +9,14 @@ import picocli.CommandLine.Option;
 /** Which text is read. */
 public class TextOptions {
 
+  @Everyday
   @Option(
       names = {"-t", "--text"},
       paramLabel = "FILE",
-      description =
-          "A text file, a .jsonl file, or - for standard input. Paragraphs are lines, or where"
-              + " there are blank lines what stands between them.")
+      description = {
+        "A text file, a .jsonl file, or - for standard input.",
+        "Paragraphs are lines, or where there are blank lines what stands between them."
+      })
   public List<String> texts = new ArrayList<>();
 
   @Option(
@@ -24,6 +26,7 @@ public class TextOptions {
           "Read JSONL and take this field of each line: its text, or its array of token ids.")
   String field;
 
+  @Everyday
   @Option(
       names = {"-d", "--dataset"},
       paramLabel = "NAME",
