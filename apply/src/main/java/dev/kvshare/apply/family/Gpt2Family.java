@@ -1,6 +1,5 @@
 package dev.kvshare.apply.family;
 
-import dev.kvshare.apply.family.spec.Activations;
 import dev.kvshare.apply.family.spec.AttentionSpec;
 import dev.kvshare.apply.family.spec.BlockSpec;
 import dev.kvshare.apply.family.spec.BlockSpec.FeedForwardSpec;
@@ -14,20 +13,16 @@ import dev.kvshare.apply.family.spec.ModelSpec.SpecBuilder;
 import dev.kvshare.apply.family.spec.WeightRole;
 import dev.kvshare.apply.family.spec.WeightSpec.AsStored;
 import dev.kvshare.apply.family.spec.WeightSpec.Transposed;
-import dev.kvshare.apply.family.spec.Weights;
+import dev.kvshare.apply.family.spec.WeightSpec.Weights;
 import dev.kvshare.apply.model.ModelConfig;
 import java.util.Set;
 
 /** GPT-2: learned positions, layer norms, biases everywhere, projections stored [in, out]. */
-final class Gpt2Family implements ModelFamily {
+final class Gpt2Family {
 
-  @Override
-  public Set<String> modelTypes() {
-    return Set.of("gpt2");
-  }
+  private Gpt2Family() {}
 
-  @Override
-  public ModelSpec spec(ModelConfig config, Set<String> tensors) {
+  static ModelSpec gpt2(ModelConfig config, Set<String> tensors) {
     int hidden = config.positive("n_embd");
     int heads = config.positive("n_head");
     if (hidden % heads != 0) {
@@ -46,7 +41,7 @@ final class Gpt2Family implements ModelFamily {
     NormSpec norm = NormSpec.layer(config, "layer_norm_epsilon", 1e-5);
     FeedForwardSpec feedForward =
         FeedForwardSpec.plain(
-            inner, Activations.read(config, "activation_function", Activation.GELU_TANH));
+            inner, Activation.read(config, "activation_function", Activation.GELU_TANH));
     boolean scaled = config.bool("scale_attn_weights", true);
     boolean scaledByLayer = config.bool("scale_attn_by_inverse_layer_idx", false);
     ConfigKeys.ignore(

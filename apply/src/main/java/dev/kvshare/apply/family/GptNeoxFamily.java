@@ -1,6 +1,5 @@
 package dev.kvshare.apply.family;
 
-import dev.kvshare.apply.family.spec.Activations;
 import dev.kvshare.apply.family.spec.AttentionSpec;
 import dev.kvshare.apply.family.spec.BlockSpec;
 import dev.kvshare.apply.family.spec.BlockSpec.FeedForwardSpec;
@@ -15,20 +14,16 @@ import dev.kvshare.apply.family.spec.RotaryConfig;
 import dev.kvshare.apply.family.spec.RotarySpec;
 import dev.kvshare.apply.family.spec.WeightRole;
 import dev.kvshare.apply.family.spec.WeightSpec.Grouped;
-import dev.kvshare.apply.family.spec.Weights;
+import dev.kvshare.apply.family.spec.WeightSpec.Weights;
 import dev.kvshare.apply.model.ModelConfig;
 import java.util.Set;
 
 /** GPT-NeoX and Pythia: parallel parts, query, key and value of each head stored together. */
-final class GptNeoxFamily implements ModelFamily {
+final class GptNeoxFamily {
 
-  @Override
-  public Set<String> modelTypes() {
-    return Set.of("gpt_neox");
-  }
+  private GptNeoxFamily() {}
 
-  @Override
-  public ModelSpec spec(ModelConfig config, Set<String> tensors) {
+  static ModelSpec gptNeox(ModelConfig config, Set<String> tensors) {
     Dimensions sizes = Dimensions.withoutGroups(config);
     int hidden = sizes.hidden();
     int inner = config.positive("intermediate_size");
@@ -42,7 +37,7 @@ final class GptNeoxFamily implements ModelFamily {
             .read();
     AttentionSpec attention = AttentionSpec.usual(sizes, rotary);
     FeedForwardSpec feedForward =
-        FeedForwardSpec.plain(inner, Activations.read(config, "hidden_act", Activation.GELU));
+        FeedForwardSpec.plain(inner, Activation.read(config, "hidden_act", Activation.GELU));
     ConfigKeys.ignore(config, "num_key_value_heads");
     Weights outer =
         new Weights("gpt_neox.")

@@ -1,6 +1,5 @@
 package dev.kvshare.apply.family;
 
-import dev.kvshare.apply.family.spec.Activations;
 import dev.kvshare.apply.family.spec.AttentionSpec;
 import dev.kvshare.apply.family.spec.BlockSpec;
 import dev.kvshare.apply.family.spec.BlockSpec.FeedForwardSpec;
@@ -13,7 +12,7 @@ import dev.kvshare.apply.family.spec.ModelSpec.SpecBuilder;
 import dev.kvshare.apply.family.spec.RotaryConfig;
 import dev.kvshare.apply.family.spec.WeightRole;
 import dev.kvshare.apply.family.spec.WeightSpec.Grouped;
-import dev.kvshare.apply.family.spec.Weights;
+import dev.kvshare.apply.family.spec.WeightSpec.Weights;
 import dev.kvshare.apply.model.ModelConfig;
 import java.util.Set;
 
@@ -21,15 +20,11 @@ import java.util.Set;
  * InternLM 2 and 2.5: Llama whose fused {@code wqkv} holds, for each key/value head, its query
  * heads, the key head and the value head.
  */
-final class InternLm2Family implements ModelFamily {
+final class InternLm2Family {
 
-  @Override
-  public Set<String> modelTypes() {
-    return Set.of("internlm2");
-  }
+  private InternLm2Family() {}
 
-  @Override
-  public ModelSpec spec(ModelConfig config, Set<String> tensors) {
+  static ModelSpec internLm2(ModelConfig config, Set<String> tensors) {
     Dimensions sizes = Dimensions.read(config);
     int hidden = sizes.hidden();
     int inner = config.positive("intermediate_size");
@@ -38,7 +33,7 @@ final class InternLm2Family implements ModelFamily {
     AttentionSpec attention =
         AttentionSpec.usual(sizes, new RotaryConfig(config, sizes, 10_000).read());
     FeedForwardSpec feedForward =
-        FeedForwardSpec.gated(inner, Activations.read(config, "hidden_act", Activation.SILU));
+        FeedForwardSpec.gated(inner, Activation.read(config, "hidden_act", Activation.SILU));
     Weights outer =
         new Weights("")
             .matrix(WeightRole.EMBEDDING, "model.tok_embeddings", sizes.vocabulary(), hidden)
@@ -52,7 +47,7 @@ final class InternLm2Family implements ModelFamily {
             sizes.keyValueHeads(), sizes.queryHeads() / sizes.keyValueHeads(), sizes.headSize());
     for (int layer = 0; layer < sizes.layers(); layer++) {
       Weights weights =
-          LlamaNames.layer(layer)
+          new Weights(LlamaFamily.prefix(layer))
               .norm(WeightRole.ATTENTION_NORM, "attention_norm", hidden)
               .norm(WeightRole.FEED_FORWARD_NORM, "ffn_norm", hidden)
               .linear(

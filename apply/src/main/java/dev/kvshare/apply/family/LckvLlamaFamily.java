@@ -17,17 +17,25 @@ import java.util.Set;
  * <p>A window counts the current token, as in the eager and the scaled-dot-product attention of
  * that code; its flash attention sees one key more.
  */
-final class LckvLlamaFamily implements ModelFamily {
+final class LckvLlamaFamily {
+  private LckvLlamaFamily() {}
 
-  @Override
-  public Set<String> modelTypes() {
-    return Set.of("lckv-llama");
-  }
-
-  @Override
-  public ModelSpec spec(ModelConfig config, Set<String> tensors) {
+  static ModelSpec lckvLlama(ModelConfig config, Set<String> tensors) {
     Dimensions sizes = Dimensions.read(config);
-    return LlamaFamily.spec(config, tensors, sizes, plan(config, sizes));
+    Plan plan = plan(config, sizes);
+    LlamaFamily model = new LlamaFamily(config, sizes).configuredBiases();
+    model.spec().plan(plan);
+    return model
+        .attentionWeights(
+            (weights, layer) -> {
+              String key = LlamaFamily.prefix(layer) + "self_attn.k_proj.weight";
+              if (plan.map().ownsCache(layer) || tensors.contains(key)) {
+                model.attention(weights);
+              } else {
+                model.queriesAlone(weights);
+              }
+            })
+        .build();
   }
 
   private static Plan plan(ModelConfig config, Dimensions sizes) {

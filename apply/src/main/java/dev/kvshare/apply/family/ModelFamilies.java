@@ -6,41 +6,44 @@ import dev.kvshare.apply.family.spec.WeightCheck;
 import dev.kvshare.apply.model.Checkpoint;
 import dev.kvshare.apply.model.CheckpointException;
 import dev.kvshare.apply.model.ModelConfig;
-import java.util.List;
+import java.util.Map;
 import java.util.Set;
 import java.util.TreeSet;
+import java.util.function.BiFunction;
 
-/** The families that kvshare knows. */
+/**
+ * The families that kvshare knows. Each is a function that reads {@code config.json} and names the
+ * tensors; it is also given the names of all tensors, for families that have several ways to name
+ * them, and throws {@link CheckpointException.Unsupported} for what the decoder does not compute.
+ */
 public final class ModelFamilies {
-  private static final List<ModelFamily> FAMILIES =
-      List.of(
-          new LlamaFamily(),
-          new LckvLlamaFamily(),
-          new MistralFamily(),
-          new Qwen2Family(),
-          new Qwen3Family(),
-          new Gemma2Family(),
-          new Gemma3Family(),
-          new Phi3Family(),
-          new Olmo2Family(),
-          new GraniteFamily(),
-          new SmolLm3Family(),
-          new Starcoder2Family(),
-          new StableLmFamily(),
-          new Gpt2Family(),
-          new GptNeoxFamily(),
-          new OptFamily(),
-          new MixtralFamily(),
-          new Qwen3MoeFamily(),
-          new InternLm2Family());
+  private static final Map<String, BiFunction<ModelConfig, Set<String>, ModelSpec>> FAMILIES =
+      Map.ofEntries(
+          Map.entry("gemma2", GemmaFamily::gemma2),
+          Map.entry("gemma3_text", GemmaFamily::gemma3),
+          Map.entry("gpt2", Gpt2Family::gpt2),
+          Map.entry("gpt_neox", GptNeoxFamily::gptNeox),
+          Map.entry("granite", GraniteFamily::granite),
+          Map.entry("internlm2", InternLm2Family::internLm2),
+          Map.entry("lckv-llama", LckvLlamaFamily::lckvLlama),
+          Map.entry("llama", LlamaFamily::llama),
+          Map.entry("mistral", MistralFamily::mistral),
+          Map.entry("mixtral", MistralFamily::mixtral),
+          Map.entry("olmo2", Olmo2Family::olmo2),
+          Map.entry("opt", OptFamily::opt),
+          Map.entry("phi3", Phi3Family::phi3),
+          Map.entry("qwen2", QwenFamily::qwen2),
+          Map.entry("qwen3", QwenFamily::qwen3),
+          Map.entry("qwen3_moe", QwenFamily::qwen3Moe),
+          Map.entry("smollm3", SmolLm3Family::smolLm3),
+          Map.entry("stablelm", StableLmFamily::stableLm),
+          Map.entry("starcoder2", Starcoder2Family::starcoder2));
 
   private ModelFamilies() {}
 
   /** The values of {@code model_type} that are understood, sorted. */
   public static Set<String> modelTypes() {
-    Set<String> types = new TreeSet<>();
-    FAMILIES.forEach(family -> types.addAll(family.modelTypes()));
-    return types;
+    return new TreeSet<>(FAMILIES.keySet());
   }
 
   /**
@@ -64,18 +67,12 @@ public final class ModelFamilies {
 
   /** Describes what a configuration asks for; every key must be understood. */
   static ModelSpec spec(ModelConfig config, Set<String> tensors) {
-    ModelSpec spec = of(config).spec(config, tensors);
+    String type = config.string("model_type", "");
+    if (!FAMILIES.containsKey(type)) {
+      throw config.invalid("model_type", "one of " + modelTypes() + " is expected");
+    }
+    ModelSpec spec = FAMILIES.get(type).apply(config, tensors);
     ConfigKeys.refuseUnknown(config);
     return spec;
-  }
-
-  private static ModelFamily of(ModelConfig config) {
-    String type = config.string("model_type", null);
-    for (ModelFamily family : FAMILIES) {
-      if (type != null && family.modelTypes().contains(type)) {
-        return family;
-      }
-    }
-    throw config.invalid("model_type", "one of " + modelTypes() + " is expected");
   }
 }

@@ -1,6 +1,5 @@
 package dev.kvshare.apply.family;
 
-import dev.kvshare.apply.family.spec.Activations;
 import dev.kvshare.apply.family.spec.AttentionSpec;
 import dev.kvshare.apply.family.spec.BlockSpec;
 import dev.kvshare.apply.family.spec.BlockSpec.FeedForwardSpec;
@@ -12,7 +11,7 @@ import dev.kvshare.apply.family.spec.Dimensions;
 import dev.kvshare.apply.family.spec.ModelSpec;
 import dev.kvshare.apply.family.spec.ModelSpec.SpecBuilder;
 import dev.kvshare.apply.family.spec.WeightRole;
-import dev.kvshare.apply.family.spec.Weights;
+import dev.kvshare.apply.family.spec.WeightSpec.Weights;
 import dev.kvshare.apply.model.ModelConfig;
 import java.util.Set;
 
@@ -20,17 +19,13 @@ import java.util.Set;
  * OPT: learned positions that begin at row 2; the 350M model has its norms behind the sums and an
  * embedding narrower than its layers.
  */
-final class OptFamily implements ModelFamily {
+final class OptFamily {
   private static final int POSITION_OFFSET = 2;
   private static final double EPSILON = 1e-5;
 
-  @Override
-  public Set<String> modelTypes() {
-    return Set.of("opt");
-  }
+  private OptFamily() {}
 
-  @Override
-  public ModelSpec spec(ModelConfig config, Set<String> tensors) {
+  static ModelSpec opt(ModelConfig config, Set<String> tensors) {
     Dimensions sizes = Dimensions.withoutGroups(config);
     int inner = config.positive("ffn_dim");
     boolean biased = config.bool("enable_bias", true);
@@ -44,7 +39,7 @@ final class OptFamily implements ModelFamily {
     AttentionSpec attention = AttentionSpec.usual(sizes, null);
     FeedForwardSpec feedForward =
         FeedForwardSpec.plain(
-            inner, Activations.read(config, "activation_function", Activation.RELU));
+            inner, Activation.read(config, "activation_function", Activation.RELU));
     String prefix = tensors.contains("decoder.embed_tokens.weight") ? "decoder." : "model.decoder.";
     SpecBuilder spec =
         new SpecBuilder(config, sizes)

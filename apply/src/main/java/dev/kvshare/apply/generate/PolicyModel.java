@@ -9,7 +9,6 @@ import dev.kvshare.apply.family.spec.ModelSpec;
 import dev.kvshare.apply.model.Checkpoint;
 import dev.kvshare.apply.model.CheckpointException;
 import dev.kvshare.apply.model.checkpoint.Checkpoints;
-import dev.kvshare.apply.model.tokenizer.EndTokens;
 import dev.kvshare.apply.model.tokenizer.StreamingDecoder;
 import dev.kvshare.apply.model.tokenizer.Tokenizer;
 import dev.kvshare.apply.plan.Plan;
@@ -53,7 +52,7 @@ public final class PolicyModel implements AutoCloseable {
     this.plan = policy == null ? decoder.spec().plan() : policy.plan();
     this.endTokens =
         tokenizer == null
-            ? EndTokens.of(checkpoint.location(), checkpoint.config())
+            ? Tokenizer.endTokens(checkpoint.location(), checkpoint.config())
             : tokenizer.eosIds();
     this.bytesPerElement = options.decoder().computeType().bytes();
     // A map that the decoder cannot run is refused now, not at the first generation.

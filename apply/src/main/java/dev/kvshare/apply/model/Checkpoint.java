@@ -71,13 +71,8 @@ public interface Checkpoint extends AutoCloseable {
     TensorInfo info = tensors().get(tensor);
     if (info == null) {
       throw new CheckpointException.Mismatch(
-          location()
-              + ": there is no tensor '"
-              + tensor
-              + "' among its "
-              + tensors().size()
-              + " tensors. Check that the files belong to the configuration, or download the model"
-              + " again.");
+          "%s: there is no tensor '%s' among its %s tensors. Check that the files belong to the configuration, or download the model again."
+              .formatted(location(), tensor, tensors().size()));
     }
     return info;
   }

@@ -165,14 +165,8 @@ public final class ModelConfig {
   /** An error about a key's value, to be thrown: names file, key, found value and the rule. */
   public CheckpointException.Unsupported invalid(String key, String rule) {
     return new CheckpointException.Unsupported(
-        origin
-            + ": the key '"
-            + path(key)
-            + "' is "
-            + (contains(key) ? json.get(key) : "absent")
-            + ", but "
-            + rule
-            + ". Correct the file or download the model again.");
+        "%s: the key '%s' is %s, but %s. Correct the file or download the model again."
+            .formatted(origin, path(key), contains(key) ? json.get(key) : "absent", rule));
   }
 
   private JsonNode node(String key) {

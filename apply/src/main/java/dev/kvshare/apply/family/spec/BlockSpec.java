@@ -105,7 +105,29 @@ public record BlockSpec(
       /** Approximated by tanh ({@code gelu_new}, {@code gelu_pytorch_tanh}). */
       GELU_TANH,
       /** max(x, 0). */
-      RELU
+      RELU;
+
+      /**
+       * The activation under a key.
+       *
+       * @param absent the family's where the key is absent
+       */
+      public static Activation read(ModelConfig config, String key, Activation absent) {
+        String name = config.string(key, null);
+        if (name == null) {
+          return absent;
+        }
+        return switch (name) {
+          case "silu", "swish" -> SILU;
+          case "gelu" -> GELU;
+          case "gelu_new", "gelu_fast", "gelu_pytorch_tanh" -> GELU_TANH;
+          case "relu" -> RELU;
+          default ->
+              throw config.invalid(
+                  key,
+                  "one of silu, swish, gelu, gelu_new, gelu_fast, gelu_pytorch_tanh, relu is expected");
+        };
+      }
     }
 
     /**

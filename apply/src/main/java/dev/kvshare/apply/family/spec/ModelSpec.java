@@ -1,6 +1,7 @@
 package dev.kvshare.apply.family.spec;
 
 import dev.kvshare.apply.family.spec.BlockSpec.NormSpec;
+import dev.kvshare.apply.family.spec.WeightSpec.Weights;
 import dev.kvshare.apply.model.ModelConfig;
 import dev.kvshare.apply.plan.Plan;
 import dev.kvshare.apply.plan.SharingMap;

@@ -70,19 +70,16 @@ public final class FiniteCheck {
     TensorInfo info = checkpoint.info(tensor);
     boolean narrowed = type == DataType.F16 && info.dataType() != DataType.F16;
     return new CheckpointException.Corrupt(
-        checkpoint.location()
-            + ": tensor '"
-            + tensor
-            + "' has NaN or infinity at index "
-            + index(info.shape(), element)
-            + " as "
-            + type
-            + " (stored as "
-            + info.dataType()
-            + "), but all weights must be finite. "
-            + (narrowed
-                ? "A value beyond 65504 does not fit into F16: compute in bfloat16 or float32."
-                : "The file is damaged or its training diverged; download the model again."));
+        "%s: tensor '%s' has NaN or infinity at index %s as %s (stored as %s), but all weights must be finite. %s"
+            .formatted(
+                checkpoint.location(),
+                tensor,
+                index(info.shape(), element),
+                type,
+                info.dataType(),
+                narrowed
+                    ? "A value beyond 65504 does not fit into F16: compute in bfloat16 or float32."
+                    : "The file is damaged or its training diverged; download the model again."));
   }
 
   private static List<Long> index(List<Long> shape, long element) {

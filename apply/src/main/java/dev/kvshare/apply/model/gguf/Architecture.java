@@ -10,12 +10,13 @@ import java.util.List;
 import java.util.Map;
 import java.util.Set;
 import java.util.function.BiConsumer;
+import java.util.function.UnaryOperator;
 
 /**
  * The table of one architecture. Keys are given without the architecture's prefix, tensors without
  * {@code .weight} or {@code .bias} and with {@code {}} for the layer.
  */
-public final class Architecture {
+final class Architecture {
 
   /** A metadata key and the configuration key that it becomes. */
   record Key(String gguf, String config, Kind kind, boolean required) {}
@@ -99,6 +100,11 @@ public final class Architecture {
     return this;
   }
 
+  /** What several architectures have alike. */
+  Architecture with(UnaryOperator<Architecture> common) {
+    return common.apply(this);
+  }
+
   /** A step that fills further configuration keys. */
   Architecture derive(BiConsumer<GgufContents, ObjectNode> derivation) {
     derivations.add(derivation);
@@ -134,7 +140,7 @@ public final class Architecture {
   }
 
   /** What the converter of llama.cpp did to a tensor, and so what is undone when it is read. */
-  public enum TensorTransform {
+  enum TensorTransform {
     NONE,
     /** Rows of query heads interleaved for llama.cpp's rotary embedding. */
     INTERLEAVED_QUERY_HEADS,

@@ -4,15 +4,15 @@ import static dev.kvshare.apply.model.gguf.BlockDecoders.SmallBlocks.half;
 
 import dev.kvshare.apply.model.DataType;
 import dev.kvshare.apply.model.storage.HalfPrecision;
+import dev.kvshare.apply.model.storage.StoredTensor;
 import dev.kvshare.apply.model.storage.StoredTensor.BlockDecoder;
-import dev.kvshare.apply.model.storage.StoredTensor.PlainDecoders;
 
 /** The decoder of each type that a GGUF file may hold. */
-public final class BlockDecoders {
+final class BlockDecoders {
   private BlockDecoders() {}
 
   /** The decoder; null for types that are not decoded to floating point. */
-  public static BlockDecoder of(DataType type) {
+  static BlockDecoder of(DataType type) {
     return switch (type) {
       case Q4_0 -> SmallBlocks::q4Symmetric;
       case Q4_1 -> SmallBlocks::q4Affine;
@@ -24,7 +24,7 @@ public final class BlockDecoders {
       case Q4_K -> SuperBlocks::q4;
       case Q5_K -> SuperBlocks::q5;
       case Q6_K -> SuperBlocks::q6;
-      default -> PlainDecoders.of(type);
+      default -> StoredTensor.plainDecoder(type);
     };
   }
 

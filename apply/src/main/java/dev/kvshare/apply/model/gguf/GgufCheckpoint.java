@@ -113,14 +113,8 @@ public final class GgufCheckpoint {
         contents
             .problems()
             .corrupt(
-                "key '"
-                    + PREFIX
-                    + key
-                    + "' has "
-                    + length
-                    + " elements for a vocabulary of "
-                    + tokens.size()
-                    + " tokens");
+                "key '%s%s' has %s elements for a vocabulary of %s tokens"
+                    .formatted(PREFIX, key, length, tokens.size()));
       }
     }
 
@@ -133,14 +127,8 @@ public final class GgufCheckpoint {
         contents
             .problems()
             .corrupt(
-                "key '"
-                    + PREFIX
-                    + key
-                    + "' is "
-                    + id
-                    + ", but the vocabulary has "
-                    + tokens.size()
-                    + " tokens");
+                "key '%s%s' is %s, but the vocabulary has %s tokens"
+                    .formatted(PREFIX, key, id, tokens.size()));
         return SpecialTokens.ABSENT;
       }
       return id.intValue();

@@ -16,22 +16,22 @@ import java.util.Map;
  * @param tensors by name, in the order of the file
  * @param problems where further findings go
  */
-public record GgufContents(
+record GgufContents(
     ModelFile file, Metadata metadata, Map<String, GgufTensor> tensors, Problems problems) {
   private static final long MAX_FACTORS = 1 << 16;
 
   /** The name of the architecture, or null when the file has none. */
-  public String architecture() {
+  String architecture() {
     return metadata.text("general.architecture");
   }
 
   /** Whether there is such a tensor. */
-  public boolean hasTensor(String name) {
+  boolean hasTensor(String name) {
     return tensors.containsKey(name);
   }
 
   /** The values of a small float32 tensor; empty when it is absent. */
-  public List<Double> floats(String name) {
+  List<Double> floats(String name) {
     GgufTensor tensor = tensors.get(name);
     List<Double> values = new ArrayList<>();
     if (tensor == null) {
@@ -39,15 +39,8 @@ public record GgufContents(
     }
     if (tensor.dataType() != DataType.F32 || tensor.bytes() > MAX_FACTORS * Float.BYTES) {
       problems.unsupported(
-          "tensor '"
-              + name
-              + "' is "
-              + tensor.dataType()
-              + " "
-              + tensor.sizes()
-              + ", but must be at most "
-              + MAX_FACTORS
-              + " values of F32");
+          "tensor '%s' is %s %s, but must be at most %s values of F32"
+              .formatted(name, tensor.dataType(), tensor.sizes(), MAX_FACTORS));
       return values;
     }
     ByteBuffer bytes = ByteBuffer.allocate((int) tensor.bytes()).order(ByteOrder.LITTLE_ENDIAN);
@@ -60,7 +53,7 @@ public record GgufContents(
   }
 
   /** A whole number, which may be given for each layer if it is the same; null when absent. */
-  public Long uniform(String key) {
+  Long uniform(String key) {
     if (!metadata.isArray(key)) {
       return metadata.natural(key);
     }
@@ -80,8 +73,7 @@ public record GgufContents(
    * @param sizes innermost first
    * @param offset first byte in the file
    */
-  public record GgufTensor(
-      String name, DataType dataType, List<Long> sizes, long bytes, long offset) {
+  record GgufTensor(String name, DataType dataType, List<Long> sizes, long bytes, long offset) {
     public GgufTensor {
       sizes = List.copyOf(sizes);
     }

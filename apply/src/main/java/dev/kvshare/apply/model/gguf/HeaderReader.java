@@ -79,31 +79,25 @@ final class HeaderReader {
   private void readVersion() {
     if (file.size() < 4 || cursor.int32("the magic") != MAGIC) {
       throw new CheckpointException.Corrupt(
-          file.path()
-              + " ("
-              + file.size()
-              + " bytes): the first four bytes are not 'GGUF'. It is no GGUF file, is older than that"
-              + " format, or its download is incomplete. Download it again.");
+          "%s (%s bytes): the first four bytes are not 'GGUF'. It is no GGUF file, is older than that format, or its download is incomplete. Download it again."
+              .formatted(file.path(), file.size()));
     }
     int version = cursor.int32("the version");
     int swapped = Integer.reverseBytes(version);
     if (swapped >= 1 && swapped <= 3) {
       throw new CheckpointException.Unsupported(
-          file.path()
-              + ": a big-endian GGUF file (version "
-              + swapped
-              + "); only little-endian ones can be read. Convert the model again on or for a"
-              + " little-endian machine.");
+          "%s: a big-endian GGUF file (version %s); only little-endian ones can be read. Convert the model again on or for a little-endian machine."
+              .formatted(file.path(), swapped));
     }
     if (version != 2 && version != 3) {
       throw new CheckpointException.Unsupported(
-          file.path()
-              + ": GGUF version "
-              + Integer.toUnsignedString(version)
-              + " at byte 4, but versions 2 and 3 can be read. "
-              + (version == 0 || version == 1
-                  ? "Convert the model again with a current llama.cpp."
-                  : "Use a newer kvshare, or check that the file is not damaged."));
+          "%s: GGUF version %s at byte 4, but versions 2 and 3 can be read. %s"
+              .formatted(
+                  file.path(),
+                  Integer.toUnsignedString(version),
+                  version == 0 || version == 1
+                      ? "Convert the model again with a current llama.cpp."
+                      : "Use a newer kvshare, or check that the file is not damaged."));
     }
   }
 
@@ -132,14 +126,8 @@ final class HeaderReader {
     long type = cursor.unsignedInt("the type of " + what);
     if (type >= ValueType.values().length) {
       throw cursor.stop(
-          "the type of "
-              + what
-              + " at byte "
-              + offset
-              + " is "
-              + type
-              + ", but types are 0 to "
-              + (ValueType.values().length - 1));
+          "the type of %s at byte %s is %s, but types are 0 to %s"
+              .formatted(what, offset, type, ValueType.values().length - 1));
     }
     return ValueType.values()[(int) type];
   }
@@ -178,12 +166,8 @@ final class HeaderReader {
     long value = cursor.int64(what);
     if (value < 0) {
       problems.corrupt(
-          what
-              + " at byte "
-              + offset
-              + " is "
-              + Long.toUnsignedString(value)
-              + ", but at most 2^63-1 is possible");
+          "%s at byte %s is %s, but at most 2^63-1 is possible"
+              .formatted(what, offset, Long.toUnsignedString(value)));
       return 0L;
     }
     return value;
@@ -210,14 +194,8 @@ final class HeaderReader {
     long dimensions = cursor.unsignedInt("the number of dimensions of " + what);
     if (dimensions > MAX_DIMENSIONS) {
       throw cursor.stop(
-          what
-              + " has "
-              + dimensions
-              + " dimensions at byte "
-              + (cursor.position() - 4)
-              + ", but at most "
-              + MAX_DIMENSIONS
-              + " are possible");
+          "%s has %s dimensions at byte %s, but at most %s are possible"
+              .formatted(what, dimensions, cursor.position() - 4, MAX_DIMENSIONS));
     }
     List<Long> sizes = new ArrayList<>();
     for (int i = 0; i < dimensions; i++) {
@@ -295,16 +273,8 @@ final class HeaderReader {
       long possible = Math.min(limit, remaining() / itemBytes);
       if (count < 0 || count > possible) {
         throw stop(
-            what
-                + " at byte "
-                + start
-                + " is "
-                + Long.toUnsignedString(count)
-                + ", but with "
-                + remaining()
-                + " bytes left in the file at most "
-                + possible
-                + " are possible");
+            "%s at byte %s is %s, but with %s bytes left in the file at most %s are possible"
+                .formatted(what, start, Long.toUnsignedString(count), remaining(), possible));
       }
       return (int) count;
     }
@@ -331,13 +301,8 @@ final class HeaderReader {
         long start = position();
         if (file.size() - start < bytes) {
           throw stop(
-              what
-                  + " at byte "
-                  + start
-                  + " needs "
-                  + bytes
-                  + " bytes, but the file ends after "
-                  + (file.size() - start));
+              "%s at byte %s needs %s bytes, but the file ends after %s"
+                  .formatted(what, start, bytes, file.size() - start));
         }
         buffer.clear().limit((int) Math.min(BUFFER_BYTES, file.size() - start));
         file.read(start, buffer);

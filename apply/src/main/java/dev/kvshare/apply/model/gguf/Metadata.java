@@ -14,7 +14,7 @@ import java.util.function.Predicate;
  * The key-value pairs of a GGUF file. A getter that finds a value of the wrong type records a
  * problem and answers as if the key were absent, so that one run reports all of them.
  */
-public final class Metadata {
+final class Metadata {
 
   /**
    * A value.
@@ -47,29 +47,29 @@ public final class Metadata {
   }
 
   /** Whether the key is there. Does not count as reading it. */
-  public boolean has(String key) {
+  boolean has(String key) {
     return entries.containsKey(key);
   }
 
   /** Keys with this prefix that no getter was asked for, sorted. */
-  public Set<String> unreadKeys(String prefix) {
+  Set<String> unreadKeys(String prefix) {
     Set<String> keys = new TreeSet<>(entries.keySet());
     keys.removeIf(key -> !key.startsWith(prefix) || readKeys.contains(key));
     return keys;
   }
 
   /** A text, or null when absent. */
-  public String text(String key) {
+  String text(String key) {
     return (String) value(key, "a string", entry -> entry.isScalar(ValueType.STRING));
   }
 
   /** A truth value, or null when absent. */
-  public Boolean flag(String key) {
+  Boolean flag(String key) {
     return (Boolean) value(key, "a bool", entry -> entry.isScalar(ValueType.BOOL));
   }
 
   /** A whole number of at least 0, or null when absent. */
-  public Long natural(String key) {
+  Long natural(String key) {
     return (Long)
         value(
             key,
@@ -78,7 +78,7 @@ public final class Metadata {
   }
 
   /** A number, or null when absent. */
-  public Double number(String key) {
+  Double number(String key) {
     Number number = (Number) value(key, "a number", entry -> entry.value() instanceof Number);
     if (number == null) {
       return null;
@@ -99,34 +99,34 @@ public final class Metadata {
   }
 
   /** An array of texts; empty when absent. */
-  public List<String> texts(String key) {
+  List<String> texts(String key) {
     return list(key, "an array of strings", ValueType.STRING::equals, String.class);
   }
 
   /** An array of whole numbers; empty when absent. */
-  public List<Long> integers(String key) {
+  List<Long> integers(String key) {
     return list(key, "an array of whole numbers", ValueType::isInteger, Long.class);
   }
 
   /** An array of numbers; empty when absent. */
-  public List<Double> numbers(String key) {
+  List<Double> numbers(String key) {
     return list(key, "an array of numbers", ValueType::isNumber, Number.class).stream()
         .map(Number::doubleValue)
         .toList();
   }
 
   /** An array of truth values; empty when absent. */
-  public List<Boolean> flags(String key) {
+  List<Boolean> flags(String key) {
     return list(key, "an array of bools", ValueType.BOOL::equals, Boolean.class);
   }
 
   /** Whether the value is an array. */
-  public boolean isArray(String key) {
+  boolean isArray(String key) {
     return has(key) && entries.get(key).isArray();
   }
 
   /** How a key's value reads in a message. */
-  public String describe(String key) {
+  String describe(String key) {
     Entry entry = entries.get(key);
     return entry == null ? "absent" : entry.describe() + " at byte " + entry.offset();
   }

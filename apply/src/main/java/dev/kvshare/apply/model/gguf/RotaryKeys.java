@@ -105,11 +105,8 @@ final class RotaryKeys {
           contents
               .problems()
               .unsupported(
-                  "key '"
-                      + prefix
-                      + "type' is '"
-                      + type
-                      + "', but none, linear, yarn or longrope is computed");
+                  "key '%stype' is '%s', but none, linear, yarn or longrope is computed"
+                      .formatted(prefix, type));
     }
   }
 }

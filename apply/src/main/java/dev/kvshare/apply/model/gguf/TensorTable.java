@@ -87,11 +87,8 @@ final class TensorTable {
     if (type.isEmpty()) {
       String name = OTHER_TYPES.get(raw.type());
       problems.unsupported(
-          what
-              + " is of type "
-              + (name == null ? "number " + raw.type() : name)
-              + ", but only F32, F16, BF16, Q4_0, Q4_1, Q5_0, Q5_1, Q8_0 and Q2_K to Q6_K are"
-              + " decoded");
+          "%s is of type %s, but only F32, F16, BF16, Q4_0, Q4_1, Q5_0, Q5_1, Q8_0 and Q2_K to Q6_K are decoded"
+              .formatted(what, name == null ? "number " + raw.type() : name));
     }
     return type;
   }
@@ -118,26 +115,15 @@ final class TensorTable {
     long offset = raw.offset();
     if (offset < 0 || offset % alignment != 0) {
       problems.corrupt(
-          what
-              + " lies at offset "
-              + Long.toUnsignedString(offset)
-              + ", which is no multiple of the alignment "
-              + alignment);
+          "%s lies at offset %s, which is no multiple of the alignment %s"
+              .formatted(what, Long.toUnsignedString(offset), alignment));
       return Optional.empty();
     }
     long available = file.size() - dataStart;
     if (bytes > available || offset > available - bytes) {
       problems.corrupt(
-          what
-              + " ("
-              + shape
-              + ", "
-              + bytes
-              + " bytes) lies at offset "
-              + offset
-              + " of the data, which has only "
-              + Math.max(0, available)
-              + " bytes");
+          "%s (%s, %s bytes) lies at offset %s of the data, which has only %s bytes"
+              .formatted(what, shape, bytes, offset, Math.max(0, available)));
       return Optional.empty();
     }
     return Optional.of(new GgufTensor(raw.name(), type, raw.sizes(), bytes, dataStart + offset));

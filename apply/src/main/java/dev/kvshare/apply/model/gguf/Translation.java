@@ -9,34 +9,15 @@ import dev.kvshare.apply.model.storage.StoredTensor.BlockDecoder;
 import dev.kvshare.apply.model.storage.StoredTensor.RowOrder;
 import java.util.ArrayList;
 import java.util.List;
-import java.util.Map;
 import java.util.Set;
 import java.util.function.BiConsumer;
-import java.util.function.Function;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
-import java.util.stream.Collectors;
-import java.util.stream.Stream;
 
 /**
  * Presents the contents of a GGUF file as a Hugging Face model, by the table of its architecture.
  */
-public final class Translation {
-  private static final Map<String, Architecture> ARCHITECTURES =
-      Stream.of(
-              GemmaArchitecture.second(),
-              GemmaArchitecture.third(),
-              Gpt2Architecture.table(),
-              GraniteArchitecture.table(),
-              LlamaArchitecture.table(),
-              Olmo2Architecture.table(),
-              Phi3Architecture.table(),
-              Qwen2Architecture.table(),
-              Qwen3Architecture.table(),
-              StableLmArchitecture.table(),
-              Starcoder2Architecture.table())
-          .collect(Collectors.toMap(Architecture::name, Function.identity()));
-
+final class Translation {
   private static final Pattern TENSOR =
       Pattern.compile("(?:blk\\.(?<layer>\\d{1,6})\\.)?(?<stem>.+?)(?<kind>\\.weight|\\.bias)");
 
@@ -61,18 +42,16 @@ public final class Translation {
    *
    * @return null when the architecture is not known
    */
-  public static Translation of(GgufContents contents) {
+  static Translation of(GgufContents contents) {
     String name = contents.architecture();
-    Architecture architecture = name == null ? null : ARCHITECTURES.get(name);
+    Architecture architecture = name == null ? null : Architectures.of(name);
     if (architecture == null) {
       contents
           .problems()
           .unsupported(
-              "key 'general.architecture' is "
-                  + contents.metadata().describe("general.architecture")
-                  + ", but one of "
-                  + ARCHITECTURES.keySet().stream().sorted().toList()
-                  + " is supported");
+              "key 'general.architecture' is %s, but one of %s is supported"
+                  .formatted(
+                      contents.metadata().describe("general.architecture"), Architectures.names()));
       return null;
     }
     Translation translation = new Translation(contents, architecture);
@@ -82,12 +61,12 @@ public final class Translation {
   }
 
   /** The configuration in Hugging Face keys. */
-  public ObjectNode config() {
+  ObjectNode config() {
     return config;
   }
 
   /** The tensors in Hugging Face names and order. */
-  public List<StoredTensor> tensors() {
+  List<StoredTensor> tensors() {
     return tensors;
   }
 
@@ -112,11 +91,8 @@ public final class Translation {
         contents
             .problems()
             .unsupported(
-                "key '"
-                    + key
-                    + "' ("
-                    + contents.metadata().describe(key)
-                    + ") is not understood and may change the computation");
+                "key '%s' (%s) is not understood and may change the computation"
+                    .formatted(key, contents.metadata().describe(key)));
       }
     }
   }
@@ -162,12 +138,8 @@ public final class Translation {
       contents
           .problems()
           .unsupported(
-              "tensor '"
-                  + tensor.name()
-                  + "' "
-                  + tensor.shape()
-                  + " is not known in the architecture "
-                  + architecture.name());
+              "tensor '%s' %s is not known in the architecture %s"
+                  .formatted(tensor.name(), tensor.shape(), architecture.name()));
       return;
     }
     String stem = layer == null ? name.huggingFace() : fill(name.huggingFace(), layer);
@@ -237,13 +209,8 @@ public final class Translation {
       contents
           .problems()
           .corrupt(
-              "tensor '"
-                  + tensor.name()
-                  + "' has "
-                  + rows
-                  + " rows, which do not divide into "
-                  + heads
-                  + " heads of even size");
+              "tensor '%s' has %s rows, which do not divide into %s heads of even size"
+                  .formatted(tensor.name(), rows, heads));
       return new RowOrder.AsIs();
     }
     return new RowOrder.InterleavedHeads(Math.toIntExact(rows / heads));

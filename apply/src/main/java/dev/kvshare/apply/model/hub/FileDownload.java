@@ -1,6 +1,5 @@
 package dev.kvshare.apply.model.hub;
 
-import dev.kvshare.apply.model.hub.HubException.HubErrors;
 import dev.kvshare.apply.model.hub.HubRepository.HubFile;
 import dev.kvshare.apply.model.hub.ModelLocator.DownloadListener;
 import java.io.IOException;
@@ -32,6 +31,8 @@ import java.util.concurrent.TimeUnit;
  * announced size and hash becomes a blob.
  */
 final class FileDownload {
+  private static final int SHA1_DIGITS = 40;
+  private static final int SHA256_DIGITS = 64;
   private static final int BUFFER_BYTES = 1 << 17;
   private static final int MAX_BROKEN_TRANSFERS = 5;
   private static final long LOCK_POLL_MILLIS = 50;
@@ -119,7 +120,7 @@ final class FileDownload {
       } catch (TransferException e) {
         broken = channel.size() > before ? 1 : broken + 1;
         if (broken == MAX_BROKEN_TRANSFERS) {
-          throw HubErrors.unreachable(model, settings, e.broken());
+          throw HubException.unreachable(model, settings, e.broken());
         }
         client.wait(file.name() + ": " + e.broken(), PAUSE);
       }
@@ -139,7 +140,7 @@ final class FileDownload {
         }
         case 206 -> checkSize(response, "Content-Range", "bytes " + from + "-\\d+/", channel);
         case 416 -> throw changed(channel, "there is nothing after byte " + from);
-        default -> throw HubErrors.of(model, "file " + file.name(), settings, response);
+        default -> throw HubException.of(model, "file " + file.name(), settings, response);
       }
       copy(body, channel);
     }
@@ -164,7 +165,7 @@ final class FileDownload {
           },
           BodyHandlers.ofInputStream());
     } catch (IOException e) {
-      throw HubErrors.unreachable(model, settings, e);
+      throw HubException.unreachable(model, settings, e);
     }
   }
 
@@ -178,7 +179,7 @@ final class FileDownload {
   }
 
   private void check(Path incomplete, FileChannel channel) throws IOException {
-    String hash = BlobHash.of(incomplete, file.etag());
+    String hash = hashOf(incomplete, file.etag());
     if (!hash.equals(file.etag())) {
       throw changed(channel, "its hash is " + hash + " instead of " + file.etag());
     }
@@ -187,15 +188,8 @@ final class FileDownload {
   private HubException changed(FileChannel channel, String found) throws IOException {
     channel.truncate(0);
     return new HubException(
-        "file "
-            + file.name()
-            + " of "
-            + model
-            + " ("
-            + file.address()
-            + ") changed while it was received, or was damaged on the way: "
-            + found
-            + ". What was received is dropped. Run again.");
+        "file %s of %s (%s) changed while it was received, or was damaged on the way: %s. What was received is dropped. Run again."
+            .formatted(file.name(), model, file.address(), found));
   }
 
   /** Breaks of the connection, told apart from errors of the disk. */
@@ -290,50 +284,41 @@ final class FileDownload {
   }
 
   /**
-   * The hashes by which the hub names files: SHA-256 of the content for large files (Git LFS), and
+   * The hash by which the hub names a file: SHA-256 of the content for large files (Git LFS), and
    * for the others that of a Git blob, SHA-1 of {@code "blob " + size + NUL + content}.
+   *
+   * @return the hash of the kind that the etag is; the etag itself if it is of no known kind
    */
-  private static final class BlobHash {
-    private static final int BUFFER_BYTES = 1 << 20;
-    private static final int SHA1_DIGITS = 40;
-    private static final int SHA256_DIGITS = 64;
-
-    private BlobHash() {}
-
-    /**
-     * The content's hash of the kind that the etag is; the etag itself if it is of no known kind.
-     */
-    static String of(Path file, String etag) throws IOException {
-      if (!etag.matches("[0-9a-f]+")) {
-        return etag;
-      }
-      return switch (etag.length()) {
-        case SHA256_DIGITS -> hash(file, digest("SHA-256"));
-        case SHA1_DIGITS -> {
-          MessageDigest digest = digest("SHA-1");
-          digest.update(("blob " + Files.size(file) + "\0").getBytes(StandardCharsets.US_ASCII));
-          yield hash(file, digest);
-        }
-        default -> etag;
-      };
+  private static String hashOf(Path file, String etag) throws IOException {
+    if (!etag.matches("[0-9a-f]+")) {
+      return etag;
     }
-
-    private static String hash(Path file, MessageDigest digest) throws IOException {
-      byte[] buffer = new byte[BUFFER_BYTES];
-      try (InputStream in = Files.newInputStream(file)) {
-        for (int count = in.read(buffer); count >= 0; count = in.read(buffer)) {
-          digest.update(buffer, 0, count);
-        }
+    return switch (etag.length()) {
+      case SHA256_DIGITS -> hash(file, digest("SHA-256"));
+      case SHA1_DIGITS -> {
+        MessageDigest digest = digest("SHA-1");
+        digest.update(("blob " + Files.size(file) + "\0").getBytes(StandardCharsets.US_ASCII));
+        yield hash(file, digest);
       }
-      return HexFormat.of().formatHex(digest.digest());
+      default -> etag;
+    };
+  }
+
+  private static String hash(Path file, MessageDigest digest) throws IOException {
+    byte[] buffer = new byte[BUFFER_BYTES];
+    try (InputStream in = Files.newInputStream(file)) {
+      for (int count = in.read(buffer); count >= 0; count = in.read(buffer)) {
+        digest.update(buffer, 0, count);
+      }
     }
+    return HexFormat.of().formatHex(digest.digest());
+  }
 
-    private static MessageDigest digest(String algorithm) {
-      try {
-        return MessageDigest.getInstance(algorithm);
-      } catch (NoSuchAlgorithmException e) {
-        throw new IllegalStateException("every Java platform has " + algorithm, e);
-      }
+  private static MessageDigest digest(String algorithm) {
+    try {
+      return MessageDigest.getInstance(algorithm);
+    } catch (NoSuchAlgorithmException e) {
+      throw new IllegalStateException("every Java platform has " + algorithm, e);
     }
   }
 }

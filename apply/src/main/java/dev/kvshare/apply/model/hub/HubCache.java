@@ -121,10 +121,8 @@ final class HubCache {
 
   HubException unwritable(IOException cause) {
     return new HubException(
-        folder
-            + ": the cache cannot be written ("
-            + cause
-            + "). Make room or get permission there, or set HF_HOME to another folder.",
+        "%s: the cache cannot be written (%s). Make room or get permission there, or set HF_HOME to another folder."
+            .formatted(folder, cause),
         cause);
   }
 }

@@ -16,12 +16,8 @@ public record HubModelId(String repository, String file, String revision) {
   private static final String PART = "[A-Za-z0-9][A-Za-z0-9._-]{0,95}";
   private static final Pattern ID =
       Pattern.compile(
-          "(?<repository>"
-              + PART
-              + "/"
-              + PART
-              + ")(?:/(?<file>[A-Za-z0-9][A-Za-z0-9._-]*\\.gguf))?"
-              + "(?:@(?<revision>[A-Za-z0-9][A-Za-z0-9._/-]{0,199}))?");
+          "(?<repository>%s/%s)(?:/(?<file>[A-Za-z0-9][A-Za-z0-9._-]*\\.gguf))?(?:@(?<revision>[A-Za-z0-9][A-Za-z0-9._/-]{0,199}))?"
+              .formatted(PART, PART));
 
   private static final String DEFAULT_REVISION = "main";
 

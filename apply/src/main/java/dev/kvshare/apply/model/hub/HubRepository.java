@@ -2,7 +2,6 @@ package dev.kvshare.apply.model.hub;
 
 import com.fasterxml.jackson.core.JsonProcessingException;
 import com.fasterxml.jackson.databind.JsonNode;
-import dev.kvshare.apply.model.hub.HubException.HubErrors;
 import dev.kvshare.apply.model.storage.JsonFiles;
 import java.io.IOException;
 import java.net.URI;
@@ -44,7 +43,7 @@ final class HubRepository {
     HttpResponse<String> response =
         client.send("GET", address, false, request -> {}, BodyHandlers.ofString());
     if (response.statusCode() != 200) {
-      throw HubErrors.of(model, "the description", settings, response);
+      throw HubException.of(model, "the description", settings, response);
     }
     JsonNode description = parse(address, response.body());
     String commit = description.path("sha").asText();
@@ -71,19 +70,15 @@ final class HubRepository {
             BodyHandlers.discarding());
     boolean elsewhere = HubClient.isRedirect(response.statusCode());
     if (response.statusCode() != 200 && !elsewhere) {
-      throw HubErrors.of(model, "file " + name, settings, response);
+      throw HubException.of(model, "file " + name, settings, response);
     }
     String etag = header(response, "X-Linked-Etag", "ETag");
     etag = etag == null ? "" : etag.replaceAll("^W/", "").replace("\"", "");
     String size = header(response, "X-Linked-Size", elsewhere ? "X-Linked-Size" : "Content-Length");
     if (!ETAG.matcher(etag).matches() || size == null || !size.matches("\\d{1,18}")) {
       throw new HubException(
-          address
-              + ": the answer has no usable hash (ETag '"
-              + etag
-              + "') or size ('"
-              + size
-              + "'), so that the file could not be checked. Use another HF_ENDPOINT.");
+          "%s: the answer has no usable hash (ETag '%s') or size ('%s'), so that the file could not be checked. Use another HF_ENDPOINT."
+              .formatted(address, etag, size));
     }
     return new HubFile(name, etag, Long.parseLong(size), address);
   }
@@ -158,12 +153,8 @@ final class HubRepository {
       if (model.file() != null) {
         if (!all.contains(model.file())) {
           throw new HubException(
-              model
-                  + ": the repository has no file "
-                  + model.file()
-                  + "; its GGUF files are "
-                  + matching(all, GGUF)
-                  + ".");
+              "%s: the repository has no file %s; its GGUF files are %s."
+                  .formatted(model, model.file(), matching(all, GGUF)));
         }
         return new FileSelection(List.of(model.file()), model.file());
       }
@@ -188,31 +179,18 @@ final class HubRepository {
       }
       if (ggufs.size() > 1) {
         throw new HubException(
-            model
-                + ": the repository has several GGUF files: "
-                + String.join(", ", ggufs)
-                + ". Name one of them, for example "
-                + model.repository()
-                + "/"
-                + ggufs.get(0)
-                + ".");
+            "%s: the repository has several GGUF files: %s. Name one of them, for example %s/%s."
+                .formatted(model, String.join(", ", ggufs), model.repository(), ggufs.get(0)));
       }
       List<String> pickles = matching(all, PICKLE);
       if (!pickles.isEmpty()) {
         throw new HubException(
-            model
-                + ": the weights are only there as "
-                + String.join(", ", pickles)
-                + ". Such files are not loaded, because opening one can run any code in it. Look for a"
-                + " version with "
-                + SINGLE
-                + ", or convert the model.");
+            "%s: the weights are only there as %s. Such files are not loaded, because opening one can run any code in it. Look for a version with %s, or convert the model."
+                .formatted(model, String.join(", ", pickles), SINGLE));
       }
       throw new HubException(
-          model
-              + ": the repository holds no weights, neither safetensors nor GGUF, but "
-              + all
-              + ".");
+          "%s: the repository holds no weights, neither safetensors nor GGUF, but %s."
+              .formatted(model, all));
     }
 
     private static List<String> matching(List<String> all, Pattern pattern) {

@@ -52,15 +52,8 @@ public record HubSettings(URI endpoint, String token, Path cache, boolean offlin
 
   @Override
   public String toString() {
-    return "HubSettings[endpoint="
-        + endpoint
-        + ", token="
-        + (token == null ? "none" : "given")
-        + ", cache="
-        + cache
-        + ", offline="
-        + offline
-        + "]";
+    return "HubSettings[endpoint=%s, token=%s, cache=%s, offline=%s]"
+        .formatted(endpoint, token == null ? "none" : "given", cache, offline);
   }
 
   private static URI endpoint(String text) {

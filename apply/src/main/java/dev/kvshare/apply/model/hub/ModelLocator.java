@@ -1,7 +1,6 @@
 package dev.kvshare.apply.model.hub;
 
 import dev.kvshare.apply.model.CheckpointException;
-import dev.kvshare.apply.model.hub.HubException.HubErrors;
 import dev.kvshare.apply.model.hub.HubRepository.FileSelection;
 import dev.kvshare.apply.model.hub.HubRepository.HubFile;
 import java.io.IOException;
@@ -59,10 +58,8 @@ public final class ModelLocator {
             .orElseThrow(
                 () ->
                     new CheckpointException(
-                        model
-                            + ": there is no such file or directory, and it is no name on the hub"
-                            + " either. Give a directory with config.json and *.safetensors, a .gguf"
-                            + " file, or a name like org/name or org/name@revision."));
+                        "%s: there is no such file or directory, and it is no name on the hub either. Give a directory with config.json and *.safetensors, a .gguf file, or a name like org/name or org/name@revision."
+                            .formatted(model)));
     return new ModelLocator(settings, listener, sleeper).fetch(id);
   }
 
@@ -81,16 +78,13 @@ public final class ModelLocator {
           .orElseThrow(
               () ->
                   new HubException(
-                      id
-                          + ": not in the cache "
-                          + settings.cache()
-                          + ", and HF_HUB_OFFLINE forbids to fetch it. Unset HF_HUB_OFFLINE, or give"
-                          + " the path of a local model."));
+                      "%s: not in the cache %s, and HF_HUB_OFFLINE forbids to fetch it. Unset HF_HUB_OFFLINE, or give the path of a local model."
+                          .formatted(id, settings.cache())));
     }
     try {
       return download(id, cache);
     } catch (IOException e) {
-      HubException unreachable = HubErrors.unreachable(id, settings, e);
+      HubException unreachable = HubException.unreachable(id, settings, e);
       Path path = cached(id, cache).orElseThrow(() -> unreachable);
       listener.usingCache(unreachable.getMessage());
       return path;
@@ -152,14 +146,8 @@ public final class ModelLocator {
     }
     if (bytes > cache.usableSpace()) {
       throw new HubException(
-          id
-              + ": "
-              + bytes
-              + " bytes are to be fetched, but only "
-              + cache.usableSpace()
-              + " are free at "
-              + settings.cache()
-              + ". Make room, or set HF_HOME to another folder.");
+          "%s: %s bytes are to be fetched, but only %s are free at %s. Make room, or set HF_HOME to another folder."
+              .formatted(id, bytes, cache.usableSpace(), settings.cache()));
     }
     listener.starting(id, missing.size(), bytes);
   }

@@ -48,14 +48,8 @@ public final class SafetensorsDirectory {
     ModelDirectory directory = new ModelDirectory(path);
     if (!directory.has(CONFIG)) {
       throw new CheckpointException(
-          path
-              + ": there is no "
-              + CONFIG
-              + ". A Hugging Face model directory has "
-              + CONFIG
-              + " and "
-              + SINGLE
-              + "; give its path, or the path of a .gguf file.");
+          "%s: there is no %s. A Hugging Face model directory has %s and %s; give its path, or the path of a .gguf file."
+              .formatted(path, CONFIG, CONFIG, SINGLE));
     }
     Path configFile = directory.file(CONFIG);
     ModelConfig config = new ModelConfig(configFile, JsonFiles.readObject(configFile));
@@ -77,24 +71,12 @@ public final class SafetensorsDirectory {
         directory.names().stream().filter(name -> PICKLE.matcher(name).matches()).toList();
     if (!pickles.isEmpty()) {
       throw new CheckpointException.Unsupported(
-          directory.path()
-              + ": the weights are only there as "
-              + String.join(", ", pickles)
-              + ". Such files are not loaded, because opening one can run any code in it. Convert"
-              + " the model to safetensors (save_pretrained of transformers does), or download a"
-              + " version with "
-              + SINGLE
-              + ".");
+          "%s: the weights are only there as %s. Such files are not loaded, because opening one can run any code in it. Convert the model to safetensors (save_pretrained of transformers does), or download a version with %s."
+              .formatted(directory.path(), String.join(", ", pickles), SINGLE));
     }
     throw new CheckpointException(
-        directory.path()
-            + ": there is neither "
-            + SINGLE
-            + " nor "
-            + ShardIndex.NAME
-            + " among "
-            + directory.names()
-            + ". Download the weights of the model into this directory.");
+        "%s: there is neither %s nor %s among %s. Download the weights of the model into this directory."
+            .formatted(directory.path(), SINGLE, ShardIndex.NAME, directory.names()));
   }
 
   private static TokenizerSource tokenizer(ModelDirectory directory) {
@@ -176,14 +158,13 @@ public final class SafetensorsDirectory {
           shardsHolding.computeIfAbsent(tensor, t -> new TreeSet<>()).add(name);
           if (!name.equals(shardOfTensor.get(tensor))) {
             problems.corrupt(
-                "'"
-                    + name
-                    + "' holds tensor '"
-                    + tensor
-                    + "', which the index "
-                    + (shardOfTensor.containsKey(tensor)
-                        ? "places in '" + shardOfTensor.get(tensor) + "'"
-                        : "does not name"));
+                "'%s' holds tensor '%s', which the index %s"
+                    .formatted(
+                        name,
+                        tensor,
+                        shardOfTensor.containsKey(tensor)
+                            ? "places in '" + shardOfTensor.get(tensor) + "'"
+                            : "does not name"));
           }
         }
       }
@@ -242,11 +223,8 @@ public final class SafetensorsDirectory {
       String problem = escape(name);
       if (problem != null) {
         throw new CheckpointException.Corrupt(
-            directory
-                + ": "
-                + problem
-                + ". A model's files must lie in its directory. Copy the file there, or get the model"
-                + " from a source that you trust.");
+            "%s: %s. A model's files must lie in its directory. Copy the file there, or get the model from a source that you trust."
+                .formatted(directory, problem));
       }
       return directory.resolve(name);
     }

@@ -11,7 +11,6 @@ import dev.kvshare.apply.model.storage.JsonFiles;
 import dev.kvshare.apply.model.storage.ModelFile;
 import dev.kvshare.apply.model.storage.Problems;
 import dev.kvshare.apply.model.storage.StoredTensor;
-import dev.kvshare.apply.model.storage.StoredTensor.PlainDecoders;
 import java.io.IOException;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
@@ -53,7 +52,8 @@ public final class SafetensorsFile implements AutoCloseable {
       TensorInfo info = entry.info();
       tensors.put(
           info.name(),
-          StoredTensor.plain(info, file, entry.offset(), PlainDecoders.of(info.dataType())));
+          StoredTensor.plain(
+              info, file, entry.offset(), StoredTensor.plainDecoder(info.dataType())));
     }
     this.metadata = Collections.unmodifiableMap(header.metadata());
   }
@@ -97,14 +97,12 @@ public final class SafetensorsFile implements AutoCloseable {
     StoredTensor tensor = tensors.get(name);
     if (tensor == null || tensor.info().dataType() != dataType) {
       throw new CheckpointException.Mismatch(
-          path()
-              + ": a tensor '"
-              + name
-              + "' of type "
-              + dataType
-              + " is expected, but "
-              + (tensor == null ? "there is none" : "it is of type " + tensor.info().dataType())
-              + ". Check that it is the right file.");
+          "%s: a tensor '%s' of type %s is expected, but %s. Check that it is the right file."
+              .formatted(
+                  path(),
+                  name,
+                  dataType,
+                  tensor == null ? "there is none" : "it is of type " + tensor.info().dataType()));
     }
     return file.map(tensor.offset(), tensor.info().bytes());
   }
@@ -174,10 +172,8 @@ public final class SafetensorsFile implements AutoCloseable {
         readObject(parser);
       } catch (JsonProcessingException e) {
         throw problems.stop(
-            "the header (bytes 8 to "
-                + dataStart
-                + ") is "
-                + JsonFiles.describe(e, text, LENGTH_BYTES),
+            "the header (bytes 8 to %s) is %s"
+                .formatted(dataStart, JsonFiles.describe(e, text, LENGTH_BYTES)),
             DOWNLOAD);
       } catch (IOException e) {
         throw ModelFile.failure(file.path(), e);
@@ -199,10 +195,8 @@ public final class SafetensorsFile implements AutoCloseable {
     private int headerLength() {
       if (file.size() < LENGTH_BYTES) {
         throw problems.stop(
-            "the file has "
-                + file.size()
-                + " bytes, but a safetensors file starts with 8 bytes that give the length of its"
-                + " header; the download is probably incomplete",
+            "the file has %s bytes, but a safetensors file starts with 8 bytes that give the length of its header; the download is probably incomplete"
+                .formatted(file.size()),
             DOWNLOAD);
       }
       ByteBuffer bytes = ByteBuffer.allocate(LENGTH_BYTES).order(ByteOrder.LITTLE_ENDIAN);
@@ -211,13 +205,11 @@ public final class SafetensorsFile implements AutoCloseable {
       long available = file.size() - LENGTH_BYTES;
       if (length < 0 || length > MAX_HEADER_BYTES || length > available) {
         throw problems.stop(
-            "bytes 0 to 7 announce a header of "
-                + Long.toUnsignedString(length)
-                + " bytes, but at most "
-                + Math.min(available, MAX_HEADER_BYTES)
-                + " are possible in a file of "
-                + file.size()
-                + " bytes; it is incomplete or not in the safetensors format",
+            "bytes 0 to 7 announce a header of %s bytes, but at most %s are possible in a file of %s bytes; it is incomplete or not in the safetensors format"
+                .formatted(
+                    Long.toUnsignedString(length),
+                    Math.min(available, MAX_HEADER_BYTES),
+                    file.size()),
             DOWNLOAD);
       }
       return (int) length;
@@ -326,19 +318,8 @@ public final class SafetensorsFile implements AutoCloseable {
         long bytes = type.bytes(shape.stream().reduce(1L, Math::multiplyExact));
         if (bytes != end - begin) {
           problems.corrupt(
-              path
-                  + ": shape "
-                  + shape
-                  + " of "
-                  + type
-                  + " takes "
-                  + bytes
-                  + " bytes, but data_offsets ["
-                  + begin
-                  + ", "
-                  + end
-                  + "] hold "
-                  + (end - begin));
+              "%s: shape %s of %s takes %s bytes, but data_offsets [%s, %s] hold %s"
+                  .formatted(path, shape, type, bytes, begin, end, end - begin));
           return;
         }
         TensorInfo info = new TensorInfo(name, type, shape, bytes);
@@ -360,11 +341,8 @@ public final class SafetensorsFile implements AutoCloseable {
           problems.corrupt("tensors " + previous.range() + " and " + entry.range() + " overlap");
         } else if (entry.begin() > end) {
           problems.corrupt(
-              (entry.begin() - end)
-                  + " bytes before tensor "
-                  + entry.range()
-                  + " belong to no tensor; the data of the previous one ends at "
-                  + end);
+              "%s bytes before tensor %s belong to no tensor; the data of the previous one ends at %s"
+                  .formatted(entry.begin() - end, entry.range(), end));
         }
         if (entry.end() >= end) {
           end = entry.end();
@@ -374,13 +352,8 @@ public final class SafetensorsFile implements AutoCloseable {
       long available = file.size() - dataStart;
       if (end > available) {
         problems.corrupt(
-            (end - available)
-                + " bytes are missing: tensor "
-                + previous.range()
-                + " ends at byte "
-                + (dataStart + end)
-                + ", but the file has "
-                + file.size());
+            "%s bytes are missing: tensor %s ends at byte %s, but the file has %s"
+                .formatted(end - available, previous.range(), dataStart + end, file.size()));
       } else if (end < available) {
         problems.corrupt(
             (available - end)

@@ -11,7 +11,6 @@ import com.fasterxml.jackson.databind.ObjectReader;
 import com.fasterxml.jackson.databind.json.JsonMapper;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import dev.kvshare.apply.model.CheckpointException;
-import dev.kvshare.apply.model.storage.ModelFile.ForeignContent;
 import java.io.IOException;
 import java.nio.ByteBuffer;
 import java.nio.CharBuffer;
@@ -61,7 +60,7 @@ public final class JsonFiles {
    */
   public static ObjectNode readObject(Path file) {
     String text = decode(file, bytes(file), 0);
-    String foreign = ForeignContent.describe(text);
+    String foreign = ModelFile.foreignContent(text);
     if (foreign != null) {
       throw new CheckpointException.Corrupt(file + ": " + foreign);
     }
@@ -71,10 +70,8 @@ public final class JsonFiles {
         return object;
       }
       throw new CheckpointException.Corrupt(
-          file
-              + ": a JSON object is expected, but the file holds "
-              + (node.isMissingNode() ? "nothing" : "a JSON " + node.getNodeType())
-              + ". Download the file again.");
+          "%s: a JSON object is expected, but the file holds %s. Download the file again."
+              .formatted(file, node.isMissingNode() ? "nothing" : "a JSON " + node.getNodeType()));
     } catch (JsonProcessingException e) {
       throw new CheckpointException.Corrupt(
           file + ": " + describe(e, text, 0) + ". Correct it or download the file again.", e);
@@ -92,11 +89,8 @@ public final class JsonFiles {
     CoderResult result = StandardCharsets.UTF_8.newDecoder().decode(source, text, true);
     if (result.isError()) {
       throw new CheckpointException.Corrupt(
-          file
-              + ": invalid UTF-8 at byte "
-              + (base + source.position())
-              + ": JSON in UTF-8 is expected there. The file is damaged or of another kind; download"
-              + " it again.");
+          "%s: invalid UTF-8 at byte %s: JSON in UTF-8 is expected there. The file is damaged or of another kind; download it again."
+              .formatted(file, base + source.position()));
     }
     return text.flip().toString();
   }
@@ -119,12 +113,8 @@ public final class JsonFiles {
       long size = Files.size(file);
       if (size > MAX_BYTES) {
         throw new CheckpointException.Corrupt(
-            file
-                + ": "
-                + size
-                + " bytes, while at most "
-                + MAX_BYTES
-                + " are expected of this kind of file. Download the file again.");
+            "%s: %s bytes, while at most %s are expected of this kind of file. Download the file again."
+                .formatted(file, size, MAX_BYTES));
       }
       return Files.readAllBytes(file);
     } catch (IOException e) {

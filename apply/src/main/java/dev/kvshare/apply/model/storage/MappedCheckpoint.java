@@ -64,17 +64,15 @@ public final class MappedCheckpoint implements Checkpoint {
     }
     if (tensor.decoder() == null) {
       throw new CheckpointException.Unsupported(
-          tensor.file().path()
-              + ": tensor '"
-              + name
-              + "' is stored as "
-              + tensor.info().dataType()
-              + ", but "
-              + Arrays.stream(DataType.values())
-                  .filter(DataType::isDecodable)
-                  .map(DataType::toString)
-                  .collect(Collectors.joining(", "))
-              + " are understood as weights. Convert the model to BF16.");
+          "%s: tensor '%s' is stored as %s, but %s are understood as weights. Convert the model to BF16."
+              .formatted(
+                  tensor.file().path(),
+                  name,
+                  tensor.info().dataType(),
+                  Arrays.stream(DataType.values())
+                      .filter(DataType::isDecodable)
+                      .map(DataType::toString)
+                      .collect(Collectors.joining(", "))));
     }
     new RowReader(tensor, target).read(firstRow, rows, dst);
   }

@@ -69,12 +69,8 @@ public final class ModelFile implements AutoCloseable {
     try {
       if (channel.size() < size) {
         throw new CheckpointException.Corrupt(
-            path
-                + ": the file shrank from "
-                + size
-                + " to "
-                + channel.size()
-                + " bytes while it was open. Run again when nothing writes to it.");
+            "%s: the file shrank from %s to %s bytes while it was open. Run again when nothing writes to it."
+                .formatted(path, size, channel.size()));
       }
       return channel
           .map(FileChannel.MapMode.READ_ONLY, offset, length)
@@ -126,7 +122,7 @@ public final class ModelFile implements AutoCloseable {
     ByteBuffer start = ByteBuffer.allocate((int) Math.min(SNIFFED_BYTES, size));
     read(0, start);
     String text = new String(start.array(), StandardCharsets.ISO_8859_1);
-    String problem = ForeignContent.describe(text);
+    String problem = foreignContent(text);
     if (problem != null) {
       throw new CheckpointException.Corrupt(path + " (" + size + " bytes): " + problem);
     }
@@ -192,28 +188,23 @@ public final class ModelFile implements AutoCloseable {
     }
   }
 
-  /** Recognises files that carry a model's name but hold something else. */
-  public static final class ForeignContent {
-    private ForeignContent() {}
-
-    /**
-     * What the start of a file is, if it is something that commonly stands in for a model, and what
-     * to do about it.
-     *
-     * @param start the first bytes as ISO 8859-1
-     * @return null when nothing is recognised
-     */
-    public static String describe(String start) {
-      if (start.startsWith("version https://git-lfs.github.com/spec/")) {
-        return "this is a Git LFS pointer, not the file itself. Run `git lfs pull` in the repository, or"
-            + " download the file again.";
-      }
-      String text = start.stripLeading().toLowerCase(Locale.ROOT);
-      if (text.startsWith("<!doctype") || text.startsWith("<html") || text.startsWith("<?xml")) {
-        return "this is a web page (HTML), not a model: probably a login or error page was saved. Download"
-            + " the file again, with a token if the model is gated.";
-      }
-      return null;
+  /**
+   * What the start of a file is, if it is something that commonly stands in for a model, and what
+   * to do about it.
+   *
+   * @param start the first bytes as ISO 8859-1
+   * @return null when nothing is recognised
+   */
+  public static String foreignContent(String start) {
+    if (start.startsWith("version https://git-lfs.github.com/spec/")) {
+      return "this is a Git LFS pointer, not the file itself. Run `git lfs pull` in the repository, or"
+          + " download the file again.";
     }
+    String text = start.stripLeading().toLowerCase(Locale.ROOT);
+    if (text.startsWith("<!doctype") || text.startsWith("<html") || text.startsWith("<?xml")) {
+      return "this is a web page (HTML), not a model: probably a login or error page was saved. Download"
+          + " the file again, with a token if the model is gated.";
+    }
+    return null;
   }
 }

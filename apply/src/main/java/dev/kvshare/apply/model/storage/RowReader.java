@@ -12,12 +12,12 @@ import java.util.concurrent.ForkJoinPool;
 import java.util.stream.IntStream;
 
 /**
- * Decodes rows of one tensor into a buffer. The file is mapped in windows, and each window is split
- * into parts that the common pool decodes through small arrays, so that neither the 2 GiB of a
- * buffer nor the heap limits the size of a tensor.
+ * Decodes rows of one tensor into a buffer. The file is mapped range by range, and each range is
+ * split into parts that the common pool decodes through small arrays, so that neither the 2 GiB of
+ * a buffer nor the heap limits the size of a tensor.
  */
 final class RowReader {
-  private static final long WINDOW_BYTES = 1L << 30;
+  private static final long MAPPED_BYTES = 1L << 30;
   private static final int CHUNK_ELEMENTS = 8192;
   private static final long SERIAL_ELEMENTS = 1L << 16;
 
@@ -75,17 +75,17 @@ final class RowReader {
     long first = firstRow * rowElements / units.elements();
     long end = first + rows * rowElements / units.elements();
     long unitBytes = info.dataType().bytes(units.elements());
-    long windowUnits = Math.max(1, WINDOW_BYTES / unitBytes / units.period()) * units.period();
+    long mappedUnits = Math.max(1, MAPPED_BYTES / unitBytes / units.period()) * units.period();
     for (long start = first; start < end; ) {
       long base = start / units.period() * units.period();
-      long stop = Math.min(end, base + windowUnits);
+      long stop = Math.min(end, base + mappedUnits);
       long groups = (stop - base + units.period() - 1) / units.period();
       int outOffset = (int) ((start - first) * units.elements());
       try (MappedRange mapped =
           tensor
               .file()
               .mapRange(tensor.offset() + base * unitBytes, groups * units.period() * unitBytes)) {
-        readWindow(units, new Window(mapped.bytes(), base, start, stop), out, outOffset);
+        readMapped(units, new UnitRange(mapped.bytes(), base, start, stop), out, outOffset);
       }
       start = stop;
     }
@@ -94,22 +94,22 @@ final class RowReader {
   /**
    * A mapped range of units, from {@code base}, of which {@code start} to {@code stop} are wanted.
    */
-  private record Window(ByteBuffer bytes, long base, long start, long stop) {}
+  private record UnitRange(ByteBuffer bytes, long base, long start, long stop) {}
 
-  private void readWindow(Units units, Window window, ByteBuffer out, int outOffset) {
-    int chunks = (int) ((window.stop() - window.start() + units.chunk() - 1) / units.chunk());
+  private void readMapped(Units units, UnitRange range, ByteBuffer out, int outOffset) {
+    int chunks = (int) ((range.stop() - range.start() + units.chunk() - 1) / units.chunk());
     parallel(
         chunks,
-        (window.stop() - window.start()) * units.elements(),
+        (range.stop() - range.start()) * units.elements(),
         (from, to) -> {
           Sink sink = new Sink(tensor, target, out, units.elements() * units.chunk());
           for (int chunk = from; chunk < to; chunk++) {
-            long unit = window.start() + (long) chunk * units.chunk();
-            int count = (int) Math.min(units.chunk(), window.stop() - unit);
-            long position = (stored(unit) - window.base()) * units.elements();
+            long unit = range.start() + (long) chunk * units.chunk();
+            int count = (int) Math.min(units.chunk(), range.stop() - unit);
+            long position = (stored(unit) - range.base()) * units.elements();
             int source = (int) info.dataType().bytes(position);
-            int element = outOffset + (int) (unit - window.start()) * units.elements();
-            sink.accept(window.bytes(), source, count * units.elements(), element);
+            int element = outOffset + (int) (unit - range.start()) * units.elements();
+            sink.accept(range.bytes(), source, count * units.elements(), element);
           }
         });
   }

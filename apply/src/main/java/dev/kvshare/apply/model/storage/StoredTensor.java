@@ -24,6 +24,10 @@ public record StoredTensor(
     BlockDecoder decoder,
     RowOrder order,
     float shift) {
+  private static final VarHandle FLOATS =
+      MethodHandles.byteArrayViewVarHandle(float[].class, ByteOrder.LITTLE_ENDIAN);
+  private static final VarHandle SHORTS =
+      MethodHandles.byteArrayViewVarHandle(short[].class, ByteOrder.LITTLE_ENDIAN);
 
   /** A tensor stored as the model has it. */
   public static StoredTensor plain(
@@ -77,41 +81,31 @@ public record StoredTensor(
     void decode(byte[] blocks, int count, float[] values);
   }
 
-  /** Decoders of the types without blocks. */
-  public static final class PlainDecoders {
-    private static final VarHandle FLOATS =
-        MethodHandles.byteArrayViewVarHandle(float[].class, ByteOrder.LITTLE_ENDIAN);
-    private static final VarHandle SHORTS =
-        MethodHandles.byteArrayViewVarHandle(short[].class, ByteOrder.LITTLE_ENDIAN);
+  /** The decoder of F32, F16 or BF16; null for every other type. */
+  public static BlockDecoder plainDecoder(DataType type) {
+    return switch (type) {
+      case F32 -> StoredTensor::float32;
+      case F16 -> StoredTensor::float16;
+      case BF16 -> StoredTensor::bfloat16;
+      default -> null;
+    };
+  }
 
-    private PlainDecoders() {}
-
-    /** The decoder of F32, F16 or BF16; null for every other type. */
-    public static BlockDecoder of(DataType type) {
-      return switch (type) {
-        case F32 -> PlainDecoders::float32;
-        case F16 -> PlainDecoders::float16;
-        case BF16 -> PlainDecoders::bfloat16;
-        default -> null;
-      };
+  private static void float32(byte[] blocks, int count, float[] values) {
+    for (int i = 0; i < count; i++) {
+      values[i] = (float) FLOATS.get(blocks, i * Float.BYTES);
     }
+  }
 
-    private static void float32(byte[] blocks, int count, float[] values) {
-      for (int i = 0; i < count; i++) {
-        values[i] = (float) FLOATS.get(blocks, i * Float.BYTES);
-      }
+  private static void float16(byte[] blocks, int count, float[] values) {
+    for (int i = 0; i < count; i++) {
+      values[i] = HalfPrecision.fromFloat16((short) SHORTS.get(blocks, i * Short.BYTES));
     }
+  }
 
-    private static void float16(byte[] blocks, int count, float[] values) {
-      for (int i = 0; i < count; i++) {
-        values[i] = HalfPrecision.fromFloat16((short) SHORTS.get(blocks, i * Short.BYTES));
-      }
-    }
-
-    private static void bfloat16(byte[] blocks, int count, float[] values) {
-      for (int i = 0; i < count; i++) {
-        values[i] = HalfPrecision.fromBfloat16((short) SHORTS.get(blocks, i * Short.BYTES));
-      }
+  private static void bfloat16(byte[] blocks, int count, float[] values) {
+    for (int i = 0; i < count; i++) {
+      values[i] = HalfPrecision.fromBfloat16((short) SHORTS.get(blocks, i * Short.BYTES));
     }
   }
 }

@@ -46,9 +46,7 @@ final class GgufTokenizers {
                       .formatted(source.file(), source.model()));
         };
     ObjectNode root =
-        byteLevel
-            ? ByteLevelGguf.document(source)
-            : SentencePieceGguf.document(source, config.modelType());
+        byteLevel ? byteLevel(source) : SentencePieceGguf.document(source, config.modelType());
     root.put("version", "1.0");
     root.set("added_tokens", addedTokens(source, byteLevel, config.modelType()));
     TokenizerJson json = TokenizerJson.of(source.file(), root);
@@ -187,32 +185,28 @@ final class GgufTokenizers {
   }
 
   /** Byte-level BPE ({@code tokenizer.ggml.model} is {@code gpt2}): tokens and merges as stored. */
-  private static final class ByteLevelGguf {
-    private ByteLevelGguf() {}
-
-    static ObjectNode document(GgufTokenizer source) {
-      PreTokenizers.Kind kind = PreTokenizers.of(source.file(), source.pre());
-      if (source.merges().isEmpty()) {
-        throw new CheckpointException.Tokenizer(
-            source.file()
-                + ": the key 'tokenizer.ggml.merges' is absent, but a byte-level tokenizer needs it."
-                + " Convert the model again with a current version of llama.cpp.");
-      }
-      ObjectNode root = JsonNodeFactory.instance.objectNode();
-      root.set("normalizer", kind.normalizer());
-      root.set("pre_tokenizer", kind.preTokenizer());
-      root.putObject("decoder")
-          .put("type", "ByteLevel")
-          .put("add_prefix_space", true)
-          .put("trim_offsets", true)
-          .put("use_regex", true);
-      ObjectNode model =
-          root.putObject("model").put("type", "BPE").put("ignore_merges", kind.ignoreMerges());
-      ObjectNode vocabulary = model.putObject("vocab");
-      GgufTokenizers.vocabulary(source, source.tokens()).forEach(vocabulary::put);
-      model.set("merges", GgufTokenizers.merges(source));
-      return root;
+  private static ObjectNode byteLevel(GgufTokenizer source) {
+    PreTokenizers.Kind kind = PreTokenizers.of(source.file(), source.pre());
+    if (source.merges().isEmpty()) {
+      throw new CheckpointException.Tokenizer(
+          source.file()
+              + ": the key 'tokenizer.ggml.merges' is absent, but a byte-level tokenizer needs it."
+              + " Convert the model again with a current version of llama.cpp.");
     }
+    ObjectNode root = JsonNodeFactory.instance.objectNode();
+    root.set("normalizer", kind.normalizer());
+    root.set("pre_tokenizer", kind.preTokenizer());
+    root.putObject("decoder")
+        .put("type", "ByteLevel")
+        .put("add_prefix_space", true)
+        .put("trim_offsets", true)
+        .put("use_regex", true);
+    ObjectNode model =
+        root.putObject("model").put("type", "BPE").put("ignore_merges", kind.ignoreMerges());
+    ObjectNode vocabulary = model.putObject("vocab");
+    vocabulary(source, source.tokens()).forEach(vocabulary::put);
+    model.set("merges", merges(source));
+    return root;
   }
 
   /**

@@ -16,6 +16,9 @@ import java.util.Map;
  * downloads nothing.
  */
 final class NativeTokenizer implements AutoCloseable {
+  private static final List<String> COMPONENTS =
+      List.of("normalizer", "pre_tokenizer", "post_processor", "decoder");
+
   /** Version of the Rust library {@code tokenizers} that DJL's native library contains. */
   static final String LIBRARY_VERSION = "0.21.4";
 
@@ -68,42 +71,31 @@ final class NativeTokenizer implements AutoCloseable {
     tokenizer.close();
   }
 
-  /** Hands a tokenizer to the native library and says which part it refused. */
-  static final class TokenizerLoader {
-    private static final List<String> COMPONENTS =
-        List.of("normalizer", "pre_tokenizer", "post_processor", "decoder");
+  /** Loads a tokenizer, or says which part of it the library refuses. */
+  static NativeTokenizer load(TokenizerJson json) {
+    try {
+      return load(json.text());
+    } catch (CheckpointException.Tokenizer e) {
+      throw new CheckpointException.Tokenizer(
+          "%s: the bundled tokenizers library %s refuses the part '%s': %s. Download the model again, or convert its tokenizer with a version of transformers that writes what this library reads."
+              .formatted(json.origin(), LIBRARY_VERSION, refusedPart(json.root()), e.getMessage()),
+          e);
+    }
+  }
 
-    private TokenizerLoader() {}
-
-    static NativeTokenizer load(TokenizerJson json) {
+  /** The library names no part in its message, so each is tried alone beside a tiny model. */
+  private static String refusedPart(ObjectNode root) {
+    for (String component : COMPONENTS) {
+      ObjectNode part = JsonNodeFactory.instance.objectNode().put("version", "1.0");
+      ObjectNode model = part.putObject("model").put("type", "WordLevel").put("unk_token", "a");
+      model.putObject("vocab").put("a", 0);
+      part.set(component, root.path(component));
       try {
-        return NativeTokenizer.load(json.text());
-      } catch (CheckpointException.Tokenizer e) {
-        throw new CheckpointException.Tokenizer(
-            "%s: the bundled tokenizers library %s refuses the part '%s': %s. Download the model again, or convert its tokenizer with a version of transformers that writes what this library reads."
-                .formatted(
-                    json.origin(),
-                    NativeTokenizer.LIBRARY_VERSION,
-                    refusedPart(json.root()),
-                    e.getMessage()),
-            e);
+        load(part.toString()).close();
+      } catch (CheckpointException.Tokenizer refused) {
+        return component;
       }
     }
-
-    /** The library names no part in its message, so each is tried alone beside a tiny model. */
-    private static String refusedPart(ObjectNode root) {
-      for (String component : COMPONENTS) {
-        ObjectNode probe = JsonNodeFactory.instance.objectNode().put("version", "1.0");
-        ObjectNode model = probe.putObject("model").put("type", "WordLevel").put("unk_token", "a");
-        model.putObject("vocab").put("a", 0);
-        probe.set(component, root.path(component));
-        try {
-          NativeTokenizer.load(probe.toString()).close();
-        } catch (CheckpointException.Tokenizer refused) {
-          return component;
-        }
-      }
-      return "model";
-    }
+    return "model";
   }
 }

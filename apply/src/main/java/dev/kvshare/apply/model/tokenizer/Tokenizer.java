@@ -3,8 +3,8 @@ package dev.kvshare.apply.model.tokenizer;
 import dev.kvshare.apply.model.CheckpointException;
 import dev.kvshare.apply.model.ModelConfig;
 import dev.kvshare.apply.model.TokenizerSource;
-import dev.kvshare.apply.model.tokenizer.NativeTokenizer.TokenizerLoader;
 import dev.kvshare.apply.model.tokenizer.template.ChatTemplate;
+import java.nio.file.Path;
 import java.util.HashSet;
 import java.util.Map;
 import java.util.Optional;
@@ -23,7 +23,7 @@ public final class Tokenizer implements AutoCloseable {
 
   private Tokenizer(TokenizerDefinition definition) {
     this.definition = definition;
-    this.tokenizer = TokenizerLoader.load(definition.json());
+    this.tokenizer = NativeTokenizer.load(definition.json());
     for (Map.Entry<String, Integer> entry : definition.json().ids().entrySet()) {
       if (BYTE_TOKEN.matcher(entry.getKey()).matches()) {
         byteTokens.add(entry.getValue());
@@ -64,7 +64,7 @@ public final class Tokenizer implements AutoCloseable {
   public int[] encodeLiteral(String text) {
     synchronized (this) {
       if (literal == null) {
-        literal = TokenizerLoader.load(definition.json().withoutSpecialTokens());
+        literal = NativeTokenizer.load(definition.json().withoutSpecialTokens());
       }
     }
     return literal.encode(text, false);
@@ -90,7 +90,7 @@ public final class Tokenizer implements AutoCloseable {
    * @param context the tokens in front, whose text is not given out again
    */
   public StreamingDecoder streaming(int[] context) {
-    return new WindowedDecoder(ids -> decode(ids, true), byteTokens::contains).behind(context);
+    return new StreamingDecoder(ids -> decode(ids, true), byteTokens::contains).behind(context);
   }
 
   /** One above the highest token id. */
@@ -103,6 +103,16 @@ public final class Tokenizer implements AutoCloseable {
     Integer id =
         definition.json().id(definition.specialTokens().getOrDefault(TokenizerDefinition.BOS, ""));
     return id == null ? OptionalInt.empty() : OptionalInt.of(id);
+  }
+
+  /**
+   * The ids that end a generated text where the tokenizer is not loaded: those of {@code
+   * generation_config.json} where it names any, else those of the model's configuration.
+   *
+   * @param location the model's directory or file
+   */
+  public static Set<Integer> endTokens(Path location, ModelConfig config) {
+    return TokenizerFiles.endTokens(location, config);
   }
 
   /** The ids that end a generated text; may be empty. */

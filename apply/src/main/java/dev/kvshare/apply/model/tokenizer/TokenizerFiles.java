@@ -11,6 +11,7 @@ import java.io.UncheckedIOException;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.Collections;
 import java.util.HashMap;
 import java.util.LinkedHashMap;
 import java.util.List;
@@ -33,6 +34,8 @@ final class TokenizerFiles {
           "sep_token",
           "cls_token",
           "mask_token");
+
+  private static final String END_TOKENS = "eos_token_id";
 
   private TokenizerFiles() {}
 
@@ -57,7 +60,7 @@ final class TokenizerFiles {
         specialTokens.put(name, token);
       }
     }
-    Set<Integer> eosIds = new TreeSet<>(EndTokens.of(directory, config));
+    Set<Integer> eosIds = new TreeSet<>(endTokens(directory, config));
     Integer eos = json.id(specialTokens.getOrDefault(TokenizerDefinition.EOS, ""));
     if (eos != null) {
       eosIds.add(eos);
@@ -119,5 +122,36 @@ final class TokenizerFiles {
     return Files.isRegularFile(file)
         ? TokenizerJson.readObject(file)
         : JsonNodeFactory.instance.objectNode();
+  }
+
+  /**
+   * The end tokens of {@code generation_config.json} where it names any, else those of the model's
+   * configuration; either file may give one id or a list.
+   *
+   * @param location the model's directory or file
+   */
+  static Set<Integer> endTokens(Path location, ModelConfig config) {
+    Path file = location.resolve("generation_config.json");
+    Set<Integer> ids = new TreeSet<>();
+    if (Files.isRegularFile(file)) {
+      ObjectNode json = TokenizerJson.readObject(file);
+      add(json.path(END_TOKENS), file, ids);
+    }
+    if (ids.isEmpty()) {
+      add(config.json().path(END_TOKENS), config.origin(), ids);
+    }
+    return Collections.unmodifiableSet(ids);
+  }
+
+  private static void add(JsonNode value, Path file, Set<Integer> ids) {
+    if (value.isArray()) {
+      value.forEach(id -> add(id, file, ids));
+    } else if (value.isInt() && value.intValue() >= 0) {
+      ids.add(value.intValue());
+    } else if (!value.isMissingNode() && !value.isNull()) {
+      throw new CheckpointException.Tokenizer(
+          "%s: the key '%s' is %s, expected a token id or a list of token ids. Correct the file or download the model again."
+              .formatted(file, END_TOKENS, value));
+    }
   }
 }

@@ -26,6 +26,7 @@ import java.util.Map;
  */
 record TokenizerJson(
     Path origin, ObjectNode root, Map<String, Integer> ids, Map<String, Integer> addedIds) {
+  private static final JsonNodeFactory JSON = JsonNodeFactory.instance;
 
   private static final ObjectMapper MAPPER =
       JsonMapper.builder().enable(DeserializationFeature.FAIL_ON_READING_DUP_TREE_KEY).build();
@@ -103,7 +104,7 @@ record TokenizerJson(
   /** The same with a post-processor that adds the given tokens around a text; each may be null. */
   TokenizerJson withAddedTokens(String before, String after) {
     ObjectNode copy = shallowCopy();
-    copy.set("post_processor", PostProcessors.template(this, before, after));
+    copy.set("post_processor", template(this, before, after));
     return new TokenizerJson(origin, copy, ids, addedIds);
   }
 
@@ -156,56 +157,49 @@ record TokenizerJson(
     return ids;
   }
 
-  /** Makes the part of a {@code tokenizer.json} that adds special tokens around a text. */
-  private static final class PostProcessors {
-    private static final JsonNodeFactory JSON = JsonNodeFactory.instance;
+  /**
+   * A {@code TemplateProcessing} entry.
+   *
+   * @param before the token in front of the text, or null
+   * @param after the token behind the text, or null
+   */
+  private static JsonNode template(TokenizerJson json, String before, String after) {
+    ArrayNode single = JSON.arrayNode();
+    ArrayNode pair = JSON.arrayNode();
+    ObjectNode tokens = JSON.objectNode();
+    addToken(json, before, single, tokens);
+    single.add(piece("Sequence", "A"));
+    addToken(json, after, single, tokens);
+    pair.addAll(single);
+    pair.add(piece("Sequence", "B"));
+    ObjectNode template = JSON.objectNode().put("type", "TemplateProcessing");
+    template.set("single", single);
+    template.set("pair", pair);
+    template.set("special_tokens", tokens);
+    return template;
+  }
 
-    private PostProcessors() {}
-
-    /**
-     * A {@code TemplateProcessing} entry.
-     *
-     * @param before the token in front of the text, or null
-     * @param after the token behind the text, or null
-     */
-    static JsonNode template(TokenizerJson json, String before, String after) {
-      ArrayNode single = JSON.arrayNode();
-      ArrayNode pair = JSON.arrayNode();
-      ObjectNode tokens = JSON.objectNode();
-      addToken(json, before, single, tokens);
-      single.add(piece("Sequence", "A"));
-      addToken(json, after, single, tokens);
-      pair.addAll(single);
-      pair.add(piece("Sequence", "B"));
-      ObjectNode template = JSON.objectNode().put("type", "TemplateProcessing");
-      template.set("single", single);
-      template.set("pair", pair);
-      template.set("special_tokens", tokens);
-      return template;
+  private static void addToken(
+      TokenizerJson json, String token, ArrayNode sequence, ObjectNode tokens) {
+    if (token == null) {
+      return;
     }
-
-    private static void addToken(
-        TokenizerJson json, String token, ArrayNode sequence, ObjectNode tokens) {
-      if (token == null) {
-        return;
-      }
-      Integer id = json.id(token);
-      if (id == null) {
-        throw new CheckpointException.Tokenizer(
-            "%s: the token '%s' is to be added around each text but is not in the vocabulary of %d tokens. Correct tokenizer_config.json or download the model again."
-                .formatted(json.origin(), token, json.size()));
-      }
-      sequence.add(piece("SpecialToken", token));
-      ObjectNode entry = JSON.objectNode().put("id", token);
-      entry.putArray("ids").add(id);
-      entry.putArray("tokens").add(token);
-      tokens.set(token, entry);
+    Integer id = json.id(token);
+    if (id == null) {
+      throw new CheckpointException.Tokenizer(
+          "%s: the token '%s' is to be added around each text but is not in the vocabulary of %d tokens. Correct tokenizer_config.json or download the model again."
+              .formatted(json.origin(), token, json.size()));
     }
+    sequence.add(piece("SpecialToken", token));
+    ObjectNode entry = JSON.objectNode().put("id", token);
+    entry.putArray("ids").add(id);
+    entry.putArray("tokens").add(token);
+    tokens.set(token, entry);
+  }
 
-    private static ObjectNode piece(String kind, String id) {
-      ObjectNode piece = JSON.objectNode();
-      piece.putObject(kind).put("id", id).put("type_id", 0);
-      return piece;
-    }
+  private static ObjectNode piece(String kind, String id) {
+    ObjectNode piece = JSON.objectNode();
+    piece.putObject(kind).put("id", id).put("type_id", 0);
+    return piece;
   }
 }

@@ -10,7 +10,6 @@ import dev.kvshare.apply.model.CheckpointException;
 import dev.kvshare.apply.model.DataType;
 import dev.kvshare.apply.model.ModelConfig;
 import dev.kvshare.apply.model.TokenizerSource;
-import dev.kvshare.apply.model.storage.StoredTensor.PlainDecoders;
 import dev.kvshare.apply.model.storage.StoredTensor.RowOrder;
 import java.io.IOException;
 import java.nio.ByteBuffer;
@@ -159,7 +158,12 @@ class RowReaderTest {
       Path path, TensorInfo info, RowOrder order, float shift) {
     StoredTensor tensor =
         new StoredTensor(
-            info, ModelFile.open(path), 0, PlainDecoders.of(info.dataType()), order, shift);
+            info,
+            ModelFile.open(path),
+            0,
+            StoredTensor.plainDecoder(info.dataType()),
+            order,
+            shift);
     ModelConfig config = new ModelConfig(path, JsonNodeFactory.instance.objectNode());
     return new MappedCheckpoint(path, config, new TokenizerSource.None(path), List.of(tensor));
   }

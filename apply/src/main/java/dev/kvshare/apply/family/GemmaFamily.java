@@ -1,0 +1,105 @@
+package dev.kvshare.apply.family;
+
+import dev.kvshare.apply.family.spec.AttentionSpec;
+import dev.kvshare.apply.family.spec.AttentionSpec.QueryKeyNorm;
+import dev.kvshare.apply.family.spec.AttentionSpec.SlidingWindows;
+import dev.kvshare.apply.family.spec.BlockSpec.FeedForwardSpec;
+import dev.kvshare.apply.family.spec.BlockSpec.FeedForwardSpec.Activation;
+import dev.kvshare.apply.family.spec.BlockSpec.NormSpec;
+import dev.kvshare.apply.family.spec.BlockSpec.Placement;
+import dev.kvshare.apply.family.spec.ConfigKeys;
+import dev.kvshare.apply.family.spec.Dimensions;
+import dev.kvshare.apply.family.spec.ModelSpec;
+import dev.kvshare.apply.family.spec.RotaryConfig;
+import dev.kvshare.apply.family.spec.RotarySpec;
+import dev.kvshare.apply.family.spec.WeightRole;
+import dev.kvshare.apply.model.ModelConfig;
+import java.util.List;
+import java.util.Set;
+
+/**
+ * Gemma 2 and 3, text only: norms on both sides of each part, a scaled embedding, sliding layers
+ * between full ones.
+ */
+final class GemmaFamily {
+  private GemmaFamily() {}
+
+  private static final int HEAD_SIZE = 256;
+  private static final int WINDOW = 4096;
+  private static final int GEMMA3_PATTERN = 6;
+
+  /** Capped scores and logits; every other layer slides. */
+  static ModelSpec gemma2(ModelConfig config, Set<String> tensors) {
+    Dimensions sizes = Dimensions.read(config, HEAD_SIZE);
+    int window = SlidingWindows.size(config, WINDOW, true);
+    List<Integer> windows = SlidingWindows.read(config, sizes, window, layer -> layer % 2 == 0);
+    AttentionSpec attention =
+        LlamaFamily.rotated(config, sizes, 10_000)
+            .withScale(scale(config))
+            .withSoftCap(ConfigKeys.numberOrNull(config, "attn_logit_softcapping", 50));
+    ConfigKeys.ignore(config, "sliding_window_size");
+    LlamaFamily model =
+        gemma(config, sizes).attention(layer -> attention.withWindow(windows.get(layer)));
+    model.spec().logitSoftCap(ConfigKeys.numberOrNull(config, "final_logit_softcapping", 30));
+    return model.build();
+  }
+
+  /**
+   * Norms of queries and keys instead of caps, five sliding layers to a full one, and another
+   * rotary base for each of the two.
+   */
+  static ModelSpec gemma3(ModelConfig config, Set<String> tensors) {
+    Dimensions sizes = Dimensions.read(config, HEAD_SIZE);
+    int pattern = config.positiveOr("sliding_window_pattern", GEMMA3_PATTERN);
+    int window = SlidingWindows.size(config, WINDOW, true);
+    List<Integer> windows =
+        SlidingWindows.read(config, sizes, window, layer -> (layer + 1) % pattern != 0);
+    RotaryConfig rotary = new RotaryConfig(config, sizes, 1_000_000);
+    RotarySpec full = rotary.read("full_attention");
+    RotarySpec sliding = rotary.readLocal(config.number("rope_local_base_freq", 10_000));
+    double scale = scale(config);
+    double softCap = config.number("attn_logit_softcapping", 0);
+    LlamaFamily model =
+        gemma(config, sizes)
+            .attention(
+                layer ->
+                    AttentionSpec.usual(sizes, windows.get(layer) == 0 ? full : sliding)
+                        .withScale(scale)
+                        .withSoftCap(softCap)
+                        .withWindow(windows.get(layer))
+                        .withQueryKeyNorm(QueryKeyNorm.PER_HEAD));
+    model.spec().logitSoftCap(config.number("final_logit_softcapping", 0));
+    return model
+        .attentionWeights(
+            (weights, layer) -> {
+              model.attention(weights);
+              model.queryKeyNorms(weights, sizes.headSize(), sizes.headSize());
+            })
+        .build();
+  }
+
+  private static LlamaFamily gemma(ModelConfig config, Dimensions sizes) {
+    boolean biased = config.bool("attention_bias", false);
+    Activation activation = Activation.read(config, "hidden_activation", Activation.GELU_TANH);
+    ConfigKeys.ignore(config, "hidden_act");
+    LlamaFamily model =
+        new LlamaFamily(config, sizes)
+            .tiedWhereAbsent()
+            .norm(NormSpec.rmsOnePlus(config, 1e-6))
+            .placement(Placement.BOTH)
+            .biases(biased, biased, false)
+            .feedForward(FeedForwardSpec.gated(config.positive("intermediate_size"), activation));
+    model.spec().embeddingScale(Math.sqrt(sizes.hidden()));
+    return model.normWeights(
+        (weights, layer) -> {
+          model.norm(weights, WeightRole.ATTENTION_NORM, "input_layernorm");
+          model.norm(weights, WeightRole.ATTENTION_POST_NORM, "post_attention_layernorm");
+          model.norm(weights, WeightRole.FEED_FORWARD_NORM, "pre_feedforward_layernorm");
+          model.norm(weights, WeightRole.FEED_FORWARD_POST_NORM, "post_feedforward_layernorm");
+        });
+  }
+
+  private static double scale(ModelConfig config) {
+    return 1 / Math.sqrt(config.number("query_pre_attn_scalar", 256));
+  }
+}
