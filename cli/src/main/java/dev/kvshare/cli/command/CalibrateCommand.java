@@ -60,9 +60,6 @@ import picocli.CommandLine.Mixin;
       "  kvshare calibrate --model models/SmolLM2 --window-layers 15 --out windows15.json",
       "  kvshare calibrate --model model.gguf --kv-budget 0.7 --text notes.txt",
       "  kvshare calibrate --scheme sandwich-middle --kv-layers 6 --out sandwich.json",
-      "  kvshare calibrate --save-stats --share-layers 4 --out four.json",
-      "  kvshare calibrate --stats four.stats.safetensors --share-layers 6 --out six.json",
-      "  zcat corpus.jsonl.gz | kvshare calibrate --text - --field text",
       "",
       "Exit codes: 0 the policy has the wanted size; 3 the size was not reached above the",
       "threshold, and the best policy found was written; 1 failed; 2 bad usage; 130 interrupted."

@@ -75,9 +75,10 @@ public final class CalibrateOptions {
         names = {"-w", "--window-layers"},
         paramLabel = "N",
         converter = Converters.Positive.class,
-        description =
-            "Instead of sharing, let N layers keep the first and last tokens of a text only; what"
-                + " stands between, these layers do not see.")
+        description = {
+          "Number of layers that keep the first and last tokens of a text only.",
+          "They do this in place of sharing; what stands between, these layers do not see."
+        })
     public Integer windowLayers;
 
     @Option(
@@ -105,20 +106,17 @@ public final class CalibrateOptions {
     @Option(
         names = {"-b", "--kv-budget"},
         paramLabel = "AMOUNT",
-        description =
-            "What may be kept of the KV cache: a fraction (0.7 or 70%%), a number of layers"
-                + " (21layers) or bytes per token with 16-bit numbers (9KiB). Where layers are"
-                + " windowed, of a text of 2048 tokens, or of the longest that the model takes if"
-                + " that is shorter. Default: 0.7.")
+        description = {
+          "What may be kept of the KV cache: 70%%, 21layers or 9KiB. Default: 70%%.",
+          "A fraction, a number of layers or bytes per token with 16-bit numbers. Where layers are windowed, of a text of 2048 tokens, or of the longest that the model takes if that is shorter."
+        })
     public String kvBudget;
 
     @Everyday
     @Option(
         names = "--threshold",
         paramLabel = "X",
-        description =
-            "A map is kept when the mean cosine similarity of the last hidden states is above"
-                + " this. Default: 0.5.")
+        description = {"Least cosine similarity of the last hidden states. Default: 0.5."})
     double threshold = QualityLimits.DEFAULT_THRESHOLD;
 
     @Option(
@@ -244,9 +242,10 @@ public final class CalibrateOptions {
     @Everyday
     @Option(
         names = "--dry-run",
-        description =
-            "Say what the calibration would cost, and stop. Measures one layer of the model, or this"
-                + " machine alone where the model is a folder with nothing but config.json.")
+        description = {
+          "Say what the calibration would cost, and stop.",
+          "Measures one layer of the model, or this machine alone where the model is a folder with nothing but config.json."
+        })
     public boolean dryRun;
 
     @Option(
@@ -328,9 +327,10 @@ public final class CalibrateOptions {
     @Everyday
     @Option(
         names = {"-f", "--force"},
-        description =
-            "Replace an existing file given by --out. Without --out, an earlier policy.json of"
-                + " kvshare is replaced anyway.")
+        description = {
+          "Replace an existing file given by --out.",
+          "Without --out, an earlier policy.json of kvshare is replaced anyway."
+        })
     public boolean force;
 
     @Option(
