@@ -1,2 +1,5 @@
-/** Checkpoint formats, configurations and the families that describe them. */
+/**
+ * What a checkpoint is, whatever its format: configuration, tensors, tokenizer, and the errors of
+ * its files. Start at {@link dev.kvshare.apply.model.Checkpoint}.
+ */
 package dev.kvshare.apply.model;

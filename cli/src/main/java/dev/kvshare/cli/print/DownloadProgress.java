@@ -1,7 +1,7 @@
 package dev.kvshare.cli.print;
 
-import dev.kvshare.apply.model.hub.HubModelId;
 import dev.kvshare.apply.model.hub.ModelLocator.DownloadListener;
+import dev.kvshare.apply.model.hub.ModelLocator.HubModelId;
 import java.time.Duration;
 
 /** Shows on the terminal how a download goes on; it is called from several threads. */

@@ -35,25 +35,13 @@ public final class Fingerprint {
   /** Keys that describe the file, the training or the tokenizer, not the computation. */
   private static final Set<String> DESCRIPTIVE_KEYS =
       Set.of(
-          "_name_or_path",
-          "architectures",
-          "attention_dropout",
-          "attn_implementation",
-          "auto_map",
-          "bos_token_id",
-          "dtype",
-          "embd_pdrop",
-          "attn_pdrop",
-          "resid_pdrop",
-          "eos_token_id",
-          "hidden_dropout",
-          "initializer_range",
-          "pad_token_id",
-          "pretraining_tp",
-          "torch_dtype",
-          "transformers_version",
-          "unsloth_fixed",
-          "use_cache");
+          """
+          _name_or_path architectures attention_dropout attn_implementation auto_map bos_token_id
+          dtype embd_pdrop attn_pdrop resid_pdrop eos_token_id hidden_dropout initializer_range
+          pad_token_id pretraining_tp torch_dtype transformers_version unsloth_fixed use_cache
+          """
+              .strip()
+              .split("\\s+", -1));
 
   private static final Set<String> ROPE_KEYS =
       Set.of("rope_theta", "rope_scaling", "rope_parameters");

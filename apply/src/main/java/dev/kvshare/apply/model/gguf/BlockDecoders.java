@@ -3,7 +3,7 @@ package dev.kvshare.apply.model.gguf;
 import static dev.kvshare.apply.model.gguf.BlockDecoders.SmallBlocks.half;
 
 import dev.kvshare.apply.model.DataType;
-import dev.kvshare.apply.model.storage.HalfPrecision;
+import dev.kvshare.apply.model.DataType.HalfPrecision;
 import dev.kvshare.apply.model.storage.StoredTensor;
 import dev.kvshare.apply.model.storage.StoredTensor.BlockDecoder;
 

@@ -2,6 +2,7 @@ package dev.kvshare.apply.model.hub;
 
 import dev.kvshare.apply.model.hub.HubRepository.HubFile;
 import dev.kvshare.apply.model.hub.ModelLocator.DownloadListener;
+import dev.kvshare.apply.model.hub.ModelLocator.HubModelId;
 import java.io.IOException;
 import java.io.InputStream;
 import java.io.UncheckedIOException;

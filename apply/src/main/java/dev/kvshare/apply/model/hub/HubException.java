@@ -1,6 +1,7 @@
 package dev.kvshare.apply.model.hub;
 
 import dev.kvshare.apply.model.CheckpointException;
+import dev.kvshare.apply.model.hub.ModelLocator.HubModelId;
 import java.io.IOException;
 import java.net.http.HttpResponse;
 

@@ -2,6 +2,7 @@ package dev.kvshare.apply.model.hub;
 
 import com.fasterxml.jackson.core.JsonProcessingException;
 import com.fasterxml.jackson.databind.JsonNode;
+import dev.kvshare.apply.model.hub.ModelLocator.HubModelId;
 import dev.kvshare.apply.model.storage.JsonFiles;
 import java.io.IOException;
 import java.net.URI;

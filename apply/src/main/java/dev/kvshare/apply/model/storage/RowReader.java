@@ -2,6 +2,7 @@ package dev.kvshare.apply.model.storage;
 
 import dev.kvshare.apply.model.Checkpoint.TensorInfo;
 import dev.kvshare.apply.model.DataType;
+import dev.kvshare.apply.model.DataType.HalfPrecision;
 import dev.kvshare.apply.model.storage.ModelFile.MappedRange;
 import dev.kvshare.apply.model.storage.StoredTensor.RowOrder;
 import java.nio.ByteBuffer;

@@ -20,50 +20,20 @@ final class TokenizerJsonRules {
   private static final Map<String, Set<String>> KINDS =
       Map.of(
           "normalizer",
-          Set.of(
-              "BertNormalizer",
-              "Strip",
-              "StripAccents",
-              "NFC",
-              "NFD",
-              "NFKC",
-              "NFKD",
-              "Sequence",
-              "Lowercase",
-              "Nmt",
-              "Precompiled",
-              "Replace",
-              "Prepend",
-              "ByteLevel"),
+          words(
+              "BertNormalizer Strip StripAccents NFC NFD NFKC NFKD Sequence Lowercase Nmt "
+                  + "Precompiled Replace Prepend ByteLevel"),
           "pre_tokenizer",
-          Set.of(
-              "BertPreTokenizer",
-              "ByteLevel",
-              "CharDelimiterSplit",
-              "Metaspace",
-              "Whitespace",
-              "Sequence",
-              "Split",
-              "Punctuation",
-              "WhitespaceSplit",
-              "Digits",
-              "UnicodeScripts",
-              "FixedLength"),
+          words(
+              "BertPreTokenizer ByteLevel CharDelimiterSplit Metaspace Whitespace "
+                  + "Sequence Split Punctuation WhitespaceSplit Digits UnicodeScripts "
+                  + "FixedLength"),
           "post_processor",
-          Set.of(
-              "BertProcessing", "RobertaProcessing", "ByteLevel", "TemplateProcessing", "Sequence"),
+          words("BertProcessing RobertaProcessing ByteLevel TemplateProcessing Sequence"),
           "decoder",
-          Set.of(
-              "BPEDecoder",
-              "ByteLevel",
-              "WordPiece",
-              "Metaspace",
-              "CTC",
-              "Sequence",
-              "Replace",
-              "Fuse",
-              "Strip",
-              "ByteFallback"));
+          words(
+              "BPEDecoder ByteLevel WordPiece Metaspace CTC Sequence Replace Fuse Strip "
+                  + "ByteFallback"));
   private static final List<String> NESTED =
       List.of("normalizers", "pretokenizers", "processors", "decoders");
 
@@ -72,6 +42,10 @@ final class TokenizerJsonRules {
 
   private TokenizerJsonRules(TokenizerJson json) {
     this.json = json;
+  }
+
+  private static Set<String> words(String text) {
+    return Set.of(text.split(" ", -1));
   }
 
   /** Throws when the document breaks a rule. */

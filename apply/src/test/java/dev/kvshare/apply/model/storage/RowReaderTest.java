@@ -8,6 +8,7 @@ import com.fasterxml.jackson.databind.node.JsonNodeFactory;
 import dev.kvshare.apply.model.Checkpoint.TensorInfo;
 import dev.kvshare.apply.model.CheckpointException;
 import dev.kvshare.apply.model.DataType;
+import dev.kvshare.apply.model.DataType.HalfPrecision;
 import dev.kvshare.apply.model.ModelConfig;
 import dev.kvshare.apply.model.TokenizerSource;
 import dev.kvshare.apply.model.storage.StoredTensor.RowOrder;

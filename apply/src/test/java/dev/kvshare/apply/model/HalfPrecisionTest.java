@@ -1,8 +1,9 @@
-package dev.kvshare.apply.model.storage;
+package dev.kvshare.apply.model;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import dev.kvshare.apply.model.DataType.HalfPrecision;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
