@@ -8,8 +8,8 @@ import dev.kvshare.apply.decoder.weights.WeightResidency;
  *
  * @param device {@code "cpu"} or {@code "cuda:N"}
  * @param computeType number type of weights, activations and cache
- * @param threads threads of one operator on the CPU, set once a process; 0 leaves the engine's
- *     default
+ * @param threads threads of one operator on the CPU, one number for the process, that of the last
+ *     decoder; 0 leaves the engine's default
  * @param weights how matrices are kept
  * @param residency which weights are in memory
  */

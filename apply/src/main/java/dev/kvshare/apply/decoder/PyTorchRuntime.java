@@ -6,10 +6,14 @@ import ai.djl.ndarray.NDManager;
 import ai.djl.pytorch.engine.PtNDManager;
 import ai.djl.pytorch.jni.JniUtils;
 import dev.kvshare.apply.model.OfflineDjl;
+import java.util.concurrent.Callable;
 
 /** Starts the PyTorch engine in this process; nothing is downloaded or reported. */
 public final class PyTorchRuntime {
   private static final String ENGINE = "PyTorch";
+
+  /** Threads of one operator that the last decoder asked for; 0 where none did. */
+  private static volatile int threads;
 
   private PyTorchRuntime() {}
 
@@ -20,8 +24,12 @@ public final class PyTorchRuntime {
    * @throws DeviceException when the machine, or the libtorch in use, has no such GPU
    */
   static PtNDManager newManager(String device) {
+    return offline(() -> (PtNDManager) NDManager.newBaseManager(device(device), ENGINE));
+  }
+
+  private static <T> T offline(Callable<T> start) {
     try {
-      return OfflineDjl.call(() -> (PtNDManager) NDManager.newBaseManager(device(device), ENGINE));
+      return OfflineDjl.call(start);
     } catch (RuntimeException e) {
       throw e;
     } catch (Exception e) {
@@ -44,9 +52,38 @@ public final class PyTorchRuntime {
   }
 
   /** Sets the threads of one operator on the CPU; 0 leaves them as they are. */
-  static void setThreads(int threads) {
-    if (threads > 0 && JniUtils.getNumThreads() != threads) {
-      JniUtils.setNumThreads(threads);
+  static void setThreads(int wanted) {
+    if (wanted > 0) {
+      threads = wanted;
+    }
+    keepThreads();
+  }
+
+  /**
+   * Sets the threads that were asked for again where something changed them, as sums depend on
+   * them. The number belongs to the calling Java thread and to an OpenMP library that the engine
+   * shares with others: ND4J changes it when it starts.
+   */
+  public static void keepThreads() {
+    if (threads > 0) {
+      set(threads);
+    }
+  }
+
+  /**
+   * Starts another native library behind the engine, whose threads stay what they are, also where
+   * no decoder asked for a number.
+   */
+  public static void startBeside(Runnable start) {
+    offline(() -> Engine.getEngine(ENGINE));
+    int before = JniUtils.getNumThreads();
+    start.run();
+    set(before);
+  }
+
+  private static void set(int wanted) {
+    if (JniUtils.getNumThreads() != wanted) {
+      JniUtils.setNumThreads(wanted);
     }
   }
 }

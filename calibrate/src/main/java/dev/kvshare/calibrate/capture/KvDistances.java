@@ -1,5 +1,6 @@
 package dev.kvshare.calibrate.capture;
 
+import dev.kvshare.apply.decoder.PyTorchRuntime;
 import dev.kvshare.calibrate.CalibrationException;
 import java.util.Arrays;
 import org.nd4j.linalg.api.buffer.DataType;
@@ -20,6 +21,7 @@ public final class KvDistances {
    * @param headSize D, by which the averages are divided into rows
    */
   public static DistanceMatrix of(KvAverages averages, int headSize) {
+    PyTorchRuntime.startBeside(Nd4j::getBackend);
     int layers = averages.layers();
     float[][] keys = new float[layers][];
     float[][] values = new float[layers][];

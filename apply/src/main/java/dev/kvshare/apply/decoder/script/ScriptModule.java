@@ -11,6 +11,7 @@ import ai.djl.pytorch.jni.IValue;
 import ai.djl.pytorch.jni.IValueUtils;
 import ai.djl.pytorch.jni.JniUtils;
 import dev.kvshare.apply.decoder.ComputeType;
+import dev.kvshare.apply.decoder.PyTorchRuntime;
 import dev.kvshare.apply.decoder.weights.WeightForm;
 import java.io.ByteArrayInputStream;
 import java.io.ByteArrayOutputStream;
@@ -82,7 +83,7 @@ public final class ScriptModule implements AutoCloseable {
    * @param manager owns the result
    */
   public PtNDArray run(PtNDManager manager, String method, IValue... arguments) {
-    try (IValue result = IValueUtils.runMethod(block, method, arguments)) {
+    try (IValue result = call(method, arguments)) {
       return result.toTensor(manager);
     }
   }
@@ -114,19 +115,19 @@ public final class ScriptModule implements AutoCloseable {
   /** The list of tensors that every call is passed in place of these. */
   public IValue passed(List<PtNDArray> tensors) {
     try (IValue list = IValue.listFrom(tensors.toArray(PtNDArray[]::new))) {
-      return IValueUtils.runMethod(block, "passed", list);
+      return call("passed", list);
     }
   }
 
   /** Puts the tensors of another list of the same length into {@code list}. */
   public void replace(IValue list, IValue tensors) {
-    IValueUtils.runMethod(block, "replace", list, tensors).close();
+    call("replace", list, tensors).close();
   }
 
   /** Puts {@code absent} into every place of {@code list}. */
   public void clear(IValue list, PtNDArray absent) {
     try (IValue nothing = IValue.from(absent)) {
-      IValueUtils.runMethod(block, "clear_list", list, nothing).close();
+      call("clear_list", list, nothing).close();
     }
   }
 
@@ -242,8 +243,13 @@ public final class ScriptModule implements AutoCloseable {
     block.close();
   }
 
+  private IValue call(String method, IValue... arguments) {
+    PyTorchRuntime.keepThreads();
+    return IValueUtils.runMethod(block, method, arguments);
+  }
+
   private void runForEffect(String method, IValue... arguments) {
-    IValueUtils.runMethod(block, method, arguments).close();
+    call(method, arguments).close();
     for (IValue argument : arguments) {
       argument.close();
     }
