@@ -8,10 +8,12 @@ import dev.kvshare.calibrate.capture.KvStatistics;
 import dev.kvshare.calibrate.search.SearchOutcome;
 import org.junit.jupiter.api.AfterAll;
 import org.junit.jupiter.api.BeforeAll;
+import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.ValueSource;
 
 /** The search on a tiny random Llama against what the KVSharer authors' code gives. */
+@Tag("numerics")
 class KvSharerTinyTest {
   private static TinyModel model;
 

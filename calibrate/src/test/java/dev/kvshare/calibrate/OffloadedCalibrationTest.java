@@ -11,12 +11,14 @@ import dev.kvshare.calibrate.search.SearchStrategy;
 import java.util.List;
 import org.junit.jupiter.api.AfterAll;
 import org.junit.jupiter.api.BeforeAll;
+import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
 import org.junit.jupiter.params.provider.ValueSource;
 
 /** A calibration with one layer in memory finds what one with all of them finds. */
+@Tag("numerics")
 class OffloadedCalibrationTest {
   private static TinyModel whole;
   private static TinyModel offloaded;

@@ -16,10 +16,12 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
 import org.junit.jupiter.api.BeforeAll;
+import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
 /** A repaired policy on the way from {@code calibrate} to its use. */
+@Tag("numerics")
 class RepairCommandTest {
   @TempDir static Path folder;
   private static Path searchText;

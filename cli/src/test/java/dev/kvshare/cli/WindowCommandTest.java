@@ -16,10 +16,12 @@ import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import org.junit.jupiter.api.BeforeAll;
+import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
 /** A policy whose layers keep the first and last tokens, from {@code calibrate} to its use. */
+@Tag("numerics")
 class WindowCommandTest {
   @TempDir static Path folder;
   private static Path text;

@@ -14,10 +14,12 @@ import java.util.Arrays;
 import java.util.List;
 import java.util.Set;
 import java.util.stream.Stream;
+import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.MethodSource;
 
 /** Every golden checkpoint computes what Hugging Face transformers computes. */
+@Tag("numerics")
 class ArchitectureGoldenTest {
   private static final double TOLERANCE = 2e-4;
   private static final int BATCH = 2;

@@ -14,12 +14,14 @@ import dev.kvshare.apply.plan.SharingMap;
 import java.io.IOException;
 import org.junit.jupiter.api.AfterAll;
 import org.junit.jupiter.api.BeforeAll;
+import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
 
 /**
  * What is kept of a prompt against kvpress: see {@code src/test/python/make_kvpress_goldens.py}.
  */
+@Tag("numerics")
 class KvpressTest {
   private static Decoder decoder;
   private static JsonNode golden;

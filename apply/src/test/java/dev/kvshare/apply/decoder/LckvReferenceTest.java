@@ -20,11 +20,13 @@ import java.util.stream.Stream;
 import java.util.stream.StreamSupport;
 import org.junit.jupiter.api.AfterAll;
 import org.junit.jupiter.api.BeforeAll;
+import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.Arguments;
 import org.junit.jupiter.params.provider.MethodSource;
 
 /** Logits of the schemes of the LCKV authors' code, in one call and token by token. */
+@Tag("numerics")
 class LckvReferenceTest {
   private static final double TOLERANCE = 1e-3;
 

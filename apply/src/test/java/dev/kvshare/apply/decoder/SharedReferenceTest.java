@@ -12,6 +12,7 @@ import java.io.IOException;
 import java.nio.file.Path;
 import org.junit.jupiter.api.AfterAll;
 import org.junit.jupiter.api.BeforeAll;
+import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.ValueSource;
 
@@ -19,6 +20,7 @@ import org.junit.jupiter.params.provider.ValueSource;
  * Logits under sharing maps against those of the KVSharer authors' code (the variant {@code
  * corrected} of its cache, which agrees with a single forward).
  */
+@Tag("numerics")
 class SharedReferenceTest {
   private static final double TOLERANCE = 1e-3;
   private static final Path LOGITS =

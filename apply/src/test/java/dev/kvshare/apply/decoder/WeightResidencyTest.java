@@ -23,12 +23,14 @@ import java.nio.file.Path;
 import java.util.List;
 import java.util.Map;
 import java.util.stream.IntStream;
+import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.EnumSource;
 import org.junit.jupiter.params.provider.MethodSource;
 
 /** A decoder with one layer in memory computes what one with all of them does. */
+@Tag("numerics")
 class WeightResidencyTest {
   private static final Path STATUS = Path.of("/proc/self/status");
   private static final int BATCH = 2;

@@ -25,10 +25,12 @@ import java.util.List;
 import java.util.Random;
 import org.junit.jupiter.api.AfterAll;
 import org.junit.jupiter.api.BeforeAll;
+import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
 /** Strategies that look at repaired plans, on a model. */
+@Tag("numerics")
 class StrategyRunTest {
   private static TinyModel model;
 

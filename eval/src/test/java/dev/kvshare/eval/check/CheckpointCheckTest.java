@@ -25,12 +25,14 @@ import java.util.List;
 import java.util.Set;
 import org.junit.jupiter.api.AfterAll;
 import org.junit.jupiter.api.BeforeAll;
+import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
 import org.junit.jupiter.params.provider.ValueSource;
 
+@Tag("numerics")
 class CheckpointCheckTest {
   private static final Path LLAMA = Goldens.file("architectures/llama/golden.safetensors");
   private static final Path REFERENCE = Goldens.file("reference/kvsharer_tiny_logits.safetensors");
