@@ -43,6 +43,9 @@ import java.util.stream.LongStream;
 public final class QueryFit implements AutoCloseable {
   private static final double SMALLEST_STEP = 0.2;
 
+  /** A mean divergence that float32 makes by itself: a fit to it is one to noise. */
+  private static final double ROUNDING_ERROR = 1e-7;
+
   /** What is added to the factors of the conditioner, as a multiple of the mean curvature. */
   private static final double DAMPING = 2;
 
@@ -204,7 +207,7 @@ public final class QueryFit implements AutoCloseable {
     List<Windows> judges = judging.isEmpty() ? fit : judging;
     double before = divergence(judges, start);
     double after = divergence(judges, queries);
-    return after < before
+    return before > ROUNDING_ERROR && after < before
         ? new Result(projection(queries, owner), before, after)
         : new Result(null, before, before);
   }

@@ -20,6 +20,7 @@ import java.nio.file.Path;
 import java.util.Map;
 import java.util.Set;
 import java.util.TreeMap;
+import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
@@ -27,6 +28,7 @@ import org.junit.jupiter.api.io.TempDir;
  * Layers whose sharing can be undone: layer 1 of this model adds nothing to the residual stream, so
  * that layer 2 makes its keys and values of what layer 1 does.
  */
+@Tag("numerics")
 class ExactRepairTest {
   private static final SharingMap MAP = SharingMap.of(0, 1, 1, 3);
   private static final int HEAD_SIZE = 16;
@@ -44,8 +46,9 @@ class ExactRepairTest {
       try (RepairOutcome outcome =
           new Repair(decoder, RepairSettings.DEFAULT).repair(Plan.of(MAP), windows, done -> {})) {
         assertEquals(0, outcome.plain().divergence().mean(), 1e-9);
-        assertTrue(outcome.fits().stream().noneMatch(FittedPart::replaced));
-        assertTrue(outcome.tensors().isEmpty());
+        assertTrue(
+            outcome.fits().stream().noneMatch(FittedPart::replaced), outcome.fits().toString());
+        assertEquals(Set.of(), outcome.tensors().keySet());
       }
     }
   }
@@ -66,7 +69,7 @@ class ExactRepairTest {
           new Repair(decoder, free).repair(Plan.of(MAP), windows, done -> {})) {
         FittedPart fit = outcome.fits().get(0);
         assertTrue(outcome.plain().divergence().mean() > 1e-2, outcome.plain().toString());
-        assertTrue(fit.errorAfter() < 1e-9, fit.toString());
+        assertTrue(fit.errorAfter() < 1e-7, fit.toString()); // products are summed in float32
         assertEquals(0, outcome.repaired().divergence().mean(), 1e-6);
         assertEquals(1, outcome.repaired().similarity(), 1e-6);
       }
