@@ -50,7 +50,7 @@ public class CheckpointException extends RuntimeException {
    * A tokenizer, its configuration or a chat template that cannot be used. The message says which
    * file or key, what was found, what was expected, and what to do.
    */
-  public static class Tokenizer extends RuntimeException {
+  public static final class Tokenizer extends CheckpointException {
     private static final long serialVersionUID = 1L;
 
     public Tokenizer(String message) {
