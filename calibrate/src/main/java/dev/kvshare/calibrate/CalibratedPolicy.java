@@ -1,10 +1,10 @@
 package dev.kvshare.calibrate;
 
-import dev.kvshare.apply.policy.Candidate;
-import dev.kvshare.apply.policy.ComparedStrategy;
 import dev.kvshare.apply.policy.Policy;
+import dev.kvshare.apply.policy.Policy.ToolVersion;
 import dev.kvshare.apply.policy.Provenance;
-import dev.kvshare.apply.policy.ToolVersion;
+import dev.kvshare.apply.policy.Provenance.Candidate;
+import dev.kvshare.apply.policy.Provenance.ComparedMethod;
 import dev.kvshare.calibrate.capture.KvStatistics;
 import dev.kvshare.calibrate.search.SearchOutcome;
 import dev.kvshare.calibrate.search.StrategyResult;
@@ -18,7 +18,8 @@ final class CalibratedPolicy {
   static Policy of(KvStatistics statistics, CalibrationSettings settings, SearchOutcome outcome) {
     Provenance calibration =
         Provenance.builder()
-            .strategy(settings.strategy().strategy())
+            .method(settings.strategy().strategy())
+            .acrossKinds(settings.acrossKinds())
             .threshold(settings.limits().threshold())
             .similarity(outcome.similarity())
             .dataset(statistics.dataset())
@@ -52,11 +53,11 @@ final class CalibratedPolicy {
         .toList();
   }
 
-  private static List<ComparedStrategy> compared(List<StrategyResult> results) {
+  private static List<ComparedMethod> compared(List<StrategyResult> results) {
     return results.stream()
         .map(
             found ->
-                new ComparedStrategy(
+                new ComparedMethod(
                     found.strategy(),
                     found.plan().reducedLayers(),
                     found.reached(),

@@ -2,9 +2,9 @@ package dev.kvshare.calibrate;
 
 import dev.kvshare.apply.decoder.Decoder;
 import dev.kvshare.apply.family.spec.ModelSpec;
-import dev.kvshare.apply.policy.DatasetReference;
 import dev.kvshare.apply.policy.ModelIdentity;
 import dev.kvshare.apply.policy.Policy;
+import dev.kvshare.apply.policy.Provenance.DatasetReference;
 import dev.kvshare.calibrate.capture.CandidateRunner;
 import dev.kvshare.calibrate.capture.DistanceMatrix;
 import dev.kvshare.calibrate.capture.KvAverages;
@@ -113,7 +113,9 @@ public final class Calibrator {
         new StrategyRun(decoder, runner, statistics, settings, goals(settings), listener)) {
       outcome = run.run();
     }
-    Policy policy = CalibratedPolicy.of(statistics, settings, outcome);
+    Policy policy =
+        CalibratedPolicy.of(statistics, settings, outcome)
+            .withContext(SearchGoals.textTokens(decoder.spec()));
     return new CalibrationResult(
         policy, settings, statistics, outcome, SearchGoals.textTokens(decoder.spec()));
   }

@@ -187,8 +187,7 @@ public record Forecast(
   private static long bytes(ModelSpec spec, Work work, double weights, double passageTokens) {
     double element = work.bytesPerElement();
     double token = spec.hiddenSize() * element;
-    double keyValues =
-        spec.kvBytesPerToken(SharingMap.identity(spec.layers()), work.bytesPerElement());
+    double keyValues = spec.kvUse(spec.plan()).unsharedBytes(1, work.bytesPerElement());
     double samples = (double) work.samples() * work.sampleTokens();
     double states = Math.min(2 * samples * spec.layers() * token, work.maxStateBytes());
     double search =

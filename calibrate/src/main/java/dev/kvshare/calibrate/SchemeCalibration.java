@@ -8,10 +8,10 @@ import dev.kvshare.apply.decoder.CacheOptions;
 import dev.kvshare.apply.decoder.Decoder;
 import dev.kvshare.apply.decoder.KvCache;
 import dev.kvshare.apply.plan.Plan;
-import dev.kvshare.apply.policy.DatasetReference;
 import dev.kvshare.apply.policy.ModelIdentity;
 import dev.kvshare.apply.policy.Policy;
 import dev.kvshare.apply.policy.Provenance;
+import dev.kvshare.apply.policy.Provenance.DatasetReference;
 import dev.kvshare.calibrate.capture.CandidateRunner;
 import dev.kvshare.calibrate.capture.SampleBatch;
 import java.util.Arrays;
@@ -56,7 +56,8 @@ public final class SchemeCalibration {
     Policy policy = Policy.of(model, plan).withTool(CalibratedPolicy.tool());
     Provenance calibration =
         Provenance.builder()
-            .strategy(scheme)
+            .method(scheme)
+            .acrossKinds(decoder.spec().acrossKinds(plan.map()) >= 0)
             .similarity(similarity(plan, samples, listener))
             .dataset(dataset)
             .samples(samples.size())

@@ -86,7 +86,7 @@ class CalibratorTest {
   void policyTellsWhereItCameFrom() {
     Policy policy = model.calibrate(settings(3, 0.72).seed(5).build()).policy();
     Provenance calibration = policy.calibration();
-    assertEquals("dissimilar", calibration.strategy());
+    assertEquals("dissimilar", calibration.method());
     assertEquals(0.72, calibration.threshold());
     assertEquals(5, calibration.seed());
     assertEquals(6, calibration.samples());
@@ -97,7 +97,7 @@ class CalibratorTest {
     assertEquals(SharingMap.of(0, 1, 1, 3, 4, 5, 6, 1), policy.map());
     assertEquals(2, calibration.accepted().get(0).layer());
     assertEquals(1, calibration.accepted().get(0).source());
-    assertEquals(6, policy.savings().keyValueLayers());
+    assertEquals(6, policy.map().ownedLayers());
   }
 
   @Test
@@ -119,7 +119,7 @@ class CalibratorTest {
     CalibrationResult result = model.calibrate(settings);
     assertTrue(result.outcome().reached());
     assertEquals(4, result.policy().map().sharedLayers());
-    assertEquals(strategy, result.policy().calibration().strategy());
+    assertEquals(strategy, result.policy().calibration().method());
     if (strategy.equals("layer-order")) {
       assertEquals(SharingMap.of(0, 1, 2, 3, 3, 3, 3, 3), result.policy().map());
     }

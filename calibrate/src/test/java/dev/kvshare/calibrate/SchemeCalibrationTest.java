@@ -21,8 +21,8 @@ class SchemeCalibrationTest {
 
       assertEquals(plan(3), sinks.plan());
       assertEquals(plan(0), windows.plan());
-      assertEquals(6, sinks.savings().keyValueLayers());
-      assertEquals("by-hand", sinks.calibration().strategy());
+      assertEquals(6, sinks.model().kvUse(sinks.plan()).wholeTextLayers());
+      assertEquals("by-hand", sinks.calibration().method());
       assertNotEquals(windows.calibration().similarity(), sinks.calibration().similarity());
     }
   }

@@ -73,7 +73,7 @@ class RepairCommandTest {
     assertEquals("search.jsonl", Path.of(told.dataset().name()).getFileName().toString());
     assertEquals("repair.jsonl", Path.of(told.repairDataset().name()).getFileName().toString());
     assertEquals(3, told.compared().size());
-    assertTrue(told.compared().stream().allMatch(found -> found.sharedLayers() == 2));
+    assertTrue(told.compared().stream().allMatch(found -> found.reducedLayers() == 2));
     calibration.prints("Repaired");
     CommandRun.of("inspect", policy)
         .succeeds()

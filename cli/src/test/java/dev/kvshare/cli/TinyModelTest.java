@@ -120,7 +120,7 @@ class TinyModelTest {
 
     assertArrayEquals(new int[] {0, 6, 6, 6, 6, 6, 6, 7}, PolicyFile.read(lckv).map().toArray());
     assertEquals(new UpwardReading.Parallel(5, 2), PolicyFile.read(lckv).plan().upward());
-    assertEquals("lckv", PolicyFile.read(lckv).calibration().strategy());
+    assertEquals("lckv", PolicyFile.read(lckv).calibration().method());
     assertEquals(6, PolicyFile.read(yoco).plan().windows().last());
     assertEquals(List.of(0, 1, 2), PolicyFile.read(yoco).plan().windowedLayers());
     assertTrue(PolicyFile.read(yoco).calibration().similarity() < 1);
@@ -423,7 +423,7 @@ class TinyModelTest {
     CommandRun.of("inspect", policy)
         .succeeds()
         .prints("6 of 8 layers keep one (75.0 %): 768 bytes a token instead of 1.0 KiB")
-        .prints("strategy     auto");
+        .prints("method       auto");
   }
 
   @Test

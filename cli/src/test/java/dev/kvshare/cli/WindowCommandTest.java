@@ -60,9 +60,10 @@ class WindowCommandTest {
     assertEquals(3, found.plan().windowedLayers().size());
     assertEquals(4, found.plan().windows().last());
     assertEquals(2, found.plan().windows().first());
-    assertEquals(5, found.savings().keyValueLayers());
-    assertEquals(0.625, found.savings().keyValueFraction());
-    assertEquals("auto", found.calibration().strategy());
+    assertEquals(5, found.model().kvUse(found.plan()).wholeTextLayers());
+    assertEquals(512, found.savings().context());
+    assertEquals(0.629, found.savings().kvFraction());
+    assertEquals("auto", found.calibration().method());
     assertEquals(3, found.calibration().accepted().size());
     assertTrue(found.validation().divergence() <= found.validation().plainDivergence());
     calibration
@@ -71,7 +72,7 @@ class WindowCommandTest {
     String report = Files.readString(folder.resolve("windows.report.html"));
     assertTrue(report.contains("3 of 8 layers are windowed"), report);
     assertTrue(report.contains("the first 2 and the last 4 tokens are kept"), report);
-    assertTrue(report.contains("5 of 8 layers, once windows are full"), report);
+    assertTrue(report.contains("of a text of 512 tokens"), report);
     assertTrue(report.contains("KV bytes per further token"), report);
     assertTrue(
         report.contains(found.plan().windowedLayers().get(0) + " windowed"),
@@ -173,7 +174,7 @@ class WindowCommandTest {
     CommandRun run = budget("--window", 4, "--sinks", 2, "--out", chosen).succeeds();
     run.prints("  windows ").prints("  dissimilar ").prints("  similar ").prints("  greedy ");
     Policy found = PolicyFile.read(chosen);
-    String nearest = found.calibration().compared().get(0).strategy();
+    String nearest = found.calibration().compared().get(0).method();
     assertTrue(found.calibration().compared().get(0).reached());
     assertEquals(nearest.equals("windows"), !found.plan().windowedLayers().isEmpty());
     assertEquals(nearest.equals("windows"), found.map().isIdentity());

@@ -1,7 +1,7 @@
 package dev.kvshare.eval;
 
-import dev.kvshare.apply.policy.DatasetReference;
 import dev.kvshare.apply.policy.Policy;
+import dev.kvshare.apply.policy.Provenance.DatasetReference;
 import dev.kvshare.datasets.Corpus;
 import dev.kvshare.datasets.Dataset;
 import dev.kvshare.datasets.Datasets;

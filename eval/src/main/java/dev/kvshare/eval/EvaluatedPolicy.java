@@ -3,11 +3,11 @@ package dev.kvshare.eval;
 import dev.kvshare.apply.decoder.CacheOptions;
 import dev.kvshare.apply.decoder.Decoder;
 import dev.kvshare.apply.decoder.weights.WeightOverrides;
+import dev.kvshare.apply.family.spec.ModelSpec;
 import dev.kvshare.apply.generate.PolicySupport;
 import dev.kvshare.apply.policy.ModelIdentity;
 import dev.kvshare.apply.policy.Policy;
 import dev.kvshare.apply.policy.PolicyFile;
-import dev.kvshare.apply.policy.PolicyMismatchException;
 import java.nio.file.Path;
 
 /**
@@ -47,15 +47,8 @@ public record EvaluatedPolicy(String name, Policy policy, WeightOverrides overri
    * @throws dev.kvshare.apply.policy.PolicyException if the file is not usable or belongs to
    *     another model
    */
-  public static EvaluatedPolicy read(Path file, ModelIdentity model, boolean force) {
-    Policy policy = PolicyFile.read(file);
-    try {
-      if (!force || policy.map().layers() != model.layers()) {
-        policy.check(model);
-      }
-    } catch (PolicyMismatchException e) {
-      throw new PolicyMismatchException(file + ": " + e.getMessage());
-    }
-    return new EvaluatedPolicy(file.toString(), policy);
+  public static EvaluatedPolicy read(
+      Path file, ModelIdentity model, ModelSpec spec, boolean force) {
+    return new EvaluatedPolicy(file.toString(), PolicyFile.read(file, model, spec, force));
   }
 }

@@ -3,7 +3,7 @@ package dev.kvshare.eval;
 import dev.kvshare.apply.cache.CachePolicy;
 import dev.kvshare.apply.decoder.Decoder;
 import dev.kvshare.apply.family.spec.ModelSpec;
-import dev.kvshare.apply.plan.SharingMap;
+import dev.kvshare.apply.plan.Plan;
 import dev.kvshare.datasets.Passages;
 import dev.kvshare.eval.quality.Estimate;
 import dev.kvshare.eval.quality.PassageScore;
@@ -179,7 +179,7 @@ public final class Evaluator {
   }
 
   private CacheSavings savings(Variant variant, int tokens, long compressedBytes) {
-    long owned = decoder.spec().kvBytes(variant.options().plan(), tokens, bytesPerElement);
+    long owned = decoder.spec().kvUse(variant.options().plan()).bytes(tokens, bytesPerElement);
     boolean whole = variant.cachePolicy() == null;
     long kept = whole ? owned : compressedBytes;
     return new CacheSavings(
@@ -191,7 +191,7 @@ public final class Evaluator {
 
   private long allBytesPerToken() {
     ModelSpec spec = decoder.spec();
-    return spec.kvBytesPerToken(SharingMap.identity(spec.layers()), bytesPerElement);
+    return spec.kvUse(Plan.identity(spec.layers())).bytesPerToken(bytesPerElement);
   }
 
   private EvaluationRow row(
@@ -200,7 +200,7 @@ public final class Evaluator {
       List<PassageScore> scores,
       List<PassageScore> unshared,
       CacheSavings cache) {
-    long bytes = decoder.spec().kvBytes(variant.options().plan(), length, bytesPerElement);
+    long bytes = decoder.spec().kvUse(variant.options().plan()).bytes(length, bytesPerElement);
     double sharing = (double) bytes / (length * allBytesPerToken());
     double tokens = scores.stream().mapToLong(PassageScore::tokens).sum();
     return new EvaluationRow(

@@ -21,12 +21,12 @@ import dev.kvshare.apply.decoder.KvCache;
 import dev.kvshare.apply.decoder.weights.WeightOverrides;
 import dev.kvshare.apply.plan.Plan;
 import dev.kvshare.apply.plan.SharingMap;
-import dev.kvshare.apply.policy.DatasetReference;
 import dev.kvshare.apply.policy.ModelIdentity;
 import dev.kvshare.apply.policy.Policy;
+import dev.kvshare.apply.policy.PolicyException;
 import dev.kvshare.apply.policy.PolicyFile;
-import dev.kvshare.apply.policy.PolicyMismatchException;
 import dev.kvshare.apply.policy.Provenance;
+import dev.kvshare.apply.policy.Provenance.DatasetReference;
 import dev.kvshare.datasets.Corpus;
 import dev.kvshare.datasets.Dataset;
 import dev.kvshare.datasets.DatasetException;
@@ -264,7 +264,9 @@ class EvaluatorTest {
   void kvBytesAreThoseOfTheCache() {
     SharingMap map = SharingMap.of(0, 0, 2, 2);
     try (KvCache cache = decoder.newCache(map, 3, 64)) {
-      assertEquals(cache.bytes() / 3 / cache.capacity(), decoder.spec().kvBytesPerToken(map, 4));
+      assertEquals(
+          cache.bytes() / 3 / cache.capacity(),
+          decoder.spec().kvUse(Plan.of(map)).bytesPerToken(4));
     }
   }
 
@@ -373,17 +375,20 @@ class EvaluatorTest {
     Path file = folder.resolve("p.json");
     ModelIdentity model = new ModelIdentity("llama", 4, null, null, null, null);
     ModelIdentity other = new ModelIdentity("mistral", 4, null, null, null, null);
-    PolicyFile.write(Policy.of(model, Plan.of(SharingMap.of(0, 0, 2, 2))), file);
+    PolicyFile.write(Policy.of(model, Plan.of(SharingMap.of(0, 0, 2, 2))), null, file);
 
-    assertEquals(file.toString(), EvaluatedPolicy.read(file, model, false).name());
+    assertEquals(file.toString(), EvaluatedPolicy.read(file, model, decoder.spec(), false).name());
     assertRefused(file, other, false);
-    assertEquals(4, EvaluatedPolicy.read(file, other, true).policy().map().layers());
+    assertEquals(
+        4, EvaluatedPolicy.read(file, other, decoder.spec(), true).policy().map().layers());
     assertRefused(file, ModelIdentity.ofLayers(5), true);
   }
 
   private static void assertRefused(Path file, ModelIdentity model, boolean force) {
-    PolicyMismatchException error =
-        assertThrows(PolicyMismatchException.class, () -> EvaluatedPolicy.read(file, model, force));
+    PolicyException.Mismatch error =
+        assertThrows(
+            PolicyException.Mismatch.class,
+            () -> EvaluatedPolicy.read(file, model, decoder.spec(), force));
     assertTrue(error.getMessage().startsWith(file + ": "), error.getMessage());
   }
 }

@@ -1,15 +1,15 @@
 package dev.kvshare.apply.decoder;
 
 import dev.kvshare.apply.cache.CachePolicy;
-import dev.kvshare.apply.cache.CachePolicyException;
 import dev.kvshare.apply.cache.EvictionTime;
 import dev.kvshare.apply.cache.KeepRule;
 import dev.kvshare.apply.cache.KeyValueFormat;
 import dev.kvshare.apply.family.spec.AttentionSpec;
-import dev.kvshare.apply.family.spec.CacheWindow;
 import dev.kvshare.apply.family.spec.ModelSpec;
+import dev.kvshare.apply.plan.KvUse;
 import dev.kvshare.apply.plan.Plan;
 import dev.kvshare.apply.plan.SharingMap;
+import dev.kvshare.apply.policy.PolicyException;
 import java.util.ArrayList;
 import java.util.List;
 
@@ -34,17 +34,17 @@ public final class CachePlan {
   private final CachePolicy policy;
   private final ComputeType type;
   private final List<KeepRule> rules = new ArrayList<>();
-  private final List<CacheWindow> windows = new ArrayList<>();
+  private final List<KvUse.Kept> windows = new ArrayList<>();
   private final List<Integer> alike = new ArrayList<>();
   private int reach;
 
   /** What decides which tokens of which slots a layer sees, scores of attention apart. */
   private record Sight(
-      KeepRule rule, CacheWindow kept, int window, int sinks, boolean capped, int keyValueHeads) {}
+      KeepRule rule, KvUse.Kept kept, int window, int sinks, boolean capped, int keyValueHeads) {}
 
   /**
    * @param promptTokens tokens of the longest prompt
-   * @throws CachePolicyException when the policy's settings do not fit the prompt
+   * @throws PolicyException.Unsupported when the policy's settings do not fit the prompt
    */
   CachePlan(ModelSpec spec, Plan sharing, CachePolicy policy, ComputeType type, int promptTokens) {
     this.spec = spec;
@@ -54,9 +54,10 @@ public final class CachePlan {
     SharingMap map = sharing.map();
     List<Integer> owners = map.owners();
     List<Sight> sights = new ArrayList<>();
+    KvUse use = spec.kvUse(sharing);
     for (int layer = 0; layer < map.layers(); layer++) {
       int source = map.source(layer);
-      CacheWindow window = CacheWindow.of(spec, sharing, source);
+      KvUse.Kept window = use.kept(source);
       KeepRule asked = asked(owners.indexOf(source), owners.size(), promptTokens);
       KeepRule rule = within(window, asked);
       windows.add(window);
@@ -78,17 +79,17 @@ public final class CachePlan {
   /**
    * Refuses what makes no sense, whatever the prompt.
    *
-   * @throws CachePolicyException with the reason
+   * @throws PolicyException.Unsupported with the reason
    */
   static void check(ModelSpec spec, Plan sharing, CachePolicy policy) {
     SharingMap map = sharing.map();
     if (map.hasUpwardSources() || sharing.hidesOwnToken()) {
-      throw new CachePolicyException(
+      throw new PolicyException.Unsupported(
           "the cache policy %s cannot be combined with a sharing map whose sources lie above their readers: %s. Use a map with sources below, or no cache policy."
               .formatted(policy.name(), map));
     }
     if (policy.endless() && spec.learnedPositions() > 0) {
-      throw new CachePolicyException(
+      throw new PolicyException.Unsupported(
           "%s gives tokens new positions inside the cache, which a %s model with learned positions cannot do: positions are part of its embeddings. Use h2o, snapkv or pyramid."
               .formatted(policy.name(), spec.modelType()));
     }
@@ -96,7 +97,7 @@ public final class CachePlan {
         && spec.blocks().stream()
             .map(block -> block.attention().rotary())
             .anyMatch(rotary -> rotary != null && rotary.dependsOnLength())) {
-      throw new CachePolicyException(
+      throw new PolicyException.Unsupported(
           "%s gives tokens new positions inside the cache, but the rotary embedding of this %s model depends on the length of the text. Use h2o, snapkv or pyramid."
               .formatted(policy.name(), spec.modelType()));
     }
@@ -118,7 +119,7 @@ public final class CachePlan {
   }
 
   /** What the readers of the source of {@code layer} see. */
-  public CacheWindow window(int layer) {
+  public KvUse.Kept window(int layer) {
     return windows.get(layer);
   }
 
@@ -211,14 +212,14 @@ public final class CachePlan {
     try {
       return policy.rule(rank, owners, promptTokens);
     } catch (IllegalArgumentException e) {
-      throw new CachePolicyException(
+      throw new PolicyException.Unsupported(
           "the cache policy %s does not fit a prompt of %d tokens: %s"
               .formatted(policy.name(), promptTokens, e.getMessage()));
     }
   }
 
   /** The window where the policy leaves room for all of it, else what the policy says. */
-  private KeepRule within(CacheWindow window, KeepRule asked) {
+  private KeepRule within(KvUse.Kept window, KeepRule asked) {
     boolean mayDrop =
         asked.time() != EvictionTime.NEVER
             || (window.ofPlan() && policy.format() != KeyValueFormat.INT8_PER_CHANNEL);
@@ -226,7 +227,7 @@ public final class CachePlan {
       return asked;
     }
     // Only towards sinks do positions inside the cache differ from those of the text.
-    boolean cachePositions = asked.cachePositions() && window.sinks() > 0;
-    return KeepRule.window(window.sinks(), window.recent(), cachePositions);
+    boolean cachePositions = asked.cachePositions() && window.first() > 0;
+    return KeepRule.window(window.first(), window.last(), cachePositions);
   }
 }

@@ -4,9 +4,9 @@ import ai.djl.ndarray.types.Shape;
 import ai.djl.pytorch.engine.PtNDArray;
 import ai.djl.pytorch.engine.PtNDManager;
 import ai.djl.pytorch.jni.IValue;
-import dev.kvshare.apply.cache.CachePolicyException;
 import dev.kvshare.apply.decoder.script.ScriptCalls;
 import dev.kvshare.apply.family.spec.RotarySpec;
+import dev.kvshare.apply.policy.PolicyException;
 
 /** Runs tokens through a model whose cache is compressed: the counterpart of {@link PlainRun}. */
 final class CompressedRun {
@@ -75,7 +75,7 @@ final class CompressedRun {
     if (prompt) {
       cache.begin(tokens, new long[0]);
     } else if (rotary.switches(start, start + tokens)) {
-      throw new CachePolicyException(
+      throw new PolicyException.Unsupported(
           "the text outgrows the context after which this %s model turns all keys anew, which %s has not kept. Shorten the text to %d tokens, or use no cache policy."
               .formatted(storage.spec().modelType(), cache.policy().name(), start));
     }

@@ -10,12 +10,12 @@ import dev.kvshare.apply.decoder.script.LayerNumbers;
 import dev.kvshare.apply.decoder.script.ScriptArguments;
 import dev.kvshare.apply.decoder.script.ScriptCalls;
 import dev.kvshare.apply.decoder.script.ScriptModule;
-import dev.kvshare.apply.decoder.weights.ReplaceableWeights;
 import dev.kvshare.apply.decoder.weights.WeightLoader;
 import dev.kvshare.apply.decoder.weights.WeightOverrides;
 import dev.kvshare.apply.decoder.weights.WeightResidency;
 import dev.kvshare.apply.family.ModelFamilies;
 import dev.kvshare.apply.family.spec.ModelSpec;
+import dev.kvshare.apply.family.spec.ReplaceableWeights;
 import dev.kvshare.apply.family.spec.WeightRole;
 import dev.kvshare.apply.model.Checkpoint;
 import dev.kvshare.apply.plan.Plan;
@@ -167,7 +167,7 @@ public final class Decoder implements AutoCloseable {
    */
   public DecodingCache newCache(
       CacheOptions options, CachePolicy policy, int batch, int initialCapacity) {
-    if (policy == null && !spec.dropsTokens(options.plan())) {
+    if (policy == null && !spec.kvUse(options.plan()).dropsTokens()) {
       return newCache(options, batch, initialCapacity);
     }
     return newCache(options, policy == null ? new WholeText() : policy, batch);

@@ -8,7 +8,6 @@ import dev.kvshare.apply.decoder.CacheOptions;
 import dev.kvshare.apply.decoder.Decoder;
 import dev.kvshare.apply.decoder.DecodingCache;
 import dev.kvshare.apply.decoder.PromptBatch;
-import dev.kvshare.apply.plan.SharingMap;
 import java.util.List;
 import java.util.Set;
 
@@ -89,13 +88,10 @@ final class Generation {
               rows.stream().mapToLong(GenerationRow::newTokens).sum(),
               prefilled - start,
               end - prefilled,
-              decoder.spec().kvBytesPerToken(caches.options().plan(), bytesPerElement),
+              decoder.spec().kvUse(caches.options().plan()).bytesPerToken(bytesPerElement),
               cache.bytes(),
               rows.stream().mapToLong(row -> row.prompt().length + row.newTokens()).sum()
-                  * decoder
-                      .spec()
-                      .kvBytesPerToken(
-                          SharingMap.identity(decoder.spec().layers()), bytesPerElement),
+                  * decoder.spec().kvUse(caches.options().plan()).unsharedBytes(1, bytesPerElement),
               ProcessMemory.peakResidentBytes());
       return new GenerationResult(rows.stream().map(GenerationRow::completion).toList(), stats);
     }

@@ -7,7 +7,6 @@ import dev.kvshare.apply.model.TokenizerSource;
 import dev.kvshare.apply.model.checkpoint.Checkpoints;
 import dev.kvshare.apply.model.tokenizer.Tokenizer;
 import dev.kvshare.apply.plan.Plan;
-import dev.kvshare.apply.policy.ModelIdentities;
 import dev.kvshare.apply.policy.ModelIdentity;
 import java.nio.file.Path;
 import java.util.Set;
@@ -52,7 +51,7 @@ public final class LoadedModel implements AutoCloseable {
 
   /** What a policy says about the model it was made for. */
   public ModelIdentity identity() {
-    return ModelIdentities.of(checkpoint, decoder.spec());
+    return ModelIdentity.of(checkpoint, decoder.spec());
   }
 
   /**

@@ -12,6 +12,7 @@ import dev.kvshare.apply.model.MemorySize;
 import dev.kvshare.apply.model.TokenizerSource;
 import dev.kvshare.apply.model.checkpoint.Fingerprint;
 import dev.kvshare.apply.model.tokenizer.Tokenizer;
+import dev.kvshare.apply.plan.Plan;
 import dev.kvshare.apply.plan.PlanDescription;
 import dev.kvshare.apply.plan.SharingMap;
 import java.util.ArrayList;
@@ -134,11 +135,12 @@ public final class ModelDescription {
     List<String> lines = new ArrayList<>();
     SharingMap unshared = SharingMap.identity(spec.layers());
     for (ComputeType type : List.of(ComputeType.FLOAT32, ComputeType.FLOAT16)) {
-      long bytes = spec.kvBytesPerToken(map, type.bytes());
+      long bytes = spec.kvUse(Plan.of(map)).bytesPerToken(type.bytes());
       String shared =
           map.isIdentity()
               ? ""
-              : ", unshared " + MemorySize.text(spec.kvBytesPerToken(unshared, type.bytes()));
+              : ", unshared "
+                  + MemorySize.text(spec.kvUse(Plan.of(unshared)).bytesPerToken(type.bytes()));
       lines.add(
           MemorySize.text(bytes) + " a token in " + 8 * type.bytes() + "-bit numbers" + shared);
     }
@@ -180,7 +182,7 @@ public final class ModelDescription {
     if (weights >= memoryBytes) {
       return List.of("the weights do not fit: " + MemorySize.text(weights) + " in " + format);
     }
-    long tokens = (memoryBytes - weights) / spec.kvBytesPerToken(map, dtype.bytes());
+    long tokens = (memoryBytes - weights) / spec.kvUse(Plan.of(map)).bytesPerToken(dtype.bytes());
     List<String> lines = new ArrayList<>();
     lines.add(MemorySize.text(weights) + " for the weights in " + format + ", then KV cache for");
     for (int batch : BATCHES) {

@@ -13,10 +13,9 @@ import dev.kvshare.apply.model.tokenizer.StreamingDecoder;
 import dev.kvshare.apply.model.tokenizer.Tokenizer;
 import dev.kvshare.apply.plan.Plan;
 import dev.kvshare.apply.plan.SharingMap;
-import dev.kvshare.apply.policy.ModelIdentities;
+import dev.kvshare.apply.policy.ModelIdentity;
 import dev.kvshare.apply.policy.Policy;
 import dev.kvshare.apply.policy.PolicyFile;
-import dev.kvshare.apply.policy.PolicyMismatchException;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Arrays;
@@ -134,8 +133,8 @@ public final class PolicyModel implements AutoCloseable {
    * thread ends the generation with what there is.
    *
    * @throws GenerationException when a prompt does not fit the model
-   * @throws dev.kvshare.apply.cache.CachePolicyException when the cache policy does not go with the
-   *     model, the sharing policy or a prompt
+   * @throws dev.kvshare.apply.policy.PolicyException.Unsupported when the cache policy does not go
+   *     with the model, the sharing policy or a prompt
    * @throws CheckpointException.Tokenizer when a prompt is a text and the tokenizer cannot be used,
    *     or a chat and its template cannot be rendered
    */
@@ -194,21 +193,8 @@ public final class PolicyModel implements AutoCloseable {
   }
 
   private static Policy policy(PolicyModelOptions options, Checkpoint checkpoint, ModelSpec spec) {
-    Policy policy = PolicyFile.read(options.policy());
-    if (policy.map().layers() != spec.layers()) {
-      throw new PolicyMismatchException(
-          "%s is for a model of %d layers, but %s has %d. Use the model it was made for, or calibrate this one: kvshare calibrate --model %s"
-              .formatted(
-                  options.policy(),
-                  policy.map().layers(),
-                  options.model(),
-                  spec.layers(),
-                  options.model()));
-    }
-    if (!options.force()) {
-      policy.check(ModelIdentities.of(checkpoint, spec));
-    }
-    return policy;
+    return PolicyFile.read(
+        options.policy(), ModelIdentity.of(checkpoint, spec), spec, options.force());
   }
 
   private static void closeAll(Decoder decoder, Tokenizer tokenizer, Checkpoint checkpoint) {

@@ -4,8 +4,8 @@ import ai.djl.ndarray.NDManager;
 import dev.kvshare.apply.decoder.Decoder;
 import dev.kvshare.apply.decoder.weights.WeightOverrides;
 import dev.kvshare.apply.policy.Policy;
-import dev.kvshare.apply.policy.RepairFile;
-import java.nio.file.Files;
+import dev.kvshare.apply.policy.PolicyFile;
+import dev.kvshare.apply.policy.RefittedWeights;
 import java.nio.file.Path;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
@@ -28,17 +28,17 @@ public final class PolicySupport {
     if (policy.repair() == null || policy.repair().tensors().isEmpty()) {
       return null;
     }
-    Path weights = file.resolveSibling(policy.repair().file());
-    if (!Files.exists(weights)) {
+    Path weights = PolicyFile.weights(policy, file);
+    if (weights == null) {
       LOGGER.warn(
           "{} has refitted weights in {}, which is not there: the quality is that of plain sharing. Put the file beside the policy, or say --no-repair.",
           file,
-          weights);
+          policy.repair().file());
       return null;
     }
     try (NDManager scratch = decoder.newManager()) {
       return decoder.newOverrides(
-          RepairFile.read(weights, policy.repair(), decoder.spec(), scratch));
+          RefittedWeights.read(weights, policy.repair(), decoder.spec()).tensors(scratch));
     }
   }
 }

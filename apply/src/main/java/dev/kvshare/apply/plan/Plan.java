@@ -213,22 +213,6 @@ public record Plan(
             .allMatch(this::isWindowed);
   }
 
-  /**
-   * How many layers keep the keys and values of the whole text: they own a cache that the plan does
-   * not restrict.
-   */
-  public int wholeTextLayers() {
-    if (!dropsTokens()) {
-      return map.ownedLayers();
-    }
-    return (int)
-        IntStream.range(0, map.layers())
-            .filter(layer -> !isWindowed(layer))
-            .map(map::source)
-            .distinct()
-            .count();
-  }
-
   /** Whether what windows hide need not be kept. */
   private boolean dropsTokens() {
     return !map.hasUpwardSources() && !map.hasChains() && !hidesOwnToken;

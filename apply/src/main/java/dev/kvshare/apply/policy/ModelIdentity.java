@@ -1,5 +1,12 @@
 package dev.kvshare.apply.policy;
 
+import com.fasterxml.jackson.annotation.JsonProperty;
+import dev.kvshare.apply.family.spec.ModelSpec;
+import dev.kvshare.apply.model.Checkpoint;
+import dev.kvshare.apply.model.checkpoint.Fingerprint;
+import dev.kvshare.apply.plan.KvUse;
+import dev.kvshare.apply.plan.Plan;
+
 /**
  * The model that a policy was made for. Only the number of layers is always known; hand-written
  * policies may leave out the rest.
@@ -14,10 +21,10 @@ package dev.kvshare.apply.policy;
  */
 public record ModelIdentity(
     String modelType,
-    int layers,
-    Integer queryHeads,
-    Integer keyValueHeads,
-    Integer headSize,
+    @JsonProperty("num_hidden_layers") int layers,
+    @JsonProperty("num_attention_heads") Integer queryHeads,
+    @JsonProperty("num_key_value_heads") Integer keyValueHeads,
+    @JsonProperty("head_dim") Integer headSize,
     String fingerprint) {
 
   /** Refuses a model without layers. */
@@ -27,8 +34,33 @@ public record ModelIdentity(
     }
   }
 
+  /** Returns the identity of an opened model; reads a sample of its weights. */
+  public static ModelIdentity of(Checkpoint checkpoint, ModelSpec spec) {
+    return new ModelIdentity(
+        spec.modelType(),
+        spec.layers(),
+        spec.queryHeads(),
+        spec.keyValueHeads(),
+        spec.headSize(),
+        Fingerprint.of(checkpoint));
+  }
+
   /** Returns the identity of a model of which only the number of layers is known. */
   public static ModelIdentity ofLayers(int layers) {
     return new ModelIdentity(null, layers, null, null, null, null);
+  }
+
+  /** Whether the size of a token's keys and values is known. */
+  public boolean knowsHeads() {
+    return keyValueHeads != null && headSize != null;
+  }
+
+  /**
+   * What a plan keeps of a text, as far as the identity tells: windows of the model itself, and
+   * keys that change with the length of a text, are not known here. A token of a layer has one
+   * element where the heads are not known.
+   */
+  public KvUse kvUse(Plan plan) {
+    return KvUse.alike(plan, knowsHeads() ? 2L * keyValueHeads * headSize : 1);
   }
 }

@@ -2,6 +2,7 @@ package dev.kvshare.apply.policy;
 
 import com.fasterxml.jackson.databind.node.JsonNodeFactory;
 import com.fasterxml.jackson.databind.node.ObjectNode;
+import dev.kvshare.apply.plan.KvUse;
 import dev.kvshare.apply.plan.Plan;
 import dev.kvshare.apply.plan.SharingMap;
 import java.util.List;
@@ -12,7 +13,7 @@ import java.util.List;
  * @param model the model it was made for
  * @param plan what every layer does
  * @param repair the refitted weights, or null
- * @param savings what the plan saves; null for what follows from the other parts
+ * @param savings what the plan saves; counted anew for its context, null for the usual one
  * @param calibration where the plan came from, or null
  * @param tool the program that wrote the policy, or null
  * @param unknownFields fields of the file that this release does not know, nested as they were
@@ -27,16 +28,65 @@ public record Policy(
     ToolVersion tool,
     ObjectNode unknownFields) {
 
+  /**
+   * The refitted weights that belong to a policy. Without them the policy still works, with lower
+   * quality.
+   *
+   * @param file name of the safetensors file, in the folder of the policy file
+   * @param sha256 64 hexadecimal digits over the bytes of that file
+   * @param planSha256 {@link PolicyFile#planSha256} of the plan that they were fitted for; null
+   *     where the file does not say
+   * @param tensors names of the tensors in it, as in the checkpoint
+   */
+  public record RepairReference(
+      String file, String sha256, String planSha256, List<String> tensors) {
+    /** Copies the list. */
+    public RepairReference {
+      tensors = List.copyOf(tensors);
+    }
+  }
+
+  /**
+   * What a plan saves, as far as the policy alone tells: a model whose keys change with the length
+   * of the text keeps all of them, whatever the windows are.
+   *
+   * @param context tokens of the text that {@code kvFraction} is of
+   * @param kvFraction share of the unshared model's KV cache that is kept, three decimals
+   * @param kvBytesPerToken bytes of keys and values that one more token takes once the windows are
+   *     full, with two-byte elements; 0 where the head sizes are not known
+   */
+  public record Savings(int context, double kvFraction, long kvBytesPerToken) {
+    /** Tokens of the text that savings are stated for where nothing else is said. */
+    public static final int USUAL_CONTEXT = 2048;
+
+    private static final int BYTES_PER_ELEMENT = 2;
+
+    /** Those of {@code plan} on {@code model}, of a text of {@code context} tokens. */
+    public static Savings of(ModelIdentity model, Plan plan, int context) {
+      KvUse use = model.kvUse(plan);
+      return new Savings(
+          context,
+          Math.round(1000 * use.fraction(context)) / 1000.0,
+          model.knowsHeads() ? use.bytesPerToken(BYTES_PER_ELEMENT) : 0);
+    }
+  }
+
+  /**
+   * The program that wrote a policy.
+   *
+   * @param name name of the program
+   * @param version its version
+   */
+  public record ToolVersion(String name, String version) {}
+
   /** Checks that the parts agree with each other. */
   public Policy {
     unknownFields = unknownFields.deepCopy();
-    List<String> problems = PolicyRules.problems(model, plan, savings);
+    List<String> problems = PolicyRules.problems(model, plan);
     if (!problems.isEmpty()) {
       throw new IllegalArgumentException(String.join("; ", problems));
     }
-    if (savings == null) {
-      savings = Savings.of(model, plan);
-    }
+    savings = Savings.of(model, plan, savings == null ? Savings.USUAL_CONTEXT : savings.context());
   }
 
   /**
@@ -51,6 +101,12 @@ public record Policy(
   /** The same with other refitted weights; null for none. */
   public Policy withRepair(RepairReference other) {
     return new Policy(model, plan, other, savings, calibration, tool, unknownFields);
+  }
+
+  /** The same with its savings stated for texts of so many tokens. */
+  public Policy withContext(int tokens) {
+    Savings other = Savings.of(model, plan, tokens);
+    return new Policy(model, plan, repair, other, calibration, tool, unknownFields);
   }
 
   /** The same with another origin. */
@@ -69,7 +125,7 @@ public record Policy(
   }
 
   /** How near the plan comes to the unshared model; null where that was not measured. */
-  public Validation validation() {
+  public Provenance.Validation validation() {
     return calibration == null ? null : calibration.validation();
   }
 
@@ -79,9 +135,9 @@ public record Policy(
   }
 
   /**
-   * Checks that this policy was made for {@code found}.
+   * Checks that this policy was made for a model.
    *
-   * @throws PolicyMismatchException if the layers, the fingerprint or, where one side has no
+   * @throws PolicyException.Mismatch if the layers, the fingerprint or, where one side has no
    *     fingerprint, any other known property differs
    */
   public void check(ModelIdentity found) {

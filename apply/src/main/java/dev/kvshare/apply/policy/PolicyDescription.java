@@ -1,8 +1,12 @@
 package dev.kvshare.apply.policy;
 
 import dev.kvshare.apply.model.MemorySize;
+import dev.kvshare.apply.plan.KvUse;
 import dev.kvshare.apply.plan.Plan;
 import dev.kvshare.apply.plan.PlanDescription;
+import dev.kvshare.apply.policy.Provenance.ComparedMethod;
+import dev.kvshare.apply.policy.Provenance.DatasetReference;
+import dev.kvshare.apply.policy.Provenance.Validation;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.LinkedHashMap;
@@ -29,7 +33,7 @@ public final class PolicyDescription {
     Plan plan = policy.plan();
     PlanDescription.addTo(facts, plan);
     List<String> cache = new ArrayList<>(List.of(savings(policy.model(), plan)));
-    if (plan.wholeTextLayers() < plan.map().ownedLayers()) {
+    if (policy.model().kvUse(plan).dropsTokens()) {
       LENGTHS.forEach(tokens -> cache.add(kept(policy.model(), plan, tokens)));
     }
     facts.put("KV cache", cache);
@@ -66,53 +70,46 @@ public final class PolicyDescription {
     return String.join(", ", parts);
   }
 
-  /** Counted anew: the file of an earlier release leaves the windows out. */
   private static String savings(ModelIdentity model, Plan plan) {
-    Savings savings = Savings.of(model, plan);
-    int bounded = plan.map().ownedLayers() - savings.keyValueLayers();
+    KvUse use = model.kvUse(plan);
+    boolean bounded = use.dropsTokens();
     String text =
         String.format(
             Locale.ROOT,
             "%d of %d layers keep %s (%.1f %%)",
-            savings.keyValueLayers(),
+            use.wholeTextLayers(),
             model.layers(),
-            bounded == 0 ? "one" : "one of the whole text",
-            100 * savings.keyValueFraction());
-    long unshared = Savings.unshared(model).keyValueBytesPerToken();
-    return unshared == 0
+            bounded ? "one of the whole text" : "one",
+            100.0 * use.wholeTextLayers() / model.layers());
+    return model.knowsHeads()
         ? text
-        : text
             + ": "
-            + MemorySize.text(savings.keyValueBytesPerToken())
-            + (bounded == 0 ? " a token" : " a further token")
+            + MemorySize.text(use.bytesPerToken(2))
+            + (bounded ? " a further token" : " a token")
             + " instead of "
-            + MemorySize.text(unshared)
-            + " (16-bit numbers)";
+            + MemorySize.text(use.unsharedBytes(1, 2))
+            + " (16-bit numbers)"
+        : text;
   }
 
   /** What is kept of a text, where windows of the policy bound what layers keep. */
   private static String kept(ModelIdentity model, Plan plan, int tokens) {
-    long bounded = Math.min(tokens, (long) plan.windows().first() + plan.windows().last());
-    long kept =
-        plan.map().owners().stream()
-            .mapToLong(owner -> plan.restricts(owner) ? bounded : tokens)
-            .sum();
-    long all = (long) tokens * plan.map().layers();
+    KvUse use = model.kvUse(plan);
     String text =
-        String.format(Locale.ROOT, "of %,d tokens %.1f %% stay", tokens, 100.0 * kept / all);
-    long token = Savings.unshared(model).keyValueBytesPerToken() / model.layers();
-    return token == 0
+        String.format(
+            Locale.ROOT, "of %,d tokens %.1f %% stay", tokens, 100 * use.fraction(tokens));
+    return model.knowsHeads()
         ? text
-        : text
             + ": "
-            + MemorySize.text(kept * token)
+            + MemorySize.text(use.bytes(tokens, 2))
             + " instead of "
-            + MemorySize.text(all * token);
+            + MemorySize.text(use.unsharedBytes(tokens, 2))
+        : text;
   }
 
   private static void addOrigin(Map<String, List<String>> facts, Provenance calibration) {
-    if (calibration.strategy() != null) {
-      facts.put("strategy", List.of(calibration.strategy() + seed(calibration)));
+    if (calibration.method() != null) {
+      facts.put("method", List.of(calibration.method() + seed(calibration)));
     }
     if (calibration.similarity() != null) {
       facts.put(
@@ -166,12 +163,12 @@ public final class PolicyDescription {
     }
   }
 
-  private static String compared(ComparedStrategy found) {
+  private static String compared(ComparedMethod found) {
     return String.format(
         Locale.ROOT,
         "%s: %d layers%s, after a short repair KL divergence %.4f, perplexity %.3f times, same token at %.1f %%",
-        found.strategy(),
-        found.sharedLayers(),
+        found.method(),
+        found.reducedLayers(),
         found.reached() ? "" : " (not the size asked for)",
         found.divergence(),
         found.perplexityRatio(),
@@ -179,6 +176,6 @@ public final class PolicyDescription {
   }
 
   private static String seed(Provenance calibration) {
-    return Objects.equals(calibration.strategy(), "random") ? ", seed " + calibration.seed() : "";
+    return Objects.equals(calibration.method(), "random") ? ", seed " + calibration.seed() : "";
   }
 }

@@ -1,8 +1,13 @@
 package dev.kvshare.apply.policy;
 
+import dev.kvshare.apply.family.spec.ModelSpec;
 import dev.kvshare.apply.model.storage.AtomicFile;
 import dev.kvshare.apply.model.storage.AtomicFile.OutputException;
+import dev.kvshare.apply.model.storage.Digest;
+import dev.kvshare.apply.plan.Plan;
 import java.io.IOException;
+import java.io.InputStream;
+import java.io.UncheckedIOException;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.NoSuchFileException;
@@ -10,7 +15,8 @@ import java.nio.file.Path;
 
 /**
  * Reads and writes policy files: UTF-8 JSON as described by the published schema {@code
- * dev/kvshare/apply/policy/policy-1.schema.json}.
+ * dev/kvshare/apply/policy/policy-2.schema.json}, and beside it the refitted weights. Files of
+ * version 1 are read as well.
  *
  * <p>Equal policies give equal bytes: keys are sorted, numbers have nine significant digits, there
  * is no time stamp, and the file ends with one line feed. Fields that the schema does not name
@@ -18,10 +24,12 @@ import java.nio.file.Path;
  */
 public final class PolicyFile {
   /** The value of the {@code schema} field that this release writes. */
-  public static final String SCHEMA = "kvshare.policy/1";
+  public static final String SCHEMA = "kvshare.policy/2";
 
-  static final int MAJOR_VERSION = 1;
+  static final int MAJOR_VERSION = 2;
   private static final long MAX_BYTES = 16L << 20;
+  private static final String JSON = ".json";
+  private static final int[] BYTE_ORDER_MARK = {0xEF, 0xBB, 0xBF};
 
   private PolicyFile() {}
 
@@ -29,9 +37,9 @@ public final class PolicyFile {
    * Reads and checks a policy file.
    *
    * @throws PolicyException if there is no such file
-   * @throws PolicyFormatException if it is not JSON, breaks the schema or one of the rules between
+   * @throws PolicyException.Format if it is not JSON, breaks the schema or one of the rules between
    *     its fields; the message lists all problems of the step that failed
-   * @throws PolicyVersionException if its major version is not the one of {@link #SCHEMA}
+   * @throws PolicyException.Version if its major version is none that this release reads
    */
   public static Policy read(Path file) {
     try {
@@ -42,7 +50,7 @@ public final class PolicyFile {
       }
       long size = Files.size(file);
       if (size == 0 || size > MAX_BYTES) {
-        throw new PolicyFormatException(
+        throw new PolicyException.Format(
             "The policy %s has %d bytes; a policy has at least one and at most %d. Write it again with `kvshare calibrate`."
                 .formatted(file, size, MAX_BYTES));
       }
@@ -61,6 +69,29 @@ public final class PolicyFile {
   }
 
   /**
+   * Reads a policy file and checks that it belongs to a model.
+   *
+   * @param force whether a policy of another model of as many layers will do
+   * @throws PolicyException as {@link #read(Path)} does; {@link PolicyException.Mismatch} if the
+   *     policy was made for another model, or has layers share that calibration does not let share
+   */
+  public static Policy read(Path file, ModelIdentity model, ModelSpec spec, boolean force) {
+    Policy policy = read(file);
+    try {
+      if (!force || policy.map().layers() != model.layers()) {
+        PolicyRules.checkModel(policy.model(), model);
+      }
+      boolean asked = policy.calibration() != null && policy.calibration().allowsKinds();
+      if (!force && !asked) {
+        PolicyRules.checkKinds(policy.map(), spec);
+      }
+    } catch (PolicyException.Mismatch e) {
+      throw new PolicyException.Mismatch(file + ": " + e.getMessage());
+    }
+    return policy;
+  }
+
+  /**
    * Reads and checks a policy.
    *
    * @param origin names the policy at the start of messages
@@ -70,17 +101,128 @@ public final class PolicyFile {
   }
 
   /**
-   * Writes {@code policy} to {@code file}, whole or not at all.
-   *
-   * @throws OutputException if the file cannot be written
+   * Whether a file looks like a policy rather than a model: it begins with a JSON object, behind
+   * blanks and a byte-order mark. Whether it is a usable one, {@link #read} tells.
    */
-  public static void write(Policy policy, Path file) {
-    byte[] bytes = toBytes(policy);
-    AtomicFile.write(file, out -> out.write(bytes));
+  public static boolean isPolicy(Path file) {
+    if (!Files.isRegularFile(file)) {
+      return false;
+    }
+    try (InputStream in = Files.newInputStream(file)) {
+      int next = in.read();
+      for (int i = 0; i < BYTE_ORDER_MARK.length && next == BYTE_ORDER_MARK[i]; i++) {
+        next = in.read();
+      }
+      while (Character.isWhitespace(next)) {
+        next = in.read();
+      }
+      return next == '{';
+    } catch (IOException e) {
+      throw new UncheckedIOException(e);
+    }
+  }
+
+  /** Where the refitted weights of a policy go: beside it, with its name. */
+  public static Path weightsFile(Path policy) {
+    String name = policy.getFileName().toString();
+    String stem = name.endsWith(JSON) ? name.substring(0, name.length() - JSON.length()) : name;
+    return policy.resolveSibling(stem + ".safetensors");
+  }
+
+  /**
+   * Writes a policy and its refitted weights. A crash at any point leaves a policy that can be used
+   * with its weights, the old one or the new one:
+   *
+   * <ol>
+   *   <li>The weights are written as {@code NAME.safetensors.new}.
+   *   <li>The policy is written in place of the old one. From here on the new one counts.
+   *   <li>{@code .new} is renamed. Until then {@link #weights} finds it by its digest.
+   * </ol>
+   *
+   * @param weightsOrNull null leaves what the policy says of its weights as it is
+   * @return the policy as it was written, with the reference to its weights
+   * @throws OutputException if a file cannot be written
+   */
+  public static Policy write(Policy policy, RefittedWeights weightsOrNull, Path file) {
+    if (weightsOrNull == null) {
+      byte[] bytes = toBytes(policy);
+      AtomicFile.write(file, out -> out.write(bytes));
+      return policy;
+    }
+    Path weights = weightsFile(file);
+    Path fresh = fresh(weights);
+    finish(file);
+    AtomicFile.write(fresh, weightsOrNull::writeTo);
+    Policy written =
+        policy.withRepair(weightsOrNull.reference(weights.getFileName().toString(), policy.plan()));
+    write(written, null, file);
+    AtomicFile.move(fresh, weights);
+    return written;
+  }
+
+  /** Ends a write that was interrupted when the old policy already counted on its new weights. */
+  private static void finish(Path file) {
+    Path fresh = fresh(weightsFile(file));
+    if (!Files.exists(fresh) || !Files.exists(file)) {
+      return;
+    }
+    try {
+      Policy.RepairReference old = read(file).repair();
+      if (old != null && Digest.sha256(fresh).equals(old.sha256())) {
+        AtomicFile.move(fresh, weightsFile(file));
+      }
+    } catch (PolicyException e) {
+      // What is there is no policy of this release: its weights are none of ours.
+    }
+  }
+
+  /**
+   * The file of a policy's refitted weights.
+   *
+   * @param file where the policy was read from
+   * @return null where the policy has none, or their file is not there
+   * @throws PolicyException.Mismatch if the plan was edited since they were fitted, or the file is
+   *     another one
+   */
+  public static Path weights(Policy policy, Path file) {
+    Policy.RepairReference reference = policy.repair();
+    if (reference == null || reference.tensors().isEmpty()) {
+      return null;
+    }
+    if (reference.planSha256() != null
+        && !reference.planSha256().equals(planSha256(policy.plan()))) {
+      throw new PolicyException.Mismatch(
+          "The plan of %s is not the one that its refitted weights were fitted for: its SHA-256 is %s, but 'repair.plan_sha256' is %s. Undo the change of 'plan', calibrate again, or run without the refitted weights by --no-repair."
+              .formatted(file, planSha256(policy.plan()), reference.planSha256()));
+    }
+    Path weights = file.resolveSibling(reference.file());
+    String found = Files.exists(weights) ? Digest.sha256(weights) : null;
+    if (reference.sha256().equals(found)) {
+      return weights;
+    }
+    Path fresh = fresh(weights);
+    if (Files.exists(fresh) && Digest.sha256(fresh).equals(reference.sha256())) {
+      return fresh;
+    }
+    if (found == null) {
+      return null;
+    }
+    throw new PolicyException.Mismatch(
+        "%s is not the file that the policy was written with: its SHA-256 is %s, but the policy says %s. Put the right file there, or run without the refitted weights by --no-repair."
+            .formatted(weights, found, reference.sha256()));
+  }
+
+  /** SHA-256 of a plan, as {@code repair.plan_sha256} has it: over its JSON, see the schema. */
+  public static String planSha256(Plan plan) {
+    return PolicyJson.sha256(plan);
   }
 
   /** Returns the bytes of the file for {@code policy}; equal policies give equal bytes. */
   public static byte[] toBytes(Policy policy) {
-    return CompactJson.print(PolicyWriter.tree(policy)).getBytes(StandardCharsets.UTF_8);
+    return CanonicalJson.print(PolicyJson.tree(policy)).getBytes(StandardCharsets.UTF_8);
+  }
+
+  private static Path fresh(Path weights) {
+    return weights.resolveSibling(weights.getFileName() + ".new");
   }
 }

@@ -18,29 +18,51 @@ import java.util.List;
 import java.util.Locale;
 import java.util.Map;
 
-/** The published JSON Schema of the policy file, version 1. */
+/** A published JSON Schema of the policy file. */
 final class PolicySchema {
-  private static final String RESOURCE = "policy-1.schema.json";
-  private static final JsonNode TREE = load();
-  private static final JsonSchema VALIDATOR = validator();
+  static final PolicySchema VERSION_1 = new PolicySchema("policy-1.schema.json");
+  static final PolicySchema VERSION_2 = new PolicySchema("policy-2.schema.json");
 
-  private PolicySchema() {}
+  private final JsonNode tree;
+  private final JsonSchema validator;
+
+  private PolicySchema(String resource) {
+    tree = load(resource);
+    SchemaValidatorsConfig config =
+        SchemaValidatorsConfig.builder()
+            .pathType(PathType.JSON_PATH)
+            .locale(Locale.ENGLISH)
+            .build();
+    validator = JsonSchemaFactory.getInstance(VersionFlag.V202012).getSchema(tree, config);
+  }
 
   /** Returns every violation as a sentence that starts with its JSON path; empty if none. */
-  static List<String> problems(JsonNode document) {
-    return VALIDATOR.validate(document).stream()
-        .map(ValidationMessage::getMessage)
+  List<String> problems(JsonNode document) {
+    return validator.validate(document).stream()
+        .map(PolicySchema::sentence)
         .distinct()
         .sorted()
         .toList();
   }
 
-  /** Returns the fields of {@code document} that the schema does not name, nested as found. */
-  static ObjectNode unknownFields(ObjectNode document) {
-    return unknown(document, TREE);
+  private static String sentence(ValidationMessage message) {
+    return message.getType().equals("additionalProperties")
+        ? "%s.%s is no field of a policy; there it would change what is computed"
+            .formatted(message.getInstanceLocation(), message.getProperty())
+        : message.getMessage();
   }
 
-  private static ObjectNode unknown(ObjectNode found, JsonNode schema) {
+  /** Whether the schema names a field of the root. */
+  boolean names(String field) {
+    return tree.path("properties").has(field);
+  }
+
+  /** Returns the fields of {@code document} that the schema does not name, nested as found. */
+  ObjectNode unknownFields(ObjectNode document) {
+    return unknown(document, tree);
+  }
+
+  private ObjectNode unknown(ObjectNode found, JsonNode schema) {
     ObjectNode unknown = JsonNodeFactory.instance.objectNode();
     for (Map.Entry<String, JsonNode> field : found.properties()) {
       JsonNode known = resolve(schema.path("properties").path(field.getKey()));
@@ -63,7 +85,7 @@ final class PolicySchema {
   }
 
   /** Returns one object of unknown fields an entry, or nothing if no entry has any. */
-  private static ArrayNode unknown(ArrayNode found, JsonNode schema) {
+  private ArrayNode unknown(ArrayNode found, JsonNode schema) {
     ArrayNode unknown = JsonNodeFactory.instance.arrayNode();
     boolean any = false;
     for (JsonNode entry : found) {
@@ -77,25 +99,16 @@ final class PolicySchema {
     return any ? unknown : unknown.removeAll();
   }
 
-  private static JsonNode resolve(JsonNode schema) {
+  private JsonNode resolve(JsonNode schema) {
     String reference = schema.path("$ref").asText();
-    return reference.startsWith("#") ? TREE.at(reference.substring(1)) : schema;
+    return reference.startsWith("#") ? tree.at(reference.substring(1)) : schema;
   }
 
-  private static JsonNode load() {
-    try (InputStream in = PolicySchema.class.getResourceAsStream(RESOURCE)) {
+  private static JsonNode load(String resource) {
+    try (InputStream in = PolicySchema.class.getResourceAsStream(resource)) {
       return new ObjectMapper().readTree(in);
     } catch (IOException e) {
-      throw new UncheckedIOException("the resource " + RESOURCE + " cannot be read", e);
+      throw new UncheckedIOException("the resource " + resource + " cannot be read", e);
     }
-  }
-
-  private static JsonSchema validator() {
-    SchemaValidatorsConfig config =
-        SchemaValidatorsConfig.builder()
-            .pathType(PathType.JSON_PATH)
-            .locale(Locale.ENGLISH)
-            .build();
-    return JsonSchemaFactory.getInstance(VersionFlag.V202012).getSchema(TREE, config);
   }
 }

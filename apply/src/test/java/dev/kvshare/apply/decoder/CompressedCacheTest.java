@@ -10,7 +10,6 @@ import ai.djl.ndarray.NDArray;
 import ai.djl.ndarray.NDManager;
 import ai.djl.ndarray.types.Shape;
 import dev.kvshare.apply.cache.CachePolicy;
-import dev.kvshare.apply.cache.CachePolicyException;
 import dev.kvshare.apply.cache.H2o;
 import dev.kvshare.apply.cache.Int8Eviction;
 import dev.kvshare.apply.cache.Int8Kv;
@@ -22,6 +21,7 @@ import dev.kvshare.apply.cache.TokenAmount;
 import dev.kvshare.apply.plan.Plan;
 import dev.kvshare.apply.plan.SharingMap;
 import dev.kvshare.apply.plan.UpwardReading;
+import dev.kvshare.apply.policy.PolicyException;
 import java.nio.file.Path;
 import java.util.Arrays;
 import java.util.List;
@@ -257,9 +257,9 @@ class CompressedCacheTest {
   void whatMakesNoSenseIsRefused() {
     CacheOptions plain = CacheOptions.of(MAPS.get(0));
     StreamingLlm policy = new StreamingLlm(TokenAmount.tokens(3), 3);
-    CachePolicyException noRoom =
+    PolicyException.Unsupported noRoom =
         assertThrows(
-            CachePolicyException.class,
+            PolicyException.Unsupported.class,
             () -> {
               try (CompressedCache cache = decoder.newCache(plain, policy, 1)) {
                 decoder.prefill(PromptBatch.of(text(9, 7)), cache, 9).close();
@@ -268,9 +268,9 @@ class CompressedCacheTest {
     assertTrue(noRoom.getMessage().contains("3 sinks leave no room"), noRoom.getMessage());
     Plan upward =
         Plan.of(SharingMap.of(0, 7, 2, 3, 4, 5, 6, 7)).withUpward(new UpwardReading.Sequential());
-    CachePolicyException above =
+    PolicyException.Unsupported above =
         assertThrows(
-            CachePolicyException.class,
+            PolicyException.Unsupported.class,
             () -> decoder.newCache(CacheOptions.of(upward), policies(8).get(1), 1));
     assertTrue(above.getMessage().contains("above their readers"), above.getMessage());
     assertThrows(
@@ -329,9 +329,9 @@ class CompressedCacheTest {
       }
       StreamingLlm streaming = new StreamingLlm(TokenAmount.tokens(16), 4);
       if (learned) {
-        CachePolicyException refused =
+        PolicyException.Unsupported refused =
             assertThrows(
-                CachePolicyException.class,
+                PolicyException.Unsupported.class,
                 () -> family.newCache(CacheOptions.of(map), streaming, 1));
         assertTrue(refused.getMessage().contains("learned positions"), refused.getMessage());
       }

@@ -12,7 +12,7 @@ import dev.kvshare.apply.model.Checkpoint;
 import dev.kvshare.apply.model.checkpoint.Checkpoints;
 import dev.kvshare.apply.plan.Plan;
 import dev.kvshare.apply.plan.SharingMap;
-import dev.kvshare.apply.policy.PolicyMismatchException;
+import dev.kvshare.apply.policy.PolicyException;
 import java.util.Arrays;
 import java.util.Random;
 import org.junit.jupiter.api.AfterAll;
@@ -104,7 +104,8 @@ class DecoderTest {
         KvCache shared = decoder.newCache(SHARED, 2, 100)) {
       assertEquals(8L * 2 * 2 * 2 * 100 * 16 * 4, whole.bytes());
       assertEquals(whole.bytes() * 2 / 8, shared.bytes());
-      assertEquals(shared.bytes(), decoder.spec().kvBytesPerToken(SHARED, 4) * 2 * 100);
+      assertEquals(
+          shared.bytes(), decoder.spec().kvUse(Plan.of(SHARED)).bytesPerToken(4) * 2 * 100);
     }
   }
 
@@ -115,7 +116,7 @@ class DecoderTest {
       decoder.prefill(PromptBatch.of(prompt), small, 1).close();
 
       assertEquals(256, small.capacity());
-      assertEquals(decoder.spec().kvBytesPerToken(SHARED, 4) * 256, small.bytes());
+      assertEquals(decoder.spec().kvUse(Plan.of(SHARED)).bytesPerToken(4) * 256, small.bytes());
       try (KvCache large = decoder.newCache(SHARED, 1, 64)) {
         decoder.prefill(PromptBatch.of(prompt), large, 64).close();
         float[] expected = Goldens.take(large.keys(3));
@@ -168,9 +169,9 @@ class DecoderTest {
   @Test
   void exactPrefillIsRefusedUntilItIsBuilt() {
     Plan exact = Plan.of(SHARED).withPrefill(Plan.Prefill.EXACT);
-    UnsupportedSharingException refused =
+    PolicyException.Unsupported refused =
         assertThrows(
-            UnsupportedSharingException.class,
+            PolicyException.Unsupported.class,
             () -> decoder.newCache(CacheOptions.of(exact), 1, 1));
     assertTrue(refused.getMessage().contains("'prefill'"), refused.getMessage());
   }
@@ -178,10 +179,10 @@ class DecoderTest {
   @Test
   void mapsThatTheModelCannotRunAreRefused() {
     assertThrows(
-        PolicyMismatchException.class, () -> decoder.newCache(SharingMap.identity(7), 1, 1));
-    UnsupportedSharingException upward =
+        PolicyException.Mismatch.class, () -> decoder.newCache(SharingMap.identity(7), 1, 1));
+    PolicyException.Unsupported upward =
         assertThrows(
-            UnsupportedSharingException.class,
+            PolicyException.Unsupported.class,
             () -> decoder.newCache(SharingMap.of(0, 7, 2, 3, 4, 5, 6, 7), 1, 1));
     assertTrue(upward.getMessage().contains("layer 1"), upward.getMessage());
   }

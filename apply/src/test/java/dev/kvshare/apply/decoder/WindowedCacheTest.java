@@ -225,13 +225,14 @@ class WindowedCacheTest {
   @Test
   void theModelCountsWhatIsKept() {
     Plan plan = PLANS.get(4);
-    long token = decoder.spec().kvBytesPerToken(SharingMap.of(0, 0, 0, 0, 0, 0, 0, 0), 2);
-    assertEquals(4 * token, decoder.spec().kvBytes(plan, 1, 2));
-    assertEquals(4 * 9 * token, decoder.spec().kvBytes(plan, 9, 2));
-    assertEquals((9 + 3 * 1000) * token, decoder.spec().kvBytes(plan, 1000, 2));
-    assertEquals(3 * token, decoder.spec().kvBytesPerToken(plan, 2));
+    long token =
+        decoder.spec().kvUse(Plan.of(SharingMap.of(0, 0, 0, 0, 0, 0, 0, 0))).bytesPerToken(2);
+    assertEquals(4 * token, decoder.spec().kvUse(plan).bytes(1, 2));
+    assertEquals(4 * 9 * token, decoder.spec().kvUse(plan).bytes(9, 2));
+    assertEquals((9 + 3 * 1000) * token, decoder.spec().kvUse(plan).bytes(1000, 2));
+    assertEquals(3 * token, decoder.spec().kvUse(plan).bytesPerToken(2));
     Plan huge = Plan.of(IDENTITY).withWindows(Plan.Windows.of(ALL, 4, Integer.MAX_VALUE));
-    assertEquals(8 * 50 * token, decoder.spec().kvBytes(huge, 50, 2));
+    assertEquals(8 * 50 * token, decoder.spec().kvUse(huge).bytes(50, 2));
   }
 
   @Test
@@ -243,8 +244,8 @@ class WindowedCacheTest {
     for (Plan plan : List.of(Plan.of(SHARED), fullReader, upward)) {
       try (DecodingCache cache = decoder.newCache(CacheOptions.of(plan), null, 1, 8)) {
         assertInstanceOf(KvCache.class, cache);
-        long token = decoder.spec().kvBytesPerToken(plan.map(), 4);
-        assertEquals(100 * token, decoder.spec().kvBytes(plan, 100, 4));
+        long token = decoder.spec().kvUse(Plan.of(plan.map())).bytesPerToken(4);
+        assertEquals(100 * token, decoder.spec().kvUse(plan).bytes(100, 4));
       }
     }
   }

@@ -23,7 +23,7 @@ import dev.kvshare.apply.plan.SharingMap;
 import dev.kvshare.apply.plan.UpwardReading;
 import dev.kvshare.apply.policy.ModelIdentity;
 import dev.kvshare.apply.policy.Policy;
-import dev.kvshare.apply.policy.PolicyMismatchException;
+import dev.kvshare.apply.policy.PolicyException;
 import java.io.IOException;
 import java.io.OutputStream;
 import java.nio.ByteBuffer;
@@ -118,9 +118,9 @@ class LckvExportTest {
     Path lckv = export(policy("0_6_6_6_6_6_6_7", 0), null, KeyValueWeights.OWN);
     try (Checkpoint checkpoint = Checkpoints.open(lckv);
         Decoder decoder = Decoder.load(checkpoint, Goldens.OPTIONS)) {
-      PolicyMismatchException refused =
+      PolicyException.Mismatch refused =
           assertThrows(
-              PolicyMismatchException.class, () -> decoder.newCache(SharingMap.identity(8), 1, 1));
+              PolicyException.Mismatch.class, () -> decoder.newCache(SharingMap.identity(8), 1, 1));
       assertTrue(refused.getMessage().contains("trained to share"), refused.getMessage());
       decoder.newCache(CacheOptions.of(decoder.spec().plan()), 1, 1).close();
     }

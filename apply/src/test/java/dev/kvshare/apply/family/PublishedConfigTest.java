@@ -10,7 +10,7 @@ import com.fasterxml.jackson.databind.ObjectMapper;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import dev.kvshare.apply.family.spec.ModelSpec;
 import dev.kvshare.apply.model.ModelConfig;
-import dev.kvshare.apply.plan.SharingMap;
+import dev.kvshare.apply.plan.Plan;
 import java.io.IOException;
 import java.io.InputStream;
 import java.nio.file.Path;
@@ -56,7 +56,7 @@ class PublishedConfigTest {
         spec("SmolLM2-135M-Instruct", (ObjectNode) configs.get("SmolLM2-135M-Instruct"));
     assertTrue(smol.tiedHead());
     assertEquals(64, smol.headSize());
-    assertEquals(30 * 2 * 3 * 64 * 4, smol.kvBytesPerToken(SharingMap.identity(30), 4));
+    assertEquals(30 * 2 * 3 * 64 * 4, smol.kvUse(Plan.identity(30)).bytesPerToken(4));
 
     ModelSpec gemma = spec("gemma-3-1b-it", (ObjectNode) configs.get("gemma-3-1b-it"));
     assertEquals(512, gemma.blocks().get(0).attention().window());

@@ -7,6 +7,7 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import ai.djl.ndarray.NDManager;
 import dev.kvshare.apply.decoder.DecoderOptions;
+import dev.kvshare.apply.decoder.Goldens;
 import dev.kvshare.apply.model.CheckpointException;
 import dev.kvshare.apply.model.tokenizer.template.ChatTemplate.ChatMessage;
 import dev.kvshare.apply.plan.Plan;
@@ -15,6 +16,7 @@ import dev.kvshare.apply.policy.ModelIdentity;
 import dev.kvshare.apply.policy.Policy;
 import dev.kvshare.apply.policy.PolicyException;
 import dev.kvshare.apply.policy.PolicyFile;
+import dev.kvshare.apply.policy.Provenance;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Collections;
@@ -187,14 +189,14 @@ class PolicyModelTest {
     Path file = folder.resolve("windows.json");
     SharingMap map = SharingMap.identity(4);
     Plan plan = Plan.of(map).withWindows(Plan.Windows.of(List.of(1, 2, 3), 2, 8));
-    PolicyFile.write(Policy.of(ModelIdentity.ofLayers(4), plan), file);
+    PolicyFile.write(Policy.of(ModelIdentity.ofLayers(4), plan), null, file);
     try (PolicyModel windowed = PolicyModel.load(TinyLlama.DIRECTORY, file)) {
       GenerationRequest request = request(TinyLlama.input(0)).withIgnoreEos(true);
       GenerationStats few =
           windowed.generate(request.withMaxNewTokens(1), TokenListener.NONE).stats();
       GenerationStats many =
           windowed.generate(request.withMaxNewTokens(30), TokenListener.NONE).stats();
-      long token = windowed.decoder().spec().kvBytesPerToken(map, 4) / 4;
+      long token = windowed.decoder().spec().kvUse(Plan.of(map)).bytesPerToken(4) / 4;
       assertEquals(token, many.kvBytesPerToken());
       // Up to 64 tokens of the lowest layer are in one block; each place of a head takes 4 bytes.
       long places = 4L * windowed.decoder().spec().keyValueHeads();
@@ -216,6 +218,44 @@ class PolicyModelTest {
     PolicyException error =
         assertThrows(PolicyException.class, () -> PolicyModel.load(forcedLonger));
     assertTrue(error.getMessage().contains("5 layers"), error.getMessage());
+  }
+
+  /** Layers 0 and 2 of this model have a sliding window, 1 and 3 full attention. */
+  @Test
+  void refusesLayersThatReadAnotherKindOfAttentionAsCalibrationDoes() {
+    Path mixed = Goldens.architecture("gemma2");
+    Plan plan = Plan.of(SharingMap.of(0, 0, 2, 3));
+    Policy policy = Policy.of(ModelIdentity.ofLayers(4), plan);
+    Path file = folder.resolve("kinds.json");
+
+    PolicyFile.write(policy, null, file);
+    PolicyException.Mismatch refused =
+        assertThrows(PolicyException.Mismatch.class, () -> PolicyModel.load(mixed, file));
+    assertTrue(refused.getMessage().contains("layer 1 (full attention)"), refused.getMessage());
+    assertTrue(
+        refused.getMessage().contains("layer 0 (a sliding window of 8"), refused.getMessage());
+    assertTrue(refused.getMessage().contains("--across-kinds"), refused.getMessage());
+    PolicyModel.load(new PolicyModelOptions(mixed, file, DecoderOptions.DEFAULT, true, true))
+        .close();
+
+    Provenance asked = Provenance.builder().acrossKinds(true).build();
+    PolicyFile.write(policy.withCalibration(asked), null, file);
+    PolicyModel.load(mixed, file).close();
+    Plan alike = Plan.of(SharingMap.of(0, 1, 0, 1));
+    PolicyFile.write(Policy.of(ModelIdentity.ofLayers(4), alike), null, file);
+    PolicyModel.load(mixed, file).close();
+  }
+
+  @Test
+  void refusesAnExactPrefillUntilItIsBuilt() {
+    Plan exact = Plan.of(SharingMap.of(0, 0, 2, 3)).withPrefill(Plan.Prefill.EXACT);
+    Path file = folder.resolve("exact.json");
+    PolicyFile.write(Policy.of(ModelIdentity.ofLayers(4), exact), null, file);
+
+    PolicyException.Unsupported refused =
+        assertThrows(
+            PolicyException.Unsupported.class, () -> PolicyModel.load(TinyLlama.DIRECTORY, file));
+    assertTrue(refused.getMessage().contains("'prefill'"), refused.getMessage());
   }
 
   @Test
@@ -270,7 +310,7 @@ class PolicyModelTest {
   private Path policy(SharingMap map, String fingerprint) {
     ModelIdentity identity = new ModelIdentity(null, map.layers(), null, null, null, fingerprint);
     Path file = folder.resolve("policy" + map.layers() + ".json");
-    PolicyFile.write(Policy.of(identity, Plan.of(map)), file);
+    PolicyFile.write(Policy.of(identity, Plan.of(map)), null, file);
     return file;
   }
 

@@ -85,7 +85,7 @@ class SmolLm2Test {
       SharingMap map =
           SharingMap.of(ids(node.get("map")).stream().mapToInt(Integer::intValue).toArray());
       Path policy = folder.resolve("policy.json");
-      PolicyFile.write(Policy.of(ModelIdentity.ofLayers(map.layers()), Plan.of(map)), policy);
+      PolicyFile.write(Policy.of(ModelIdentity.ofLayers(map.layers()), Plan.of(map)), null, policy);
       try (PolicyModel shared = PolicyModel.load(FILE, policy)) {
         Completion completion = greedy(shared, SamplingOptions.GREEDY);
         assertEquals(ids(expected.get("prompt_ids")), completion.promptIds());

@@ -5,7 +5,9 @@ import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import java.io.ByteArrayOutputStream;
 import java.io.IOException;
+import java.io.PrintStream;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
@@ -41,18 +43,18 @@ class PolicyReaderTest {
 
   static Stream<Arguments> badPolicies() {
     return Stream.of(
-        raw("{", "not valid JSON at line 1", "Unexpected end-of-input"),
+        raw("{", "invalid JSON at byte 1", "Unexpected end-of-input"),
         raw("[]", "$: found ARRAY, expected an object"),
         raw("", "$: found MISSING"),
-        raw("{} x", "not valid JSON"),
+        raw("{} x", "invalid JSON at byte"),
         raw("[".repeat(100_000), "nesting depth"),
         raw("{\"a\": 1, \"a\": 2}", "Duplicate field 'a'"),
-        raw("{\"kv_source\": [0]}", "$.schema: found nothing, expected \"kvshare.policy/1\""),
+        raw("{\"kv_source\": [0]}", "$.schema: found nothing, expected \"kvshare.policy/2\""),
         raw("{\"schema\": 1, \"kv_source\": [0]}", "$.schema: found 1"),
         raw("{\"schema\": \"other/1\", \"kv_source\": [0]}", "$.schema: found \"other/1\""),
         body("\"x\": 1e999999999, \"kv_source\": [0]", "$.x", "exponent"),
         body("\"x\": 1e99999999999999, \"kv_source\": [0]", "a number out of range"),
-        body("\"x\": NaN, \"kv_source\": [0]", "not valid JSON"),
+        body("\"x\": NaN, \"kv_source\": [0]", "invalid JSON at byte"),
         body("\"model\": {\"num_hidden_layers\": 1}", "kv_source"),
         body("\"kv_source\": []", "$.kv_source"),
         body("\"kv_source\": [0, \"1\", 1.5]", "$.kv_source[1]", "$.kv_source[2]"),
@@ -117,12 +119,58 @@ class PolicyReaderTest {
         body("\"kv_source\": [0], \"calibration\": {\"seed\": 1e30}", "$.calibration.seed"));
   }
 
+  private static Arguments plan(String fields, String... fragments) {
+    return Arguments.of(
+        "{\"schema\": \"kvshare.policy/2\", \"plan\": {%s}}".formatted(fields), List.of(fragments));
+  }
+
+  static Stream<Arguments> badPlans() {
+    return Stream.of(
+        raw("{\"schema\": \"kvshare.policy/2\", \"kv_source\": [0]}", "plan"),
+        raw("{\"schema\": \"kvshare.policy/2\", \"plan\": [0]}", "$.plan"),
+        plan("", "kv_source"),
+        plan("\"kv_source\": []", "$.plan.kv_source"),
+        plan("\"kv_source\": [0, -1]", "$.plan.kv_source[1]"),
+        plan(
+            "\"kv_source\": [0, 5, 1]",
+            "(1) $.plan.kv_source: layer 1 reads layer 5, which does not exist",
+            "(2) $.plan.kv_source: layer 2 reads layer 1, which itself reads layer 5"),
+        plan("\"kv_source\": [1, 1]", "source above its reader", "$.plan.upward is null"),
+        plan("\"kv_source\": [0, 0], \"windowed_layer\": [1]", "$.plan.windowed_layer"),
+        plan("\"kv_source\": [0, 0], \"window\": {\"layers\": [1]}", "'last'"),
+        plan("\"kv_source\": [0, 0], \"window\": {\"layers\": [], \"last\": 4}", "window.layers"),
+        plan(
+            "\"kv_source\": [0, 0], \"window\": {\"layers\": [1], \"last\": 4, \"frist\": 2}",
+            "$.plan.window.frist"),
+        plan(
+            "\"kv_source\": [0, 0], \"window\": {\"layers\": [2], \"last\": 4}",
+            "$.plan.window.layers names layer 2: the layers are 0 to 1"),
+        plan("\"kv_source\": [0, 0], \"prefill\": \"fast\"", "$.plan.prefill"),
+        plan("\"kv_source\": [1, 1], \"upward\": {}", "$.plan.upward"),
+        plan(
+            "\"kv_source\": [1, 1], \"upward\": {\"sequential\": true, \"forward_passes\": 2}",
+            "$.plan.upward.forward_passes"),
+        plan(
+            "\"kv_source\": [1, 1], \"upward\": {\"forward_passes\": 2, \"tolerance\": 0.1}",
+            "$.plan.upward.tolerance"),
+        raw(
+            "{\"schema\": \"kvshare.policy/2\", \"plan\": {\"kv_source\": [0]}, \"model\": {\"num_hidden_layers\": 2, \"head_dims\": 4}}",
+            "$.model.head_dims"),
+        raw(
+            "{\"schema\": \"kvshare.policy/2\", \"plan\": {\"kv_source\": [0]}, \"model\": {\"num_hidden_layers\": 2}}",
+            "$.plan.kv_source has 1 entries, but $.model.num_hidden_layers is 2"),
+        raw(
+            "{\"schema\": \"kvshare.policy/2\", \"plan\": {\"kv_source\": [0]}, \"savings\": {\"kv_fraction\": 1}}",
+            "$.savings",
+            "context"));
+  }
+
   @ParameterizedTest
-  @MethodSource("badPolicies")
+  @MethodSource({"badPolicies", "badPlans"})
   void refusesNamingThePlaceAndTheRule(String text, List<String> fragments) {
-    PolicyFormatException error =
+    PolicyException.Format error =
         assertThrows(
-            PolicyFormatException.class,
+            PolicyException.Format.class,
             () -> PolicyFile.fromBytes(text.getBytes(StandardCharsets.UTF_8), "The policy p.json"));
 
     assertTrue(error.getMessage().startsWith("The policy p.json "), error.getMessage());
@@ -144,31 +192,64 @@ class PolicyReaderTest {
     byte[] bytes = text.getBytes(StandardCharsets.UTF_8);
 
     Policy policy = PolicyFile.fromBytes(bytes, "p");
-    assertTrue(savings.startsWith("\"kv_layers\": " + policy.savings().keyValueLayers()));
+    assertEquals(new Policy.Savings(2048, 0.5, 0), policy.savings());
     assertEquals(policy, PolicyFile.fromBytes(PolicyFile.toBytes(policy), "p"));
   }
 
   @Test
   void namesTheFirstByteThatIsNotUtf8() {
     byte[] bytes = "{\"schema\": \"\u00e9\"}".getBytes(StandardCharsets.ISO_8859_1);
-    PolicyFormatException error =
-        assertThrows(PolicyFormatException.class, () -> PolicyFile.fromBytes(bytes, "p"));
+    PolicyException.Format error =
+        assertThrows(PolicyException.Format.class, () -> PolicyFile.fromBytes(bytes, "p"));
 
     assertEquals(
-        "p is not UTF-8 text: the byte 0xe9 at offset 12 cannot be decoded. Save the file as UTF-8.",
+        "p has invalid UTF-8 at byte 12 (0xe9). Correct the file, or write a new one with `kvshare calibrate`.",
         error.getMessage());
+  }
+
+  /** {@code windowed_layer} beside the plan is meant for it, or for version 1. */
+  @Test
+  void namesFieldsOfTheRootThatItDoesNotKnow() {
+    for (String start :
+        List.of("/1\", \"kv_source\": [0, 1]", "/2\", \"plan\": {\"kv_source\": [0, 1]}")) {
+      String text = "{\"schema\": \"kvshare.policy%s, \"windowed_layer\": [1]}".formatted(start);
+      PrintStream before = System.err;
+      ByteArrayOutputStream log = new ByteArrayOutputStream();
+      Policy policy;
+      try {
+        System.setErr(new PrintStream(log, true, StandardCharsets.UTF_8));
+        policy = PolicyFile.fromBytes(text.getBytes(StandardCharsets.UTF_8), "The policy p.json");
+      } finally {
+        System.setErr(before);
+      }
+      assertTrue(
+          log.toString(StandardCharsets.UTF_8).contains("p.json has the field $.windowed_layer,"));
+      assertEquals(1, policy.unknownFields().path("windowed_layer").path(0).intValue());
+    }
+  }
+
+  @Test
+  void aByteOrderMarkIsPassedOver() throws IOException {
+    Path file = folder.resolve("marked.json");
+    Files.writeString(
+        file, "\uFEFF {\"schema\": \"kvshare.policy/2\", \"plan\": {\"kv_source\": [0, 0]}}");
+
+    assertTrue(PolicyFile.isPolicy(file));
+    assertEquals(1, PolicyFile.read(file).map().sharedLayers());
+    assertFalse(PolicyFile.isPolicy(Files.writeString(folder.resolve("model"), "GGUF {")));
+    assertFalse(PolicyFile.isPolicy(folder));
   }
 
   @Test
   void tellsNewFromOldVersions() {
-    assertTrue(versionError("kvshare.policy/2").contains("\"kvshare.policy/2\", which is too new"));
+    assertTrue(versionError("kvshare.policy/3").contains("\"kvshare.policy/3\", which is too new"));
     assertTrue(versionError("kvshare.policy/0").contains("which is too old"));
   }
 
   private static String versionError(String schema) {
     String text = "{\"schema\": \"%s\", \"something\": \"else\"}".formatted(schema);
     return assertThrows(
-            PolicyVersionException.class,
+            PolicyException.Version.class,
             () -> PolicyFile.fromBytes(text.getBytes(StandardCharsets.UTF_8), "p"))
         .getMessage();
   }
@@ -178,7 +259,7 @@ class PolicyReaderTest {
     String text = "{\"schema\": \"kvshare.policy/1\", \"kv_source\": [" + "99,".repeat(29) + "99]}";
     String message =
         assertThrows(
-                PolicyFormatException.class,
+                PolicyException.Format.class,
                 () -> PolicyFile.fromBytes(text.getBytes(StandardCharsets.UTF_8), "p"))
             .getMessage();
 
@@ -199,10 +280,11 @@ class PolicyReaderTest {
         "is a directory", assertThrows(PolicyException.class, () -> PolicyFile.read(folder)));
   }
 
-  @Test
-  void anyDamageGivesAPolicyOrAPolicyException() throws IOException {
+  @ParameterizedTest
+  @ValueSource(strings = {"complete-0.1.0.json", "version-2/complete.json"})
+  void anyDamageGivesAPolicyOrAPolicyException(String name) throws IOException {
     byte[] whole;
-    try (var in = PolicyReaderTest.class.getResourceAsStream("complete-0.1.0.json")) {
+    try (var in = PolicyReaderTest.class.getResourceAsStream(name)) {
       whole = in.readAllBytes();
     }
     Random random = new Random(3);

@@ -10,6 +10,7 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 import dev.kvshare.apply.plan.Plan;
 import dev.kvshare.apply.plan.SharingMap;
 import dev.kvshare.apply.plan.UpwardReading;
+import dev.kvshare.apply.policy.Policy.Savings;
 import java.util.HashSet;
 import java.util.List;
 import java.util.Set;
@@ -32,7 +33,7 @@ class PolicyTest {
   void computesItsSavings() {
     Savings savings = policy(model(3, ONE)).savings();
 
-    assertEquals(new Savings(2, 0.667, 2 * 2 * 2 * 16 * 2), savings);
+    assertEquals(new Savings(2048, 0.667, 2 * 2 * 2 * 16 * 2), savings);
   }
 
   /** All maps of three layers without chains, each with windows on each set of layers. */
@@ -52,7 +53,10 @@ class PolicyTest {
       Plan plan = Plan.of(map).withWindows(Plan.Windows.of(windowed, 0, 4)).withUpward(upward);
       long kept = map.owners().stream().filter(owner -> !plan.restricts(owner)).count();
 
-      assertEquals(kept, Savings.of(model(3, ONE), plan).keyValueLayers(), plan::toString);
+      assertEquals(kept, model(3, ONE).kvUse(plan).wholeTextLayers(), plan::toString);
+      long tokens = kept * 2048 + (map.ownedLayers() - kept) * 4;
+      assertEquals(
+          tokens / (3.0 * 2048), Policy.of(model(3, ONE), plan).savings().kvFraction(), 0.0005);
       found.add((int) kept);
     }
     assertEquals(Set.of(0, 1, 2, 3), found);
@@ -92,9 +96,9 @@ class PolicyTest {
 
   @Test
   void refusesAnotherModelNamingBothFingerprintsAndTheWayOut() {
-    PolicyMismatchException error =
+    PolicyException.Mismatch error =
         assertThrows(
-            PolicyMismatchException.class, () -> policy(model(3, ONE)).check(model(3, TWO)));
+            PolicyException.Mismatch.class, () -> policy(model(3, ONE)).check(model(3, TWO)));
 
     assertTrue(
         error.getMessage().contains("fingerprint " + ONE + " against " + TWO), error.getMessage());
@@ -105,8 +109,8 @@ class PolicyTest {
   @Test
   void refusesAnotherShape() {
     ModelIdentity other = new ModelIdentity("qwen2", 4, 4, 1, 16, null);
-    PolicyMismatchException error =
-        assertThrows(PolicyMismatchException.class, () -> policy(model(3, ONE)).check(other));
+    PolicyException.Mismatch error =
+        assertThrows(PolicyException.Mismatch.class, () -> policy(model(3, ONE)).check(other));
 
     assertTrue(
         error

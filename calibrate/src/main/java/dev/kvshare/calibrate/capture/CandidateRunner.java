@@ -2,6 +2,7 @@ package dev.kvshare.calibrate.capture;
 
 import dev.kvshare.apply.decoder.Decoder;
 import dev.kvshare.apply.family.spec.ModelSpec;
+import dev.kvshare.apply.plan.Plan;
 import dev.kvshare.apply.plan.SharingMap;
 import dev.kvshare.calibrate.CalibrationException;
 import dev.kvshare.calibrate.CalibrationListener;
@@ -71,7 +72,7 @@ public final class CandidateRunner implements SimilarityProbe, AutoCloseable {
   private static int candidatesOfPass(ModelSpec spec, List<int[]> samples, long maxStateBytes) {
     long tokens = samples.stream().mapToLong(sample -> sample.length).sum();
     SharingMap unshared = SharingMap.identity(spec.layers());
-    long bytes = tokens * spec.kvBytesPerToken(unshared, Float.BYTES);
+    long bytes = tokens * spec.kvUse(Plan.of(unshared)).bytesPerToken(Float.BYTES);
     return (int) Math.max(1, Math.min(MOST_CANDIDATES, maxStateBytes / 4 / bytes));
   }
 

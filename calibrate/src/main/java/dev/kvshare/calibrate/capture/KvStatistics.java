@@ -1,7 +1,7 @@
 package dev.kvshare.calibrate.capture;
 
-import dev.kvshare.apply.policy.DatasetReference;
 import dev.kvshare.apply.policy.ModelIdentity;
+import dev.kvshare.apply.policy.Provenance.DatasetReference;
 import dev.kvshare.calibrate.CalibrationUsageException;
 import java.util.List;
 

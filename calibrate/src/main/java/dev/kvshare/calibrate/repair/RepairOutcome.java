@@ -5,7 +5,7 @@ import ai.djl.ndarray.NDManager;
 import dev.kvshare.apply.decoder.Decoder;
 import dev.kvshare.apply.decoder.LayerParts.Part;
 import dev.kvshare.apply.decoder.Projection;
-import dev.kvshare.apply.decoder.weights.ReplaceableWeights;
+import dev.kvshare.apply.family.spec.ReplaceableWeights;
 import dev.kvshare.apply.family.spec.WeightRole;
 import dev.kvshare.apply.plan.Plan;
 import java.util.Collections;

@@ -1,28 +1,30 @@
 package dev.kvshare.calibrate.repair;
 
 import dev.kvshare.apply.policy.Policy;
+import dev.kvshare.apply.policy.PolicyFile;
 import dev.kvshare.apply.policy.Provenance;
-import dev.kvshare.apply.policy.RepairFile;
-import dev.kvshare.apply.policy.Validation;
+import dev.kvshare.apply.policy.RefittedWeights;
 import java.nio.file.Path;
 
-/** Puts a repair into the policy of its map. */
-public final class RepairedPolicy {
-
-  private RepairedPolicy() {}
+/**
+ * A policy with its repair, as it is written.
+ *
+ * @param policy with what was measured
+ * @param weights null where there are none
+ */
+public record RepairedPolicy(Policy policy, RefittedWeights weights) {
 
   /**
-   * Writes the refitted weights and names them in the policy; where the repair does not help, only
-   * what was measured is added.
+   * Puts a repair into the policy of its plan; where the repair does not help, only what was
+   * measured is added.
    *
-   * @param policy of the map that was repaired
-   * @param file where the weights go, in the folder of the policy
+   * @param policy of the plan that was repaired
    */
-  public static Policy write(Policy policy, RepairOutcome outcome, Path file) {
+  public static RepairedPolicy of(Policy policy, RepairOutcome outcome) {
     boolean used = outcome.improves() && !outcome.tensors().isEmpty();
     RepairQuality quality = used ? outcome.repaired() : outcome.plain();
-    Validation validation =
-        new Validation(
+    Provenance.Validation validation =
+        new Provenance.Validation(
             quality.divergence().positions(),
             quality.similarity(),
             quality.divergence().mean(),
@@ -31,8 +33,13 @@ public final class RepairedPolicy {
             outcome.plain().divergence().mean());
     Provenance calibration =
         policy.calibration() == null ? Provenance.builder().build() : policy.calibration();
-    return policy
-        .withCalibration(calibration.toBuilder().validation(validation).build())
-        .withRepair(used ? RepairFile.write(outcome.tensors(), file) : null);
+    return new RepairedPolicy(
+        policy.withCalibration(calibration.toBuilder().validation(validation).build()),
+        used ? RefittedWeights.of(outcome.tensors()) : null);
+  }
+
+  /** Writes policy and weights; returns the policy with the reference to them. */
+  public Policy write(Path file) {
+    return PolicyFile.write(policy, weights, file);
   }
 }

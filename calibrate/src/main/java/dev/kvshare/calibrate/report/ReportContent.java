@@ -1,11 +1,12 @@
 package dev.kvshare.calibrate.report;
 
+import dev.kvshare.apply.plan.KvUse;
 import dev.kvshare.apply.plan.Plan;
 import dev.kvshare.apply.plan.SharingMap;
 import dev.kvshare.apply.policy.ModelIdentity;
 import dev.kvshare.apply.policy.Policy;
-import dev.kvshare.apply.policy.Savings;
-import dev.kvshare.apply.policy.Validation;
+import dev.kvshare.apply.policy.Policy.Savings;
+import dev.kvshare.apply.policy.Provenance.Validation;
 import dev.kvshare.calibrate.CalibrationResult;
 import dev.kvshare.calibrate.capture.KvStatistics;
 import dev.kvshare.calibrate.search.SearchOutcome;
@@ -73,25 +74,24 @@ record ReportContent(
 
   private static List<Figure> figures(CalibrationResult result) {
     SearchOutcome outcome = result.outcome();
-    Savings savings = result.policy().savings();
-    Savings unshared = Savings.unshared(result.policy().model());
-    boolean windowed = savings.keyValueLayers() < outcome.map().ownedLayers();
+    Policy policy = result.policy();
+    Savings savings = policy.savings();
+    KvUse use = policy.model().kvUse(policy.plan());
+    boolean windowed = use.dropsTokens();
     List<Figure> figures = new ArrayList<>();
     figures.add(
         new Figure(
             "KV cache kept",
-            format("%.1f %%", 100 * savings.keyValueFraction()),
-            "%d of %d layers%s"
-                .formatted(
-                    savings.keyValueLayers(),
-                    outcome.map().layers(),
-                    windowed ? ", once windows are full" : "")));
-    if (unshared.keyValueBytesPerToken() > 0) {
+            format("%.1f %%", 100 * savings.kvFraction()),
+            windowed
+                ? format("of a text of %,d tokens", savings.context())
+                : "%d of %d layers".formatted(use.wholeTextLayers(), outcome.map().layers())));
+    if (policy.model().knowsHeads()) {
       figures.add(
           new Figure(
               windowed ? "KV bytes per further token" : "KV bytes per token",
-              format("%,d", savings.keyValueBytesPerToken()),
-              format("of %,d, 16-bit elements", unshared.keyValueBytesPerToken())));
+              format("%,d", savings.kvBytesPerToken()),
+              format("of %,d, 16-bit elements", use.unsharedBytes(1, 2))));
     }
     figures.add(
         new Figure(

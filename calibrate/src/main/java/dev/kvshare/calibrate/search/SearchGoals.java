@@ -2,7 +2,6 @@ package dev.kvshare.calibrate.search;
 
 import dev.kvshare.apply.family.spec.ModelSpec;
 import dev.kvshare.apply.plan.Plan;
-import dev.kvshare.apply.plan.SharingMap;
 import dev.kvshare.calibrate.CalibrationUsageException;
 import dev.kvshare.calibrate.KvBudget;
 import dev.kvshare.calibrate.LayerWindow;
@@ -34,7 +33,7 @@ public record SearchGoals(OptionalInt sharing, OptionalInt windowed, LayerWindow
    */
   public static SearchGoals of(KvBudget budget, LayerWindow windowOrNull, ModelSpec spec) {
     int layers = spec.layers();
-    long bytes = spec.kvBytesPerToken(SharingMap.identity(layers), BYTES_PER_ELEMENT);
+    long bytes = spec.kvUse(Plan.identity(layers)).bytesPerToken(BYTES_PER_ELEMENT);
     OptionalInt sharing =
         budget instanceof KvBudget.WindowedLayers
             ? OptionalInt.empty()
@@ -64,7 +63,7 @@ public record SearchGoals(OptionalInt sharing, OptionalInt windowed, LayerWindow
       windowed = windowed.withWindowed(layer, window.tokens(), window.sinks());
     }
     int tokens = textTokens(spec);
-    return (double) spec.kvBytes(windowed, tokens, BYTES_PER_ELEMENT)
-        / spec.kvBytes(unshared, tokens, BYTES_PER_ELEMENT);
+    return (double) spec.kvUse(windowed).bytes(tokens, BYTES_PER_ELEMENT)
+        / spec.kvUse(unshared).bytes(tokens, BYTES_PER_ELEMENT);
   }
 }

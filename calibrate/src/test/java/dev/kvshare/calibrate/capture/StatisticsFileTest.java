@@ -5,8 +5,8 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
-import dev.kvshare.apply.policy.DatasetReference;
 import dev.kvshare.apply.policy.ModelIdentity;
+import dev.kvshare.apply.policy.Provenance.DatasetReference;
 import dev.kvshare.calibrate.CalibrationException;
 import dev.kvshare.calibrate.KvSharerGolden;
 import java.io.IOException;

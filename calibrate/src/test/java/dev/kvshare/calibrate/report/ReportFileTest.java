@@ -6,10 +6,10 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import dev.kvshare.apply.plan.Plan;
 import dev.kvshare.apply.plan.SharingMap;
-import dev.kvshare.apply.policy.DatasetReference;
 import dev.kvshare.apply.policy.ModelIdentity;
 import dev.kvshare.apply.policy.Policy;
-import dev.kvshare.apply.policy.ToolVersion;
+import dev.kvshare.apply.policy.Policy.ToolVersion;
+import dev.kvshare.apply.policy.Provenance.DatasetReference;
 import dev.kvshare.calibrate.CalibrationResult;
 import dev.kvshare.calibrate.CalibrationSettings;
 import dev.kvshare.calibrate.KvBudget;

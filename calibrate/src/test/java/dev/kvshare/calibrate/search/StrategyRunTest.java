@@ -5,8 +5,8 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
-import dev.kvshare.apply.policy.ComparedStrategy;
 import dev.kvshare.apply.policy.PolicyFile;
+import dev.kvshare.apply.policy.Provenance.ComparedMethod;
 import dev.kvshare.calibrate.CalibrationException;
 import dev.kvshare.calibrate.CalibrationResult;
 import dev.kvshare.calibrate.CalibrationSettings;
@@ -50,7 +50,7 @@ class StrategyRunTest {
   void greedyBeatsRandomMapsOfItsSizeOnItsWindows() {
     CalibrationResult result = model.calibrate(settings("greedy", 3).build());
     assertTrue(result.outcome().reached());
-    assertEquals("greedy", result.policy().calibration().strategy());
+    assertEquals("greedy", result.policy().calibration().method());
     double random = 0;
     for (int seed = 0; seed < 4; seed++) {
       CalibrationSettings shuffled =
@@ -78,7 +78,7 @@ class StrategyRunTest {
     assertEquals(3, result.compared().size());
     assertEquals(
         compared.stream().map(StrategyResult::strategy).toList(),
-        result.policy().calibration().compared().stream().map(ComparedStrategy::strategy).toList());
+        result.policy().calibration().compared().stream().map(ComparedMethod::method).toList());
     assertTrue(
         result.compared().stream().anyMatch(line -> line.startsWith("dissimilar")),
         result.compared().toString());

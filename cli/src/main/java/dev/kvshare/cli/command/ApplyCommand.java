@@ -3,6 +3,7 @@ package dev.kvshare.cli.command;
 import dev.kvshare.apply.cache.CachePolicy;
 import dev.kvshare.apply.export.LckvExport;
 import dev.kvshare.apply.family.ModelFamilies;
+import dev.kvshare.apply.family.spec.ModelSpec;
 import dev.kvshare.apply.generate.Completion;
 import dev.kvshare.apply.generate.FinishReason;
 import dev.kvshare.apply.generate.GenerationRequest;
@@ -14,9 +15,9 @@ import dev.kvshare.apply.generate.SamplingOptions;
 import dev.kvshare.apply.model.Checkpoint;
 import dev.kvshare.apply.model.checkpoint.Checkpoints;
 import dev.kvshare.apply.model.tokenizer.template.ChatTemplate.ChatMessage;
-import dev.kvshare.apply.policy.ModelIdentities;
 import dev.kvshare.apply.policy.ModelIdentity;
 import dev.kvshare.apply.policy.Policy;
+import dev.kvshare.apply.policy.PolicyFile;
 import dev.kvshare.cli.options.ApplyOptions;
 import dev.kvshare.cli.options.ApplyOptions.GenerationOptions;
 import dev.kvshare.cli.options.ApplyOptions.PromptOptions;
@@ -24,7 +25,6 @@ import dev.kvshare.cli.print.GenerationPrinter;
 import dev.kvshare.cli.print.Invocation;
 import dev.kvshare.cli.print.Output;
 import dev.kvshare.cli.print.ProgressLine;
-import dev.kvshare.eval.EvaluatedPolicy;
 import java.io.BufferedReader;
 import java.io.IOException;
 import java.io.InputStream;
@@ -123,13 +123,12 @@ final class ApplyCommand extends BaseCommand {
       OutputFiles.requireNew(directory, "--out");
     }
     try (Checkpoint checkpoint = Checkpoints.open(locate(options.model.model))) {
-      ModelIdentity identity = ModelIdentities.of(checkpoint, ModelFamilies.spec(checkpoint));
-      Policy policy = EvaluatedPolicy.read(policyFile, identity, options.model.force).policy();
-      Path repair =
-          policy.repair() == null ? null : policyFile.resolveSibling(policy.repair().file());
-      boolean repaired = repair != null && !options.model.noRepair && Files.exists(repair);
-      LckvExport.write(
-          checkpoint, policy, repaired ? repair : null, options.export.weights, directory);
+      ModelSpec spec = ModelFamilies.spec(checkpoint);
+      ModelIdentity identity = ModelIdentity.of(checkpoint, spec);
+      Policy policy = PolicyFile.read(policyFile, identity, spec, options.model.force);
+      Path repair = options.model.noRepair ? null : PolicyFile.weights(policy, policyFile);
+      boolean repaired = repair != null;
+      LckvExport.write(checkpoint, policy, repair, options.export.weights, directory);
       output
           .results()
           .println(

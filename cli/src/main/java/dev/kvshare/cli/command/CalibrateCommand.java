@@ -2,10 +2,9 @@ package dev.kvshare.cli.command;
 
 import dev.kvshare.apply.generate.LoadedModel;
 import dev.kvshare.apply.plan.Plan;
-import dev.kvshare.apply.policy.DatasetReference;
 import dev.kvshare.apply.policy.Policy;
 import dev.kvshare.apply.policy.PolicyDescription;
-import dev.kvshare.apply.policy.PolicyFile;
+import dev.kvshare.apply.policy.Provenance.DatasetReference;
 import dev.kvshare.calibrate.CalibrationResult;
 import dev.kvshare.calibrate.CalibrationSettings;
 import dev.kvshare.calibrate.CalibrationUsageException;
@@ -14,6 +13,7 @@ import dev.kvshare.calibrate.KvBudget;
 import dev.kvshare.calibrate.LayerWindow;
 import dev.kvshare.calibrate.SchemeCalibration;
 import dev.kvshare.calibrate.capture.StatisticsFile;
+import dev.kvshare.calibrate.repair.RepairedPolicy;
 import dev.kvshare.calibrate.report.ReportFile;
 import dev.kvshare.calibrate.search.SearchStrategy;
 import dev.kvshare.cli.options.CalibrateOptions;
@@ -90,13 +90,15 @@ final class CalibrateCommand extends BaseCommand {
       Corpus repairCorpus = repairCorpusOrNull(corpus);
       interruption().advise(adviceToResume());
       CalibrationResult result;
+      RepairedPolicy repaired;
       try (ProgressLine progress = new ProgressLine(output);
           LoadedModel model =
               ProgressLine.load(locate(options.model.model), options.decoderOptions(), output)) {
         RepairText text = new RepairText(model);
         result = calibrate(text, corpus, settings, new CalibrationProgress(output, progress));
-        result = result.withPolicy(repaired(result.policy(), text, repairCorpus, files, progress));
+        repaired = repaired(result.policy(), text, repairCorpus, progress);
       }
+      result = result.withPolicy(repaired.write(files.policy()));
       write(result, files);
       new CalibrationSummary(options.model, files).print(result, output);
       return result.outcome().reached() ? ExitCodes.DONE : ExitCodes.NOT_MET;
@@ -105,16 +107,11 @@ final class CalibrateCommand extends BaseCommand {
     }
   }
 
-  private Policy repaired(
-      Policy policy,
-      RepairText text,
-      Corpus corpusOrNull,
-      CalibrationFiles files,
-      ProgressLine progress) {
+  private RepairedPolicy repaired(
+      Policy policy, RepairText text, Corpus corpusOrNull, ProgressLine progress) {
     return options.repair.noRepair
-        ? policy
-        : new RepairRun(options.repair, text, files.weights(), output())
-            .run(policy, corpusOrNull, progress);
+        ? new RepairedPolicy(policy, null)
+        : new RepairRun(options.repair, text, output()).run(policy, corpusOrNull, progress);
   }
 
   private void checkCombinations() {
@@ -169,13 +166,13 @@ final class CalibrateCommand extends BaseCommand {
     CalibrationFiles files = CalibrationFiles.plan(options.files, options.search);
     Corpus corpus = options.samples.load(datasets(), options.model.calibrationDataset());
     Corpus repairCorpus = repairCorpusOrNull(corpus);
-    Policy policy;
+    RepairedPolicy repaired;
     try (ProgressLine progress = new ProgressLine(output);
         LoadedModel model =
             ProgressLine.load(locate(options.model.model), options.decoderOptions(), output)) {
       Plan plan = plan(model.decoder().spec().layers());
       Passages samples = samples(model, corpus);
-      policy =
+      Policy policy =
           new SchemeCalibration(model.decoder(), model.identity())
               .calibrate(
                   plan,
@@ -183,10 +180,9 @@ final class CalibrateCommand extends BaseCommand {
                   new DatasetReference(samples.name(), samples.sha256()),
                   samples.passages(),
                   new CalibrationProgress(output, progress));
-      policy = repaired(policy, new RepairText(model), repairCorpus, files, progress);
+      repaired = repaired(policy, new RepairText(model), repairCorpus, progress);
     }
-    PolicyFile.write(policy, files.policy());
-    output.print(PolicyDescription.of(files.policy(), policy));
+    output.print(PolicyDescription.of(files.policy(), repaired.write(files.policy())));
     output.results().println();
     output.results().println("wrote the policy " + files.policy());
     output.note("");
@@ -300,7 +296,6 @@ final class CalibrateCommand extends BaseCommand {
   }
 
   private static void write(CalibrationResult result, CalibrationFiles files) {
-    PolicyFile.write(result.policy(), files.policy());
     if (files.statistics() != null) {
       StatisticsFile.write(result.statistics(), files.statistics());
     }

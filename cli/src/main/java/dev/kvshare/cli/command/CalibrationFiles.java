@@ -2,7 +2,6 @@ package dev.kvshare.cli.command;
 
 import dev.kvshare.apply.policy.PolicyException;
 import dev.kvshare.apply.policy.PolicyFile;
-import dev.kvshare.apply.policy.PolicyVersionException;
 import dev.kvshare.cli.options.CalibrateOptions;
 import java.io.IOException;
 import java.io.UncheckedIOException;
@@ -42,7 +41,7 @@ public record CalibrationFiles(Path policy, Path report, Path statistics) {
     if (!options.force) {
       if (options.out != null || !isPolicy(policy)) {
         OutputFiles.requireNew(policy, "--out");
-        OutputFiles.requireNew(policy.resolveSibling(stem(policy) + ".safetensors"), "--out");
+        OutputFiles.requireNew(PolicyFile.weightsFile(policy), "--out");
       }
       if (options.report != null || !isReport(report)) {
         OutputFiles.requireNew(report, "--report");
@@ -55,7 +54,7 @@ public record CalibrationFiles(Path policy, Path report, Path statistics) {
 
   /** The refitted weights, if there are any. */
   public Path weights() {
-    return policy.resolveSibling(stem(policy) + ".safetensors");
+    return PolicyFile.weightsFile(policy);
   }
 
   /** Keeps the progress of the search until the policy is written. */
@@ -82,7 +81,7 @@ public record CalibrationFiles(Path policy, Path report, Path statistics) {
     try {
       PolicyFile.read(file);
       return true;
-    } catch (PolicyVersionException e) {
+    } catch (PolicyException.Version e) {
       return true;
     } catch (PolicyException e) {
       return false;

@@ -1,15 +1,15 @@
 package dev.kvshare.cli.command;
 
 import dev.kvshare.apply.generate.LoadedModel;
-import dev.kvshare.apply.policy.DatasetReference;
 import dev.kvshare.apply.policy.Policy;
-import dev.kvshare.apply.policy.PolicyFile;
+import dev.kvshare.apply.policy.Provenance.DatasetReference;
 import dev.kvshare.calibrate.CalibrationResult;
 import dev.kvshare.calibrate.CalibrationSettings;
 import dev.kvshare.calibrate.Calibrator;
 import dev.kvshare.calibrate.KvBudget;
 import dev.kvshare.calibrate.LayerWindow;
 import dev.kvshare.calibrate.capture.KvStatistics;
+import dev.kvshare.calibrate.repair.RepairedPolicy;
 import dev.kvshare.calibrate.search.AutoStrategy;
 import dev.kvshare.calibrate.search.SearchStrategy;
 import dev.kvshare.cli.options.CalibrateOptions;
@@ -127,12 +127,10 @@ final class Comparison {
     long searched = System.nanoTime();
     CalibrateOptions.RepairOptions repair = new CalibrateOptions.RepairOptions();
     repair.tokens = options.model.repairTokens;
-    Path weights = file.resolveSibling(file.getFileName() + ".safetensors");
-    Policy repaired =
-        new RepairRun(repair, repairText, weights, output)
-            .run(result.policy(), calibration, progress);
+    RepairedPolicy fitted =
+        new RepairRun(repair, repairText, output).run(result.policy(), calibration, progress);
     long done = System.nanoTime();
-    PolicyFile.write(repaired, file);
+    Policy repaired = fitted.write(file);
     EvaluatedPolicy withWeights =
         new EvaluatedPolicy(method, repaired).repaired(file, model.decoder());
     List<ComparedMap.OnText> measured = new ArrayList<>();

@@ -210,7 +210,8 @@ final class EvalCommand extends BaseCommand {
   }
 
   private EvaluatedPolicy evaluated(Path file, ModelIdentity identity, LoadedModel model) {
-    EvaluatedPolicy policy = EvaluatedPolicy.read(file, identity, options.model.force);
+    EvaluatedPolicy policy =
+        EvaluatedPolicy.read(file, identity, model.decoder().spec(), options.model.force);
     return options.model.noRepair ? policy : policy.repaired(file, model.decoder());
   }
 

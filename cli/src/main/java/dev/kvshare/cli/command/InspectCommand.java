@@ -9,7 +9,6 @@ import dev.kvshare.apply.model.Checkpoint;
 import dev.kvshare.apply.model.checkpoint.Checkpoints;
 import dev.kvshare.apply.plan.Plan;
 import dev.kvshare.apply.plan.PlanDescription;
-import dev.kvshare.apply.policy.ModelIdentities;
 import dev.kvshare.apply.policy.ModelIdentity;
 import dev.kvshare.apply.policy.PolicyDescription;
 import dev.kvshare.apply.policy.PolicyFile;
@@ -18,16 +17,11 @@ import dev.kvshare.cli.options.InspectOptions.CheckOptions;
 import dev.kvshare.cli.print.Invocation;
 import dev.kvshare.cli.print.Output;
 import dev.kvshare.cli.print.ProgressLine;
-import dev.kvshare.eval.EvaluatedPolicy;
 import dev.kvshare.eval.check.CheckDescription;
 import dev.kvshare.eval.check.CheckRequest;
 import dev.kvshare.eval.check.CheckResult;
 import dev.kvshare.eval.check.CheckpointCheck;
 import dev.kvshare.eval.check.RecordedTensor;
-import java.io.IOException;
-import java.io.InputStream;
-import java.io.UncheckedIOException;
-import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
 import java.util.Map;
@@ -74,7 +68,7 @@ final class InspectCommand extends BaseCommand {
     if (options.check.file != null) {
       return check(target, output);
     }
-    if (isPolicy(target)) {
+    if (PolicyFile.isPolicy(target)) {
       if (options.scheme.isGiven()) {
         throw usageError("a policy has its own map: leave out --scheme and --layer-types");
       }
@@ -87,7 +81,7 @@ final class InspectCommand extends BaseCommand {
     }
     try (Checkpoint checkpoint = Checkpoints.open(target)) {
       ModelSpec spec = ModelFamilies.spec(checkpoint);
-      Plan plan = plan(spec, ModelIdentities.of(checkpoint, spec), false);
+      Plan plan = plan(spec, ModelIdentity.of(checkpoint, spec), false);
       Map<String, List<String>> facts =
           new ModelDescription(checkpoint, spec, plan.map(), options.general.dtype)
               .facts(options.general.memoryBytes);
@@ -172,22 +166,6 @@ final class InspectCommand extends BaseCommand {
     Path policy = options.general.policy;
     return policy == null
         ? spec.plan()
-        : EvaluatedPolicy.read(policy, model, options.general.force).policy().plan();
-  }
-
-  /** Policies are JSON objects; models are directories or start with GGUF's magic number. */
-  private static boolean isPolicy(Path target) {
-    if (!Files.isRegularFile(target)) {
-      return false;
-    }
-    try (InputStream in = Files.newInputStream(target)) {
-      int first = in.read();
-      while (Character.isWhitespace(first)) {
-        first = in.read();
-      }
-      return first == '{';
-    } catch (IOException e) {
-      throw new UncheckedIOException(e);
-    }
+        : PolicyFile.read(policy, model, spec, options.general.force).plan();
   }
 }

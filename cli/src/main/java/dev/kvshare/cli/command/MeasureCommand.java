@@ -6,7 +6,7 @@ import com.fasterxml.jackson.databind.node.ObjectNode;
 import dev.kvshare.apply.generate.LoadedModel;
 import dev.kvshare.apply.generate.ProcessMemory;
 import dev.kvshare.apply.plan.SharingMap;
-import dev.kvshare.apply.policy.DatasetReference;
+import dev.kvshare.apply.policy.Provenance.DatasetReference;
 import dev.kvshare.calibrate.CalibrationListener;
 import dev.kvshare.calibrate.CalibrationSettings;
 import dev.kvshare.calibrate.Calibrator;

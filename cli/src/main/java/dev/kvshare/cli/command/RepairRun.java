@@ -1,9 +1,9 @@
 package dev.kvshare.cli.command;
 
 import dev.kvshare.apply.plan.Plan;
-import dev.kvshare.apply.policy.DatasetReference;
 import dev.kvshare.apply.policy.Policy;
-import dev.kvshare.apply.policy.Validation;
+import dev.kvshare.apply.policy.Provenance.DatasetReference;
+import dev.kvshare.apply.policy.Provenance.Validation;
 import dev.kvshare.calibrate.repair.Repair;
 import dev.kvshare.calibrate.repair.RepairOutcome;
 import dev.kvshare.calibrate.repair.RepairPassages;
@@ -13,7 +13,6 @@ import dev.kvshare.cli.options.RepairPart;
 import dev.kvshare.cli.print.Output;
 import dev.kvshare.cli.print.ProgressLine;
 import dev.kvshare.datasets.Corpus;
-import java.nio.file.Path;
 import java.util.List;
 import java.util.Locale;
 
@@ -21,35 +20,29 @@ import java.util.Locale;
 public final class RepairRun {
   private final CalibrateOptions.RepairOptions options;
   private final RepairText text;
-  private final Path file;
   private final Output output;
 
-  /**
-   * @param file where refitted weights go
-   */
-  RepairRun(CalibrateOptions.RepairOptions options, RepairText text, Path file, Output output) {
+  RepairRun(CalibrateOptions.RepairOptions options, RepairText text, Output output) {
     this.options = options;
     this.text = text;
-    this.file = file;
     this.output = output;
   }
 
   /**
-   * Repairs the map of a policy and writes the weights; a map that cannot be repaired is left as it
-   * is, with a note.
+   * Repairs the plan of a policy; one that cannot be repaired is left as it is, with a note.
    *
    * @param corpusOrNull null where the calibration began with stored statistics and no text is
    *     named
    */
-  Policy run(Policy policy, Corpus corpusOrNull, ProgressLine progress) {
+  RepairedPolicy run(Policy policy, Corpus corpusOrNull, ProgressLine progress) {
     Plan plan = policy.plan();
     if (plan.reducedLayers() == 0) {
-      return policy;
+      return new RepairedPolicy(policy, null);
     }
     String obstacle = obstacle(policy, corpusOrNull);
     if (obstacle != null) {
       output.note("not repaired: " + obstacle);
-      return policy;
+      return new RepairedPolicy(policy, null);
     }
     boolean windowed = !plan.windowedLayers().isEmpty();
     List<int[]> windows = text.windows(corpusOrNull, options.tokens(windowed), windowed);
@@ -60,23 +53,25 @@ public final class RepairRun {
                   corpusOrNull.name(),
                   RepairText.VALIDATION_SHARE,
                   RepairText.SHORTEST_WINDOW_TOKENS));
-      return policy;
+      return new RepairedPolicy(policy, null);
     }
     RepairPassages split = RepairPassages.split(windows, RepairText.VALIDATION_SHARE);
     int layers = policy.map().layers();
     try (RepairOutcome outcome =
         new Repair(text.model().decoder(), RepairPart.settings(options.parts))
             .repair(plan, split, done -> progress.show("refitting layers", done, layers, ""))) {
-      Policy repaired = RepairedPolicy.write(policy, outcome, file);
+      RepairedPolicy repaired = RepairedPolicy.of(policy, outcome);
       return options.text == null ? repaired : named(repaired, corpusOrNull);
     }
   }
 
   /** The policy with the text of the repair beside that of the search. */
-  private static Policy named(Policy policy, Corpus text) {
+  private static RepairedPolicy named(RepairedPolicy repaired, Corpus text) {
     DatasetReference reference = new DatasetReference(text.name(), text.sha256());
-    return policy.withCalibration(
-        policy.calibration().toBuilder().repairDataset(reference).build());
+    Policy policy = repaired.policy();
+    return new RepairedPolicy(
+        policy.withCalibration(policy.calibration().toBuilder().repairDataset(reference).build()),
+        repaired.weights());
   }
 
   /** What a repair reached, for the summary. */

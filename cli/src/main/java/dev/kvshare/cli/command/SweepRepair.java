@@ -87,8 +87,7 @@ final class SweepRepair implements AutoCloseable {
                 windows(plan),
                 done -> progress.show("refitting " + scheme.name(), done, layers, ""))) {
       if (file != null) {
-        Path weights = folder.weights(scheme.name());
-        PolicyFile.write(RepairedPolicy.write(scheme.policy(), outcome, weights), file);
+        RepairedPolicy.of(scheme.policy(), outcome).write(file);
       }
       return outcome.improves() ? model.decoder().newOverrides(outcome.tensors()) : null;
     }

@@ -7,6 +7,7 @@ import ai.djl.ndarray.types.Shape;
 import dev.kvshare.apply.decoder.Decoder;
 import dev.kvshare.apply.decoder.KvCache;
 import dev.kvshare.apply.decoder.PromptBatch;
+import dev.kvshare.apply.plan.Plan;
 import dev.kvshare.apply.plan.SharingMap;
 import java.util.ArrayList;
 import java.util.List;
@@ -87,7 +88,7 @@ public final class SpeedRun implements AutoCloseable {
 
   /** Bytes that the cache should have, from the model and the map alone. */
   public long predictedBytes(int bytesPerElement) {
-    return decoder.spec().kvBytesPerToken(cache.map(), bytesPerElement)
+    return decoder.spec().kvUse(Plan.of(cache.map())).bytesPerToken(bytesPerElement)
         * cache.batch()
         * cache.capacity();
   }

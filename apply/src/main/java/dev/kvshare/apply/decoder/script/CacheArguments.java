@@ -79,9 +79,9 @@ public final class CacheArguments implements AutoCloseable {
         observed ? Math.max(0L, (long) promptTokens - rule.observation().lastQueries()) : -1,
         ScriptArguments.flag(rule.observation().averaged()),
         rule.observation().pooling(),
-        plan.window(layer).recent(),
+        plan.window(layer).last(),
         byChannel ? KeyValueFormat.GROUP : 0,
-        plan.window(layer).sinks(),
+        plan.window(layer).first(),
         plan.span(layer),
         plan.sinks(layer));
   }

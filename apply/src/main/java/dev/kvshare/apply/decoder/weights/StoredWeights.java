@@ -5,6 +5,7 @@ import ai.djl.pytorch.engine.PtNDArray;
 import ai.djl.pytorch.engine.PtNDManager;
 import ai.djl.pytorch.jni.IValue;
 import dev.kvshare.apply.decoder.script.ScriptModule;
+import dev.kvshare.apply.family.spec.ReplaceableWeights;
 import dev.kvshare.apply.family.spec.WeightRole;
 import dev.kvshare.apply.family.spec.WeightSpec;
 import java.util.SortedMap;

@@ -14,6 +14,7 @@ import dev.kvshare.apply.decoder.script.LayerArguments.Layer;
 import dev.kvshare.apply.decoder.script.ScriptArguments;
 import dev.kvshare.apply.decoder.script.ScriptModule;
 import dev.kvshare.apply.family.spec.BlockSpec;
+import dev.kvshare.apply.family.spec.ReplaceableWeights;
 import dev.kvshare.apply.family.spec.WeightRole;
 import dev.kvshare.apply.family.spec.WeightSpec;
 import java.util.ArrayList;

@@ -3,12 +3,14 @@ package dev.kvshare.apply.family.spec;
 import dev.kvshare.apply.family.spec.BlockSpec.NormSpec;
 import dev.kvshare.apply.family.spec.WeightSpec.Weights;
 import dev.kvshare.apply.model.ModelConfig;
+import dev.kvshare.apply.plan.KvUse;
 import dev.kvshare.apply.plan.Plan;
 import dev.kvshare.apply.plan.SharingMap;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
 import java.util.Objects;
+import java.util.stream.IntStream;
 
 /**
  * What a checkpoint computes, for every family. Letters: V vocabulary, E hidden size, Hq query
@@ -78,65 +80,32 @@ public record ModelSpec(
     return !weights.containsKey(WeightRole.HEAD);
   }
 
-  /**
-   * Bytes of keys and values that one token adds to the cache of one sequence.
-   *
-   * @param map which layers keep their own
-   * @param bytesPerElement 4 for float32, 2 for bfloat16 and float16
-   */
-  public long kvBytesPerToken(SharingMap map, int bytesPerElement) {
-    return map.owners().stream().mapToLong(layer -> tokenBytes(layer, bytesPerElement)).sum();
-  }
-
-  /**
-   * Bytes of keys and values that a further token of a long text adds to the cache of one sequence:
-   * layers whose readers a plan restricts to windows keep no more once these are full. Windows of
-   * the model itself are not counted.
-   *
-   * @param bytesPerElement as above
-   */
-  public long kvBytesPerToken(Plan plan, int bytesPerElement) {
-    return plan.map().owners().stream()
-        .filter(owner -> keptTokens(plan, owner) == Integer.MAX_VALUE)
-        .mapToLong(owner -> tokenBytes(owner, bytesPerElement))
-        .sum();
-  }
-
-  /**
-   * Bytes of keys and values that a generation keeps of a text of one sequence, without a cache
-   * policy. Windows of the model itself are not counted.
-   *
-   * @param tokens of the text
-   * @param bytesPerElement as above
-   */
-  public long kvBytes(Plan plan, long tokens, int bytesPerElement) {
-    return plan.map().owners().stream()
-        .mapToLong(
-            owner -> Math.min(tokens, keptTokens(plan, owner)) * tokenBytes(owner, bytesPerElement))
-        .sum();
-  }
-
-  /**
-   * Whether a generation under a plan drops tokens that the plan's windows hide from all layers;
-   * not where keys are computed anew once a text has grown long.
-   */
-  public boolean dropsTokens(Plan plan) {
-    return plan.map().owners().stream()
-        .anyMatch(owner -> keptTokens(plan, owner) < Integer.MAX_VALUE);
-  }
-
-  private int keptTokens(Plan plan, int owner) {
+  /** What a generation under {@code plan} keeps of the keys and values of a text. */
+  public KvUse kvUse(Plan plan) {
     boolean keysStay =
         blocks.stream()
             .map(block -> block.attention().rotary())
             .noneMatch(rotary -> rotary != null && rotary.hasTwoRegimes());
-    CacheWindow window = CacheWindow.of(this, plan, owner);
-    return keysStay && window.ofPlan() ? window.tokens() : Integer.MAX_VALUE;
+    return new KvUse(
+        plan,
+        blocks.stream()
+            .map(BlockSpec::attention)
+            .map(
+                layer ->
+                    new KvUse.Layer(layer.window(), 2L * layer.keyValueHeads() * layer.headSize()))
+            .toList(),
+        keysStay);
   }
 
-  private long tokenBytes(int layer, int bytesPerElement) {
-    AttentionSpec attention = blocks.get(layer).attention();
-    return 2L * attention.keyValueHeads() * attention.headSize() * bytesPerElement;
+  /** The lowest layer that reads one of another kind of attention, -1 for none. */
+  public int acrossKinds(SharingMap map) {
+    // What no layers could share at all is refused by the decoder.
+    return IntStream.range(0, layers())
+        .filter(
+            layer ->
+                mayShare(layer, map.source(layer), true) && !mayShare(layer, map.source(layer)))
+        .findFirst()
+        .orElse(-1);
   }
 
   /**

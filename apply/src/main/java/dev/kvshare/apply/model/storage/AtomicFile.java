@@ -41,7 +41,7 @@ public final class AtomicFile {
         out.flush();
         channel.force(true);
       }
-      move(temporary, resolved(target));
+      rename(temporary, resolved(target));
     } catch (IOException e) {
       throw new OutputException(
           "Cannot write %s: %s. Nothing was changed there; free some space or choose another place."
@@ -49,6 +49,20 @@ public final class AtomicFile {
           e);
     } finally {
       deleteQuietly(temporary);
+    }
+  }
+
+  /**
+   * Renames a file that was written, in place of what is there.
+   *
+   * @throws OutputException if it cannot be renamed
+   */
+  public static void move(Path from, Path target) {
+    try {
+      rename(from, resolved(target));
+    } catch (IOException e) {
+      throw new OutputException(
+          "Cannot rename %s to %s: %s. Rename it by hand.".formatted(from, target, reason(e)), e);
     }
   }
 
@@ -105,7 +119,7 @@ public final class AtomicFile {
     return FileChannel.open(file, StandardOpenOption.CREATE_NEW, StandardOpenOption.WRITE);
   }
 
-  private static void move(Path from, Path to) throws IOException {
+  private static void rename(Path from, Path to) throws IOException {
     try {
       Files.move(from, to, StandardCopyOption.ATOMIC_MOVE);
     } catch (AtomicMoveNotSupportedException e) {

@@ -8,19 +8,23 @@ import com.fasterxml.jackson.core.json.JsonReadFeature;
 import com.fasterxml.jackson.databind.DeserializationFeature;
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.ObjectReader;
+import com.fasterxml.jackson.databind.cfg.JsonNodeFeature;
 import com.fasterxml.jackson.databind.json.JsonMapper;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import dev.kvshare.apply.model.CheckpointException;
 import java.io.IOException;
+import java.math.BigDecimal;
 import java.nio.ByteBuffer;
 import java.nio.CharBuffer;
 import java.nio.charset.CoderResult;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.Map;
 
 /**
- * Reads the JSON of model files: UTF-8 only, limited in size and depth, each key of an object once.
+ * Reads JSON and accepts nothing else: UTF-8 only, limited in size and depth, each key of an object
+ * once, nothing behind the document.
  */
 public final class JsonFiles {
   private static final int MAX_DEPTH = 64;
@@ -38,10 +42,72 @@ public final class JsonFiles {
           .enable(JsonReadFeature.ALLOW_NON_NUMERIC_NUMBERS)
           .build();
 
+  /** Keeps numbers as they are written, and knows no infinite ones. */
+  private static final JsonMapper EXACT =
+      MAPPER
+          .rebuild()
+          .disable(JsonReadFeature.ALLOW_NON_NUMERIC_NUMBERS)
+          .enable(DeserializationFeature.USE_BIG_DECIMAL_FOR_FLOATS)
+          .disable(JsonNodeFeature.STRIP_TRAILING_BIGDECIMAL_ZEROES)
+          .build();
+
+  private static final int MAX_EXPONENT = 400;
+
   private static final ObjectReader VALUES =
       MAPPER.reader().without(DeserializationFeature.FAIL_ON_TRAILING_TOKENS);
 
   private JsonFiles() {}
+
+  /** A document that is no JSON; the message says where and why, as the end of a sentence. */
+  public static final class MalformedException extends Exception {
+    private static final long serialVersionUID = 1L;
+
+    MalformedException(String message) {
+      super(message);
+    }
+  }
+
+  /**
+   * Reads one document whose numbers keep their digits; a byte-order mark before it is passed over.
+   */
+  public static JsonNode parseExactly(byte[] bytes) throws MalformedException {
+    ByteBuffer source = ByteBuffer.wrap(bytes);
+    CharBuffer decoded = CharBuffer.allocate(bytes.length + 1);
+    if (StandardCharsets.UTF_8.newDecoder().decode(source, decoded, true).isError()) {
+      throw new MalformedException(
+          "invalid UTF-8 at byte %d (0x%02x)"
+              .formatted(source.position(), bytes[source.position()]));
+    }
+    String text = decoded.flip().toString();
+    try {
+      JsonNode document = EXACT.readTree(text.substring(text.startsWith("\uFEFF") ? 1 : 0));
+      checkExponents(document, "$");
+      return document;
+    } catch (JsonProcessingException e) {
+      throw new MalformedException(describe(e, text, 0));
+    } catch (NumberFormatException e) {
+      throw new MalformedException("a number out of range: " + e.getMessage());
+    }
+  }
+
+  /** Refuses numbers whose expansion would not fit in memory, such as 1e999999999. */
+  private static void checkExponents(JsonNode node, String path) throws MalformedException {
+    if (node.isBigDecimal()) {
+      BigDecimal value = node.decimalValue();
+      long exponent = (long) value.precision() - value.scale();
+      if (Math.abs(exponent) > MAX_EXPONENT) {
+        throw new MalformedException(
+            "a number out of range at %s: its exponent is %d, the limit is %d"
+                .formatted(path, exponent, MAX_EXPONENT));
+      }
+    }
+    for (Map.Entry<String, JsonNode> field : node.properties()) {
+      checkExponents(field.getValue(), path + "." + field.getKey());
+    }
+    for (int i = 0; node.isArray() && i < node.size(); i++) {
+      checkExponents(node.get(i), path + "[" + i + "]");
+    }
+  }
 
   /** A parser with these limits, for a text that is read value by value. */
   public static JsonParser parser(String text) throws IOException {

@@ -1,9 +1,5 @@
-package dev.kvshare.apply.decoder.weights;
+package dev.kvshare.apply.family.spec;
 
-import dev.kvshare.apply.family.spec.BlockSpec;
-import dev.kvshare.apply.family.spec.ModelSpec;
-import dev.kvshare.apply.family.spec.WeightRole;
-import dev.kvshare.apply.family.spec.WeightSpec;
 import java.util.ArrayList;
 import java.util.EnumMap;
 import java.util.List;
@@ -12,11 +8,11 @@ import java.util.SortedMap;
 import java.util.TreeMap;
 
 /**
- * The tensors of a model that {@link WeightOverrides} may replace, by their names in the
- * checkpoint: the query, key and value projections, the output projection of attention and the down
- * projection of each layer (not of routed experts), with their biases, also where the checkpoint
- * has none. An own-token projection stands beside the output projection under the name {@code
- * own_proj}; no checkpoint has it.
+ * The tensors of a model that a policy may replace, by their names in the checkpoint: the query,
+ * key and value projections, the output projection of attention and the down projection of each
+ * layer (not of routed experts), with their biases, also where the checkpoint has none. An
+ * own-token projection stands beside the output projection under the name {@code own_proj}; no
+ * checkpoint has it.
  */
 public final class ReplaceableWeights {
   private static final List<WeightRole> ROLES =
@@ -32,7 +28,7 @@ public final class ReplaceableWeights {
    * @param role the weight that it is, or is a part of
    * @param part the tensor's number among the parts of that weight
    */
-  record Slot(int layer, WeightRole role, int part) {}
+  public record Slot(int layer, WeightRole role, int part) {}
 
   private final List<Map<WeightRole, WeightSpec>> layers = new ArrayList<>();
   private final SortedMap<String, Slot> slots = new TreeMap<>();
@@ -99,7 +95,8 @@ public final class ReplaceableWeights {
         : weight.parts().stream().map(WeightSpec.Part::tensor).toList();
   }
 
-  Slot slot(String tensor) {
+  /** Where a tensor stands. */
+  public Slot slot(String tensor) {
     Slot slot = slots.get(tensor);
     if (slot == null) {
       throw new IllegalArgumentException(
@@ -109,7 +106,8 @@ public final class ReplaceableWeights {
     return slot;
   }
 
-  WeightSpec weight(int layer, WeightRole role) {
+  /** A weight of a layer, which its tensors are put together to; null where it has none. */
+  public WeightSpec weight(int layer, WeightRole role) {
     return layers.get(layer).get(role);
   }
 

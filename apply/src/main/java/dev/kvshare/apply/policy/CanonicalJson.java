@@ -5,18 +5,23 @@ import com.fasterxml.jackson.databind.node.ArrayNode;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import com.fasterxml.jackson.databind.node.TextNode;
 import java.math.BigDecimal;
+import java.math.MathContext;
+import java.math.RoundingMode;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.TreeSet;
 
 /**
  * Prints JSON for people and for comparison by bytes: keys sorted, two blanks of indentation, a
- * value on one line if it fits in {@value #MAX_LINE} characters or is an array of numbers.
+ * value on one line if it fits in {@value #MAX_LINE} characters or is an array of numbers. A
+ * computed number has nine significant digits ({@link Double#toString(double)} differs between Java
+ * versions), one that was read has those of its file.
  */
-final class CompactJson {
+final class CanonicalJson {
   private static final int MAX_LINE = 100;
+  private static final MathContext NINE = new MathContext(9, RoundingMode.HALF_EVEN);
 
-  private CompactJson() {}
+  private CanonicalJson() {}
 
   /** Returns {@code node} as text that ends with a line feed. */
   static String print(JsonNode node) {
@@ -41,7 +46,8 @@ final class CompactJson {
     return "[\n" + String.join(",\n", parts) + "\n" + " ".repeat(indent) + "]";
   }
 
-  private static String onOneLine(JsonNode node) {
+  /** Returns {@code node} on one line, keys sorted. */
+  static String onOneLine(JsonNode node) {
     List<String> parts = new ArrayList<>();
     if (node instanceof ObjectNode object) {
       for (String name : sortedNames(object)) {
@@ -53,7 +59,23 @@ final class CompactJson {
       array.forEach(entry -> parts.add(onOneLine(entry)));
       return "[" + String.join(", ", parts) + "]";
     }
+    if (node.isDouble()) {
+      return number(decimal(node.doubleValue()));
+    }
     return node.isBigDecimal() ? number(node.decimalValue()) : node.toString();
+  }
+
+  /** Returns {@code value} as it is read again once it was printed; null for null. */
+  static Double rounded(Double value) {
+    return value == null ? null : Double.valueOf(decimal(value).doubleValue());
+  }
+
+  private static BigDecimal decimal(double value) {
+    if (!Double.isFinite(value)) {
+      throw new IllegalArgumentException("a policy cannot hold the number " + value);
+    }
+    BigDecimal rounded = new BigDecimal(value).round(NINE);
+    return rounded.signum() == 0 ? BigDecimal.ZERO : rounded.stripTrailingZeros();
   }
 
   private static String number(BigDecimal value) {

@@ -1,0 +1,170 @@
+package dev.kvshare.apply.policy;
+
+import com.fasterxml.jackson.annotation.JsonInclude;
+import com.fasterxml.jackson.core.JsonProcessingException;
+import com.fasterxml.jackson.databind.DeserializationFeature;
+import com.fasterxml.jackson.databind.JsonNode;
+import com.fasterxml.jackson.databind.PropertyNamingStrategies;
+import com.fasterxml.jackson.databind.json.JsonMapper;
+import com.fasterxml.jackson.databind.node.ArrayNode;
+import com.fasterxml.jackson.databind.node.ObjectNode;
+import dev.kvshare.apply.model.storage.Digest;
+import dev.kvshare.apply.plan.Plan;
+import dev.kvshare.apply.plan.SharingMap;
+import dev.kvshare.apply.plan.UpwardReading;
+import java.nio.charset.StandardCharsets;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Locale;
+import java.util.Map;
+
+/**
+ * Turns a {@link Policy} into the JSON tree of its file and back. The records are bound by their
+ * components' names; the schema has checked a tree before it comes here.
+ */
+final class PolicyJson {
+  private static final JsonMapper MAPPER =
+      JsonMapper.builder()
+          .propertyNamingStrategy(PropertyNamingStrategies.SNAKE_CASE)
+          .defaultPropertyInclusion(
+              JsonInclude.Value.construct(JsonInclude.Include.NON_NULL, JsonInclude.Include.ALWAYS))
+          .disable(DeserializationFeature.FAIL_ON_UNKNOWN_PROPERTIES)
+          .build();
+
+  private PolicyJson() {}
+
+  /** The whole file, fields of other releases merged in. */
+  static ObjectNode tree(Policy policy) {
+    ObjectNode root = MAPPER.createObjectNode();
+    root.put("schema", PolicyFile.SCHEMA);
+    root.set("model", MAPPER.valueToTree(policy.model()));
+    root.set("plan", tree(policy.plan()));
+    root.set("repair", MAPPER.valueToTree(policy.repair()));
+    root.set("savings", MAPPER.valueToTree(policy.savings()));
+    if (policy.calibration() != null) {
+      root.set("calibration", MAPPER.valueToTree(policy.calibration()));
+    }
+    if (policy.tool() != null) {
+      root.set("tool", MAPPER.valueToTree(policy.tool()));
+    }
+    merge(root, policy.unknownFields());
+    return root;
+  }
+
+  /** The {@code plan} object, every field of it. */
+  static ObjectNode tree(Plan plan) {
+    ObjectNode node = MAPPER.createObjectNode();
+    node.set("kv_source", MAPPER.valueToTree(plan.map().toArray()));
+    node.set("window", MAPPER.valueToTree(plan.windows()));
+    node.put("prefill", plan.prefill().name().toLowerCase(Locale.ROOT));
+    ObjectNode upward = node.objectNode();
+    if (plan.upward() instanceof UpwardReading.Parallel parallel) {
+      upward.put("forward_passes", parallel.forwardPasses());
+      if (parallel.backwardPasses() > 0) {
+        upward.put("backward_passes", parallel.backwardPasses());
+      }
+    } else {
+      upward.put("sequential", true);
+    }
+    node.set("upward", plan.upward() == null ? node.nullNode() : upward);
+    return node;
+  }
+
+  /** SHA-256 over the {@code plan} object on one line, keys sorted, every field there. */
+  static String sha256(Plan plan) {
+    return Digest.sha256(CanonicalJson.onOneLine(tree(plan)).getBytes(StandardCharsets.UTF_8));
+  }
+
+  /**
+   * Binds a tree.
+   *
+   * @param root follows the schema of version 2
+   * @param problems takes what is wrong all the same
+   * @return null where something is
+   */
+  static Policy policy(ObjectNode root, List<String> problems) {
+    Plan plan = plan(root.path("plan"), problems);
+    if (plan == null) {
+      return null;
+    }
+    ModelIdentity model =
+        root.has("model")
+            ? bind(root.path("model"), ModelIdentity.class)
+            : ModelIdentity.ofLayers(plan.map().layers());
+    problems.addAll(PolicyRules.problems(model, plan));
+    return problems.isEmpty()
+        ? new Policy(
+            model,
+            plan,
+            bind(root.path("repair"), Policy.RepairReference.class),
+            root.path("savings").has("context")
+                ? bind(root.path("savings"), Policy.Savings.class)
+                : null,
+            bind(root.path("calibration"), Provenance.class),
+            bind(root.path("tool"), Policy.ToolVersion.class),
+            PolicySchema.VERSION_2.unknownFields(root))
+        : null;
+  }
+
+  private static Plan plan(JsonNode node, List<String> problems) {
+    int[] source = bind(node.path("kv_source"), int[].class);
+    SharingMap.problems(source).forEach(problem -> problems.add("$.plan.kv_source: " + problem));
+    Plan.Windows windows = bind(node.path("window"), Plan.Windows.class);
+    List<Integer> windowed = new ArrayList<>(windows == null ? List.of() : windows.layers());
+    windowed.removeIf(layer -> layer < source.length);
+    for (int layer : windowed) {
+      problems.add(
+          "$.plan.window.layers names layer %d: the layers are 0 to %d"
+              .formatted(layer, source.length - 1));
+    }
+    return problems.isEmpty()
+        ? new Plan(
+            SharingMap.of(source),
+            windows,
+            Plan.Prefill.valueOf(node.path("prefill").asText("plan").toUpperCase(Locale.ROOT)),
+            upward(node.path("upward")),
+            false)
+        : null;
+  }
+
+  private static UpwardReading upward(JsonNode node) {
+    if (!node.isObject()) {
+      return null;
+    }
+    return node.has("sequential")
+        ? new UpwardReading.Sequential()
+        : new UpwardReading.Parallel(
+            node.path("forward_passes").intValue(), node.path("backward_passes").asInt(0));
+  }
+
+  private static <T> T bind(JsonNode node, Class<T> type) {
+    try {
+      return node.isMissingNode() || node.isNull() ? null : MAPPER.treeToValue(node, type);
+    } catch (JsonProcessingException e) {
+      throw new IllegalStateException("the schema lets through what cannot be bound: " + node, e);
+    }
+  }
+
+  private static void merge(ObjectNode into, ObjectNode extra) {
+    for (Map.Entry<String, JsonNode> field : extra.properties()) {
+      JsonNode present = into.get(field.getKey());
+      if (present instanceof ObjectNode object && field.getValue() instanceof ObjectNode inner) {
+        merge(object, inner);
+      } else if (present instanceof ArrayNode array
+          && field.getValue() instanceof ArrayNode inner) {
+        mergeEntries(array, inner);
+      } else if (present == null) {
+        into.set(field.getKey(), field.getValue());
+      }
+    }
+  }
+
+  /** Merges entry by entry; a list that has changed its length since it was read gets nothing. */
+  private static void mergeEntries(ArrayNode into, ArrayNode extra) {
+    for (int i = 0; i < into.size() && into.size() == extra.size(); i++) {
+      if (into.get(i) instanceof ObjectNode object && extra.get(i) instanceof ObjectNode inner) {
+        merge(object, inner);
+      }
+    }
+  }
+}
