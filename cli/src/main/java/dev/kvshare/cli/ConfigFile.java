@@ -69,34 +69,22 @@ final class ConfigFile {
     }
     lenient(parser);
     ParseResult parsed = parser.parseArgs(words);
-    List<String> expanded = new ArrayList<>(List.of(words));
-    int position = 0;
-    while (parsed.hasSubcommand()) {
+    for (; parsed.hasSubcommand(); parsed = parsed.subcommand()) {
       if (parsed.hasMatchedOption(OPTION)) {
         throw new ParameterException(
             parser, OPTION + " holds the options of a command: give it behind the command");
       }
-      parsed = parsed.subcommand();
-      String name = words[position];
-      while (!parsed.commandSpec().names().contains(name)) {
-        position++;
-        name = words[position];
-      }
-      position++;
     }
-    if (!parsed.hasMatchedOption(OPTION)) {
-      return words;
-    }
-    CommandLine command = parsed.commandSpec().commandLine();
     Path file = parsed.matchedOptionValue(OPTION, (Path) null);
     if (file == null) {
       return words;
     }
-    ConfigFile config = new ConfigFile(command, file);
     List<String> options = new ArrayList<>();
     Map<PositionalParamSpec, List<String>> parameters = new HashMap<>();
-    config.read(parsed, options, parameters);
-    expanded.addAll(position, options);
+    new ConfigFile(parsed.commandSpec().commandLine(), file).read(parsed, options, parameters);
+    List<String> expanded = new ArrayList<>(List.of(words));
+    int end = expanded.indexOf("--");
+    expanded.addAll(end < 0 ? expanded.size() : end, options);
     for (PositionalParamSpec parameter : parsed.commandSpec().positionalParameters()) {
       expanded.addAll(parameters.getOrDefault(parameter, List.of()));
     }
