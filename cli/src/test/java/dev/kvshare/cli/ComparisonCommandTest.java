@@ -8,9 +8,11 @@ import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.ObjectMapper;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import dev.kvshare.apply.policy.PolicyFile;
+import dev.kvshare.cli.command.ExitCodes;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.ArrayList;
 import java.util.List;
 import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
@@ -19,7 +21,7 @@ import org.junit.jupiter.api.io.TempDir;
 /** {@code eval --compare} on a model of random weights. */
 @Tag("numerics")
 class ComparisonCommandTest {
-  private static final int MAPS = 10;
+  private static final int PLANS = 9;
 
   @TempDir private Path folder;
 
@@ -56,44 +58,52 @@ class ComparisonCommandTest {
     };
 
     CommandRun first = CommandRun.of(compare).succeeds();
-    assertEquals(MAPS, measured(first));
-    List<JsonNode> maps = maps(first);
-    assertEquals(MAPS, maps.size());
+    assertEquals(PLANS, measured(first));
+    List<JsonNode> rows = rows(first);
+    assertEquals(2 * PLANS, rows.size());
     assertEquals(
-        List.of("dissimilar", "similar", "random", "auto", "windows"),
-        maps.stream().map(map -> map.get("method").asText()).distinct().toList());
-    for (JsonNode map : maps) {
-      assertEquals(2, map.get("size").asInt());
-      assertTrue(map.get("sharedLayers").asInt() >= 1);
-      assertEquals(2, map.get("texts").size());
-      for (JsonNode onText : map.get("texts")) {
-        assertTrue(onText.get("plain").asDouble() > 0 && onText.get("repaired").asDouble() > 0);
-      }
+        List.of("kvsharer", "similar", "random", "auto", "windows"),
+        rows.stream().map(row -> row.get("method").asText()).distinct().toList());
+    for (JsonNode row : rows) {
+      assertEquals(2, row.get("size").asInt());
+      assertTrue(row.get("reduced_layers").asInt() >= 1);
+      assertTrue(row.get("unshared_perplexity").asDouble() > 1);
+      assertTrue(row.get("plain_ratio").asDouble() > 0);
+      assertTrue(row.get("repaired_ratio").asDouble() > 0);
     }
     assertTrue(PolicyFile.read(kept.resolve("auto-2.json")).map().sharedLayers() >= 1);
     assertEquals(2, PolicyFile.read(kept.resolve("windows-2.json")).plan().windowedLayers().size());
 
-    // A run that was interrupted before its last maps, and within a write.
-    Files.delete(kept.resolve("auto-2.rows.json"));
-    Files.writeString(kept.resolve("random3-2.rows.json"), "{\"settings\":");
+    // A run that was interrupted before its last plans, and within a write.
+    Files.delete(kept.resolve("auto-2.results.json"));
+    Files.writeString(kept.resolve("random3-2.results.json"), "{\"policy\":");
     CommandRun resumed = CommandRun.of(compare).succeeds();
     assertEquals(2, measured(resumed));
-    assertEquals(withoutTimes(maps), withoutTimes(maps(resumed)));
+    assertEquals(withoutTimes(rows), withoutTimes(rows(resumed)));
     assertEquals(0, measured(CommandRun.of(compare).succeeds()));
+
+    // Results of another number format are not taken for these.
+    List<Object> rounded = new ArrayList<>(List.of(compare));
+    rounded.addAll(List.of("--dtype", "bfloat16"));
+    CommandRun.of(rounded.toArray()).fails(ExitCodes.FAILED, "holds results of another experiment");
   }
 
   private static long measured(CommandRun run) {
     return run.err().lines().filter(line -> line.contains("measured ")).count();
   }
 
-  private static List<JsonNode> maps(CommandRun run) throws IOException {
-    return List.of(new ObjectMapper().readValue(run.out(), JsonNode[].class));
+  private static List<JsonNode> rows(CommandRun run) throws IOException {
+    List<JsonNode> rows = new ArrayList<>();
+    new ObjectMapper().readTree(run.out()).get("rows").forEach(rows::add);
+    return rows;
   }
 
-  private static List<JsonNode> withoutTimes(List<JsonNode> maps) {
-    return maps.stream()
-        .map(map -> ((ObjectNode) map.deepCopy()).remove(List.of("searchSeconds", "repairSeconds")))
-        .map(map -> (JsonNode) map)
+  private static List<JsonNode> withoutTimes(List<JsonNode> rows) {
+    return rows.stream()
+        .map(
+            row ->
+                ((ObjectNode) row.deepCopy()).remove(List.of("search_seconds", "repair_seconds")))
+        .map(row -> (JsonNode) row)
         .toList();
   }
 }

@@ -216,6 +216,25 @@ class TinyModelTest {
   }
 
   @Test
+  void aShortTextForTheRepairsOfASweepIsSaidInAParagraph() throws IOException {
+    Path few = Files.writeString(folder.resolve("few.jsonl"), "{\"input_ids\":[1,2,3,4,5]}\n");
+    CommandRun.of(
+            "eval",
+            "--model",
+            TINY_MODEL,
+            "--text",
+            ids,
+            "--field",
+            "ids",
+            "--passage-tokens",
+            16,
+            "--sweep=4",
+            "--repair-text",
+            few)
+        .fails(ExitCodes.FAILED, "is too short for a repair: 8 passages of 32 tokens are needed");
+  }
+
+  @Test
   void aSweepTakesWhatAnEarlierOneKept() throws IOException {
     Path kept = folder.resolve("sweep");
     Object[] options = {
@@ -233,9 +252,11 @@ class TinyModelTest {
     };
     Object[] sweep = {"--sweep=4", "--no-repair", "--sweep-folder", kept, "--json"};
     String first = CommandRun.of(with(with(sweep, "--no-speed"), options)).succeeds().out();
-    Path row = kept.resolve("4x-pizza-bottom-2-kv-layers.row.json");
+    Path row = kept.resolve("4x-pizza-bottom-2-kv-layers.results.json");
     Files.writeString(
-        row, Files.readString(row).replaceFirst("\"value\":[0-9.E]+", "\"value\":12345.0"));
+        row,
+        Files.readString(row)
+            .replaceFirst("(\"policy\":\"4x[^}]*\"value\":)[0-9.E]+", "$1" + 12345.0));
     JsonNode before = new ObjectMapper().readTree(first).get("rows");
     JsonNode after =
         new ObjectMapper()
@@ -250,9 +271,10 @@ class TinyModelTest {
     assertEquals(before.get(2).get("perplexity"), after.get(2).get("perplexity"));
     assertTrue(before.get(2).get("prefill_seconds").isNull());
     assertTrue(after.get(2).get("prefill_seconds").asDouble() > 0);
-    CommandRun.of(with(with(sweep, "--repair-tokens", 7), options))
-        .fails(ExitCodes.FAILED, "holds a sweep of another model or text");
-    CommandRun.of("eval", "--sweep-folder", kept).fails(ExitCodes.USAGE, "--sweep-folder keeps");
+    CommandRun.of(with(with(sweep, "--dtype", "bfloat16"), options))
+        .fails(ExitCodes.FAILED, "holds results of another experiment");
+    CommandRun.of("eval", "--sweep-folder", kept)
+        .fails(ExitCodes.USAGE, "--sweep-folder goes with --sweep");
   }
 
   @Test

@@ -1,19 +1,187 @@
 package dev.kvshare.eval;
 
+import com.fasterxml.jackson.databind.node.ObjectNode;
 import dev.kvshare.datasets.Passages;
+import dev.kvshare.eval.format.Report;
+import dev.kvshare.eval.format.Table;
+import dev.kvshare.eval.quality.PassageScore.Estimate;
+import dev.kvshare.eval.quality.Variant;
+import dev.kvshare.eval.speed.SpeedMeter.Speed;
+import java.util.ArrayList;
 import java.util.List;
 
 /**
  * The outcome of an evaluation.
  *
- * @param windows the scored token ids and where they came from
+ * @param passages the token ids that were read and where they came from
+ * @param unscored tokens at the start of each passage that are not scored
  * @param rows the unshared model first, then the policies in the order of the request
  * @param warnings sentences for the user; empty if all is well
  */
-public record EvaluationReport(Passages windows, List<EvaluationRow> rows, List<String> warnings) {
+public record EvaluationReport(
+    Passages passages, int unscored, List<Row> rows, List<String> warnings) {
   /** Copies the lists. */
   public EvaluationReport {
     rows = List.copyOf(rows);
     warnings = List.copyOf(warnings);
+  }
+
+  /**
+   * What was measured of one plan, with one cache policy.
+   *
+   * @param policy the name of the policy, or null for the unshared model
+   * @param perplexity on the passages, with its standard error over them
+   * @param ratio of this perplexity to the unshared model's on the same passages, with its standard
+   *     error; 1 and 0 for the unshared model
+   * @param divergence mean Kullback-Leibler divergence of the next-token distributions from the
+   *     unshared model's, in nats a token
+   * @param agreement share of positions at which the most likely next token is the unshared model's
+   * @param kvFraction bytes of the KV cache as a fraction of the unshared model's, at the end of a
+   *     passage: what windowed layers keep does not grow with it
+   * @param kvBytesPerToken bytes of the KV cache of one sequence by tokens, there as well
+   * @param cache what a cache policy saves, or null if none was asked for
+   * @param speed the speed, or null if it was not measured
+   */
+  public record Row(
+      String policy,
+      Estimate perplexity,
+      Estimate ratio,
+      double divergence,
+      double agreement,
+      double kvFraction,
+      long kvBytesPerToken,
+      CacheSavings cache,
+      Speed speed) {
+
+    /** The same with a speed. */
+    Row withSpeed(Speed measured) {
+      return new Row(
+          policy,
+          perplexity,
+          ratio,
+          divergence,
+          agreement,
+          kvFraction,
+          kvBytesPerToken,
+          cache,
+          measured);
+    }
+
+    /** The same for a policy that runs in the same way. */
+    public Row named(String other) {
+      return new Row(
+          other,
+          perplexity,
+          ratio,
+          divergence,
+          agreement,
+          kvFraction,
+          kvBytesPerToken,
+          cache,
+          speed);
+    }
+  }
+
+  /**
+   * What a cache policy saves besides a plan.
+   *
+   * @param policy the name of the cache policy, or null where everything is kept
+   * @param sharingFraction what the plan keeps, by bytes, of all tokens of all layers
+   * @param policyFraction bytes that the cache policy leaves of what those layers would keep
+   * @param bytes the cache of one sequence as allocated at the end of a passage
+   */
+  public record CacheSavings(
+      String policy, double sharingFraction, double policyFraction, long bytes) {}
+
+  /** The rows as they are printed. */
+  public Report report() {
+    List<List<String>> cells = new ArrayList<>();
+    cells.add(head());
+    rows.forEach(row -> cells.add(cells(row)));
+    return new Report(
+        cells,
+        rows.stream().map(EvaluationReport::object).toList(),
+        Report.text(passages, unscored),
+        warnings);
+  }
+
+  private List<String> head() {
+    List<String> head =
+        new ArrayList<>(List.of("policy", "perplexity", "ratio", "divergence", "same token"));
+    if (rows.get(0).cache() != null) {
+      head.add(1, "cache");
+      head.addAll(List.of("sharing", "x method", "= KV cache", "KV bytes"));
+    } else {
+      head.addAll(List.of("KV cache", "KV bytes/token"));
+    }
+    if (rows.get(0).speed() != null) {
+      head.addAll(List.of("prefill tokens/s", "decode tokens/s", "prefill ms"));
+    }
+    return head;
+  }
+
+  private static List<String> cells(Row row) {
+    CacheSavings cache = row.cache();
+    List<String> cells = new ArrayList<>();
+    cells.add(row.policy() == null ? Variant.UNSHARED : row.policy());
+    if (cache != null) {
+      cells.add(cache.policy() == null ? Variant.WHOLE_CACHE : cache.policy());
+    }
+    cells.add(
+        "%s ± %s"
+            .formatted(
+                Table.number(row.perplexity().value()),
+                Table.number(row.perplexity().standardError())));
+    boolean first = row.policy() == null && (cache == null || cache.policy() == null);
+    cells.add(first ? "1" : ratio(row.ratio()));
+    cells.add(Table.format("%.4f", row.divergence()));
+    cells.add(percent(row.agreement()));
+    if (cache != null) {
+      cells.add(percent(cache.sharingFraction()));
+      cells.add(percent(cache.policyFraction()));
+    }
+    cells.add(percent(row.kvFraction()));
+    cells.add(Table.format("%,d", cache == null ? row.kvBytesPerToken() : cache.bytes()));
+    if (row.speed() != null) {
+      cells.add(Table.number(row.speed().prefillTokensPerSecond()));
+      cells.add(Table.number(row.speed().decodeTokensPerSecond()));
+      cells.add(Table.number(1000 * row.speed().prefillSeconds()));
+    }
+    return cells;
+  }
+
+  private static String ratio(Estimate ratio) {
+    return Double.isNaN(ratio.standardError())
+        ? Table.format("%.3f", ratio.value())
+        : Table.format("%.3f ± %.3f", ratio.value(), ratio.standardError());
+  }
+
+  private static String percent(double fraction) {
+    return Table.format("%.1f %%", 100 * fraction);
+  }
+
+  private static ObjectNode object(Row row) {
+    ObjectNode node = Report.newRow();
+    node.put("policy", row.policy());
+    Report.putNumber(node, "perplexity", row.perplexity().value());
+    Report.putNumber(node, "perplexity_stderr", row.perplexity().standardError());
+    Report.putNumber(node, "ratio", row.ratio().value());
+    Report.putNumber(node, "ratio_stderr", row.ratio().standardError());
+    Report.putNumber(node, "divergence", row.divergence());
+    Report.putNumber(node, "same_token_fraction", row.agreement());
+    Report.putNumber(node, "kv_fraction", row.kvFraction());
+    node.put("kv_bytes_per_token", row.kvBytesPerToken());
+    if (row.cache() != null) {
+      node.put("cache", row.cache().policy());
+      Report.putNumber(node, "sharing_fraction", row.cache().sharingFraction());
+      Report.putNumber(node, "cache_fraction", row.cache().policyFraction());
+      node.put("kv_bytes", row.cache().bytes());
+    }
+    double unknown = Double.NaN;
+    Speed speed = row.speed() == null ? new Speed(unknown, unknown, unknown) : row.speed();
+    Report.putNumber(node, "prefill_tokens_per_second", speed.prefillTokensPerSecond());
+    Report.putNumber(node, "decode_tokens_per_second", speed.decodeTokensPerSecond());
+    Report.putNumber(node, "prefill_seconds", speed.prefillSeconds());
+    return node;
   }
 }

@@ -1,107 +1,221 @@
 package dev.kvshare.eval;
 
 import dev.kvshare.apply.cache.CachePolicy;
+import dev.kvshare.apply.decoder.CacheOptions;
 import dev.kvshare.apply.decoder.Decoder;
+import dev.kvshare.apply.decoder.weights.WeightOverrides;
 import dev.kvshare.apply.family.spec.ModelSpec;
+import dev.kvshare.apply.generate.LoadedModel;
 import dev.kvshare.apply.plan.Plan;
+import dev.kvshare.datasets.Corpus;
+import dev.kvshare.datasets.Datasets;
+import dev.kvshare.datasets.EvaluationPassages;
 import dev.kvshare.datasets.Passages;
-import dev.kvshare.eval.quality.Estimate;
+import dev.kvshare.eval.EvaluationReport.CacheSavings;
+import dev.kvshare.eval.EvaluationReport.Row;
+import dev.kvshare.eval.quality.EvaluationException;
 import dev.kvshare.eval.quality.PassageScore;
-import dev.kvshare.eval.quality.Perplexities;
+import dev.kvshare.eval.quality.PassageScore.Estimate;
 import dev.kvshare.eval.quality.QualityMeter;
 import dev.kvshare.eval.quality.StreamMeter;
-import dev.kvshare.eval.quality.StreamReport;
-import dev.kvshare.eval.quality.StreamRow;
-import dev.kvshare.eval.speed.MeasuredSpeed;
-import dev.kvshare.eval.speed.Speed;
+import dev.kvshare.eval.quality.Variant;
 import dev.kvshare.eval.speed.SpeedMeter;
-import dev.kvshare.eval.speed.SpeedSettings;
+import dev.kvshare.eval.speed.SpeedMeter.Speed;
+import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Arrays;
+import java.util.HashMap;
 import java.util.List;
+import java.util.Map;
+import java.util.Objects;
 import java.util.stream.IntStream;
 
 /**
- * Compares sharing policies of one model side by side: perplexity, divergence from the unshared
- * model, size of the KV cache and speed. The weights are loaded once; a policy only changes which
- * layers have a cache, and a cache policy what they keep of it.
+ * Compares policies of one model side by side: perplexity, divergence from the unshared model, size
+ * of the KV cache and speed. The entry of this module:
+ *
+ * <pre>{@code
+ * try (LoadedModel model = LoadedModel.open(path, DecoderOptions.DEFAULT)) {
+ *   EvaluationReport report =
+ *       Evaluator.of(model).text(corpus).policy(Path.of("policy.json")).run();
+ *   System.out.print(report.report().write(Report.Format.TEXT));
+ * }
+ * }</pre>
+ *
+ * <p>Each policy runs with its refitted weights, which are read for the time of the measurement. By
+ * default 12 passages of 512 tokens of a text that comes along are measured, and the speed.
  */
 public final class Evaluator {
+  /** Tokens of a passage unless told otherwise. */
+  public static final int PASSAGE_TOKENS = 512;
+
+  /** The most passages unless told otherwise. */
+  public static final int PASSAGES = 12;
+
+  private static final int STREAM_PART = 2000;
+
+  private final LoadedModel model;
   private final Decoder decoder;
   private final int bytesPerElement;
+  private final List<EvaluatedPolicy> policies = new ArrayList<>();
+  private Datasets datasets = Datasets.ofUser(System.getenv());
+  private Corpus corpus;
+  private EvaluationPassages cut = new EvaluationPassages(PASSAGE_TOKENS, PASSAGES);
+  private List<CachePolicy> caches = List.of();
+  private int cachePrompt;
+  private SpeedMeter.Settings speed = SpeedMeter.Settings.DEFAULT;
+  private QualityMeter.Listener listener = QualityMeter.Listener.SILENT;
 
-  /**
-   * Creates an evaluator.
-   *
-   * @param decoder the model, which stays open
-   * @param bytesPerElement bytes of an element of its cache
-   */
-  public Evaluator(Decoder decoder, int bytesPerElement) {
-    this.decoder = decoder;
-    this.bytesPerElement = bytesPerElement;
+  private Evaluator(LoadedModel model) {
+    this.model = model;
+    this.decoder = model.decoder();
+    this.bytesPerElement = model.key(null).computeType().bytes();
+  }
+
+  /** Policies of this model, which stays open. */
+  public static Evaluator of(LoadedModel model) {
+    return new Evaluator(model);
+  }
+
+  /** What is read; by default a text that comes along and that no calibration reads. */
+  public Evaluator text(Corpus text) {
+    corpus = text;
+    return this;
   }
 
   /**
-   * Measures the unshared model and each policy of {@code request}, each with the cache that keeps
-   * everything and with each cache policy.
+   * How the text is cut, from its start.
+   *
+   * @param count most passages
+   * @param tokens of a passage; each but the first is predicted
+   */
+  public Evaluator passages(int count, int tokens) {
+    cut = new EvaluationPassages(tokens, count);
+    return this;
+  }
+
+  /**
+   * A policy file to compare, with its refitted weights.
+   *
+   * @throws dev.kvshare.apply.policy.PolicyException if it is not usable or of another model
+   */
+  public Evaluator policy(Path file) {
+    return policies(List.of(EvaluatedPolicy.read(file, model, false)));
+  }
+
+  /** Further policies to compare, in the order of the rows. */
+  public Evaluator policies(List<EvaluatedPolicy> more) {
+    policies.addAll(more);
+    return this;
+  }
+
+  /**
+   * Measures every plan under these cache policies too. Each passage is read as a generation would:
+   * its first tokens are the prompt, then the others follow one at a time, and the cache policy
+   * drops what it drops on the way. Only the tokens behind the prompt are scored, in every row.
+   *
+   * @param cachePolicies besides the cache that keeps everything; empty for this alone
+   * @param promptTokens tokens of each passage that are the prompt; 0 for half of it
+   */
+  public Evaluator caches(List<CachePolicy> cachePolicies, int promptTokens) {
+    if (promptTokens < 0) {
+      throw new IllegalArgumentException("a prompt of " + promptTokens + " tokens");
+    }
+    caches = List.copyOf(cachePolicies);
+    cachePrompt = promptTokens;
+    return this;
+  }
+
+  /** How the speed is measured; null to leave it out. */
+  public Evaluator speed(SpeedMeter.Settings settings) {
+    speed = settings;
+    return this;
+  }
+
+  /** Where calibration texts are looked up for the warning of an overlap; else the user's. */
+  public Evaluator datasets(Datasets known) {
+    datasets = known;
+    return this;
+  }
+
+  /** Who hears how far it is. */
+  public Evaluator listener(QualityMeter.Listener hears) {
+    listener = hears;
+    return this;
+  }
+
+  /**
+   * Measures the unshared model and each policy, each with the cache that keeps everything and with
+   * each cache policy.
    *
    * @throws dev.kvshare.datasets.DatasetException if the text is too short
    * @throws EvaluationException if text and model do not fit each other, or a likelihood is not a
    *     number
    */
-  public EvaluationReport evaluate(EvaluationRequest request, EvaluationListener listener) {
-    Passages windows = request.text().cut();
-    checkFits(windows);
-    Variants variants = Variants.of(decoder.spec().plan(), request);
+  public EvaluationReport run() {
+    Passages passages = passages();
+    int length = passages.passages().get(0).length;
+    int prompt = caches.isEmpty() ? 1 : prompt(length);
     QualityMeter.Limits limits =
-        request.caches() == null ? QualityMeter.Limits.DEFAULT : QualityMeter.Limits.STEPWISE;
-    int length = windows.passages().get(0).length;
-    int prompt = request.caches() == null ? 1 : request.caches().promptTokens(length);
+        caches.isEmpty() ? QualityMeter.Limits.DEFAULT : QualityMeter.Limits.STEPWISE;
     QualityMeter meter = new QualityMeter(decoder, limits, listener);
-    List<List<PassageScore>> scores =
-        meter.measure(windows.passages(), variants.distinct(), prompt);
-    checkFinite(variants.distinct(), scores);
-    MeasuredSpeed speed = speed(request, windows, variants, listener);
-    List<EvaluationRow> rows = new ArrayList<>();
-    for (int m = 0; m < variants.rows().size(); m++) {
-      Variant variant = variants.rows().get(m);
-      int place = variants.place(m);
-      CacheSavings cache =
-          request.caches() == null ? null : savings(variant, length, meter.compressedBytes(place));
-      EvaluationRow row = row(variant, length, scores.get(place), scores.get(0), cache);
-      rows.add(speed.speeds().isEmpty() ? row : row.withSpeed(speed.speeds().get(m)));
+    try (Variants variants = new Variants()) {
+      List<List<PassageScore>> scores =
+          meter.measure(passages.passages(), variants.distinct, prompt);
+      checkFinite(variants.distinct, scores);
+      List<Row> rows = new ArrayList<>();
+      for (int row = 0; row < variants.rows.size(); row++) {
+        int place = variants.places.get(row);
+        rows.add(
+            row(
+                variants.rows.get(row),
+                length,
+                scores.get(place),
+                scores.get(0),
+                meter.compressedBytes(place)));
+      }
+      return complete(passages, rows, variants);
     }
-    List<String> warnings = new ArrayList<>(windows.notes());
-    warnings.addAll(speed.warnings());
-    CalibrationOverlap overlap =
-        new CalibrationOverlap(request.datasets(), request.text().corpus());
-    request.policies().forEach(evaluated -> overlap.warning(evaluated).ifPresent(warnings::add));
-    return new EvaluationReport(windows, rows, warnings);
   }
 
   /**
-   * Measures the speed of each row that {@link #evaluate} would give, and nothing else.
+   * Makes a report of rows that were measured before, and measures the speed of all of them where
+   * that was not left out.
    *
-   * @throws dev.kvshare.datasets.DatasetException if the text is too short
+   * @param rows as {@link #run} gives them, in their order
    * @throws EvaluationException if text and model do not fit each other
    */
-  public MeasuredSpeed speed(EvaluationRequest request, EvaluationListener listener) {
-    Passages windows = request.text().cut();
-    checkFits(windows);
-    return speed(request, windows, Variants.of(decoder.spec().plan(), request), listener);
+  public EvaluationReport complete(List<Row> rows) {
+    try (Variants variants = new Variants()) {
+      return complete(passages(), rows, variants);
+    }
+  }
+
+  private EvaluationReport complete(Passages passages, List<Row> rows, Variants variants) {
+    List<String> warnings = new ArrayList<>(passages.notes());
+    List<Row> timed = speed == null ? rows : timed(passages, rows, variants, warnings);
+    for (EvaluatedPolicy policy : policies) {
+      policy.overlapWarning(text(), datasets).ifPresent(warnings::add);
+    }
+    int length = passages.passages().get(0).length;
+    return new EvaluationReport(passages, caches.isEmpty() ? 1 : prompt(length), timed, warnings);
   }
 
   /**
-   * Reads the text of {@code request}, its windows one behind another as one long text, under each
-   * sharing map with the whole cache and with each cache policy.
+   * Reads the first tokens of the text as one long text, under each plan with the whole cache and
+   * with each cache policy, and scores each 2,000 of them.
    *
-   * @return a row each, a window being a stretch
    * @throws EvaluationException if the text does not fit the model
    */
-  public StreamReport stream(EvaluationRequest request, EvaluationListener listener) {
-    Passages windows = request.text().cut();
-    checkVocabulary(windows);
-    int[] text = windows.passages().stream().flatMapToInt(Arrays::stream).toArray();
+  public StreamMeter.Outcome stream(int tokens) {
+    return stream(tokens, STREAM_PART);
+  }
+
+  StreamMeter.Outcome stream(int tokens, int most) {
+    int part = Math.min(most, tokens);
+    Passages parts = new EvaluationPassages(part, tokens / part).cut(text(), model::encode);
+    checkVocabulary(parts);
+    int[] text = parts.passages().stream().flatMapToInt(Arrays::stream).toArray();
     int learned = decoder.spec().learnedPositions();
     if (learned > 0 && text.length > learned) {
       throw new EvaluationException(
@@ -109,109 +223,166 @@ public final class Evaluator {
               .formatted(text.length, learned));
     }
     StreamMeter meter = new StreamMeter(decoder, listener);
-    List<StreamRow> rows = new ArrayList<>();
-    for (Variant variant : Variants.of(decoder.spec().plan(), request).rows()) {
-      CachePolicy cache = variant.cachePolicy();
-      rows.add(
-          new StreamRow(
-              variant.sharing(),
-              cache == null ? null : cache.name(),
-              meter.measure(text, variant, windows.passages().get(0).length)));
-    }
-    return new StreamReport(windows, rows);
-  }
-
-  private void checkVocabulary(Passages windows) {
-    ModelSpec spec = decoder.spec();
-    if (windows.highestId() >= spec.vocabularySize()) {
-      throw new EvaluationException(
-          "The text %s has the token id %d, but the vocabulary of the model ends at %d. Use token ids of this model's tokenizer."
-              .formatted(windows.name(), windows.highestId(), spec.vocabularySize() - 1));
+    try (Variants variants = new Variants()) {
+      return new StreamMeter.Outcome(
+          parts,
+          variants.rows.stream().map(variant -> meter.measure(text, variant, part)).toList());
     }
   }
 
-  private void checkFits(Passages windows) {
-    checkVocabulary(windows);
-    ModelSpec spec = decoder.spec();
-    int length = windows.passages().get(0).length;
-    if (length > spec.maxPositions()) {
+  /** The text, cut and checked. */
+  private Passages passages() {
+    Passages passages = cut.cut(text(), model::encode);
+    checkVocabulary(passages);
+    int length = passages.passages().get(0).length;
+    int most = decoder.spec().maxPositions();
+    if (length > most) {
       throw new EvaluationException(
           "A passage of %d tokens is longer than the %d positions that the model was made for. Use --passage-tokens %d."
-              .formatted(length, spec.maxPositions(), spec.maxPositions()));
+              .formatted(length, most, most));
     }
+    return passages;
+  }
+
+  private Corpus text() {
+    if (corpus == null) {
+      corpus = datasets.find(Datasets.DEFAULT_EVALUATION).load();
+    }
+    return corpus;
+  }
+
+  private void checkVocabulary(Passages passages) {
+    int vocabulary = decoder.spec().vocabularySize();
+    if (passages.highestId() >= vocabulary) {
+      throw new EvaluationException(
+          "The text %s has the token id %d, but the vocabulary of the model ends at %d. Use token ids of this model's tokenizer."
+              .formatted(passages.name(), passages.highestId(), vocabulary - 1));
+    }
+  }
+
+  /** The tokens of a passage that are the prompt of a cache policy. */
+  private int prompt(int length) {
+    int prompt = cachePrompt == 0 ? length / 2 : cachePrompt;
+    if (prompt < 1 || prompt >= length) {
+      throw new EvaluationException(
+          "A prompt of %d tokens leaves nothing to score in a passage of %d. Use a shorter prompt or --passage-tokens %d."
+              .formatted(prompt, length, 2 * prompt));
+    }
+    return prompt;
   }
 
   private static void checkFinite(List<Variant> variants, List<List<PassageScore>> scores) {
     for (int m = 0; m < scores.size(); m++) {
-      for (int w = 0; w < scores.get(m).size(); w++) {
-        if (!Double.isFinite(scores.get(m).get(w).loss())) {
+      for (int p = 0; p < scores.get(m).size(); p++) {
+        if (!Double.isFinite(scores.get(m).get(p).loss())) {
           throw new EvaluationException(
-              "The likelihood of window %d under %s is not a number. Check the weights with `kvshare inspect`, or use --dtype float32."
-                  .formatted(w + 1, variants.get(m).title()));
+              "The likelihood of passage %d under %s is not a number. Check the weights with `kvshare inspect`, or use --dtype float32."
+                  .formatted(p + 1, variants.get(m).title()));
         }
       }
     }
   }
 
-  private MeasuredSpeed speed(
-      EvaluationRequest request, Passages windows, Variants variants, EvaluationListener listener) {
-    SpeedSettings settings = request.speed();
-    if (settings == null) {
-      return new MeasuredSpeed(List.of(), List.of());
-    }
-    int[] running = windows.passages().stream().flatMapToInt(Arrays::stream).toArray();
-    int room = Math.max(1, decoder.spec().maxPositions() - settings.newTokens());
-    int length = Math.min(Math.min(settings.promptTokens(), running.length), room);
-    List<String> warnings = new ArrayList<>();
-    if (length < settings.promptTokens()) {
+  private List<Row> timed(
+      Passages passages, List<Row> rows, Variants variants, List<String> warnings) {
+    int[] running = passages.passages().stream().flatMapToInt(Arrays::stream).toArray();
+    int room = Math.max(1, decoder.spec().maxPositions() - speed.newTokens());
+    int length = Math.min(Math.min(speed.promptTokens(), running.length), room);
+    if (length < speed.promptTokens()) {
       warnings.add(
           "The speed was measured with a prompt of %d tokens instead of %d: the text or the positions of the model end there."
-              .formatted(length, settings.promptTokens()));
+              .formatted(length, speed.promptTokens()));
     }
     List<Speed> speeds =
-        new SpeedMeter(decoder, settings, listener)
-            .measure(Arrays.copyOf(running, length), variants.distinct());
-    return new MeasuredSpeed(
-        IntStream.range(0, variants.rows().size())
-            .mapToObj(row -> speeds.get(variants.place(row)))
-            .toList(),
-        warnings);
+        new SpeedMeter(decoder, speed, listener)
+            .measure(Arrays.copyOf(running, length), variants.distinct);
+    return IntStream.range(0, rows.size())
+        .mapToObj(row -> rows.get(row).withSpeed(speeds.get(variants.places.get(row))))
+        .toList();
   }
 
-  private CacheSavings savings(Variant variant, int tokens, long compressedBytes) {
-    long owned = decoder.spec().kvUse(variant.options().plan()).bytes(tokens, bytesPerElement);
-    boolean whole = variant.cachePolicy() == null;
-    long kept = whole ? owned : compressedBytes;
-    return new CacheSavings(
-        whole ? null : variant.cachePolicy().name(),
-        (double) owned / (tokens * allBytesPerToken()),
-        (double) kept / owned,
-        kept);
-  }
-
-  private long allBytesPerToken() {
-    ModelSpec spec = decoder.spec();
-    return spec.kvUse(Plan.identity(spec.layers())).bytesPerToken(bytesPerElement);
-  }
-
-  private EvaluationRow row(
+  private Row row(
       Variant variant,
       int length,
       List<PassageScore> scores,
       List<PassageScore> unshared,
-      CacheSavings cache) {
-    long bytes = decoder.spec().kvUse(variant.options().plan()).bytes(length, bytesPerElement);
-    double sharing = (double) bytes / (length * allBytesPerToken());
+      long compressedBytes) {
+    ModelSpec spec = decoder.spec();
+    long all = length * spec.kvUse(Plan.identity(spec.layers())).bytesPerToken(bytesPerElement);
+    long owned = spec.kvUse(variant.options().plan()).bytes(length, bytesPerElement);
+    double sharing = (double) owned / all;
+    CacheSavings cache = null;
+    if (!caches.isEmpty()) {
+      long kept = variant.cachePolicy() == null ? owned : compressedBytes;
+      cache = new CacheSavings(variant.cache(), sharing, (double) kept / owned, kept);
+    }
     double tokens = scores.stream().mapToLong(PassageScore::tokens).sum();
-    return new EvaluationRow(
-        variant.sharing(),
-        Perplexities.perplexity(scores),
-        scores == unshared ? new Estimate(1, 0) : Perplexities.ratio(scores, unshared),
+    return new Row(
+        variant.policy(),
+        PassageScore.perplexity(scores),
+        scores == unshared ? new Estimate(1, 0) : PassageScore.ratio(scores, unshared),
         scores.stream().mapToDouble(PassageScore::divergence).sum() / tokens,
         scores.stream().mapToLong(PassageScore::agreements).sum() / tokens,
         cache == null ? sharing : sharing * cache.policyFraction(),
-        Math.round((double) bytes / length),
+        Math.round((double) owned / length),
         cache,
         null);
+  }
+
+  /**
+   * The rows of a report, the unshared model first, and what has to be run for them: rows that run
+   * in the same way, as those of two schemes that give the same map, are measured once. Closing it
+   * frees the refitted weights.
+   */
+  private final class Variants implements AutoCloseable {
+    private record Way(CacheOptions options, CachePolicy cachePolicy) {}
+
+    final List<Variant> rows = new ArrayList<>();
+
+    /** What is measured; the first is the unshared model. */
+    final List<Variant> distinct = new ArrayList<>();
+
+    /** For each row the place in {@link #distinct} of what it shows. */
+    final List<Integer> places = new ArrayList<>();
+
+    private final Map<Way, Integer> found = new HashMap<>();
+    private final List<WeightOverrides> weights = new ArrayList<>();
+
+    Variants() {
+      try {
+        add(null, CacheOptions.of(decoder.spec().plan()));
+        for (EvaluatedPolicy evaluated : policies) {
+          weights.add(evaluated.openWeights(decoder));
+          add(
+              evaluated.name(),
+              new CacheOptions(evaluated.policy().plan(), weights.get(weights.size() - 1)));
+        }
+      } catch (RuntimeException | Error e) {
+        close();
+        throw e;
+      }
+    }
+
+    private void add(String name, CacheOptions options) {
+      add(new Variant(name, options, null));
+      caches.forEach(cache -> add(new Variant(name, options, cache)));
+    }
+
+    private void add(Variant row) {
+      Integer place =
+          found.computeIfAbsent(
+              new Way(row.options(), row.cachePolicy()),
+              way -> {
+                distinct.add(row);
+                return distinct.size() - 1;
+              });
+      rows.add(row);
+      places.add(place);
+    }
+
+    @Override
+    public void close() {
+      weights.stream().filter(Objects::nonNull).forEach(WeightOverrides::close);
+    }
   }
 }

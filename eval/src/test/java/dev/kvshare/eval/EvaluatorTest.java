@@ -7,6 +7,7 @@ import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import ai.djl.engine.Engine;
+import ai.djl.ndarray.BaseNDManager;
 import ai.djl.ndarray.NDArray;
 import ai.djl.ndarray.NDManager;
 import ai.djl.ndarray.types.DataType;
@@ -18,7 +19,7 @@ import dev.kvshare.apply.cache.TokenAmount;
 import dev.kvshare.apply.decoder.CacheOptions;
 import dev.kvshare.apply.decoder.Decoder;
 import dev.kvshare.apply.decoder.KvCache;
-import dev.kvshare.apply.decoder.weights.WeightOverrides;
+import dev.kvshare.apply.generate.LoadedModel;
 import dev.kvshare.apply.plan.Plan;
 import dev.kvshare.apply.plan.SharingMap;
 import dev.kvshare.apply.policy.ModelIdentity;
@@ -27,24 +28,30 @@ import dev.kvshare.apply.policy.PolicyException;
 import dev.kvshare.apply.policy.PolicyFile;
 import dev.kvshare.apply.policy.Provenance;
 import dev.kvshare.apply.policy.Provenance.DatasetReference;
+import dev.kvshare.apply.policy.RefittedWeights;
 import dev.kvshare.datasets.Corpus;
 import dev.kvshare.datasets.Dataset;
 import dev.kvshare.datasets.DatasetException;
 import dev.kvshare.datasets.Datasets;
-import dev.kvshare.datasets.EvaluationPassages;
-import dev.kvshare.eval.quality.Estimate;
-import dev.kvshare.eval.quality.EvaluationText;
+import dev.kvshare.eval.EvaluationReport.Row;
+import dev.kvshare.eval.quality.EvaluationException;
 import dev.kvshare.eval.quality.PassageScore;
+import dev.kvshare.eval.quality.PassageScore.Estimate;
 import dev.kvshare.eval.quality.QualityMeter;
-import dev.kvshare.eval.speed.SpeedSettings;
+import dev.kvshare.eval.quality.Variant;
+import dev.kvshare.eval.speed.SpeedMeter.Settings;
 import java.io.IOException;
+import java.lang.reflect.Field;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
+import java.util.SortedMap;
+import java.util.TreeMap;
 import java.util.stream.Collectors;
 import java.util.stream.IntStream;
+import java.util.stream.Stream;
 import org.junit.jupiter.api.AfterAll;
 import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.Tag;
@@ -60,18 +67,20 @@ class EvaluatorTest {
 
   private static final double REFERENCE_STANDARD_ERROR = 55.28476277858715;
 
+  private static LoadedModel model;
   private static Decoder decoder;
 
   @TempDir Path folder;
 
   @BeforeAll
   static void load() {
-    decoder = Goldens.decoder("architectures/llama");
+    model = Goldens.model("architectures/llama");
+    decoder = model.decoder();
   }
 
   @AfterAll
   static void close() {
-    decoder.close();
+    model.close();
   }
 
   private static Corpus tokens(int count) {
@@ -84,26 +93,26 @@ class EvaluatorTest {
         name, Policy.of(ModelIdentity.ofLayers(source.length), Plan.of(SharingMap.of(source))));
   }
 
-  private EvaluationRequest request(
-      Corpus corpus, int window, List<EvaluatedPolicy> policies, SpeedSettings speed) {
-    return new EvaluationRequest(
-        new EvaluationText(corpus, null, new EvaluationPassages(window, 6)),
-        policies,
-        null,
-        speed,
-        new Datasets(folder));
+  private Evaluator evaluator(
+      Corpus corpus, int passageTokens, List<EvaluatedPolicy> policies, Settings speed) {
+    return Evaluator.of(model)
+        .text(corpus)
+        .passages(6, passageTokens)
+        .policies(policies)
+        .speed(speed)
+        .datasets(new Datasets(folder));
   }
 
-  private EvaluationReport evaluate(EvaluationRequest request) {
-    return new Evaluator(decoder, 4).evaluate(request, EvaluationListener.SILENT);
+  private EvaluationReport evaluate(
+      Corpus corpus, int passageTokens, List<EvaluatedPolicy> policies, Settings speed) {
+    return evaluator(corpus, passageTokens, policies, speed).run();
   }
 
   @Test
   void policiesThatRunAlikeAreMeasuredOnce() {
     List<EvaluatedPolicy> policies =
         List.of(policy("one", 0, 0, 2, 2), policy("two", 0, 0, 2, 2), policy("three", 0, 1, 1, 1));
-    List<EvaluationRow> rows =
-        evaluate(request(tokens(32), 16, policies, new SpeedSettings(8, 1, 1))).rows();
+    List<Row> rows = evaluate(tokens(32), 16, policies, new Settings(8, 1, 1)).rows();
 
     assertEquals("two", rows.get(2).policy());
     assertEquals(rows.get(1).named("two"), rows.get(2));
@@ -114,8 +123,8 @@ class EvaluatorTest {
 
   @Test
   void perplexityIsThatOfTransformers() {
-    EvaluationReport report = evaluate(request(tokens(101), 16, List.of(), null));
-    EvaluationRow row = report.rows().get(0);
+    EvaluationReport report = evaluate(tokens(101), 16, List.of(), null);
+    Row row = report.rows().get(0);
 
     assertEquals(1, report.rows().size());
     assertEquals(REFERENCE_PERPLEXITY, row.perplexity().value(), 1e-3);
@@ -134,14 +143,13 @@ class EvaluatorTest {
   void comparesPoliciesWithTheUnsharedModel() {
     EvaluationReport report =
         evaluate(
-            request(
-                tokens(96),
-                16,
-                List.of(policy("same", 0, 1, 2, 3), policy("shared", 0, 0, 2, 2)),
-                null));
-    EvaluationRow unshared = report.rows().get(0);
-    EvaluationRow same = report.rows().get(1);
-    EvaluationRow shared = report.rows().get(2);
+            tokens(96),
+            16,
+            List.of(policy("same", 0, 1, 2, 3), policy("shared", 0, 0, 2, 2)),
+            null);
+    Row unshared = report.rows().get(0);
+    Row same = report.rows().get(1);
+    Row shared = report.rows().get(2);
 
     assertEquals(unshared.perplexity(), same.perplexity());
     assertEquals(1, same.ratio().value(), 1e-12);
@@ -155,20 +163,16 @@ class EvaluatorTest {
     assertEquals(0.5, shared.kvFraction());
   }
 
-  /** A budget that covers the window scores as the whole cache does, in the same order of rows. */
+  /** A budget that covers the passage scores as the whole cache does, in the same order of rows. */
   @Test
   void everyMapIsMeasuredWithEveryCachePolicy() {
     CachePolicy ample = new H2o(TokenAmount.tokens(64), H2o.DEFAULT_RECENT, false);
     CachePolicy small = new SnapKv(TokenAmount.fraction(0.5), 2, 3);
-    EvaluationRequest request =
-        new EvaluationRequest(
-            new EvaluationText(tokens(96), null, new EvaluationPassages(32, 3)),
-            List.of(policy("shared", 0, 0, 2, 2)),
-            new CacheComparison(List.of(ample, small), 0),
-            null,
-            new Datasets(folder));
-
-    List<EvaluationRow> rows = evaluate(request).rows();
+    List<Row> rows =
+        evaluator(tokens(96), 32, List.of(policy("shared", 0, 0, 2, 2)), null)
+            .caches(List.of(ample, small), 0)
+            .run()
+            .rows();
 
     List<String> names =
         rows.stream().map(row -> row.policy() + " " + row.cache().policy()).toList();
@@ -177,9 +181,9 @@ class EvaluatorTest {
             "null null", "null h2o", "null snapkv", "shared null", "shared h2o", "shared snapkv"),
         names);
     for (int map = 0; map < 2; map++) {
-      EvaluationRow whole = rows.get(3 * map);
-      EvaluationRow covered = rows.get(3 * map + 1);
-      EvaluationRow halved = rows.get(3 * map + 2);
+      Row whole = rows.get(3 * map);
+      Row covered = rows.get(3 * map + 1);
+      Row halved = rows.get(3 * map + 2);
       assertEquals(whole.perplexity().value(), covered.perplexity().value(), 1e-2);
       assertEquals(whole.divergence(), covered.divergence(), 1e-4);
       assertTrue(halved.divergence() > whole.divergence());
@@ -194,58 +198,69 @@ class EvaluatorTest {
     assertEquals(rows.get(2).cache().bytes(), 2 * rows.get(5).cache().bytes());
   }
 
-  /** An ample budget under refitted weights scores as these weights do with the whole cache. */
+  /**
+   * An ample budget under refitted weights scores as these weights do with the whole cache; the
+   * weights are freed when the measurement is over.
+   */
   @Test
-  void refittedWeightsReachCachePolicies() {
-    EvaluatedPolicy plain = policy("plain", 0, 0, 2, 2);
+  void refittedWeightsReachCachePoliciesAndAreFreed() throws ReflectiveOperationException {
+    Policy plain = policy("plain", 0, 0, 2, 2).policy();
+    Path file = folder.resolve("repaired.json");
     Engine.getInstance().setRandomSeed(5);
-    try (NDManager manager = decoder.newManager();
-        NDArray output = manager.randomNormal(0, 0.1f, new Shape(64, 64), DataType.FLOAT32);
-        NDArray own = manager.randomNormal(0, 0.1f, new Shape(64, 64), DataType.FLOAT32);
-        NDArray queries = manager.randomNormal(0, 0.1f, new Shape(64, 64), DataType.FLOAT32);
-        WeightOverrides weights =
-            decoder.newOverrides(
-                Map.of(
-                    "model.layers.1.self_attn.o_proj.weight", output,
-                    "model.layers.3.self_attn.q_proj.weight", queries,
-                    "model.layers.3.self_attn.own_proj.weight", own))) {
-      List<EvaluatedPolicy> policies =
-          List.of(plain, new EvaluatedPolicy("repaired", plain.policy(), weights));
-      List<EvaluationRow> rows =
-          evaluate(
-                  new EvaluationRequest(
-                      new EvaluationText(tokens(96), null, new EvaluationPassages(32, 3)),
-                      policies,
-                      new CacheComparison(
-                          List.of(new H2o(TokenAmount.tokens(64), H2o.DEFAULT_RECENT, false)), 0),
-                      null,
-                      new Datasets(folder)))
-              .rows();
+    try (NDManager manager = decoder.newManager()) {
+      SortedMap<String, NDArray> tensors = new TreeMap<>();
+      for (String name :
+          List.of("1.self_attn.o_proj", "3.self_attn.q_proj", "3.self_attn.own_proj")) {
+        tensors.put(
+            "model.layers." + name + ".weight",
+            manager.randomNormal(0, 0.1f, new Shape(64, 64), DataType.FLOAT32));
+      }
+      PolicyFile.write(plain, RefittedWeights.of(tensors), file);
+    }
+    List<EvaluatedPolicy> policies =
+        List.of(
+            new EvaluatedPolicy("plain", plain),
+            new EvaluatedPolicy(file.toString(), PolicyFile.read(file), file));
+    Evaluator evaluator =
+        evaluator(tokens(96), 32, policies, new Settings(8, 1, 1))
+            .caches(List.of(new H2o(TokenAmount.tokens(64), H2o.DEFAULT_RECENT, false)), 0);
+    evaluator.run(); // makes what the decoder keeps for all lengths
+    int before = openResources();
+    List<Row> rows = evaluator.run().rows();
 
-      EvaluationRow whole = rows.get(4);
-      EvaluationRow covered = rows.get(5);
-      assertEquals("repaired", whole.policy());
-      assertEquals(whole.perplexity().value(), covered.perplexity().value(), 1e-2);
-      assertEquals(whole.divergence(), covered.divergence(), 1e-4);
-      assertTrue(Math.abs(covered.divergence() - rows.get(3).divergence()) > 1e-2);
+    Row whole = rows.get(4);
+    Row covered = rows.get(5);
+    assertEquals(file.toString(), whole.policy());
+    assertEquals(whole.perplexity().value(), covered.perplexity().value(), 1e-2);
+    assertEquals(whole.divergence(), covered.divergence(), 1e-4);
+    assertTrue(Math.abs(covered.divergence() - rows.get(3).divergence()) > 1e-2);
+    assertEquals(before, openResources());
+  }
+
+  /** What the manager of the decoder still holds: its tensors, and managers of others. */
+  private static int openResources() throws ReflectiveOperationException {
+    Field resources = BaseNDManager.class.getDeclaredField("resources");
+    resources.setAccessible(true);
+    try (NDManager child = decoder.newManager()) {
+      return ((Map<?, ?>) resources.get(child.getParentManager())).size();
     }
   }
 
   @Test
   void theLimitsOfMemoryDoNotChangeTheScores() {
-    List<int[]> windows =
+    List<int[]> passages =
         IntStream.range(0, 5).mapToObj(w -> IntStream.range(w, w + 20).toArray()).toList();
     List<Variant> maps =
         List.of(
             new Variant(null, CacheOptions.of(SharingMap.identity(4)), null),
             new Variant("map", CacheOptions.of(SharingMap.of(0, 1, 1, 3)), null));
     List<List<PassageScore>> whole =
-        new QualityMeter(decoder, QualityMeter.Limits.DEFAULT, EvaluationListener.SILENT)
-            .measure(windows, maps, 1);
-    // Two windows a batch, the last one alone; three positions of both a chunk.
+        new QualityMeter(decoder, QualityMeter.Limits.DEFAULT, QualityMeter.Listener.SILENT)
+            .measure(passages, maps, 1);
+    // Two passages a batch, the last one alone; three positions of both a chunk.
     QualityMeter.Limits tight = new QualityMeter.Limits(40, 3 * 2 * 256 * 4);
     List<List<PassageScore>> parts =
-        new QualityMeter(decoder, tight, EvaluationListener.SILENT).measure(windows, maps, 1);
+        new QualityMeter(decoder, tight, QualityMeter.Listener.SILENT).measure(passages, maps, 1);
 
     for (int m = 0; m < 2; m++) {
       assertEquals(5, parts.get(m).size());
@@ -273,13 +288,12 @@ class EvaluatorTest {
   @Test
   void measuresSpeedInTurnsAndReportsProgress() {
     List<String> progress = new ArrayList<>();
-    EvaluationRequest request =
-        request(tokens(96), 16, List.of(policy("p", 0, 0, 2, 3)), new SpeedSettings(20, 3, 2));
     EvaluationReport report =
-        new Evaluator(decoder, 4)
-            .evaluate(request, (phase, done, total) -> progress.add(phase + done + "/" + total));
+        evaluator(tokens(96), 16, List.of(policy("p", 0, 0, 2, 3)), new Settings(20, 3, 2))
+            .listener((phase, done, total) -> progress.add(phase + done + "/" + total))
+            .run();
 
-    for (EvaluationRow row : report.rows()) {
+    for (Row row : report.rows()) {
       assertTrue(row.speed().prefillTokensPerSecond() > 0);
       assertTrue(row.speed().decodeTokensPerSecond() > 0);
     }
@@ -300,8 +314,7 @@ class EvaluatorTest {
 
   @Test
   void shortensThePromptOfTheSpeedAloud() {
-    EvaluationReport report =
-        evaluate(request(tokens(96), 16, List.of(), new SpeedSettings(500, 2, 1)));
+    EvaluationReport report = evaluate(tokens(96), 16, List.of(), new Settings(500, 2, 1));
 
     assertTrue(
         report.warnings().get(0).contains("a prompt of 96 tokens instead of 500"),
@@ -312,16 +325,14 @@ class EvaluatorTest {
   void refusesTextThatDoesNotFitTheModel() {
     Corpus foreign = new Corpus.Tokens("t", SHA, List.of(new int[] {1, 256}));
     EvaluationException error =
-        assertThrows(
-            EvaluationException.class, () -> evaluate(request(foreign, 2, List.of(), null)));
+        assertThrows(EvaluationException.class, () -> evaluate(foreign, 2, List.of(), null));
     assertTrue(error.getMessage().contains("token id 256, but the vocabulary"), error.getMessage());
 
     error =
-        assertThrows(
-            EvaluationException.class, () -> evaluate(request(tokens(300), 300, List.of(), null)));
+        assertThrows(EvaluationException.class, () -> evaluate(tokens(300), 300, List.of(), null));
     assertTrue(error.getMessage().contains("Use --passage-tokens 256"), error.getMessage());
 
-    assertThrows(DatasetException.class, () -> evaluate(request(tokens(3), 16, List.of(), null)));
+    assertThrows(DatasetException.class, () -> evaluate(tokens(3), 16, List.of(), null));
   }
 
   private static EvaluatedPolicy calibratedOn(String name, String sha256) {
@@ -334,8 +345,7 @@ class EvaluatorTest {
 
   @Test
   void warnsOfTheTextOfTheCalibration() {
-    EvaluationReport report =
-        evaluate(request(tokens(96), 16, List.of(calibratedOn("t", SHA)), null));
+    EvaluationReport report = evaluate(tokens(96), 16, List.of(calibratedOn("t", SHA)), null);
 
     assertEquals(
         List.of(
@@ -352,17 +362,11 @@ class EvaluatorTest {
     String sha256 =
         datasets.importText(new Dataset.Import("words", file, null, "", null, false)).sha256();
     String half = words.substring(0, words.indexOf("w200")) + "and then others. ".repeat(60);
-    EvaluationRequest request =
-        new EvaluationRequest(
-            new EvaluationText(
-                new Corpus.Text("half", SHA, half, List.of(half)),
-                text -> IntStream.range(0, 40).toArray(),
-                new EvaluationPassages(16, 2)),
-            List.of(calibratedOn("words", sha256), calibratedOn("gone", "cd".repeat(32))),
-            null,
-            null,
-            datasets);
-    List<String> warnings = evaluate(request).warnings();
+    Corpus text = new Corpus.Text("half", SHA, half, List.of(half));
+    List<String> warnings =
+        Stream.of(calibratedOn("words", sha256), calibratedOn("gone", "cd".repeat(32)))
+            .flatMap(policy -> policy.overlapWarning(text, datasets).stream())
+            .toList();
 
     assertEquals(1, warnings.size());
     assertTrue(
@@ -373,22 +377,24 @@ class EvaluatorTest {
   @Test
   void readsPoliciesOfItsModelOnlyUnlessForced() {
     Path file = folder.resolve("p.json");
-    ModelIdentity model = new ModelIdentity("llama", 4, null, null, null, null);
-    ModelIdentity other = new ModelIdentity("mistral", 4, null, null, null, null);
-    PolicyFile.write(Policy.of(model, Plan.of(SharingMap.of(0, 0, 2, 2))), null, file);
+    Policy own = Policy.of(model.identity(), Plan.of(SharingMap.of(0, 0, 2, 2)));
+    PolicyFile.write(own, null, file);
+    assertEquals(file.toString(), EvaluatedPolicy.read(file, model, false).name());
+    List<Row> rows = evaluator(tokens(96), 16, List.of(), null).policy(file).run().rows();
+    assertEquals(file.toString(), rows.get(1).policy());
 
-    assertEquals(file.toString(), EvaluatedPolicy.read(file, model, decoder.spec(), false).name());
-    assertRefused(file, other, false);
-    assertEquals(
-        4, EvaluatedPolicy.read(file, other, decoder.spec(), true).policy().map().layers());
-    assertRefused(file, ModelIdentity.ofLayers(5), true);
+    ModelIdentity other = new ModelIdentity("mistral", 4, null, null, null, null);
+    PolicyFile.write(Policy.of(other, own.plan()), null, file);
+    assertRefused(file, false);
+    assertEquals(4, EvaluatedPolicy.read(file, model, true).policy().map().layers());
+    PolicyFile.write(Policy.of(ModelIdentity.ofLayers(5), Plan.identity(5)), null, file);
+    assertRefused(file, true);
   }
 
-  private static void assertRefused(Path file, ModelIdentity model, boolean force) {
+  private static void assertRefused(Path file, boolean force) {
     PolicyException.Mismatch error =
         assertThrows(
-            PolicyException.Mismatch.class,
-            () -> EvaluatedPolicy.read(file, model, decoder.spec(), force));
+            PolicyException.Mismatch.class, () -> EvaluatedPolicy.read(file, model, force));
     assertTrue(error.getMessage().startsWith(file + ": "), error.getMessage());
   }
 }

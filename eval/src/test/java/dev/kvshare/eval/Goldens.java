@@ -2,6 +2,7 @@ package dev.kvshare.eval;
 
 import dev.kvshare.apply.decoder.Decoder;
 import dev.kvshare.apply.decoder.DecoderOptions;
+import dev.kvshare.apply.generate.LoadedModel;
 import dev.kvshare.apply.model.Checkpoint;
 import dev.kvshare.apply.model.checkpoint.Checkpoints;
 import java.nio.file.Path;
@@ -15,6 +16,10 @@ public final class Goldens {
 
   public static Path file(String path) {
     return FOLDER.resolve(path);
+  }
+
+  public static LoadedModel model(String model) {
+    return LoadedModel.open(file(model), DecoderOptions.DEFAULT);
   }
 
   public static Decoder decoder(String model) {

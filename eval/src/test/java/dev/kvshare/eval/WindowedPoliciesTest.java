@@ -5,18 +5,16 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import dev.kvshare.apply.cache.H2o;
 import dev.kvshare.apply.cache.TokenAmount;
-import dev.kvshare.apply.decoder.Decoder;
+import dev.kvshare.apply.generate.LoadedModel;
 import dev.kvshare.apply.plan.Plan;
 import dev.kvshare.apply.plan.SharingMap;
 import dev.kvshare.apply.policy.ModelIdentity;
 import dev.kvshare.apply.policy.Policy;
 import dev.kvshare.datasets.Corpus;
 import dev.kvshare.datasets.Datasets;
-import dev.kvshare.datasets.EvaluationPassages;
-import dev.kvshare.eval.quality.EvaluationText;
-import dev.kvshare.eval.quality.StreamRow;
-import dev.kvshare.eval.quality.StreamSegment;
-import dev.kvshare.eval.speed.SpeedSettings;
+import dev.kvshare.eval.EvaluationReport.Row;
+import dev.kvshare.eval.quality.StreamMeter;
+import dev.kvshare.eval.speed.SpeedMeter.Settings;
 import java.nio.file.Path;
 import java.util.List;
 import java.util.stream.IntStream;
@@ -37,16 +35,16 @@ class WindowedPoliciesTest {
 
   @TempDir Path folder;
 
-  private static Decoder decoder;
+  private static LoadedModel model;
 
   @BeforeAll
   static void load() {
-    decoder = Goldens.decoder("architectures/llama");
+    model = Goldens.model("architectures/llama");
   }
 
   @AfterAll
   static void close() {
-    decoder.close();
+    model.close();
   }
 
   private static EvaluatedPolicy policy(String name, int sinks, Integer... windowed) {
@@ -56,35 +54,30 @@ class WindowedPoliciesTest {
     return new EvaluatedPolicy(name, Policy.of(ModelIdentity.ofLayers(4), plan));
   }
 
-  private EvaluationRequest request(CacheComparison caches, SpeedSettings speed) {
+  private Evaluator evaluator() {
     int[] ids = IntStream.range(0, TEXT).map(i -> (i * i * 7 + i * 13 + 5) % 253 + 3).toArray();
-    return new EvaluationRequest(
-        new EvaluationText(
-            new Corpus.Tokens("t", "0".repeat(64), List.of(ids)),
-            null,
-            new EvaluationPassages(LENGTH, 3)),
-        List.of(
-            policy("owner read by a full layer", SINKS, 1, 2), policy("all", SINKS, 0, 1, 2, 3)),
-        caches,
-        speed,
-        new Datasets(folder));
+    return Evaluator.of(model)
+        .text(new Corpus.Tokens("t", "0".repeat(64), List.of(ids)))
+        .passages(3, LENGTH)
+        .policies(
+            List.of(
+                policy("owner read by a full layer", SINKS, 1, 2),
+                policy("all", SINKS, 0, 1, 2, 3)))
+        .speed(null)
+        .datasets(new Datasets(folder));
   }
 
   @Test
-  void theCacheIsWhatIsKeptAtTheEndOfAWindow() {
-    List<EvaluationRow> rows =
-        new Evaluator(decoder, 4)
-            .evaluate(request(null, new SpeedSettings(24, 4, 1)), EvaluationListener.SILENT)
-            .rows();
+  void theCacheIsWhatIsKeptAtTheEndOfAPassage() {
+    List<Row> rows = evaluator().speed(new Settings(24, 4, 1)).run().rows();
     int kept = SINKS + WINDOW;
     // Of the three owning layers, 1 is read by layer 3, which sees everything.
     double first = (2 * LENGTH + kept) / (4.0 * LENGTH);
     double second = 3 * kept / (4.0 * LENGTH);
-    assertEquals(
-        List.of(1.0, first, second), rows.stream().map(EvaluationRow::kvFraction).toList());
+    assertEquals(List.of(1.0, first, second), rows.stream().map(Row::kvFraction).toList());
     assertEquals(
         List.of(4L * TOKEN, Math.round(4 * TOKEN * first), Math.round(4 * TOKEN * second)),
-        rows.stream().map(EvaluationRow::kvBytesPerToken).toList());
+        rows.stream().map(Row::kvBytesPerToken).toList());
     assertTrue(rows.get(2).divergence() > rows.get(1).divergence());
     assertTrue(rows.get(1).divergence() > 0);
     assertTrue(rows.get(2).speed().decodeTokensPerSecond() > 0);
@@ -94,14 +87,10 @@ class WindowedPoliciesTest {
   @Test
   void windowsAndCachePoliciesMultiply() {
     H2o ample = new H2o(TokenAmount.tokens(64), H2o.DEFAULT_RECENT, false);
-    List<EvaluationRow> rows =
-        new Evaluator(decoder, 4)
-            .evaluate(
-                request(new CacheComparison(List.of(ample), 0), null), EvaluationListener.SILENT)
-            .rows();
+    List<Row> rows = evaluator().caches(List.of(ample), 0).run().rows();
     for (int policy = 1; policy < 3; policy++) {
-      EvaluationRow whole = rows.get(2 * policy);
-      EvaluationRow covered = rows.get(2 * policy + 1);
+      Row whole = rows.get(2 * policy);
+      Row covered = rows.get(2 * policy + 1);
       assertEquals(whole.divergence(), covered.divergence(), 1e-4);
       assertEquals(1, whole.cache().policyFraction());
       assertEquals(whole.kvFraction(), whole.cache().sharingFraction());
@@ -113,13 +102,12 @@ class WindowedPoliciesTest {
 
   @Test
   void aLongTextTakesConstantMemory() {
-    List<StreamRow> rows =
-        new Evaluator(decoder, 4).stream(request(null, null), EvaluationListener.SILENT).rows();
-    List<StreamSegment> windowed = rows.get(2).segments();
-    assertEquals(List.of(32, 64, 96), windowed.stream().map(StreamSegment::tokens).toList());
-    for (StreamSegment segment : windowed) {
-      assertEquals(3 * (SINKS + WINDOW) * (TOKEN + 2 * 4), segment.kvBytes());
+    List<StreamMeter.Row> rows = evaluator().stream(TEXT, LENGTH).rows();
+    List<StreamMeter.Part> windowed = rows.get(2).parts();
+    assertEquals(List.of(32, 64, 96), windowed.stream().map(StreamMeter.Part::tokens).toList());
+    for (StreamMeter.Part part : windowed) {
+      assertEquals(3 * (SINKS + WINDOW) * (TOKEN + 2 * 4), part.kvBytes());
     }
-    assertTrue(rows.get(0).segments().get(2).kvBytes() >= (long) TEXT * 4 * TOKEN);
+    assertTrue(rows.get(0).parts().get(2).kvBytes() >= (long) TEXT * 4 * TOKEN);
   }
 }

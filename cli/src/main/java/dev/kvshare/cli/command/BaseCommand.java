@@ -64,6 +64,11 @@ abstract class BaseCommand implements Callable<Integer> {
     return spec.root().commandLine().getParseResult().originalArgs();
   }
 
+  /** Whether an option stands on the command line. */
+  final boolean given(String option) {
+    return spec.commandLine().getParseResult().hasMatchedOption(option);
+  }
+
   /** An error of the command line itself: exit code 2 and a pointer to the help. */
   final ParameterException usageError(String message) {
     return new ParameterException(spec.commandLine(), message);

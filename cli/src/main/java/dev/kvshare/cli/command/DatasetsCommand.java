@@ -2,10 +2,10 @@ package dev.kvshare.cli.command;
 
 import dev.kvshare.cli.options.Everyday;
 import dev.kvshare.cli.print.Output;
-import dev.kvshare.cli.print.TextTable;
 import dev.kvshare.datasets.Corpus;
 import dev.kvshare.datasets.Dataset;
 import dev.kvshare.datasets.TextSource;
+import dev.kvshare.eval.format.Table;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Arrays;
@@ -59,16 +59,18 @@ final class DatasetsCommand extends BaseCommand {
     @Override
     public Integer call() {
       Output output = output();
-      TextTable table = new TextTable(List.of("name", "origin", "licence", "description"));
+      List<List<String>> rows = new ArrayList<>();
+      rows.add(List.of("name", "origin", "licence", "description"));
       for (Dataset dataset : datasets().list()) {
-        List<String> row = new ArrayList<>();
-        row.add(dataset.name());
-        row.add(dataset.builtIn() ? "built in" : "imported");
-        row.add(dataset.licence() == null ? "" : dataset.licence());
-        row.add(dataset.description());
-        table.add(row);
+        rows.add(
+            List.of(
+                dataset.name(),
+                dataset.builtIn() ? "built in" : "imported",
+                dataset.licence() == null ? "" : dataset.licence(),
+                dataset.description()));
       }
-      table.print(output.results());
+      output.results().print(Table.words(rows));
+      output.results().flush();
       output.note("");
       output.note(
           "use one:  kvshare calibrate --dataset NAME       add one:  kvshare datasets import NAME"

@@ -3,33 +3,24 @@ package dev.kvshare.cli.command;
 import dev.kvshare.apply.cache.CachePolicy;
 import dev.kvshare.apply.generate.LoadedModel;
 import dev.kvshare.apply.model.storage.AtomicFile;
-import dev.kvshare.apply.policy.ModelIdentity;
 import dev.kvshare.cli.options.EvalOptions;
-import dev.kvshare.cli.print.ComparisonTable;
+import dev.kvshare.cli.print.CalibrationProgress;
 import dev.kvshare.cli.print.Output;
 import dev.kvshare.cli.print.ProgressLine;
 import dev.kvshare.datasets.Corpus;
 import dev.kvshare.datasets.Datasets;
-import dev.kvshare.datasets.EvaluationPassages;
-import dev.kvshare.datasets.Passages;
-import dev.kvshare.eval.CacheComparison;
 import dev.kvshare.eval.EvaluatedPolicy;
-import dev.kvshare.eval.EvaluationListener;
 import dev.kvshare.eval.EvaluationReport;
-import dev.kvshare.eval.EvaluationRequest;
 import dev.kvshare.eval.Evaluator;
-import dev.kvshare.eval.experiment.Sweep;
-import dev.kvshare.eval.format.ReportFormat;
-import dev.kvshare.eval.quality.EvaluationText;
-import dev.kvshare.eval.quality.StreamReport;
-import java.io.IOException;
-import java.io.UncheckedIOException;
+import dev.kvshare.eval.experiment.Experiment;
+import dev.kvshare.eval.experiment.Trials;
+import dev.kvshare.eval.format.Report;
+import dev.kvshare.eval.quality.QualityMeter;
 import java.nio.charset.StandardCharsets;
-import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.List;
-import java.util.function.Function;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Mixin;
 
@@ -74,22 +65,66 @@ final class EvalCommand extends BaseCommand {
     }
     OutputFiles.checkWritable(files.output, files.jsonFile());
     Output output = output();
-    if (!options.comparison.sizes.isEmpty()) {
-      compare(output);
-      return ExitCodes.DONE;
+    List<Corpus> texts = options.text.loadAll(datasets(), Datasets.DEFAULT_EVALUATION);
+    boolean sweep = !options.model.reductions.isEmpty();
+    boolean compare = !options.comparison.sizes.isEmpty();
+    Corpus calibration = (sweep || compare) && !options.model.noRepair ? repairCorpus() : null;
+    Report report;
+    try (ProgressLine progress = new ProgressLine(output);
+        LoadedModel model =
+            ProgressLine.load(
+                locate(options.model.model), options.model.decoderOptions(), output)) {
+      QualityMeter.Listener listener =
+          (phase, done, total) -> progress.show(phase, done, total, "");
+      List<EvaluatedPolicy> policies = policies(model);
+      Experiment experiment =
+          Experiment.of(model)
+              .texts(texts)
+              .passages(options.text.count, options.text.tokens)
+              .policies(policies)
+              .caches(caches(), options.cache.prompt)
+              .repair(calibration, options.model.repairTokens)
+              .datasets(datasets())
+              .listener(
+                  listener,
+                  trial -> {
+                    progress.close();
+                    output.note("measured " + trial);
+                  });
+      if (compare) {
+        report =
+            experiment
+                .folder(options.comparison.folder)
+                .trials(
+                    Trials.methods(
+                        model,
+                        calibration,
+                        options.comparison.sizes(model.decoder().spec().layers()),
+                        new CalibrationProgress(output, progress)))
+                .compare()
+                .report();
+      } else if (options.cache.stream != null) {
+        if (sweep) {
+          schemes(model)
+              .forEach(
+                  trial -> policies.add(new EvaluatedPolicy(trial.name(), trial.search().get())));
+        }
+        report = evaluator(model, texts, policies, listener).stream(options.cache.stream).report();
+      } else {
+        EvaluationReport rows =
+            sweep
+                ? experiment
+                    .folder(options.model.sweepFolder)
+                    .trials(schemes(model))
+                    .table(options.speed.settings())
+                : evaluator(model, texts, policies, listener).run();
+        progress.close();
+        warn(rows, output);
+        report = rows.report();
+      }
     }
-    Corpus corpus = options.windows.load(datasets(), Datasets.DEFAULT_EVALUATION);
-    if (options.cache.stream != null) {
-      stream(corpus, output);
-      return ExitCodes.DONE;
-    }
-    EvaluationReport report =
-        options.model.reductions.isEmpty()
-            ? measure(corpus, options.windows.cut(), output, Evaluator::evaluate)
-            : sweep(corpus, output);
-    warn(report.windows(), report.warnings(), output);
-    print(report, output);
-    if (options.model.policies.isEmpty() && options.model.reductions.isEmpty()) {
+    print(report, sweep ? Trials.POST_HOC : null, output);
+    if (options.model.policies.isEmpty() && !sweep && !compare && options.cache.stream == null) {
       output.note("");
       output.note(
           "next: compare policies with the unshared model by --policy FILE, which may be given"
@@ -98,96 +133,89 @@ final class EvalCommand extends BaseCommand {
     return ExitCodes.DONE;
   }
 
-  private void compare(Output output) {
-    Corpus calibration = repairCorpus();
-    List<Corpus> texts = options.windows.loadAll(datasets(), Datasets.DEFAULT_EVALUATION);
-    createFolder(options.comparison.folder);
-    List<ComparedMap> maps;
-    try (ProgressLine progress = new ProgressLine(output);
-        LoadedModel model =
-            ProgressLine.load(
-                locate(options.model.model), options.model.decoderOptions(), output)) {
-      maps = new Comparison(options, datasets(), output, progress, model, calibration, texts).run();
-    }
-    print(new ComparisonTable(maps)::write, output);
+  private Evaluator evaluator(
+      LoadedModel model,
+      List<Corpus> texts,
+      List<EvaluatedPolicy> policies,
+      QualityMeter.Listener listener) {
+    return Evaluator.of(model)
+        .text(texts.get(0))
+        .passages(options.text.count, options.text.tokens)
+        .policies(policies)
+        .caches(caches(), options.cache.prompt)
+        .speed(options.speed.settings())
+        .datasets(datasets())
+        .listener(listener);
   }
 
-  private EvaluationReport sweep(Corpus corpus, Output output) {
-    try (ProgressLine progress = new ProgressLine(output);
-        LoadedModel model =
-            ProgressLine.load(
-                locate(options.model.model), options.model.decoderOptions(), output)) {
-      return new SweepRun(options, datasets(), model, corpus, repairCorpus(), progress)
-          .run(policies(model), caches());
-    }
+  private List<Experiment.Trial> schemes(LoadedModel model) {
+    int window =
+        options.model.sweepWindow == null
+            ? Math.max(1, options.text.tokens / 4)
+            : options.model.sweepWindow;
+    return Trials.schemes(model.identity(), options.model.reductions, window);
   }
 
-  private static void createFolder(Path folder) {
-    try {
-      Files.createDirectories(folder);
-    } catch (IOException e) {
-      throw new UncheckedIOException(e);
-    }
-  }
-
-  private void stream(Corpus corpus, Output output) {
-    EvaluationPassages stretches = EvalOptions.WindowOptions.stretches(options.cache.stream);
-    StreamReport report = measure(corpus, stretches, output, Evaluator::stream);
-    print(format -> format.write(report), output);
-  }
-
-  /** What is measured of the policies. */
-  private interface Measurement<T> {
-    T of(Evaluator evaluator, EvaluationRequest request, EvaluationListener listener);
-  }
-
-  private <T> T measure(
-      Corpus corpus, EvaluationPassages windows, Output output, Measurement<T> measurement) {
-    try (ProgressLine progress = new ProgressLine(output);
-        LoadedModel model =
-            ProgressLine.load(
-                locate(options.model.model), options.model.decoderOptions(), output)) {
-      List<EvaluatedPolicy> policies = policies(model);
-      policies.addAll(SweepRun.schemes(options, model.identity()));
-      return measurement.of(
-          new Evaluator(model.decoder(), options.model.dtype.bytes()),
-          new EvaluationRequest(
-              new EvaluationText(corpus, model::encode, windows),
-              policies,
-              caches(),
-              options.speed.settings(),
-              datasets()),
-          (phase, done, total) -> progress.show(phase, done, total, ""));
-    }
-  }
-
+  /** Refuses what would be ignored. */
   private void checkCombinations() {
-    String problem = options.windows.problem(!options.comparison.sizes.isEmpty());
+    boolean compare = given("--compare");
+    String problem = options.text.problem(compare);
     if (problem != null) {
       throw usageError(problem);
     }
-    if (options.windows.window < 2) {
+    if (options.text.tokens < 2) {
       throw usageError(
           "--passage-tokens must be at least 2: the first token of a passage is not predicted");
     }
-    boolean caches = caches() != null;
-    if (options.model.sweepFolder != null
-        && (options.model.reductions.isEmpty() || !options.model.policies.isEmpty() || caches)) {
-      throw usageError(
-          "--sweep-folder keeps the schemes of --sweep alone: give --sweep, and leave out --policy"
-              + " and --cache");
+    caches(); // refuses names and budgets without meaning
+    List<String> speed = List.of("--prompt-tokens", "--new-tokens", "--rounds");
+    refuse("--no-speed", speed);
+    refuse("--stream", speed);
+    refuse("--stream", List.of("--passages", "--cache-prompt", "--sweep-folder"));
+    if (!given("--sweep")) {
+      refuse("--stream", List.of("--passage-tokens"));
     }
-    if (options.files.jsonAlone() && options.files.format != ReportFormat.TEXT) {
+    refuse("--compare", speed);
+    refuse(
+        "--compare",
+        List.of("--policy", "--no-repair", "--sweep", "--cache", "--cache-prompt", "--stream"));
+    require("--compare-folder", "--compare");
+    require("--sweep-window", "--sweep");
+    require("--sweep-folder", "--sweep");
+    require("--cache-prompt", "--cache");
+    require("--no-repair", "--policy", "--sweep");
+    require("--repair-text", "--compare", "--sweep");
+    require("--repair-tokens", "--compare", "--sweep");
+    if (!compare) {
+      refuse("--no-repair", List.of("--repair-text", "--repair-tokens"));
+    }
+    if (options.files.jsonAlone() && options.files.format != Report.Format.TEXT) {
       throw usageError("--json and --format both choose the format: give one of them");
+    }
+  }
+
+  /** Options that mean nothing beside another one. */
+  private void refuse(String option, List<String> others) {
+    for (String other : others) {
+      if (given(option) && given(other)) {
+        throw usageError("%s means nothing with %s: leave one out".formatted(other, option));
+      }
+    }
+  }
+
+  /** An option that means nothing without one of others. */
+  private void require(String option, String... others) {
+    if (given(option) && Arrays.stream(others).noneMatch(this::given)) {
+      throw usageError("%s goes with %s".formatted(option, String.join(" or ", others)));
     }
   }
 
   /** Read before the text is encoded: a policy of another model is refused first. */
   private List<EvaluatedPolicy> policies(LoadedModel model) {
-    ModelIdentity identity = model.identity();
     List<EvaluatedPolicy> policies = new ArrayList<>();
     for (Path file : options.model.policies) {
-      policies.add(evaluated(file, identity, model));
+      EvaluatedPolicy policy = EvaluatedPolicy.read(file, model, options.model.force);
+      policies.add(options.model.noRepair ? policy.withoutRepair() : policy);
     }
     return policies;
   }
@@ -199,26 +227,18 @@ final class EvalCommand extends BaseCommand {
         : datasets().resolve(options.model.repairText, null, System.in).load();
   }
 
-  private CacheComparison caches() {
+  private List<CachePolicy> caches() {
     try {
-      List<CachePolicy> policies = options.cache.policies();
-      int prompt = options.cache.prompt();
-      return policies.isEmpty() ? null : new CacheComparison(policies, prompt);
+      return options.cache.policies();
     } catch (IllegalArgumentException e) {
       throw usageError(e.getMessage());
     }
   }
 
-  private EvaluatedPolicy evaluated(Path file, ModelIdentity identity, LoadedModel model) {
-    EvaluatedPolicy policy =
-        EvaluatedPolicy.read(file, identity, model.decoder().spec(), options.model.force);
-    return options.model.noRepair ? policy : policy.repaired(file, model.decoder());
-  }
-
-  /** A text shorter than the default number of windows is worth a note, not a warning. */
-  private void warn(Passages windows, List<String> warnings, Output output) {
-    List<String> notes = options.windows.windows == null ? windows.notes() : List.of();
-    for (String warning : warnings) {
+  /** A text shorter than the default number of passages is worth a note, not a warning. */
+  private void warn(EvaluationReport report, Output output) {
+    List<String> notes = given("--passages") ? List.of() : report.passages().notes();
+    for (String warning : report.warnings()) {
       if (notes.contains(warning)) {
         output.note(warning);
       } else {
@@ -227,26 +247,22 @@ final class EvalCommand extends BaseCommand {
     }
   }
 
-  private void print(EvaluationReport report, Output output) {
-    print(format -> text(format, report, output), output);
-  }
-
-  private String text(ReportFormat format, EvaluationReport report, Output output) {
-    String text = format.write(report);
-    if (!options.model.reductions.isEmpty()) {
-      boolean beside = format == ReportFormat.TEXT || format == ReportFormat.MARKDOWN;
-      if (beside) {
-        text += "\n" + Sweep.NOTE + "\n";
+  /**
+   * Prints a report, or writes it to the files that were asked for.
+   *
+   * @param noteOrNull what stands below the table, or beside it where programs read it
+   */
+  private void print(Report report, String noteOrNull, Output output) {
+    EvalOptions.OutputOptions files = options.files;
+    Report.Format format = files.jsonAlone() ? Report.Format.JSON : files.format;
+    String text = report.write(format);
+    if (noteOrNull != null) {
+      if (format == Report.Format.TEXT || format == Report.Format.MARKDOWN) {
+        text += "\n" + noteOrNull + "\n";
       } else {
-        output.note(Sweep.NOTE);
+        output.note(noteOrNull);
       }
     }
-    return text;
-  }
-
-  private void print(Function<ReportFormat, String> report, Output output) {
-    EvalOptions.OutputOptions files = options.files;
-    String text = report.apply(files.jsonAlone() ? ReportFormat.JSON : files.format);
     if (files.output == null) {
       output.results().print(text);
       output.results().flush();
@@ -254,7 +270,7 @@ final class EvalCommand extends BaseCommand {
       write(files.output, text, output);
     }
     if (files.jsonFile() != null) {
-      write(files.jsonFile(), report.apply(ReportFormat.JSON), output);
+      write(files.jsonFile(), report.write(Report.Format.JSON), output);
     }
   }
 

@@ -1,8 +1,9 @@
 package dev.kvshare.cli.options;
 
-import dev.kvshare.datasets.EvaluationPassages;
-import dev.kvshare.eval.format.ReportFormat;
-import dev.kvshare.eval.speed.SpeedSettings;
+import dev.kvshare.eval.Evaluator;
+import dev.kvshare.eval.experiment.Experiment;
+import dev.kvshare.eval.format.Report;
+import dev.kvshare.eval.speed.SpeedMeter;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
@@ -19,12 +20,12 @@ public final class EvalOptions {
   public ComparedCacheOptions cache = new ComparedCacheOptions();
 
   @ArgGroup(validate = false, order = 3, heading = "%nEvaluation text%n")
-  public WindowOptions windows = new WindowOptions();
+  public PassageOptions text = new PassageOptions();
 
   @ArgGroup(validate = false, order = 4, heading = "%nSpeed%n")
   public SpeedOptions speed = new SpeedOptions();
 
-  @ArgGroup(validate = false, order = 5, heading = "%nComparison of strategies%n")
+  @ArgGroup(validate = false, order = 5, heading = "%nComparison of methods%n")
   public ComparisonOptions comparison = new ComparisonOptions();
 
   @ArgGroup(validate = false, order = 6, heading = "%nOutput%n")
@@ -40,7 +41,7 @@ public final class EvalOptions {
 
     @Option(
         names = "--no-repair",
-        description = "Leave out the refitted weights of the policies: plain sharing.")
+        description = "Leave out the refitted weights of policies, and the repairs of a sweep.")
     public boolean noRepair;
 
     @Everyday
@@ -82,7 +83,8 @@ public final class EvalOptions {
         description =
             "Keep the repaired policies of a sweep and what was measured but the speed in DIR: a"
                 + " sweep that was interrupted goes on from there, and after one with --no-speed"
-                + " another run measures the speed alone.")
+                + " another run measures the speed alone. What was made with another model, number"
+                + " format, device or repair text is refused.")
     public Path sweepFolder;
 
     @Option(
@@ -101,7 +103,7 @@ public final class EvalOptions {
         description =
             "With --sweep and --compare, the most tokens of that text that a repair reads."
                 + " Default: 20000.")
-    public int repairTokens = 20_000;
+    public int repairTokens = Experiment.REPAIR_TOKENS;
   }
 
   public static final class ComparedCacheOptions extends CachePolicyOptions {
@@ -112,7 +114,7 @@ public final class EvalOptions {
         description =
             "Tokens of each passage that are the prompt. Default: half of the passage. Several names"
                 + " may be given to --cache here, separated by commas.")
-    Integer prompt;
+    public int prompt;
 
     @Option(
         names = "--stream",
@@ -122,19 +124,9 @@ public final class EvalOptions {
             "Read so many tokens of the text as one, and print perplexity and memory for each 2,000"
                 + " of them instead: what a cache policy for texts of any length is for.")
     public Integer stream;
-
-    /** 0 for half of the window. */
-    public int prompt() {
-      if (prompt != null && names.isEmpty()) {
-        throw new IllegalArgumentException("--cache-prompt goes with --cache");
-      }
-      return prompt == null ? 0 : prompt;
-    }
   }
 
-  public static final class WindowOptions extends TextOptions {
-    private static final int DEFAULT_WINDOWS = 12;
-    private static final int STRETCH = 2000;
+  public static final class PassageOptions extends TextOptions {
 
     @Everyday
     @Option(
@@ -142,7 +134,7 @@ public final class EvalOptions {
         paramLabel = "TOKENS",
         converter = Converters.Positive.class,
         description = "Tokens a passage; each but the first is predicted. Default: 512.")
-    public int window = 512;
+    public int tokens = Evaluator.PASSAGE_TOKENS;
 
     @Everyday
     @Option(
@@ -153,17 +145,7 @@ public final class EvalOptions {
           "The most passages. Default: 12.",
           "They stand one after another at the start of the text."
         })
-    public Integer windows;
-
-    /** A text of so many tokens in stretches. */
-    public static EvaluationPassages stretches(int tokens) {
-      int stretch = Math.min(STRETCH, tokens);
-      return new EvaluationPassages(stretch, tokens / stretch);
-    }
-
-    public EvaluationPassages cut() {
-      return new EvaluationPassages(window, windows == null ? DEFAULT_WINDOWS : windows);
-    }
+    public int count = Evaluator.PASSAGES;
   }
 
   public static final class SpeedOptions {
@@ -176,25 +158,25 @@ public final class EvalOptions {
         paramLabel = "N",
         converter = Converters.Positive.class,
         description = "Tokens of the prompt. Default: 256.")
-    int promptTokens = 256;
+    int promptTokens = SpeedMeter.Settings.DEFAULT.promptTokens();
 
     @Option(
         names = "--new-tokens",
         paramLabel = "N",
         converter = Converters.Positive.class,
         description = "Tokens decoded after it. Default: 32.")
-    int newTokens = 32;
+    int newTokens = SpeedMeter.Settings.DEFAULT.newTokens();
 
     @Option(
         names = "--rounds",
         paramLabel = "N",
         converter = Converters.Positive.class,
         description = "Repetitions, of which the median counts. Default: 3.")
-    int rounds = 3;
+    int rounds = SpeedMeter.Settings.DEFAULT.rounds();
 
     /** Null when speed is not measured. */
-    public SpeedSettings settings() {
-      return noSpeed ? null : new SpeedSettings(promptTokens, newTokens, rounds);
+    public SpeedMeter.Settings settings() {
+      return noSpeed ? null : new SpeedMeter.Settings(promptTokens, newTokens, rounds);
     }
   }
 
@@ -205,11 +187,10 @@ public final class EvalOptions {
         hideParamSyntax = true,
         split = ",",
         description =
-            "Search maps with so many shared layers (or fractions of all layers) by the papers'"
-                + " method, its reverse, at random (mean of five seeds) and by"
-                + " 'auto', and as many windowed layers in place of sharing ('calibrate"
-                + " --window-layers'), and measure each with and without repair. --text may then be given"
-                + " several times.")
+            "Instead, compare the methods of calibration: search plans that reduce so many layers (or"
+                + " fractions of all layers) by 'kvsharer', 'similar', 'random' (mean of five seeds),"
+                + " 'auto' and 'windows', and measure each with and without repair. --text may then be"
+                + " given several times.")
     public List<Double> sizes = new ArrayList<>();
 
     @Option(
@@ -217,7 +198,7 @@ public final class EvalOptions {
         paramLabel = "DIR",
         description =
             "Where the policies and what was measured of each are kept; a comparison that was"
-                + " interrupted goes on from there. Default: comparison.")
+                + " interrupted goes on from there, and another one adds texts. Default: comparison.")
     public Path folder = Path.of("comparison");
 
     /** Numbers of layers; a fraction below 1 is one of all. */
@@ -234,7 +215,7 @@ public final class EvalOptions {
         names = "--format",
         paramLabel = "NAME",
         description = "text, markdown, csv or json. Default: text.")
-    public ReportFormat format = ReportFormat.TEXT;
+    public Report.Format format = Report.Format.TEXT;
 
     @Everyday
     @Option(

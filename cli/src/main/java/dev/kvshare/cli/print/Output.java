@@ -1,6 +1,8 @@
 package dev.kvshare.cli.print;
 
+import dev.kvshare.eval.format.Table;
 import java.io.PrintWriter;
+import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
 
@@ -34,15 +36,14 @@ public final class Output {
   }
 
   private static void print(Map<String, List<String>> facts, PrintWriter out) {
-    int width = facts.keySet().stream().mapToInt(String::length).max().orElse(0);
+    List<List<String>> rows = new ArrayList<>();
     facts.forEach(
         (name, lines) -> {
-          String first = name;
-          for (String line : lines) {
-            out.println((first + " ".repeat(width - first.length() + 2) + line).stripTrailing());
-            first = "";
+          for (int line = 0; line < lines.size(); line++) {
+            rows.add(List.of(line == 0 ? name : "", lines.get(line)));
           }
         });
+    out.print(Table.words(rows));
     out.flush();
   }
 

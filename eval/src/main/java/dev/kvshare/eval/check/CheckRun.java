@@ -10,7 +10,7 @@ import dev.kvshare.apply.decoder.Decoder;
 import dev.kvshare.apply.decoder.KvCache;
 import dev.kvshare.apply.decoder.PromptBatch;
 import dev.kvshare.apply.plan.Plan;
-import dev.kvshare.eval.EvaluationException;
+import dev.kvshare.eval.quality.EvaluationException;
 import java.util.Arrays;
 import java.util.List;
 import java.util.Set;

@@ -2,7 +2,7 @@ package dev.kvshare.eval.check;
 
 import dev.kvshare.apply.decoder.Decoder;
 import dev.kvshare.apply.model.Checkpoint.TensorInfo;
-import dev.kvshare.eval.EvaluationException;
+import dev.kvshare.eval.quality.EvaluationException;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Set;

@@ -5,7 +5,7 @@ import dev.kvshare.apply.model.DataType;
 import dev.kvshare.apply.model.safetensors.SafetensorsFile;
 import dev.kvshare.apply.model.storage.MappedCheckpoint;
 import dev.kvshare.apply.model.storage.StoredTensor;
-import dev.kvshare.eval.EvaluationException;
+import dev.kvshare.eval.quality.EvaluationException;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 import java.nio.file.Path;

@@ -1,2 +1,5 @@
-/** Tables and files of results: start at {@link dev.kvshare.eval.format.ReportFormat}. */
+/**
+ * Tables, CSV and JSON of results: start at {@link dev.kvshare.eval.format.Report}; {@link
+ * dev.kvshare.eval.format.Table} prints aligned columns for all of kvshare.
+ */
 package dev.kvshare.eval.format;

@@ -1,9 +1,21 @@
 package dev.kvshare.eval.quality;
 
+import java.util.List;
+import java.util.stream.IntStream;
+
 /**
- * What a map makes of one window. All logarithms are natural.
+ * What a plan makes of one passage. All logarithms are natural.
  *
- * @param tokens scored tokens: all of the window but the first
+ * <p>With the means m_w of the negative log-likelihood of W passages of equal length, the
+ * perplexity is exp(m) with m the mean of the m_w. Its standard error is exp(m) sd(m_w) / sqrt(W)
+ * (delta method): passages, not tokens, are the independent units, since the losses within a
+ * passage depend on each other. The ratio of two plans is paired: the same with the differences of
+ * their m_w, which is much smaller because hard passages are hard for both.
+ *
+ * <p>A single passage gives no spread; then the tokens are taken as the units, which understates
+ * the error, and for the ratio it is not known (NaN).
+ *
+ * @param tokens scored tokens
  * @param loss negative log-likelihood, summed over the tokens
  * @param squaredLoss its square, summed over the tokens
  * @param divergence Kullback-Leibler divergence from the unshared model, summed over the tokens
@@ -11,7 +23,47 @@ package dev.kvshare.eval.quality;
  */
 public record PassageScore(
     int tokens, double loss, double squaredLoss, double divergence, int agreements) {
-  double meanLoss() {
+
+  /**
+   * A measured value.
+   *
+   * @param value the value
+   * @param standardError its standard error, in the same unit
+   */
+  public record Estimate(double value, double standardError) {}
+
+  /** The perplexity of all passages together. */
+  public static Estimate perplexity(List<PassageScore> scores) {
+    double[] means = scores.stream().mapToDouble(PassageScore::meanLoss).toArray();
+    if (means.length > 1) {
+      return exponential(means);
+    }
+    PassageScore only = scores.get(0);
+    int tokens = only.tokens();
+    double variance = only.squaredLoss() / tokens - only.meanLoss() * only.meanLoss();
+    double value = Math.exp(only.meanLoss());
+    return new Estimate(value, value * Math.sqrt(Math.max(0, variance) / tokens));
+  }
+
+  /** The ratio of the perplexity of {@code scores} to that of {@code unshared}. */
+  public static Estimate ratio(List<PassageScore> scores, List<PassageScore> unshared) {
+    return exponential(
+        IntStream.range(0, scores.size())
+            .mapToDouble(w -> scores.get(w).meanLoss() - unshared.get(w).meanLoss())
+            .toArray());
+  }
+
+  private double meanLoss() {
     return loss / tokens;
+  }
+
+  private static Estimate exponential(double[] means) {
+    double mean = IntStream.range(0, means.length).mapToDouble(w -> means[w]).sum() / means.length;
+    double squares = 0;
+    for (double value : means) {
+      squares += (value - mean) * (value - mean);
+    }
+    double standardError = Math.sqrt(squares / (means.length - 1) / means.length);
+    return new Estimate(Math.exp(mean), Math.exp(mean) * standardError);
   }
 }

@@ -10,15 +10,12 @@ import ai.djl.ndarray.types.Shape;
 import dev.kvshare.apply.decoder.CompressedCache;
 import dev.kvshare.apply.decoder.Decoder;
 import dev.kvshare.apply.decoder.DecodingCache;
-import dev.kvshare.apply.decoder.KvCache;
-import dev.kvshare.eval.EvaluationListener;
-import dev.kvshare.eval.Variant;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
 
 /**
- * Scores windows under several variants at once. Letters: B batch, T tokens of a window, C
+ * Scores passages under several variants at once. Letters: B batch, T tokens of a passage, C
  * positions of a chunk, E hidden size, V vocabulary.
  *
  * <p>The layers are run once a batch and variant; their last hidden states [B, T, E] are small
@@ -29,90 +26,98 @@ public final class QualityMeter {
   /**
    * Bounds of memory.
    *
-   * @param batchTokens tokens of a batch, B x T; a single window may have more
+   * @param batchTokens tokens of a batch, B x T; a single passage may have more
    * @param logitBytes bytes of the logits [B, C, V] of a chunk; a single position may have more
    */
   public record Limits(int batchTokens, long logitBytes) {
     public static final Limits DEFAULT = new Limits(1024, 64L << 20);
 
-    /** More windows at once where tokens follow one at a time. */
+    /** More passages at once where tokens follow one at a time. */
     public static final Limits STEPWISE = new Limits(8192, 64L << 20);
+  }
+
+  /** Hears how far a measurement is. */
+  @FunctionalInterface
+  public interface Listener {
+    /** Hears nothing. */
+    Listener SILENT = (phase, done, total) -> {};
+
+    /**
+     * Called before the first and after each step of a phase.
+     *
+     * @param phase such as {@code quality} or {@code speed}
+     * @param done steps finished
+     * @param total steps of the phase
+     */
+    void onProgress(String phase, int done, int total);
   }
 
   private final Decoder decoder;
   private final Limits limits;
-  private final EvaluationListener listener;
+  private final Listener listener;
   private int prompt;
   private long[] compressedBytes;
 
-  public QualityMeter(Decoder decoder, Limits limits, EvaluationListener listener) {
+  public QualityMeter(Decoder decoder, Limits limits, Listener listener) {
     this.decoder = decoder;
     this.limits = limits;
     this.listener = listener;
   }
 
   /**
-   * Scores the tokens of each window behind its prompt, each by the logits at the position before.
+   * Scores the tokens of each passage behind its prompt, each by the logits at the position before.
    * Where a cache policy drops tokens, the prompt is read at once and the others one at a time.
    *
-   * @param windows token ids, all of length T
+   * @param passages token ids, all of length T
    * @param variants the variants to score; the first is the unshared model
-   * @param promptTokens tokens at the start of each window that are not scored, at least 1
-   * @return the scores of each variant, in the order of the windows
+   * @param promptTokens tokens at the start of each passage that are not scored, at least 1
+   * @return the scores of each variant, in the order of the passages
    */
   public List<List<PassageScore>> measure(
-      List<int[]> windows, List<Variant> variants, int promptTokens) {
+      List<int[]> passages, List<Variant> variants, int promptTokens) {
     prompt = promptTokens;
     compressedBytes = new long[variants.size()];
     List<List<PassageScore>> scores = new ArrayList<>();
     variants.forEach(variant -> scores.add(new ArrayList<>()));
-    int batch = Math.max(1, limits.batchTokens() / windows.get(0).length);
-    listener.onProgress("quality", 0, windows.size());
-    for (int start = 0; start < windows.size(); start += batch) {
-      int end = Math.min(windows.size(), start + batch);
-      List<BatchScores> batchScores = measureBatch(windows.subList(start, end), variants);
+    int batch = Math.max(1, limits.batchTokens() / passages.get(0).length);
+    listener.onProgress("quality", 0, passages.size());
+    for (int start = 0; start < passages.size(); start += batch) {
+      int end = Math.min(passages.size(), start + batch);
+      List<Sums> sums = measureBatch(passages.subList(start, end), variants);
       for (int m = 0; m < variants.size(); m++) {
-        scores.get(m).addAll(batchScores.get(m).windows());
+        scores.get(m).addAll(sums.get(m).passages());
       }
-      listener.onProgress("quality", end, windows.size());
+      listener.onProgress("quality", end, passages.size());
     }
     return scores;
   }
 
-  private List<BatchScores> measureBatch(List<int[]> windows, List<Variant> variants) {
-    int tokens = windows.get(0).length;
-    int chunk = chunk(windows.size());
-    List<BatchScores> scores =
-        variants.stream().map(variant -> new BatchScores(windows.size())).toList();
+  /** Bytes that the cache of one sequence took at the end of a passage, under a cache policy. */
+  public long compressedBytes(int variant) {
+    return compressedBytes[variant];
+  }
+
+  private List<Sums> measureBatch(List<int[]> passages, List<Variant> variants) {
+    int tokens = passages.get(0).length;
+    long positionBytes = (long) passages.size() * decoder.spec().vocabularySize() * Float.BYTES;
+    int chunk = (int) Math.max(1, limits.logitBytes() / positionBytes);
+    List<Sums> sums = variants.stream().map(variant -> new Sums(passages.size())).toList();
     try (NDManager scratch = decoder.newManager()) {
-      NDArray ids = scratch.create(flatten(windows), new Shape(windows.size(), tokens));
+      long[] flat = passages.stream().flatMapToInt(Arrays::stream).asLongStream().toArray();
+      NDArray ids = scratch.create(flat, new Shape(passages.size(), tokens));
       List<NDArray> hidden = new ArrayList<>();
       for (int m = 0; m < variants.size(); m++) {
         hidden.add(lastHidden(ids, variants.get(m), m));
       }
       for (int start = prompt - 1; start < tokens - 1; start += chunk) {
-        scoreChunk(ids, hidden, start, Math.min(tokens - 1, start + chunk), scores);
+        scoreChunk(ids, hidden, start, Math.min(tokens - 1, start + chunk), sums);
       }
     }
-    return scores;
-  }
-
-  private int chunk(int batch) {
-    long bytesPerPosition = (long) batch * decoder.spec().vocabularySize() * Float.BYTES;
-    return (int) Math.max(1, limits.logitBytes() / bytesPerPosition);
-  }
-
-  private static long[] flatten(List<int[]> windows) {
-    return windows.stream().flatMapToInt(Arrays::stream).asLongStream().toArray();
-  }
-
-  /** Bytes that the cache of one sequence took at the end of a window, under a cache policy. */
-  public long compressedBytes(int variant) {
-    return compressedBytes[variant];
+    return sums;
   }
 
   /**
-   * Runs all layers over whole windows.
+   * Runs all layers over whole passages.
    *
    * @param ids int64 [B, T]
    * @return before the final norm, [B, T - P + 1, E] from the last token of the prompt of P tokens
@@ -122,19 +127,18 @@ public final class QualityMeter {
     int batch = (int) ids.getShape().get(0);
     int tokens = (int) ids.getShape().get(1);
     try (DecodingCache cache = variant.newCache(decoder, batch, tokens)) {
-      if (cache instanceof CompressedCache compressed) {
-        NDArray hidden = stepwise(ids, compressed);
+      if (cache instanceof CompressedCache) {
+        NDArray hidden = stepwise(ids, cache);
         compressedBytes[number] = cache.bytes() / batch;
         return hidden;
       }
-      try (NDArray embedded = decoder.embed(ids, (KvCache) cache);
-          NDArray all = decoder.layers(embedded, (KvCache) cache, 0, cache.map().layers())) {
+      try (NDArray all = decoder.hidden(ids, cache)) {
         return slice(all, prompt - 1, tokens, ids.getManager());
       }
     }
   }
 
-  private NDArray stepwise(NDArray ids, CompressedCache cache) {
+  private NDArray stepwise(NDArray ids, DecodingCache cache) {
     int tokens = (int) ids.getShape().get(1);
     try (NDManager steps = decoder.newManager()) {
       NDArray first = decoder.hidden(slice(ids, 0, prompt, steps), cache);
@@ -148,8 +152,7 @@ public final class QualityMeter {
     }
   }
 
-  private void scoreChunk(
-      NDArray ids, List<NDArray> hidden, int start, int end, List<BatchScores> scores) {
+  private void scoreChunk(NDArray ids, List<NDArray> hidden, int start, int end, List<Sums> sums) {
     try (NDManager scratch = decoder.newManager()) {
       NDArray next = slice(ids, start + 1, end + 1, scratch).expandDims(2);
       int from = start - prompt + 1;
@@ -164,7 +167,7 @@ public final class QualityMeter {
           float[] divergences =
               probabilities.mul(unshared.sub(found)).sum(new int[] {2}).toFloatArray();
           long[] choices = found.argMax(2).toType(DataType.INT64, false).toLongArray();
-          scores.get(m).add(losses, divergences, choices, best);
+          sums.get(m).add(losses, divergences, choices, best);
         }
       }
     }
@@ -180,5 +183,49 @@ public final class QualityMeter {
     NDArray slice = array.get(new NDIndex(":, {}:{}", start, end));
     slice.attach(manager);
     return slice;
+  }
+
+  /** Adds up the scores of the passages of one batch under one variant, chunk by chunk. */
+  static final class Sums {
+    private final double[] loss;
+    private final double[] squaredLoss;
+    private final double[] divergence;
+    private final int[] agreements;
+    private int tokens;
+
+    Sums(int passages) {
+      loss = new double[passages];
+      squaredLoss = new double[passages];
+      divergence = new double[passages];
+      agreements = new int[passages];
+    }
+
+    /**
+     * Adds a chunk of C positions; every array is [B, C], row-major.
+     *
+     * @param losses negative log-likelihood of the tokens
+     * @param divergences Kullback-Leibler divergence from the unshared model
+     * @param choices the most likely tokens
+     * @param expected the unshared model's most likely tokens
+     */
+    void add(float[] losses, float[] divergences, long[] choices, long[] expected) {
+      int positions = losses.length / loss.length;
+      for (int i = 0; i < losses.length; i++) {
+        int passage = i / positions;
+        loss[passage] += losses[i];
+        squaredLoss[passage] += (double) losses[i] * losses[i];
+        divergence[passage] += divergences[i];
+        agreements[passage] += choices[i] == expected[i] ? 1 : 0;
+      }
+      tokens += positions;
+    }
+
+    List<PassageScore> passages() {
+      List<PassageScore> scores = new ArrayList<>();
+      for (int p = 0; p < loss.length; p++) {
+        scores.add(new PassageScore(tokens, loss[p], squaredLoss[p], divergence[p], agreements[p]));
+      }
+      return scores;
+    }
   }
 }

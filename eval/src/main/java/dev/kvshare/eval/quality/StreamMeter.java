@@ -3,16 +3,17 @@ package dev.kvshare.eval.quality;
 import ai.djl.ndarray.NDArray;
 import ai.djl.ndarray.NDManager;
 import ai.djl.ndarray.types.Shape;
-import dev.kvshare.apply.decoder.CompressedCache;
+import com.fasterxml.jackson.databind.node.ObjectNode;
 import dev.kvshare.apply.decoder.Decoder;
 import dev.kvshare.apply.decoder.DecodingCache;
-import dev.kvshare.apply.decoder.KvCache;
 import dev.kvshare.apply.generate.ProcessMemory;
-import dev.kvshare.eval.EvaluationListener;
-import dev.kvshare.eval.Variant;
+import dev.kvshare.datasets.Passages;
+import dev.kvshare.eval.format.Report;
+import dev.kvshare.eval.format.Table;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
+import java.util.OptionalLong;
 
 /**
  * Reads one long text through one cache and scores every token of it by what the cache holds then,
@@ -24,46 +25,122 @@ public final class StreamMeter {
   private static final int CHUNK = 64;
 
   private final Decoder decoder;
-  private final EvaluationListener listener;
+  private final QualityMeter.Listener listener;
 
-  public StreamMeter(Decoder decoder, EvaluationListener listener) {
+  /**
+   * A part of a long text that was read through one cache.
+   *
+   * @param tokens tokens of the text read when the part ended
+   * @param perplexity of the part alone
+   * @param kvBytes bytes of the cache as allocated then
+   * @param residentBytes resident memory of the process then, where the system tells
+   */
+  public record Part(int tokens, double perplexity, long kvBytes, OptionalLong residentBytes) {}
+
+  /**
+   * A long text under one plan and one cache policy.
+   *
+   * @param variant how it was run
+   * @param parts from the start of the text to its end
+   */
+  public record Row(Variant variant, List<Part> parts) {
+    /** Copies the list. */
+    public Row {
+      parts = List.copyOf(parts);
+    }
+  }
+
+  /**
+   * The outcome of reading one long text.
+   *
+   * @param passages its parts
+   * @param rows the unshared model first, each plan with the whole cache and with each cache policy
+   */
+  public record Outcome(Passages passages, List<Row> rows) {
+    /** Copies the list. */
+    public Outcome {
+      rows = List.copyOf(rows);
+    }
+
+    /** A row a part. */
+    public Report report() {
+      List<List<String>> cells = new ArrayList<>();
+      cells.add(List.of("policy", "cache", "tokens", "perplexity", "KV bytes", "process MiB"));
+      List<ObjectNode> objects = new ArrayList<>();
+      for (Row row : rows) {
+        for (Part part : row.parts()) {
+          cells.add(cells(row.variant(), part));
+          objects.add(object(row.variant(), part));
+        }
+      }
+      return new Report(cells, objects, Report.text(passages, 0), passages.notes());
+    }
+
+    private static List<String> cells(Variant variant, Part part) {
+      return List.of(
+          variant.policy() == null ? Variant.UNSHARED : variant.policy(),
+          variant.cache() == null ? Variant.WHOLE_CACHE : variant.cache(),
+          String.valueOf(part.tokens()),
+          Table.format("%.2f", part.perplexity()),
+          Table.format("%,d", part.kvBytes()),
+          part.residentBytes().isPresent()
+              ? Table.format("%.1f", part.residentBytes().getAsLong() / (double) (1 << 20))
+              : "-");
+    }
+
+    private static ObjectNode object(Variant variant, Part part) {
+      ObjectNode node = Report.newRow();
+      node.put("policy", variant.policy());
+      node.put("cache", variant.cache());
+      node.put("tokens", part.tokens());
+      Report.putNumber(node, "perplexity", part.perplexity());
+      node.put("kv_bytes", part.kvBytes());
+      if (part.residentBytes().isPresent()) {
+        node.put("resident_bytes", part.residentBytes().getAsLong());
+      } else {
+        node.putNull("resident_bytes");
+      }
+      return node;
+    }
+  }
+
+  public StreamMeter(Decoder decoder, QualityMeter.Listener listener) {
     this.decoder = decoder;
     this.listener = listener;
   }
 
   /**
-   * Returns the stretches of {@code text}.
+   * Reads a text under one variant.
    *
    * @param text token ids
-   * @param segmentTokens tokens of a stretch
+   * @param partTokens tokens of a part
    */
-  public List<StreamSegment> measure(int[] text, Variant variant, int segmentTokens) {
+  public Row measure(int[] text, Variant variant, int partTokens) {
     boolean oneByOne = variant.cachePolicy() != null && !variant.cachePolicy().endless();
-    List<StreamSegment> segments = new ArrayList<>();
+    List<Part> parts = new ArrayList<>();
     double loss = 0;
     int scored = 0;
-    int chunk = Math.min(CHUNK, segmentTokens);
+    int chunk = Math.min(CHUNK, partTokens);
     try (DecodingCache cache =
         decoder.newCache(variant.options(), variant.cachePolicy(), 1, chunk)) {
       int end;
       for (int start = 0; start < text.length; start = end) {
         int step = oneByOne && start > 0 ? 1 : chunk;
-        int boundary = (start / segmentTokens + 1) * segmentTokens;
+        int boundary = (start / partTokens + 1) * partTokens;
         end = Math.min(Math.min(start + step, boundary), text.length);
         int next = Math.min(end + 1, text.length);
         loss += loss(Arrays.copyOfRange(text, start, next), end - start, cache);
         scored += next - start - 1;
         if (end == boundary || end == text.length) {
-          segments.add(
-              new StreamSegment(
-                  end, Math.exp(loss / scored), cache.bytes(), ProcessMemory.residentBytes()));
+          parts.add(
+              new Part(end, Math.exp(loss / scored), cache.bytes(), ProcessMemory.residentBytes()));
           loss = 0;
           scored = 0;
           listener.onProgress("stream", end, text.length);
         }
       }
     }
-    return segments;
+    return new Row(variant, parts);
   }
 
   /**
@@ -75,7 +152,7 @@ public final class StreamMeter {
   private double loss(int[] ids, int count, DecodingCache cache) {
     try (NDManager scratch = decoder.newManager()) {
       long[] read = Arrays.stream(ids, 0, count).asLongStream().toArray();
-      NDArray hidden = hidden(scratch.create(read, new Shape(1, count)), cache);
+      NDArray hidden = decoder.hidden(scratch.create(read, new Shape(1, count)), cache);
       int targets = ids.length - 1;
       if (targets == 0) {
         return 0;
@@ -89,16 +166,5 @@ public final class StreamMeter {
       }
       return loss;
     }
-  }
-
-  /** Returns [1, T, E] in the manager of {@code ids}. */
-  private NDArray hidden(NDArray ids, DecodingCache cache) {
-    if (cache instanceof CompressedCache compressed) {
-      return decoder.hidden(ids, compressed);
-    }
-    KvCache plain = (KvCache) cache;
-    NDArray hidden = decoder.layers(decoder.embed(ids, plain), plain, 0, decoder.spec().layers());
-    plain.advance((int) ids.getShape().get(1));
-    return hidden;
   }
 }

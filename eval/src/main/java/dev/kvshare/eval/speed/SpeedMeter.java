@@ -5,14 +5,15 @@ import ai.djl.ndarray.NDManager;
 import dev.kvshare.apply.decoder.Decoder;
 import dev.kvshare.apply.decoder.DecodingCache;
 import dev.kvshare.apply.decoder.PromptBatch;
-import dev.kvshare.eval.EvaluationListener;
-import dev.kvshare.eval.Variant;
+import dev.kvshare.eval.quality.QualityMeter;
+import dev.kvshare.eval.quality.Variant;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
+import java.util.stream.IntStream;
 
 /**
- * Measures prefill and decoding of one prompt under several plans. The maps take turns within each
+ * Measures prefill and decoding of one prompt under several variants. They take turns within each
  * round, so that a disturbance of the machine meets all of them alike; a first round is not
  * counted.
  */
@@ -21,10 +22,41 @@ public final class SpeedMeter {
   private static final double NANOSECONDS = 1e9;
 
   private final Decoder decoder;
-  private final SpeedSettings settings;
-  private final EvaluationListener listener;
+  private final Settings settings;
+  private final QualityMeter.Listener listener;
 
-  public SpeedMeter(Decoder decoder, SpeedSettings settings, EvaluationListener listener) {
+  /**
+   * How speed is measured.
+   *
+   * @param promptTokens tokens of the prompt
+   * @param newTokens tokens decoded after it
+   * @param rounds repetitions, of which the median counts
+   */
+  public record Settings(int promptTokens, int newTokens, int rounds) {
+    /** A prompt of 256 tokens, 32 new ones, three rounds. */
+    public static final Settings DEFAULT = new Settings(256, 32, 3);
+
+    /** Refuses counts below one. */
+    public Settings {
+      if (promptTokens < 1 || newTokens < 1 || rounds < 1) {
+        throw new IllegalArgumentException(
+            "prompt tokens, new tokens and rounds must be at least 1, found %d, %d and %d"
+                .formatted(promptTokens, newTokens, rounds));
+      }
+    }
+  }
+
+  /**
+   * Medians over the rounds, batch 1.
+   *
+   * @param prefillTokensPerSecond tokens of the prompt a second
+   * @param decodeTokensPerSecond new tokens a second
+   * @param prefillSeconds time of the whole prompt
+   */
+  public record Speed(
+      double prefillTokensPerSecond, double decodeTokensPerSecond, double prefillSeconds) {}
+
+  public SpeedMeter(Decoder decoder, Settings settings, QualityMeter.Listener listener) {
     this.decoder = decoder;
     this.settings = settings;
     this.listener = listener;
@@ -50,12 +82,9 @@ public final class SpeedMeter {
       }
     }
     listener.onProgress("speed", steps, steps);
-    List<Speed> medians = new ArrayList<>();
-    for (int m = 0; m < variants.size(); m++) {
-      int map = m;
-      medians.add(median(rounds.stream().map(speeds -> speeds.get(map)).toList()));
-    }
-    return medians;
+    return IntStream.range(0, variants.size())
+        .mapToObj(v -> median(rounds.stream().map(speeds -> speeds.get(v)).toList()))
+        .toList();
   }
 
   private Speed run(int[] prompt, Variant variant) {

@@ -6,14 +6,15 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 import java.util.List;
 import org.junit.jupiter.api.Test;
 
-class PerplexitiesTest {
+class PassageScoreTest {
   private static PassageScore score(double meanLoss) {
     return new PassageScore(10, 10 * meanLoss, 0, 0, 0);
   }
 
   @Test
-  void windowsAreTheUnitsOfTheStandardError() {
-    Estimate perplexity = Perplexities.perplexity(List.of(score(1), score(2), score(3)));
+  void passagesAreTheUnitsOfTheStandardError() {
+    PassageScore.Estimate perplexity =
+        PassageScore.perplexity(List.of(score(1), score(2), score(3)));
 
     assertEquals(Math.exp(2), perplexity.value(), 1e-12);
     assertEquals(Math.exp(2) * 1 / Math.sqrt(3), perplexity.standardError(), 1e-12);
@@ -23,31 +24,31 @@ class PerplexitiesTest {
   void theRatioIsPaired() {
     List<PassageScore> unshared = List.of(score(1), score(5));
     List<PassageScore> shared = List.of(score(1.5), score(5.5));
-    Estimate ratio = Perplexities.ratio(shared, unshared);
+    PassageScore.Estimate ratio = PassageScore.ratio(shared, unshared);
 
     assertEquals(Math.exp(0.5), ratio.value(), 1e-12);
     assertEquals(0, ratio.standardError(), 1e-12);
   }
 
   @Test
-  void aSingleWindowFallsBackToItsTokens() {
+  void aSinglePassageFallsBackToItsTokens() {
     // Losses 1 and 3: mean 2, variance 1.
     List<PassageScore> scores = List.of(new PassageScore(2, 4, 10, 0, 0));
-    Estimate perplexity = Perplexities.perplexity(scores);
+    PassageScore.Estimate perplexity = PassageScore.perplexity(scores);
 
     assertEquals(Math.exp(2) / Math.sqrt(2), perplexity.standardError(), 1e-12);
-    assertTrue(Double.isNaN(Perplexities.ratio(scores, scores).standardError()));
+    assertTrue(Double.isNaN(PassageScore.ratio(scores, scores).standardError()));
   }
 
   @Test
-  void addsUpChunksByWindow() {
-    BatchScores scores = new BatchScores(2);
+  void addsUpChunksByPassage() {
+    QualityMeter.Sums scores = new QualityMeter.Sums(2);
     scores.add(
         new float[] {1, 2, 3, 4}, new float[4], new long[] {7, 7, 7, 7}, new long[] {7, 8, 7, 7});
     scores.add(new float[] {5, 6}, new float[] {0.5f, 0.25f}, new long[] {1, 2}, new long[] {1, 2});
 
     assertEquals(
         List.of(new PassageScore(3, 8, 30, 0.5, 2), new PassageScore(3, 13, 61, 0.25, 3)),
-        scores.windows());
+        scores.passages());
   }
 }

@@ -1,4 +1,4 @@
-package dev.kvshare.eval.format;
+package dev.kvshare.eval;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
@@ -6,18 +6,17 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.ObjectMapper;
 import dev.kvshare.datasets.Passages;
-import dev.kvshare.eval.EvaluationReport;
-import dev.kvshare.eval.EvaluationRow;
-import dev.kvshare.eval.quality.Estimate;
-import dev.kvshare.eval.speed.Speed;
+import dev.kvshare.eval.EvaluationReport.Row;
+import dev.kvshare.eval.format.Report.Format;
+import dev.kvshare.eval.quality.PassageScore.Estimate;
+import dev.kvshare.eval.speed.SpeedMeter.Speed;
 import java.io.IOException;
 import java.util.List;
-import java.util.Optional;
 import org.junit.jupiter.api.Test;
 
-class ReportFormatTest {
+class EvaluationReportTest {
   private static EvaluationReport report(boolean withSpeed) {
-    Passages windows =
+    Passages passages =
         new Passages(
             "t",
             "00",
@@ -26,11 +25,12 @@ class ReportFormatTest {
             List.of());
     Speed speed = withSpeed ? new Speed(1234.5, 56.78, 0.2074) : null;
     return new EvaluationReport(
-        windows,
+        passages,
+        1,
         List.of(
-            new EvaluationRow(
+            new Row(
                 null, new Estimate(39.625, 1.25), new Estimate(1, 0), 0, 1, 1, 46080, null, speed),
-            new EvaluationRow(
+            new Row(
                 "a,b|c.json",
                 new Estimate(12345.6, 789.1),
                 new Estimate(311.56, Double.NaN),
@@ -51,7 +51,7 @@ class ReportFormatTest {
         (unshared)   39.63 ± 1.250        1      0.0000     100.0 %   100.0 %          46,080             1,235            56.78       207.4
         a,b|c.json  12,346 ± 789.1  311.560      1.5000      25.0 %    50.0 %          23,040             1,235            56.78       207.4
         """,
-        ReportFormat.TEXT.write(report(true)));
+        report(true).report().write(Format.TEXT));
   }
 
   @Test
@@ -63,7 +63,7 @@ class ReportFormatTest {
         | (unshared) | 39.63 ± 1.250 | 1 | 0.0000 | 100.0 % | 100.0 % | 46,080 |
         | a,b\\|c.json | 12,346 ± 789.1 | 311.560 | 1.5000 | 25.0 % | 50.0 % | 23,040 |
         """,
-        ReportFormat.MARKDOWN.write(report(false)));
+        report(false).report().write(Format.MARKDOWN));
   }
 
   @Test
@@ -74,12 +74,12 @@ class ReportFormatTest {
         ,39.625,1.25,1.0,0.0,0.0,1.0,1.0,46080,1234.5,56.78,0.2074
         "a,b|c.json",12345.6,789.1,311.56,,1.5,0.25,0.5,23040,1234.5,56.78,0.2074
         """,
-        ReportFormat.CSV.write(report(true)));
+        report(true).report().write(Format.CSV));
   }
 
   @Test
   void writesJson() throws IOException {
-    JsonNode root = new ObjectMapper().readTree(ReportFormat.JSON.write(report(false)));
+    JsonNode root = new ObjectMapper().readTree(report(false).report().write(Format.JSON));
 
     assertEquals(2, root.path("rows").size());
     JsonNode unshared = root.at("/rows/0");
@@ -90,11 +90,5 @@ class ReportFormatTest {
     assertTrue(root.at("/rows/1/ratio_stderr").isNull());
     assertEquals(14, root.at("/text/scored_tokens").asInt());
     assertEquals("Beware.", root.at("/warnings/0").asText());
-  }
-
-  @Test
-  void knowsItsNames() {
-    assertEquals(Optional.of(ReportFormat.MARKDOWN), ReportFormat.named("Markdown"));
-    assertEquals(Optional.empty(), ReportFormat.named("html"));
   }
 }

@@ -1,4 +1,4 @@
-package dev.kvshare.eval;
+package dev.kvshare.eval.quality;
 
 /** A measurement that cannot be made. The message is one paragraph for the user. */
 public final class EvaluationException extends RuntimeException {

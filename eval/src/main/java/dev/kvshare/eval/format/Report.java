@@ -1,0 +1,117 @@
+package dev.kvshare.eval.format;
+
+import com.fasterxml.jackson.core.JsonProcessingException;
+import com.fasterxml.jackson.databind.JsonNode;
+import com.fasterxml.jackson.databind.ObjectMapper;
+import com.fasterxml.jackson.databind.node.ObjectNode;
+import dev.kvshare.datasets.Passages;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Map;
+import java.util.function.Function;
+import java.util.stream.Collectors;
+
+/**
+ * What was measured, for every form that it can be written in. As JSON it is {@code {"rows": [...],
+ * "text": {...}, "warnings": [...]}}; a value that is not known is null.
+ *
+ * @param cells the table for people, its head first
+ * @param rows the rows for programs, all with the same fields
+ * @param text what was read, or null where the rows say it
+ * @param warnings sentences for the user
+ */
+public record Report(
+    List<List<String>> cells, List<ObjectNode> rows, ObjectNode text, List<String> warnings) {
+  private static final ObjectMapper JSON = new ObjectMapper();
+
+  /** The forms; each ends with a line feed. */
+  public enum Format {
+    /** A table with aligned columns, for a terminal. */
+    TEXT,
+    /** A Markdown table. */
+    MARKDOWN,
+    /** Comma-separated values, named and printed as in JSON. */
+    CSV,
+    /** One JSON object with the rows. */
+    JSON
+  }
+
+  /** Copies the lists. */
+  public Report {
+    cells = List.copyOf(cells);
+    rows = List.copyOf(rows);
+    warnings = List.copyOf(warnings);
+  }
+
+  /** Returns this report in a form. */
+  public String write(Format format) {
+    return switch (format) {
+      case TEXT -> Table.numbers(cells);
+      case MARKDOWN -> Table.markdown(cells);
+      case CSV -> csv();
+      case JSON -> json();
+    };
+  }
+
+  /** A row for programs, without fields. */
+  public static ObjectNode newRow() {
+    return JSON.createObjectNode();
+  }
+
+  /** JSON has no infinity and no NaN; both mean that the value is not known. */
+  public static void putNumber(ObjectNode node, String field, double value) {
+    if (Double.isFinite(value)) {
+      node.put(field, value);
+    } else {
+      node.putNull(field);
+    }
+  }
+
+  /**
+   * A text and how it was cut.
+   *
+   * @param unscored tokens at the start of each passage that are not scored
+   */
+  public static ObjectNode text(Passages passages, int unscored) {
+    ObjectNode node = JSON.createObjectNode();
+    int count = passages.passages().size();
+    node.put("name", passages.name());
+    node.put("sha256", passages.sha256());
+    node.put("passages", count);
+    node.put("passage_tokens", passages.passages().get(0).length);
+    node.put("scored_tokens", passages.tokens() - (long) count * unscored);
+    return node;
+  }
+
+  private String json() {
+    ObjectNode root = JSON.createObjectNode();
+    rows.forEach(root.putArray("rows")::add);
+    if (text != null) {
+      root.set("text", text);
+    }
+    warnings.forEach(root.putArray("warnings")::add);
+    try {
+      return JSON.writerWithDefaultPrettyPrinter().writeValueAsString(root) + "\n";
+    } catch (JsonProcessingException e) {
+      throw new IllegalStateException("a tree of plain values can be written", e);
+    }
+  }
+
+  private String csv() {
+    List<String> lines = new ArrayList<>();
+    if (!rows.isEmpty()) {
+      lines.add(line(rows.get(0), Map.Entry::getKey));
+    }
+    rows.forEach(row -> lines.add(line(row, field -> cell(field.getValue()))));
+    return String.join("\n", lines) + "\n";
+  }
+
+  private static String line(ObjectNode row, Function<Map.Entry<String, JsonNode>, String> cell) {
+    return row.properties().stream().map(cell).collect(Collectors.joining(","));
+  }
+
+  private static String cell(JsonNode value) {
+    String text = value.isNull() ? "" : value.asText();
+    return text.matches("[^,\"\r\n]*") ? text : '"' + text.replace("\"", "\"\"") + '"';
+  }
+}
