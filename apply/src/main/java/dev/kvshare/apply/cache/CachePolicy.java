@@ -5,7 +5,13 @@ package dev.kvshare.apply.cache;
  * which number format. Goes with any sharing map.
  */
 public sealed interface CachePolicy
-    permits WholeText, StreamingLlm, H2o, SnapKv, PyramidKv, Int8Kv, Int8Eviction {
+    permits CachePolicy.WholeText,
+        StreamingLlm,
+        H2o,
+        SnapKv,
+        PyramidKv,
+        Int8Kv,
+        Int8Kv.WithEviction {
 
   /** The name by which a user asks for it. */
   String name();
@@ -34,5 +40,44 @@ public sealed interface CachePolicy
   /** The number format of keys and values. */
   default KeyValueFormat format() {
     return KeyValueFormat.COMPUTE_TYPE;
+  }
+
+  /** The number format of cached keys and values. */
+  public enum KeyValueFormat {
+    /** That of the decoder's activations. */
+    COMPUTE_TYPE,
+    /** 8-bit integers with a float32 scale for each token of each head. */
+    INT8_PER_TOKEN,
+    /**
+     * 8-bit integers. Keys have a float32 scale for each channel of each head over {@link #GROUP}
+     * tokens; a group that is not full yet is kept in the compute type. Values as per token.
+     */
+    INT8_PER_CHANNEL;
+
+    /** Tokens that share the scales of their channels. */
+    public static final int GROUP = 32;
+  }
+
+  /**
+   * Everything that some layer may still see. Only layers whose readers a sharing policy restricts
+   * to windows drop what lies between the first and the last tokens, which changes no output;
+   * without such windows nothing is dropped.
+   */
+  public record WholeText() implements CachePolicy {
+
+    @Override
+    public String name() {
+      return "whole-text";
+    }
+
+    @Override
+    public String description() {
+      return "all tokens that some layer may still see";
+    }
+
+    @Override
+    public KeepRule rule(int rank, int owners, int promptTokens) {
+      return KeepRule.ALL;
+    }
   }
 }

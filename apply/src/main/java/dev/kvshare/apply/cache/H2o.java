@@ -1,5 +1,8 @@
 package dev.kvshare.apply.cache;
 
+import dev.kvshare.apply.cache.KeepRule.EvictionTime;
+import dev.kvshare.apply.cache.KeepRule.Observation;
+
 /**
  * H2O (Zhang et al., "H2O: Heavy-Hitter Oracle for Efficient Generative Inference of Large Language
  * Models", arXiv 2306.14048, section 4): half of the slots go to the last tokens, the others to

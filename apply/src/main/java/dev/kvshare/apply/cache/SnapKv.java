@@ -1,5 +1,8 @@
 package dev.kvshare.apply.cache;
 
+import dev.kvshare.apply.cache.KeepRule.EvictionTime;
+import dev.kvshare.apply.cache.KeepRule.Observation;
+
 /**
  * SnapKV (Li et al., "SnapKV: LLM Knows What You are Looking for Before Generation", arXiv
  * 2404.14469, section 4): once a prompt has been read, its last queries vote which tokens before

@@ -61,6 +61,6 @@ public record StreamingLlm(TokenAmount budget, int sinks) implements CachePolicy
           "%d sinks leave no room for recent tokens in a StreamingLLM budget of %d tokens. Give a larger budget or fewer sinks."
               .formatted(sinks, slots));
     }
-    return new KeepRule(slots, sinks, slots - sinks, Observation.NONE, EvictionTime.ALWAYS, true);
+    return KeepRule.window(sinks, slots - sinks, true);
   }
 }

@@ -1,9 +1,9 @@
 package dev.kvshare.apply.decoder;
 
 import dev.kvshare.apply.cache.CachePolicy;
-import dev.kvshare.apply.cache.EvictionTime;
+import dev.kvshare.apply.cache.CachePolicy.KeyValueFormat;
 import dev.kvshare.apply.cache.KeepRule;
-import dev.kvshare.apply.cache.KeyValueFormat;
+import dev.kvshare.apply.cache.KeepRule.EvictionTime;
 import dev.kvshare.apply.family.spec.AttentionSpec;
 import dev.kvshare.apply.family.spec.ModelSpec;
 import dev.kvshare.apply.plan.KvUse;

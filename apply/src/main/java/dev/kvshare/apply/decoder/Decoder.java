@@ -5,7 +5,7 @@ import ai.djl.ndarray.NDManager;
 import ai.djl.pytorch.engine.PtNDArray;
 import ai.djl.pytorch.engine.PtNDManager;
 import dev.kvshare.apply.cache.CachePolicy;
-import dev.kvshare.apply.cache.WholeText;
+import dev.kvshare.apply.cache.CachePolicy.WholeText;
 import dev.kvshare.apply.decoder.script.LayerNumbers;
 import dev.kvshare.apply.decoder.script.ScriptArguments;
 import dev.kvshare.apply.decoder.script.ScriptCalls;

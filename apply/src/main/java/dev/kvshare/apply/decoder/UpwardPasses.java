@@ -2,11 +2,10 @@ package dev.kvshare.apply.decoder;
 
 import ai.djl.pytorch.engine.PtNDArray;
 import dev.kvshare.apply.decoder.script.ScriptCalls;
-import dev.kvshare.apply.plan.IterationPlan;
-import dev.kvshare.apply.plan.IterationPlan.Group;
 import dev.kvshare.apply.plan.Plan;
 import dev.kvshare.apply.plan.SharingMap;
 import dev.kvshare.apply.plan.UpwardReading;
+import dev.kvshare.apply.plan.UpwardReading.Group;
 
 /**
  * Runs layers some of which read from above: by passes over all new tokens (Layer-Condensed KV
@@ -58,7 +57,7 @@ final class UpwardPasses {
   }
 
   private static void checkGroups(SharingMap map, int from, int to) {
-    for (Group group : IterationPlan.of(map)) {
+    for (Group group : UpwardReading.groups(map)) {
       boolean cutBelow = group.from() < from && from < group.to();
       boolean cutAbove = group.from() < to && to < group.to() - 1;
       if (group.iterated() && (cutBelow || cutAbove)) {
@@ -83,7 +82,7 @@ final class UpwardPasses {
 
   private PtNDArray groups(PtNDArray hidden, KvCache cache, int start, int from, int to) {
     PtNDArray current = null;
-    for (Group group : IterationPlan.of(cache.map())) {
+    for (Group group : UpwardReading.groups(cache.map())) {
       int low = Math.max(from, group.from());
       int high = Math.min(to, group.to());
       if (low < high) {

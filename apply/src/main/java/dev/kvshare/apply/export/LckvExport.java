@@ -1,13 +1,17 @@
 package dev.kvshare.apply.export;
 
+import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.ObjectMapper;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import dev.kvshare.apply.model.Checkpoint;
 import dev.kvshare.apply.model.safetensors.SafetensorsWriter;
 import dev.kvshare.apply.model.storage.AtomicFile;
 import dev.kvshare.apply.model.storage.AtomicFile.OutputException;
+import dev.kvshare.apply.plan.LayerTypes;
 import dev.kvshare.apply.plan.Plan;
+import dev.kvshare.apply.plan.UpwardReading;
 import dev.kvshare.apply.policy.Policy;
+import dev.kvshare.apply.policy.PolicyException;
 import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.nio.file.Files;
@@ -29,6 +33,17 @@ public final class LckvExport {
           "(tokenizer.*|special_tokens_map|added_tokens|vocab|merges|chat_template|generation_config)"
               + "\\.(json|txt|model|jinja)");
 
+  /** Which key and value weights a layer gets whose keys and values others read. */
+  public enum KeyValueWeights {
+    /** Its own: the export computes what the policy computes. */
+    OWN,
+    /**
+     * The mean of those of its readers, as {@code convert_pretrained.py} of the LCKV code makes
+     * them: a start for training.
+     */
+    AVERAGED
+  }
+
   private LckvExport() {}
 
   /**
@@ -37,7 +52,7 @@ public final class LckvExport {
    * @param checkpoint an ordinary Llama model
    * @param repairFile the refitted weights of the policy, or null to leave them out
    * @param directory created if it is not there; files of these names are replaced
-   * @throws ExportException if the LCKV code has no model for it, or no such windows
+   * @throws PolicyException.Unsupported if the LCKV code has no model for it, or no such windows
    */
   public static void write(
       Checkpoint checkpoint,
@@ -47,13 +62,13 @@ public final class LckvExport {
       Path directory) {
     String type = checkpoint.config().modelType();
     if (!type.equals(LLAMA)) {
-      throw new ExportException(
+      throw new PolicyException.Unsupported(
           "The LCKV code has the model type %s only, but %s is of type %s. Use the policy with kvshare itself."
               .formatted(LLAMA, checkpoint.location(), type));
     }
     Plan plan = policy.plan();
     if (plan.windows() != null && plan.windows().first() > 0) {
-      throw new ExportException(
+      throw new PolicyException.Unsupported(
           "The policy lets layers with a window see the first %d tokens of a text besides ('attention_sinks'), but windows of the LCKV code end at the last tokens. Use the policy with kvshare itself, or calibrate one without attention sinks."
               .formatted(plan.windows().first()));
     }
@@ -61,8 +76,7 @@ public final class LckvExport {
       SafetensorsWriter writer = new SafetensorsWriter(Map.of("format", "pt"));
       tensors.addTo(writer);
       ObjectNode config =
-          LckvConfig.of(
-              checkpoint.config().json(), plan, tensors.attentionBias(), tensors.mlpBias());
+          config(checkpoint.config().json(), plan, tensors.attentionBias(), tensors.mlpBias());
       create(directory);
       AtomicFile.write(directory.resolve("model.safetensors"), writer::writeTo);
       AtomicFile.write(
@@ -97,6 +111,62 @@ public final class LckvExport {
     }
     for (Path file : files) {
       AtomicFile.write(directory.resolve(file.getFileName()), out -> Files.copy(file, out));
+    }
+  }
+
+  /**
+   * Turns a Llama configuration into one of {@code LCKVLlamaConfig} (models/configuration_lckv.py),
+   * in the keys of the transformers release that this code runs with (4.45).
+   *
+   * @param attentionBias whether a repair adds biases to the projections of attention
+   * @param mlpBias whether it adds biases to those of the feed-forward part
+   */
+  private static ObjectNode config(
+      ObjectNode llama, Plan plan, boolean attentionBias, boolean mlpBias) {
+    ObjectNode config = llama.deepCopy();
+    config.remove("auto_map");
+    config.put("model_type", "lckv-llama");
+    config.putArray("architectures").add("LCKVLlamaForCausalLM");
+    olderKeys(config);
+    config.put("layer_types", LayerTypes.of(plan).toString());
+    UpwardReading.Parallel passes =
+        plan.upward() instanceof UpwardReading.Parallel parallel
+            ? parallel
+            : UpwardReading.LCKV_DEFAULT;
+    // That code always runs a backward pass.
+    int backward = Math.max(1, passes.backwardPasses());
+    config.put("forward_passes", passes.passes() - backward);
+    config.put("backward_passes", backward);
+    config.put(
+        "sliding_window",
+        plan.windowedLayers().isEmpty()
+            ? LayerTypes.DEFAULT_SLIDING_WINDOW
+            : plan.windows().last());
+    config.put("use_sequential", plan.upward() instanceof UpwardReading.Sequential);
+    config.put("force_nodiag", false);
+    if (attentionBias) {
+      config.put("attention_bias", true);
+    }
+    if (mlpBias) {
+      config.put("mlp_bias", true);
+    }
+    return config;
+  }
+
+  /** Keys of transformers 5 in the words of 4.45. */
+  private static void olderKeys(ObjectNode config) {
+    JsonNode type = config.remove("dtype");
+    if (type != null && !config.has("torch_dtype")) {
+      config.set("torch_dtype", type);
+    }
+    if (config.remove("rope_parameters") instanceof ObjectNode rope) {
+      JsonNode base = rope.remove("rope_theta");
+      if (base != null) {
+        config.set("rope_theta", base);
+      }
+      if (!rope.path("rope_type").asText("default").equals("default")) {
+        config.set("rope_scaling", rope);
+      }
     }
   }
 }

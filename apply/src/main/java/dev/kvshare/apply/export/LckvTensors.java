@@ -1,5 +1,6 @@
 package dev.kvshare.apply.export;
 
+import dev.kvshare.apply.export.LckvExport.KeyValueWeights;
 import dev.kvshare.apply.model.Checkpoint;
 import dev.kvshare.apply.model.Checkpoint.TensorInfo;
 import dev.kvshare.apply.model.DataType;
@@ -7,6 +8,7 @@ import dev.kvshare.apply.model.DataType.HalfPrecision;
 import dev.kvshare.apply.model.safetensors.SafetensorsFile;
 import dev.kvshare.apply.model.safetensors.SafetensorsWriter;
 import dev.kvshare.apply.plan.SharingMap;
+import dev.kvshare.apply.policy.PolicyException;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 import java.nio.FloatBuffer;
@@ -41,7 +43,7 @@ final class LckvTensors implements AutoCloseable {
 
   /**
    * @param repairFile the refitted weights, or null for none
-   * @throws ExportException if a refitted weight has no place in that code
+   * @throws PolicyException.Unsupported if a refitted weight has no place in that code
    */
   LckvTensors(Checkpoint checkpoint, SharingMap map, KeyValueWeights weights, Path repairFile) {
     this.checkpoint = checkpoint;
@@ -51,7 +53,7 @@ final class LckvTensors implements AutoCloseable {
     this.repaired = repair == null ? Set.of() : new TreeSet<>(repair.tensors().keySet());
     try {
       repaired.forEach(this::requirePlace);
-    } catch (ExportException e) {
+    } catch (PolicyException.Unsupported e) {
       close();
       throw e;
     }
@@ -124,7 +126,7 @@ final class LckvTensors implements AutoCloseable {
     if ((original == null && !bias)
         || (original != null && !original.shape().equals(shape))
         || !isKept(name)) {
-      throw new ExportException(
+      throw new PolicyException.Unsupported(
           "The refitted weight %s%s of the policy has no place in a checkpoint of the LCKV code. Calibrate with --repair-parts attention,queries, which fits none of these, or export without the refitted weights by --no-repair, at the quality of plain sharing."
               .formatted(name, shape));
     }

@@ -60,8 +60,8 @@ public final class PlanDescription {
 
   private static List<String> upward(Plan plan) {
     String groups =
-        IterationPlan.of(plan.map()).stream()
-            .filter(IterationPlan.Group::iterated)
+        UpwardReading.groups(plan.map()).stream()
+            .filter(UpwardReading.Group::iterated)
             .map(group -> group.from() + " to " + (group.to() - 1))
             .collect(Collectors.joining(", "));
     return List.of(
@@ -79,8 +79,8 @@ public final class PlanDescription {
 
   private static String promptCost(Plan plan) {
     int layers = plan.map().layers();
-    int run = IterationPlan.layersPerPromptToken(plan);
-    int unshared = IterationPlan.layersPerPromptToken(Plan.identity(layers));
+    int run = UpwardReading.layersPerPromptToken(plan);
+    int unshared = UpwardReading.layersPerPromptToken(Plan.identity(layers));
     String text =
         "each token goes through %d layers instead of %d".formatted(run, unshared)
             + (unshared == 0

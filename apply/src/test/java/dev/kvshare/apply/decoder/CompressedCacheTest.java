@@ -10,10 +10,9 @@ import ai.djl.ndarray.NDArray;
 import ai.djl.ndarray.NDManager;
 import ai.djl.ndarray.types.Shape;
 import dev.kvshare.apply.cache.CachePolicy;
+import dev.kvshare.apply.cache.CachePolicy.KeyValueFormat;
 import dev.kvshare.apply.cache.H2o;
-import dev.kvshare.apply.cache.Int8Eviction;
 import dev.kvshare.apply.cache.Int8Kv;
-import dev.kvshare.apply.cache.KeyValueFormat;
 import dev.kvshare.apply.cache.PyramidKv;
 import dev.kvshare.apply.cache.SnapKv;
 import dev.kvshare.apply.cache.StreamingLlm;
@@ -69,7 +68,8 @@ class CompressedCacheTest {
             new H2o(amount, H2o.DEFAULT_RECENT, false),
             new SnapKv(amount, 4, 5),
             new PyramidKv(amount, 4, 3, 4));
-    return Stream.concat(evictions.stream(), evictions.stream().map(Int8Eviction::new)).toList();
+    return Stream.concat(evictions.stream(), evictions.stream().map(Int8Kv.WithEviction::new))
+        .toList();
   }
 
   private static Stream<Arguments> everyPolicyAndMap() {
@@ -275,7 +275,7 @@ class CompressedCacheTest {
     assertTrue(above.getMessage().contains("above their readers"), above.getMessage());
     assertThrows(
         IllegalArgumentException.class,
-        () -> new Int8Eviction(new Int8Kv(KeyValueFormat.INT8_PER_TOKEN)));
+        () -> new Int8Kv.WithEviction(new Int8Kv(KeyValueFormat.INT8_PER_TOKEN)));
   }
 
   /** The lowest layer computes the same under both maps; only its readers can make a difference. */

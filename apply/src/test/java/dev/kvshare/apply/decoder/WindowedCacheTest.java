@@ -9,15 +9,14 @@ import ai.djl.ndarray.NDArray;
 import ai.djl.ndarray.NDManager;
 import ai.djl.ndarray.types.Shape;
 import dev.kvshare.apply.cache.CachePolicy;
+import dev.kvshare.apply.cache.CachePolicy.KeyValueFormat;
+import dev.kvshare.apply.cache.CachePolicy.WholeText;
 import dev.kvshare.apply.cache.H2o;
-import dev.kvshare.apply.cache.Int8Eviction;
 import dev.kvshare.apply.cache.Int8Kv;
-import dev.kvshare.apply.cache.KeyValueFormat;
 import dev.kvshare.apply.cache.PyramidKv;
 import dev.kvshare.apply.cache.SnapKv;
 import dev.kvshare.apply.cache.StreamingLlm;
 import dev.kvshare.apply.cache.TokenAmount;
-import dev.kvshare.apply.cache.WholeText;
 import dev.kvshare.apply.family.spec.AttentionSpec;
 import dev.kvshare.apply.plan.Plan;
 import dev.kvshare.apply.plan.SharingMap;
@@ -290,7 +289,7 @@ class WindowedCacheTest {
   void aBudgetBelowTheWindowIsKept(boolean integers) {
     Plan plan = PLANS.get(0);
     CachePolicy h2o = new H2o(TokenAmount.tokens(WINDOW), H2o.DEFAULT_RECENT, false);
-    CachePolicy policy = integers ? new Int8Eviction(h2o) : h2o;
+    CachePolicy policy = integers ? new Int8Kv.WithEviction(h2o) : h2o;
     int[] text = text(PROMPT + NEW_TOKENS, 9);
     try (NDManager manager = decoder.newManager();
         CompressedCache cache = decoder.newCache(CacheOptions.of(plan), policy, 1)) {

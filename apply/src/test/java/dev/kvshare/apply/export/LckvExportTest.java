@@ -13,6 +13,7 @@ import dev.kvshare.apply.decoder.CacheOptions;
 import dev.kvshare.apply.decoder.Decoder;
 import dev.kvshare.apply.decoder.Goldens;
 import dev.kvshare.apply.decoder.KvCache;
+import dev.kvshare.apply.export.LckvExport.KeyValueWeights;
 import dev.kvshare.apply.model.Checkpoint;
 import dev.kvshare.apply.model.DataType;
 import dev.kvshare.apply.model.checkpoint.Checkpoints;
@@ -106,8 +107,9 @@ class LckvExportTest {
             policy("0s_1s_2s_3_3_3_3_3", 6)
                 .plan()
                 .withWindows(new Plan.Windows(List.of(0, 1, 2), 4, 6)));
-    ExportException refused =
-        assertThrows(ExportException.class, () -> export(policy, null, KeyValueWeights.OWN));
+    PolicyException.Unsupported refused =
+        assertThrows(
+            PolicyException.Unsupported.class, () -> export(policy, null, KeyValueWeights.OWN));
     assertTrue(refused.getMessage().contains("the first 4 tokens"), refused.getMessage());
     assertTrue(refused.getMessage().contains("without attention sinks"), refused.getMessage());
     assertFalse(Files.exists(folder.resolve("export")));
@@ -146,9 +148,9 @@ class LckvExportTest {
     }
 
     repair(repair, Map.of(weight, List.of(64L, 128L)));
-    ExportException refused =
+    PolicyException.Unsupported refused =
         assertThrows(
-            ExportException.class,
+            PolicyException.Unsupported.class,
             () -> export(policy("0_6_6_6_6_6_6_7", 0), repair, KeyValueWeights.OWN));
     assertTrue(refused.getMessage().contains(weight), refused.getMessage());
   }
@@ -157,9 +159,9 @@ class LckvExportTest {
   void otherFamiliesAreRefused() {
     try (Checkpoint checkpoint = Checkpoints.open(Goldens.architecture("qwen2"))) {
       Policy any = Policy.of(ModelIdentity.ofLayers(4), Plan.identity(4));
-      ExportException refused =
+      PolicyException.Unsupported refused =
           assertThrows(
-              ExportException.class,
+              PolicyException.Unsupported.class,
               () -> LckvExport.write(checkpoint, any, null, KeyValueWeights.OWN, folder));
       assertTrue(refused.getMessage().contains("qwen2"), refused.getMessage());
     }

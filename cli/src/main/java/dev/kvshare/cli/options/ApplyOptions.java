@@ -1,6 +1,6 @@
 package dev.kvshare.cli.options;
 
-import dev.kvshare.apply.export.KeyValueWeights;
+import dev.kvshare.apply.export.LckvExport.KeyValueWeights;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;

@@ -1,10 +1,9 @@
 package dev.kvshare.cli.options;
 
 import dev.kvshare.apply.cache.CachePolicy;
+import dev.kvshare.apply.cache.CachePolicy.KeyValueFormat;
 import dev.kvshare.apply.cache.H2o;
-import dev.kvshare.apply.cache.Int8Eviction;
 import dev.kvshare.apply.cache.Int8Kv;
-import dev.kvshare.apply.cache.KeyValueFormat;
 import dev.kvshare.apply.cache.PyramidKv;
 import dev.kvshare.apply.cache.SnapKv;
 import dev.kvshare.apply.cache.StreamingLlm;
@@ -167,7 +166,7 @@ public class CachePolicyOptions {
                   "--cache '%s' is not known: expected streaming-llm, h2o, snapkv, pyramid or int8, and +int8 behind one of the first four"
                       .formatted(name));
         };
-    return eviction.length() == name.length() ? policy : new Int8Eviction(policy);
+    return eviction.length() == name.length() ? policy : new Int8Kv.WithEviction(policy);
   }
 
   private int chosenWindow() {

@@ -4,7 +4,6 @@ import dev.kvshare.apply.plan.LayerTypes;
 import dev.kvshare.apply.plan.Plan;
 import dev.kvshare.apply.plan.UpwardReading;
 import dev.kvshare.apply.plan.schemes.Scheme;
-import dev.kvshare.apply.plan.schemes.Schemes;
 import picocli.CommandLine.Option;
 
 /** The options that choose a sharing scheme by its name or in the notation of the LCKV code. */
@@ -152,6 +151,6 @@ public class SchemeOptions {
   }
 
   private Scheme named() {
-    return Schemes.of(scheme, kvLayers, warmup);
+    return Scheme.of(scheme, kvLayers, warmup);
   }
 }

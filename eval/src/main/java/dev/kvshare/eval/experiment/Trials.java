@@ -4,9 +4,9 @@ import dev.kvshare.apply.generate.LoadedModel;
 import dev.kvshare.apply.plan.Plan;
 import dev.kvshare.apply.plan.UpwardReading;
 import dev.kvshare.apply.plan.schemes.Configuration;
-import dev.kvshare.apply.plan.schemes.Partition;
-import dev.kvshare.apply.plan.schemes.Position;
-import dev.kvshare.apply.plan.schemes.Schemes;
+import dev.kvshare.apply.plan.schemes.Configuration.Partition;
+import dev.kvshare.apply.plan.schemes.Configuration.Position;
+import dev.kvshare.apply.plan.schemes.Scheme;
 import dev.kvshare.apply.policy.ModelIdentity;
 import dev.kvshare.apply.policy.Policy;
 import dev.kvshare.apply.policy.Provenance.DatasetReference;
@@ -82,7 +82,7 @@ public final class Trials {
     }
     for (String name : NAMED) {
       Plan plan =
-          Schemes.of(name, null, null).layerTypes(model.layers()).plan(window, upward, false);
+          Scheme.of(name, null, null).layerTypes(model.layers()).plan(window, upward, false);
       String windowed = plan.windowedLayers().isEmpty() ? "" : ", window " + window;
       trials.add(scheme(model, plan, name + windowed));
     }

@@ -4,11 +4,10 @@ import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import dev.kvshare.apply.model.Checkpoint;
 import dev.kvshare.apply.model.Checkpoint.TensorInfo;
+import dev.kvshare.apply.model.storage.Digest;
 import java.nio.ByteBuffer;
 import java.nio.charset.StandardCharsets;
 import java.security.MessageDigest;
-import java.security.NoSuchAlgorithmException;
-import java.util.HexFormat;
 import java.util.Map;
 import java.util.Set;
 import java.util.TreeMap;
@@ -50,7 +49,7 @@ public final class Fingerprint {
 
   /** The fingerprint, {@code sha256:} and 64 hexadecimal digits. */
   public static String of(Checkpoint checkpoint) {
-    MessageDigest digest = sha256();
+    MessageDigest digest = Digest.start("SHA-256");
     line(digest, "kvshare.fingerprint/1");
     computation(checkpoint.config().json())
         .forEach((key, value) -> line(digest, "config " + key + "=" + value));
@@ -58,7 +57,7 @@ public final class Fingerprint {
       line(digest, "tensor " + tensor.name() + " " + tensor.dataType() + " " + tensor.shape());
       sample(checkpoint, tensor, digest);
     }
-    return "sha256:" + HexFormat.of().formatHex(digest.digest());
+    return "sha256:" + Digest.end(digest);
   }
 
   private static void sample(Checkpoint checkpoint, TensorInfo tensor, MessageDigest digest) {
@@ -129,13 +128,5 @@ public final class Fingerprint {
 
   private static void line(MessageDigest digest, String text) {
     digest.update((text + "\n").getBytes(StandardCharsets.UTF_8));
-  }
-
-  private static MessageDigest sha256() {
-    try {
-      return MessageDigest.getInstance("SHA-256");
-    } catch (NoSuchAlgorithmException e) {
-      throw new IllegalStateException("every Java platform has SHA-256", e);
-    }
   }
 }

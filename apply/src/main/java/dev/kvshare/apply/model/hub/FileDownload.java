@@ -3,6 +3,7 @@ package dev.kvshare.apply.model.hub;
 import dev.kvshare.apply.model.hub.HubRepository.HubFile;
 import dev.kvshare.apply.model.hub.ModelLocator.DownloadListener;
 import dev.kvshare.apply.model.hub.ModelLocator.HubModelId;
+import dev.kvshare.apply.model.storage.Digest;
 import java.io.IOException;
 import java.io.InputStream;
 import java.io.UncheckedIOException;
@@ -18,9 +19,7 @@ import java.nio.file.Path;
 import java.nio.file.StandardCopyOption;
 import java.nio.file.StandardOpenOption;
 import java.security.MessageDigest;
-import java.security.NoSuchAlgorithmException;
 import java.time.Duration;
-import java.util.HexFormat;
 import java.util.concurrent.Executors;
 import java.util.concurrent.ScheduledExecutorService;
 import java.util.concurrent.ScheduledFuture;
@@ -295,31 +294,13 @@ final class FileDownload {
       return etag;
     }
     return switch (etag.length()) {
-      case SHA256_DIGITS -> hash(file, digest("SHA-256"));
+      case SHA256_DIGITS -> Digest.end(Digest.start("SHA-256"), file);
       case SHA1_DIGITS -> {
-        MessageDigest digest = digest("SHA-1");
+        MessageDigest digest = Digest.start("SHA-1");
         digest.update(("blob " + Files.size(file) + "\0").getBytes(StandardCharsets.US_ASCII));
-        yield hash(file, digest);
+        yield Digest.end(digest, file);
       }
       default -> etag;
     };
-  }
-
-  private static String hash(Path file, MessageDigest digest) throws IOException {
-    byte[] buffer = new byte[BUFFER_BYTES];
-    try (InputStream in = Files.newInputStream(file)) {
-      for (int count = in.read(buffer); count >= 0; count = in.read(buffer)) {
-        digest.update(buffer, 0, count);
-      }
-    }
-    return HexFormat.of().formatHex(digest.digest());
-  }
-
-  private static MessageDigest digest(String algorithm) {
-    try {
-      return MessageDigest.getInstance(algorithm);
-    } catch (NoSuchAlgorithmException e) {
-      throw new IllegalStateException("every Java platform has " + algorithm, e);
-    }
   }
 }

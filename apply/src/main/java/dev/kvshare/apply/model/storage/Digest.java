@@ -48,11 +48,17 @@ public final class Digest {
 
   /** SHA-256 over a file. */
   public static String sha256(Path file) {
-    MessageDigest digest = start("SHA-256");
-    try (InputStream in = new DigestInputStream(Files.newInputStream(file), digest)) {
-      in.transferTo(OutputStream.nullOutputStream());
+    try {
+      return end(start("SHA-256"), file);
     } catch (IOException e) {
       throw new UncheckedIOException(e);
+    }
+  }
+
+  /** The digits of a digest that is fed a file last. */
+  public static String end(MessageDigest digest, Path file) throws IOException {
+    try (InputStream in = new DigestInputStream(Files.newInputStream(file), digest)) {
+      in.transferTo(OutputStream.nullOutputStream());
     }
     return end(digest);
   }

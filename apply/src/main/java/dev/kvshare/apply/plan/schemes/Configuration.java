@@ -1,6 +1,9 @@
 package dev.kvshare.apply.plan.schemes;
 
 import dev.kvshare.apply.plan.LayerTypes;
+import dev.kvshare.apply.plan.SharingMap;
+import java.util.ArrayList;
+import java.util.List;
 import java.util.Locale;
 
 /**
@@ -58,5 +61,109 @@ public record Configuration(
         .groups(layers - warmupLayers, keyValueLayers - warmupLayers, position)
         .ordinary(partition.above(warmupLayers))
         .types();
+  }
+
+  /** How layers are parted (arXiv 2410.14442, section 3); ordinary layers keep their own cache. */
+  public enum Partition {
+    /** Ordinary layers at the bottom, then one group: the crust and what is on it. */
+    PIZZA,
+    /** Ordinary layers at both ends, one group in between. */
+    SANDWICH,
+    /** Groups of equal size from bottom to top. */
+    LASAGNA;
+
+    /** Ordinary layers at the bottom when {@code warmup} of them are wanted. */
+    int below(int warmup) {
+      return this == SANDWICH ? (warmup + 1) / 2 : warmup;
+    }
+
+    /** Ordinary layers at the top when {@code warmup} of them are wanted. */
+    int above(int warmup) {
+      return warmup - below(warmup);
+    }
+
+    /** Ordinary layers where {@code keyValueLayers} keep a cache and nothing else is said. */
+    int usualWarmup(int keyValueLayers) {
+      return this == LASAGNA ? 0 : keyValueLayers - 1;
+    }
+  }
+
+  /** Where in its group the layer stands whose keys and values the group reads. */
+  public enum Position {
+    /** The lowest layer. */
+    BOTTOM,
+    /** The middle one, the lower of two. */
+    MIDDLE,
+    /** The highest layer. */
+    TOP;
+
+    /** The source of the layers {@code from} to {@code to - 1}. */
+    int of(int from, int to) {
+      return switch (this) {
+        case BOTTOM -> from;
+        case MIDDLE -> (from + to - 1) / 2;
+        case TOP -> to - 1;
+      };
+    }
+  }
+
+  /** Collects the sources of layers from the bottom up. */
+  static final class Groups {
+    private final List<Integer> sources = new ArrayList<>();
+
+    /** Layers that each keep their own. */
+    Groups ordinary(int layers) {
+      for (int i = 0; i < layers; i++) {
+        sources.add(sources.size());
+      }
+      return this;
+    }
+
+    /** One group. */
+    Groups group(int layers, Position position) {
+      int from = sources.size();
+      int source = position.of(from, from + layers);
+      for (int i = 0; i < layers; i++) {
+        sources.add(source);
+      }
+      return this;
+    }
+
+    /**
+     * Equal groups. What does not divide leaves the lowest group smaller, as in the CLA-3
+     * configuration of the LCKV code, or, where that would leave it empty, the lower groups smaller
+     * by one.
+     */
+    Groups groups(int layers, int count, Position position) {
+      int size = (layers + count - 1) / count;
+      int lowest = layers - size * (count - 1);
+      if (lowest >= 1) {
+        group(lowest, position);
+        for (int i = 1; i < count; i++) {
+          group(size, position);
+        }
+        return this;
+      }
+      int larger = layers % count;
+      for (int i = 0; i < count; i++) {
+        group(layers / count + (i >= count - larger ? 1 : 0), position);
+      }
+      return this;
+    }
+
+    /** The number of the next layer. */
+    int next() {
+      return sources.size();
+    }
+
+    /** Layer types without windows. */
+    LayerTypes types() {
+      return types(List.of());
+    }
+
+    LayerTypes types(List<Integer> windowed) {
+      int[] map = sources.stream().mapToInt(source -> source).toArray();
+      return new LayerTypes(SharingMap.of(map), windowed);
+    }
   }
 }

@@ -4,7 +4,7 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.ObjectMapper;
-import dev.kvshare.apply.plan.IterationPlan.Group;
+import dev.kvshare.apply.plan.UpwardReading.Group;
 import java.io.IOException;
 import java.nio.file.Path;
 import java.util.ArrayList;
@@ -12,7 +12,7 @@ import java.util.List;
 import org.junit.jupiter.api.Test;
 
 /** Groups against the iteration plans that the LCKV code made. */
-class IterationPlanTest {
+class UpwardReadingTest {
   private static final Path RECORDED =
       Path.of(
           System.getProperty("kvshare.root"),
@@ -25,7 +25,7 @@ class IterationPlanTest {
       int passes = config.get("forward_passes").asInt() + config.get("backward_passes").asInt();
 
       List<List<Integer>> steps = new ArrayList<>();
-      for (Group group : IterationPlan.of(map)) {
+      for (Group group : UpwardReading.groups(map)) {
         List<Integer> layers = new ArrayList<>();
         for (int layer = group.from(); layer < group.to(); layer++) {
           layers.add(layer);
@@ -49,12 +49,13 @@ class IterationPlanTest {
   void overlappingUpwardReadingsMakeOneGroup() {
     assertEquals(
         List.of(new Group(0, 1, false), new Group(1, 6, true), new Group(6, 7, false)),
-        IterationPlan.of(SharingMap.of(0, 3, 5, 3, 5, 5, 6)));
-    assertEquals(List.of(new Group(0, 3, true)), IterationPlan.of(SharingMap.withChains(1, 2, 0)));
+        UpwardReading.groups(SharingMap.of(0, 3, 5, 3, 5, 5, 6)));
+    assertEquals(
+        List.of(new Group(0, 3, true)), UpwardReading.groups(SharingMap.withChains(1, 2, 0)));
   }
 
   @Test
   void mapsWithoutUpwardReadingsAreOneGroup() {
-    assertEquals(List.of(new Group(0, 4, false)), IterationPlan.of(SharingMap.of(0, 0, 2, 2)));
+    assertEquals(List.of(new Group(0, 4, false)), UpwardReading.groups(SharingMap.of(0, 0, 2, 2)));
   }
 }

@@ -5,12 +5,14 @@ import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import dev.kvshare.apply.plan.SharingMap;
+import dev.kvshare.apply.plan.schemes.Configuration.Partition;
+import dev.kvshare.apply.plan.schemes.Configuration.Position;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
 
 /** Schemes against the layer types in the LCKV repository's README and the recorded goldens. */
-class SchemesTest {
+class SchemeTest {
 
   @ParameterizedTest
   @CsvSource(
@@ -105,6 +107,6 @@ class SchemesTest {
   }
 
   private static String types(String name, Integer keyValueLayers, Integer warmup, int layers) {
-    return Schemes.of(name, keyValueLayers, warmup).layerTypes(layers).toString();
+    return Scheme.of(name, keyValueLayers, warmup).layerTypes(layers).toString();
   }
 }
