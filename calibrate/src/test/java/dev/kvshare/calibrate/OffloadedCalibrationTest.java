@@ -4,7 +4,7 @@ import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
-import dev.kvshare.apply.decoder.weights.WeightResidency;
+import dev.kvshare.apply.decoder.DecoderOptions.WeightResidency;
 import dev.kvshare.apply.policy.PolicyFile;
 import dev.kvshare.calibrate.search.SearchOutcome;
 import dev.kvshare.calibrate.search.SearchStrategy;

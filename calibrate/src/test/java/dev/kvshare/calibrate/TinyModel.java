@@ -1,9 +1,9 @@
 package dev.kvshare.calibrate;
 
-import dev.kvshare.apply.decoder.ComputeType;
 import dev.kvshare.apply.decoder.Decoder;
 import dev.kvshare.apply.decoder.DecoderOptions;
-import dev.kvshare.apply.decoder.weights.WeightResidency;
+import dev.kvshare.apply.decoder.DecoderOptions.WeightResidency;
+import dev.kvshare.apply.decoder.script.ComputeType;
 import dev.kvshare.apply.model.Checkpoint;
 import dev.kvshare.apply.model.checkpoint.Checkpoints;
 import java.nio.file.Path;

@@ -4,6 +4,7 @@ import dev.kvshare.apply.cache.CachePolicy;
 import dev.kvshare.apply.cache.CachePolicy.KeyValueFormat;
 import dev.kvshare.apply.cache.KeepRule;
 import dev.kvshare.apply.cache.KeepRule.EvictionTime;
+import dev.kvshare.apply.decoder.script.ComputeType;
 import dev.kvshare.apply.family.spec.AttentionSpec;
 import dev.kvshare.apply.family.spec.ModelSpec;
 import dev.kvshare.apply.plan.KvUse;

@@ -6,8 +6,7 @@ import ai.djl.pytorch.jni.IValue;
 import dev.kvshare.apply.cache.CachePolicy;
 import dev.kvshare.apply.cache.KeepRule;
 import dev.kvshare.apply.cache.KeepRule.EvictionTime;
-import dev.kvshare.apply.decoder.script.CacheArguments;
-import dev.kvshare.apply.decoder.script.ScriptArguments;
+import dev.kvshare.apply.decoder.script.ScriptNumbers;
 import dev.kvshare.apply.family.spec.ModelSpec;
 import dev.kvshare.apply.plan.SharingMap;
 import java.util.Arrays;
@@ -247,7 +246,7 @@ public final class CompressedCache implements DecodingCache {
         layer -> {
           boolean ends = isWhole(layer) || plan.rule(layer).keepsEnds();
           boolean ordered = stores.get(map().source(layer)).staysInOrder();
-          return ScriptArguments.flag(!padded && ends && ordered);
+          return ScriptNumbers.flag(!padded && ends && ordered);
         });
   }
 

@@ -4,7 +4,6 @@ import ai.djl.ndarray.types.Shape;
 import ai.djl.pytorch.engine.PtNDArray;
 import ai.djl.pytorch.engine.PtNDManager;
 import ai.djl.pytorch.jni.IValue;
-import dev.kvshare.apply.decoder.script.ScriptCalls;
 import dev.kvshare.apply.family.spec.RotarySpec;
 import dev.kvshare.apply.policy.PolicyException;
 
@@ -92,14 +91,14 @@ final class CompressedRun {
 
   private void prepare(CompressedCache cache, int tokens, int length) {
     int end = cache.length() + tokens;
-    checks.positions(end);
+    int padding = cache.arguments().padding();
+    checks.positions(end, padding);
     cache.reserve(tokens);
     int reach = cache.plan().reach();
     if (reach == 0) {
       rotary.prepare(0, end, length);
       return;
     }
-    int padding = cache.arguments().padding();
     rotary.prepare(0, Math.max(end - cache.origin(), reach), length);
     if (end - cache.origin() > TABLE + reach + padding + tokens) {
       turnBack(cache, cache.length() - padding - cache.origin());

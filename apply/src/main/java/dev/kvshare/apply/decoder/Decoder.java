@@ -6,13 +6,14 @@ import ai.djl.pytorch.engine.PtNDArray;
 import ai.djl.pytorch.engine.PtNDManager;
 import dev.kvshare.apply.cache.CachePolicy;
 import dev.kvshare.apply.cache.CachePolicy.WholeText;
-import dev.kvshare.apply.decoder.script.LayerNumbers;
-import dev.kvshare.apply.decoder.script.ScriptArguments;
-import dev.kvshare.apply.decoder.script.ScriptCalls;
+import dev.kvshare.apply.decoder.DecoderOptions.WeightForm;
+import dev.kvshare.apply.decoder.DecoderOptions.WeightResidency;
+import dev.kvshare.apply.decoder.script.ComputeType;
+import dev.kvshare.apply.decoder.script.PyTorchRuntime;
 import dev.kvshare.apply.decoder.script.ScriptModule;
+import dev.kvshare.apply.decoder.weights.ModelWeights;
 import dev.kvshare.apply.decoder.weights.WeightLoader;
 import dev.kvshare.apply.decoder.weights.WeightOverrides;
-import dev.kvshare.apply.decoder.weights.WeightResidency;
 import dev.kvshare.apply.family.ModelFamilies;
 import dev.kvshare.apply.family.spec.ModelSpec;
 import dev.kvshare.apply.family.spec.ReplaceableWeights;
@@ -20,7 +21,9 @@ import dev.kvshare.apply.family.spec.WeightRole;
 import dev.kvshare.apply.model.Checkpoint;
 import dev.kvshare.apply.plan.Plan;
 import dev.kvshare.apply.plan.SharingMap;
+import dev.kvshare.apply.policy.RefittedWeights;
 import java.util.Map;
+import java.util.SortedMap;
 
 /**
  * Runs a checkpoint. Letters: B batch, T tokens, E hidden size, V vocabulary. Not safe for use by
@@ -35,7 +38,7 @@ public final class Decoder implements AutoCloseable {
   private final PtNDManager manager;
   private final ScriptModule script;
   private final KvCache.Storage storage;
-  private final ScriptArguments arguments;
+  private final ModelWeights weights;
   private final RotaryTables rotary;
   private final ScriptCalls calls;
   private final InputChecks checks;
@@ -47,20 +50,19 @@ public final class Decoder implements AutoCloseable {
     ComputeType type = options.computeType();
     this.spec = spec;
     this.manager = manager;
-    this.script = new ScriptModule(manager, "decoder.py", "compressed.py", "queries.py");
-    boolean mapped = options.residency() == WeightResidency.ALL;
-    WeightLoader loader = new WeightLoader(checkpoint, script, manager, type, mapped);
-    this.arguments =
-        new ScriptArguments(
+    this.script = new ScriptModule(manager, Decoder.class, "compressed.py");
+    boolean all = options.residency() == WeightResidency.ALL;
+    this.weights =
+        new ModelWeights(
             spec,
-            loader,
+            new WeightLoader(checkpoint, script, manager, type, all),
             manager,
             script,
-            script.productForm(manager, type, options.weights()),
-            options.residency());
-    this.storage = new KvCache.Storage(spec, script, type, manager, arguments);
-    this.rotary = new RotaryTables(script, manager, type, arguments.rotaryKinds());
-    this.calls = new ScriptCalls(script, arguments, rotary);
+            script.productForm(manager, type, options.weights() == WeightForm.INT8),
+            all);
+    this.storage = new KvCache.Storage(spec, script, type, manager, weights);
+    this.rotary = new RotaryTables(script, manager, type, weights.rotaryKinds());
+    this.calls = new ScriptCalls(script, weights, rotary);
     this.checks = new InputChecks(spec);
     this.plain = new PlainRun(storage, checks, calls, rotary);
     this.compressed = new CompressedRun(storage, checks, calls, rotary);
@@ -110,12 +112,12 @@ public final class Decoder implements AutoCloseable {
    * output head counts as a layer.
    */
   public long layerReads() {
-    return arguments.layerReads();
+    return weights.layerReads();
   }
 
   /** Whether a layer is read from the checkpoint each time that another one ran before it. */
   public boolean readsLayers() {
-    return arguments.isWindowed();
+    return weights.isOffloaded();
   }
 
   /**
@@ -139,7 +141,7 @@ public final class Decoder implements AutoCloseable {
    * @throws dev.kvshare.apply.policy.PolicyException when the model cannot be run under the plan
    */
   public KvCache newCache(CacheOptions options, int batch, int initialCapacity) {
-    SharingRules.check(spec, options.plan());
+    InputChecks.plan(spec, options.plan());
     return new KvCache(storage, options, batch, initialCapacity);
   }
 
@@ -152,7 +154,7 @@ public final class Decoder implements AutoCloseable {
    *     or the cache policy goes with neither of them
    */
   public CompressedCache newCache(CacheOptions options, CachePolicy policy, int batch) {
-    SharingRules.check(spec, options.plan());
+    InputChecks.plan(spec, options.plan());
     CachePlan.check(spec, options.plan(), policy);
     return new CompressedCache(storage, options, policy, batch);
   }
@@ -182,12 +184,38 @@ public final class Decoder implements AutoCloseable {
    * @throws IllegalArgumentException when a name or a shape is not one that may be replaced
    */
   public WeightOverrides newOverrides(Map<String, ? extends NDArray> tensors) {
-    return new WeightOverrides(storage, arguments, tensors);
+    return new WeightOverrides(weights, script, storage.type(), manager, tensors);
+  }
+
+  /**
+   * A refitted projection by the checkpoint's names and in its layout, as {@link #newOverrides}
+   * takes it. Columns of an output projection beyond the checkpoint's are an own-token projection.
+   *
+   * @param role of the matrix; of queries, keys and values the queries alone may be given
+   * @param target owns the result
+   */
+  public SortedMap<String, NDArray> tensors(
+      int layer, WeightRole role, LayerParts.Projection projection, NDManager target) {
+    return WeightOverrides.stored(
+        weights,
+        script,
+        layer,
+        role,
+        (PtNDArray) projection.weight(),
+        (PtNDArray) projection.bias(),
+        (PtNDManager) target);
+  }
+
+  /** The refitted weights of a policy in place of the checkpoint's. */
+  public WeightOverrides newOverrides(RefittedWeights refitted) {
+    try (NDManager scratch = newManager()) {
+      return newOverrides(refitted.tensors(scratch));
+    }
   }
 
   /** The layers part by part, with the checkpoint's weights. */
   public LayerParts parts() {
-    return parts(arguments.layers().numbers());
+    return new LayerParts(storage, weights.layers().numbers(), rotary);
   }
 
   /**
@@ -196,17 +224,18 @@ public final class Decoder implements AutoCloseable {
    * @throws dev.kvshare.apply.policy.PolicyException when the model cannot be run under the plan
    */
   public LayerParts parts(Plan plan) {
-    SharingRules.check(spec, plan);
-    return parts(arguments.numbers(arguments.layers(), plan));
+    InputChecks.plan(spec, plan);
+    return new LayerParts(storage, weights.layers().numbers(plan), rotary);
   }
 
-  private LayerParts parts(LayerNumbers numbers) {
-    return new LayerParts(storage, arguments, arguments.layers(), numbers, rotary);
-  }
-
-  /** Fits projections on the decoder's device; the caller closes it. */
-  public LinearFits newFits() {
-    return new LinearFits((PtNDManager) manager.newSubManager());
+  /**
+   * Loads further TorchScript sources behind {@code decoder.py}; the caller closes them before the
+   * decoder.
+   *
+   * @param beside the class beside which the sources are resources
+   */
+  public LayerScript newScript(Class<?> beside, String... sources) {
+    return new LayerScript(new ScriptModule(manager, beside, sources), weights, rotary);
   }
 
   /**
@@ -229,8 +258,7 @@ public final class Decoder implements AutoCloseable {
    * @return float32, a copy; a projection is [out, in]
    */
   public NDArray weight(int layer, WeightRole role, NDManager target) {
-    PtNDArray tensor = arguments.layers().layers().get(layer).tensor(role);
-    return script.convert((PtNDManager) target, tensor, ComputeType.FLOAT32);
+    return weights.weight(layer, role, (PtNDManager) target);
   }
 
   /**
@@ -361,7 +389,7 @@ public final class Decoder implements AutoCloseable {
 
   @Override
   public void close() {
-    arguments.close();
+    weights.close();
     rotary.close();
     script.close();
     manager.close();

@@ -1,7 +1,6 @@
 package dev.kvshare.apply.decoder;
 
-import dev.kvshare.apply.decoder.weights.WeightForm;
-import dev.kvshare.apply.decoder.weights.WeightResidency;
+import dev.kvshare.apply.decoder.script.ComputeType;
 
 /**
  * How a decoder runs.
@@ -19,6 +18,29 @@ public record DecoderOptions(
     int threads,
     WeightForm weights,
     WeightResidency residency) {
+
+  /** How a decoder keeps the matrices that hidden states are multiplied with. */
+  public enum WeightForm {
+    /** As numbers of the compute type, in whatever layout products are fastest with. */
+    FULL,
+    /**
+     * As 8-bit integers with one scale an output row, on the CPU: a quarter of the memory of
+     * float32. Products are computed in bfloat16.
+     */
+    INT8
+  }
+
+  /** Which weights of a decoder are in memory. */
+  public enum WeightResidency {
+    /** All of them, from loading on. */
+    ALL,
+    /**
+     * One layer at a time, read from the checkpoint whenever another one runs: for models larger
+     * than memory. Of the embedding the rows that a text names, and the output head while it is
+     * needed. The checkpoint stays open as long as the decoder. Results are those of {@link #ALL}.
+     */
+    ONE_LAYER
+  }
 
   /** The CPU, float32, the engine's number of threads. */
   public static final DecoderOptions DEFAULT = new DecoderOptions("cpu", ComputeType.FLOAT32, 0);

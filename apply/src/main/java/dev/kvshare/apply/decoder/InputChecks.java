@@ -1,9 +1,15 @@
 package dev.kvshare.apply.decoder;
 
 import ai.djl.ndarray.NDArray;
+import dev.kvshare.apply.family.spec.AttentionSpec;
 import dev.kvshare.apply.family.spec.ModelSpec;
+import dev.kvshare.apply.plan.Plan;
+import dev.kvshare.apply.plan.SharingMap;
+import dev.kvshare.apply.policy.PolicyException;
 
-/** What tokens must be to run through a model: native code would not say what is wrong. */
+/**
+ * What plans and tokens must be to run through a model: native code would not say what is wrong.
+ */
 final class InputChecks {
   private final ModelSpec spec;
 
@@ -18,6 +24,7 @@ final class InputChecks {
           "prefill of %d prompts in chunks of %d needs an empty cache of that batch, but has one of batch %d with %d positions."
               .formatted(prompts.size(), chunkTokens, cache.batch(), cache.length()));
     }
+    positions(prompts.longest(), 0);
     vocabulary(prompts);
   }
 
@@ -48,12 +55,63 @@ final class InputChecks {
     }
   }
 
-  /** Positions below {@code end}, of which learned ones are a table with an end. */
-  void positions(int end) {
-    if (spec.learnedPositions() > 0 && end > spec.learnedPositions()) {
+  /**
+   * Positions of which learned ones are a table with an end. Padding counts as none, and a longer
+   * row of a batch may have ended: only where the shortest row is beyond the end no row is left.
+   *
+   * @param end columns of the cache
+   * @param padding columns of padding before the shortest row
+   */
+  void positions(int end, int padding) {
+    int position = end - padding;
+    if (spec.learnedPositions() > 0 && position > spec.learnedPositions()) {
       throw new IllegalArgumentException(
           "position %d is beyond the %d learned positions of this %s model. Shorten the text."
-              .formatted(end, spec.learnedPositions(), spec.modelType()));
+              .formatted(position, spec.learnedPositions(), spec.modelType()));
+    }
+  }
+
+  /**
+   * Refuses a map of another number of layers, between unlike layers, from layers without key and
+   * value weights, with sources above their readers and nothing said about how to read them, or
+   * with an exact prefill.
+   */
+  static void plan(ModelSpec spec, Plan plan) {
+    SharingMap map = plan.map();
+    if (map.layers() != spec.layers()) {
+      throw new PolicyException.Mismatch(
+          "the sharing map has %d layers, but the %s model has %d. Calibrate this model, or use the one that the map was made for."
+              .formatted(map.layers(), spec.modelType(), spec.layers()));
+    }
+    if (plan.prefill() == Plan.Prefill.EXACT) {
+      throw new PolicyException.Unsupported(
+          "the plan wants prompts computed exactly ('prefill': 'exact' in a policy), which this release cannot do. Set 'prefill' to 'plan', or install a newer kvshare.");
+    }
+    for (int layer = 0; layer < map.layers(); layer++) {
+      int source = map.source(layer);
+      if (source > layer && plan.upward() == null) {
+        throw new PolicyException.Unsupported(
+            "layer %d is to read the keys and values of layer %d above it, but nothing says how: by a number of passes over a prompt or token by token ('upper' in a policy)."
+                .formatted(layer, source));
+      }
+      if (!spec.blocks().get(source).makesKeysAndValues()) {
+        throw new PolicyException.Mismatch(
+            "layer %d is to read the keys and values of layer %d, but the checkpoint has no key and value weights there: it was trained to share. Run it with its own map, without --policy."
+                .formatted(layer, source));
+      }
+      AttentionSpec reader = spec.blocks().get(layer).attention();
+      AttentionSpec owner = spec.blocks().get(source).attention();
+      if (!reader.sameCacheShape(owner)) {
+        throw new PolicyException.Mismatch(
+            "layer %d (%d key/value heads of size %d) cannot read the keys and values of layer %d (%d of size %d)."
+                .formatted(
+                    layer,
+                    reader.keyValueHeads(),
+                    reader.headSize(),
+                    source,
+                    owner.keyValueHeads(),
+                    owner.headSize()));
+      }
     }
   }
 }

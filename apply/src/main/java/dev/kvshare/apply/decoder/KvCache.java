@@ -5,14 +5,16 @@ import ai.djl.ndarray.types.Shape;
 import ai.djl.pytorch.engine.PtNDArray;
 import ai.djl.pytorch.engine.PtNDManager;
 import ai.djl.pytorch.jni.IValue;
-import dev.kvshare.apply.decoder.script.LayerArguments;
-import dev.kvshare.apply.decoder.script.LayerNumbers;
-import dev.kvshare.apply.decoder.script.ScriptArguments;
+import dev.kvshare.apply.decoder.script.ComputeType;
 import dev.kvshare.apply.decoder.script.ScriptModule;
+import dev.kvshare.apply.decoder.script.ScriptNumbers;
+import dev.kvshare.apply.decoder.weights.LayerWeights;
+import dev.kvshare.apply.decoder.weights.ModelWeights;
 import dev.kvshare.apply.family.spec.AttentionSpec;
 import dev.kvshare.apply.family.spec.ModelSpec;
 import dev.kvshare.apply.plan.Plan;
 import dev.kvshare.apply.plan.SharingMap;
+import java.util.Arrays;
 
 /**
  * Keys and values of the layers that keep their own, for B sequences. Made by {@link
@@ -25,9 +27,9 @@ public final class KvCache implements DecodingCache {
   private final PtNDManager manager;
   private final Plan plan;
   private final SharingMap map;
-  private final LayerArguments layers;
+  private final LayerWeights layers;
   private final IValue weights;
-  private final LayerNumbers numbers;
+  private final ScriptNumbers numbers;
   private final CacheOptions options;
   private final int batch;
   private final KvCache lower;
@@ -35,21 +37,22 @@ public final class KvCache implements DecodingCache {
   private final PtNDArray[] keys;
   private final PtNDArray[] values;
   private final IValue owns;
-  private final TokenHistory history;
+  private final PromptBatch.History history;
   private IValue keyArguments;
   private IValue valueArguments;
   private PtNDArray first;
   private IValue firstArgument;
+  private int padding;
   private int length;
   private int capacity;
 
   /** What every cache of a decoder has in common; its tensors belong to sub-managers of parent. */
-  public record Storage(
+  record Storage(
       ModelSpec spec,
       ScriptModule script,
       ComputeType type,
       PtNDManager parent,
-      ScriptArguments arguments) {}
+      ModelWeights weights) {}
 
   /** An empty cache. */
   KvCache(Storage storage, CacheOptions options, int batch, int capacity) {
@@ -65,9 +68,9 @@ public final class KvCache implements DecodingCache {
     this.plan = options.plan();
     this.map = plan.map();
     this.layers =
-        options.overrides() == null ? storage.arguments().layers() : options.overrides().layers();
+        options.overrides() == null ? storage.weights().layers() : options.overrides().layers();
     this.weights = layers.weights(map);
-    this.numbers = plan.isPlain() ? layers.numbers() : storage.arguments().numbers(layers, plan);
+    this.numbers = layers.numbers(plan);
     this.batch = batch;
     this.lower = lower;
     this.fromLayer = fromLayer;
@@ -78,7 +81,7 @@ public final class KvCache implements DecodingCache {
       flags[layer] = map.source(layer) == layer ? 1 : 2 + readerOf(layer);
     }
     this.owns = IValue.listFrom(flags);
-    this.history = new TokenHistory(batch);
+    this.history = new PromptBatch.History(batch);
   }
 
   /** Which keys and values each layer sees. */
@@ -182,7 +185,7 @@ public final class KvCache implements DecodingCache {
       }
     }
     CacheOptions forkOptions = options.withMap(forkMap);
-    SharingRules.check(storage.spec(), forkOptions.plan());
+    InputChecks.plan(storage.spec(), forkOptions.plan());
     if (!plan.isPlain()) {
       throw new IllegalArgumentException(
           "a cache with windows or sources above their readers cannot be forked: " + plan);
@@ -229,37 +232,38 @@ public final class KvCache implements DecodingCache {
       firstArgument.close();
       first.close();
     }
+    padding = (int) Arrays.stream(positions).max().orElse(0);
     first = (PtNDArray) manager.create(positions, new Shape(positions.length));
     firstArgument = IValue.from(first);
   }
 
   /** The tokens behind the positions, for models that need them. */
-  TokenHistory history() {
+  PromptBatch.History history() {
     return history;
   }
 
-  /** Whether rows begin at different positions. */
-  boolean isPadded() {
-    return first.size() > 0;
+  /** Columns of padding before the shortest row; 0 where all rows are equally long. */
+  int padding() {
+    return padding;
   }
 
   /** Brings the tensors of a layer into memory, where not all are. */
-  public void enter(int layer) {
+  void enter(int layer) {
     layers.enter(layer, map);
   }
 
   /** For each layer its tensors under the map. */
-  public IValue weights() {
+  IValue weights() {
     return weights;
   }
 
   /** The ints of the layers under this plan. */
-  public LayerNumbers numbers() {
+  ScriptNumbers numbers() {
     return numbers;
   }
 
   /** Some layer that reads the keys and values of {@code owner}. */
-  public int readerOf(int owner) {
+  int readerOf(int owner) {
     int reader = 0;
     while (map.source(reader) != owner) {
       reader++;
@@ -274,22 +278,22 @@ public final class KvCache implements DecodingCache {
   }
 
   /** int64 [B] or [0]. */
-  public IValue firstArgument() {
+  IValue firstArgument() {
     return firstArgument;
   }
 
   /** For each layer the keys that it reads. */
-  public IValue keyArguments() {
+  IValue keyArguments() {
     return keyArguments;
   }
 
   /** For each layer the values that it reads. */
-  public IValue valueArguments() {
+  IValue valueArguments() {
     return valueArguments;
   }
 
   /** For each layer 1 if it writes keys and values, else 0. */
-  public IValue ownsArgument() {
+  IValue ownsArgument() {
     return owns;
   }
 

@@ -4,11 +4,9 @@ import ai.djl.ndarray.NDArray;
 import ai.djl.ndarray.types.Shape;
 import ai.djl.pytorch.engine.PtNDArray;
 import ai.djl.pytorch.engine.PtNDManager;
-import ai.djl.pytorch.jni.IValue;
-import dev.kvshare.apply.decoder.script.LayerArguments;
-import dev.kvshare.apply.decoder.script.LayerNumbers;
-import dev.kvshare.apply.decoder.script.ScriptArguments;
-import dev.kvshare.apply.decoder.script.ScriptCodes;
+import dev.kvshare.apply.decoder.script.ScriptNumbers;
+import dev.kvshare.apply.decoder.weights.LayerWeights;
+import dev.kvshare.apply.decoder.weights.ModelWeights;
 import dev.kvshare.apply.family.spec.AttentionSpec;
 import dev.kvshare.apply.family.spec.WeightRole;
 
@@ -31,9 +29,9 @@ import dev.kvshare.apply.family.spec.WeightRole;
  */
 public final class LayerParts implements AutoCloseable {
   private final KvCache.Storage storage;
-  private final ScriptArguments model;
-  private final LayerArguments layers;
-  private final LayerNumbers numbers;
+  private final ModelWeights model;
+  private final LayerWeights layers;
+  private final ScriptNumbers numbers;
   private final RotaryTables rotary;
 
   /** A part of a layer. */
@@ -70,17 +68,26 @@ public final class LayerParts implements AutoCloseable {
   }
 
   /**
+   * A linear map with a bias, F inputs to E outputs. Closing it frees both tensors.
+   *
+   * @param weight float32 [E, F]
+   * @param bias float32 [E]
+   */
+  public record Projection(NDArray weight, NDArray bias) implements AutoCloseable {
+    @Override
+    public void close() {
+      weight.close();
+      bias.close();
+    }
+  }
+
+  /**
    * @param numbers those of the layers, or others that a plan needs
    */
-  LayerParts(
-      KvCache.Storage storage,
-      ScriptArguments model,
-      LayerArguments layers,
-      LayerNumbers numbers,
-      RotaryTables rotary) {
+  LayerParts(KvCache.Storage storage, ScriptNumbers numbers, RotaryTables rotary) {
     this.storage = storage;
-    this.model = model;
-    this.layers = layers;
+    this.model = storage.weights();
+    this.layers = model.layers();
     this.numbers = numbers;
     this.rotary = rotary;
   }
@@ -142,11 +149,6 @@ public final class LayerParts implements AutoCloseable {
     }
   }
 
-  /** Fits of the layers' queries. */
-  public LayerQueries queries() {
-    return new LayerQueries(storage, model, layers, rotary);
-  }
-
   private NDArray heads(int layer, NDArray x, KeyValues cache, boolean owns, boolean own) {
     PtNDManager manager = (PtNDManager) x.getManager();
     try (PtNDArray none = storage.script().zeros(manager, new Shape(0), storage.type())) {
@@ -169,32 +171,23 @@ public final class LayerParts implements AutoCloseable {
     int tokens = Math.toIntExact(x.getShape().get(1));
     rotary.prepare(0, tokens, tokens);
     layers.enter(layer);
-    try (IValue input = from(x);
-        IValue number = IValue.from((long) layer);
-        IValue ownToken = IValue.from(own ? 1L : 0L);
-        IValue matrix = IValue.from(queries);
-        IValue vector = IValue.from(bias);
-        IValue keys = from(cache.keys());
-        IValue values = from(cache.values());
-        IValue flag = IValue.from(owns ? 1L : 0L)) {
-      return run(
-          x,
-          "part_heads",
-          input,
-          number,
-          ownToken,
-          matrix,
-          vector,
-          layers.weights(),
-          numbers.ints(),
-          model.floats(),
-          numbers.kinds(),
-          keys,
-          values,
-          flag,
-          rotary.cosines(),
-          rotary.sines());
-    }
+    return run(
+        x,
+        "part_heads",
+        x,
+        layer,
+        ScriptNumbers.flag(own),
+        queries,
+        bias,
+        layers.weights(),
+        numbers.ints(),
+        model.floats(),
+        numbers.kinds(),
+        cache.keys(),
+        cache.values(),
+        ScriptNumbers.flag(owns),
+        rotary.cosines(),
+        rotary.sines());
   }
 
   /**
@@ -206,12 +199,8 @@ public final class LayerParts implements AutoCloseable {
    */
   public NDArray inner(int layer, NDArray x, NDArray between) {
     layers.enter(layer);
-    try (IValue before = from(x);
-        IValue after = from(between);
-        IValue number = IValue.from((long) layer)) {
-      return run(
-          x, "part_inner", before, after, number, layers.weights(), numbers.ints(), model.floats());
-    }
+    return run(
+        x, "part_inner", x, between, layer, layers.weights(), numbers.ints(), model.floats());
   }
 
   /**
@@ -223,12 +212,8 @@ public final class LayerParts implements AutoCloseable {
    */
   public NDArray project(Projection projection, NDArray entering) {
     try (PtNDArray weight = converted(entering, projection.weight());
-        PtNDArray bias = converted(entering, projection.bias());
-        IValue input = from(entering);
-        IValue matrix = IValue.from(weight);
-        IValue vector = IValue.from(bias);
-        IValue biased = IValue.from(1L)) {
-      return run(entering, "linear", input, matrix, vector, biased);
+        PtNDArray bias = converted(entering, projection.bias())) {
+      return run(entering, "linear", entering, weight, bias, 1);
     }
   }
 
@@ -240,11 +225,14 @@ public final class LayerParts implements AutoCloseable {
    */
   public NDArray project(int layer, Part part, NDArray entering) {
     layers.enter(layer);
-    try (IValue input = from(entering);
-        IValue number = IValue.from((long) layer);
-        IValue which = IValue.from(ScriptCodes.of(part))) {
-      return run(entering, "part_project", input, number, which, layers.weights(), numbers.ints());
-    }
+    return run(
+        entering,
+        "part_project",
+        entering,
+        layer,
+        part.ordinal(),
+        layers.weights(),
+        numbers.ints());
   }
 
   /**
@@ -256,21 +244,16 @@ public final class LayerParts implements AutoCloseable {
    */
   public NDArray add(int layer, Part part, NDArray x, NDArray projected) {
     layers.enter(layer);
-    try (IValue stream = from(x);
-        IValue addend = from(projected);
-        IValue number = IValue.from((long) layer);
-        IValue which = IValue.from(ScriptCodes.of(part))) {
-      return run(
-          x,
-          "part_add",
-          stream,
-          addend,
-          number,
-          which,
-          layers.weights(),
-          numbers.ints(),
-          model.floats());
-    }
+    return run(
+        x,
+        "part_add",
+        x,
+        projected,
+        layer,
+        part.ordinal(),
+        layers.weights(),
+        numbers.ints(),
+        model.floats());
   }
 
   /**
@@ -287,23 +270,17 @@ public final class LayerParts implements AutoCloseable {
    */
   public NDArray target(int layer, Part part, NDArray reference, NDArray x, NDArray expected) {
     layers.enter(layer);
-    try (IValue wanted = from(reference);
-        IValue stream = from(x);
-        IValue given = from(expected);
-        IValue number = IValue.from((long) layer);
-        IValue which = IValue.from(ScriptCodes.of(part))) {
-      return run(
-          reference,
-          "part_target",
-          wanted,
-          stream,
-          given,
-          number,
-          which,
-          layers.weights(),
-          numbers.ints(),
-          model.floats());
-    }
+    return run(
+        reference,
+        "part_target",
+        reference,
+        x,
+        expected,
+        layer,
+        part.ordinal(),
+        layers.weights(),
+        numbers.ints(),
+        model.floats());
   }
 
   /**
@@ -316,19 +293,15 @@ public final class LayerParts implements AutoCloseable {
    */
   public NDArray tokenWeights(int layer, NDArray reference, NDArray expected) {
     layers.enter(layer);
-    try (IValue wanted = from(reference);
-        IValue given = from(expected);
-        IValue number = IValue.from((long) layer)) {
-      return run(
-          reference,
-          "part_weight",
-          wanted,
-          given,
-          number,
-          layers.weights(),
-          numbers.ints(),
-          model.floats());
-    }
+    return run(
+        reference,
+        "part_weight",
+        reference,
+        expected,
+        layer,
+        layers.weights(),
+        numbers.ints(),
+        model.floats());
   }
 
   /** Frees what a plan needed; nothing else. */
@@ -345,11 +318,7 @@ public final class LayerParts implements AutoCloseable {
         .convert((PtNDManager) owner.getManager(), (PtNDArray) tensor, storage.type());
   }
 
-  private PtNDArray run(NDArray owner, String method, IValue... arguments) {
+  private PtNDArray run(NDArray owner, String method, Object... arguments) {
     return storage.script().run((PtNDManager) owner.getManager(), method, arguments);
-  }
-
-  private static IValue from(NDArray tensor) {
-    return IValue.from((PtNDArray) tensor);
   }
 }

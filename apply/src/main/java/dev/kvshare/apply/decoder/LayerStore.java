@@ -5,6 +5,7 @@ import ai.djl.pytorch.engine.PtNDArray;
 import ai.djl.pytorch.engine.PtNDManager;
 import ai.djl.pytorch.jni.IValue;
 import dev.kvshare.apply.cache.CachePolicy.KeyValueFormat;
+import dev.kvshare.apply.decoder.script.ComputeType;
 import dev.kvshare.apply.decoder.script.ScriptModule;
 import dev.kvshare.apply.family.spec.AttentionSpec;
 import java.util.function.Supplier;

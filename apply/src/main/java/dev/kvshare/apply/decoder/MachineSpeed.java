@@ -5,9 +5,9 @@ import ai.djl.ndarray.types.DataType;
 import ai.djl.ndarray.types.Shape;
 import ai.djl.pytorch.engine.PtNDArray;
 import ai.djl.pytorch.engine.PtNDManager;
-import ai.djl.pytorch.jni.IValue;
+import dev.kvshare.apply.decoder.script.ComputeType;
+import dev.kvshare.apply.decoder.script.PyTorchRuntime;
 import dev.kvshare.apply.decoder.script.ScriptModule;
-import dev.kvshare.apply.decoder.weights.WeightForm;
 import java.util.function.UnaryOperator;
 
 /**
@@ -30,9 +30,9 @@ public record MachineSpeed(double operationsPerSecond, double bytesPerSecond) {
     try (PtNDManager manager = PyTorchRuntime.newManager(options.device())) {
       PyTorchRuntime.setThreads(options.threads());
       ComputeType type = options.computeType();
-      try (ScriptModule script = new ScriptModule(manager, "decoder.py", "compressed.py")) {
+      try (ScriptModule script = new ScriptModule(manager, MachineSpeed.class)) {
         PtNDArray weight = filled(manager, script, type, SIZE);
-        UnaryOperator<PtNDArray> form = script.productForm(manager, type, WeightForm.FULL);
+        UnaryOperator<PtNDArray> form = script.productForm(manager, type, false);
         PtNDArray formed = form == null ? weight : form.apply(weight);
         double many = seconds(script, filled(manager, script, type, ROWS), formed);
         double one = seconds(script, filled(manager, script, type, 1), formed);
@@ -54,11 +54,7 @@ public record MachineSpeed(double operationsPerSecond, double bytesPerSecond) {
     double least = Double.POSITIVE_INFINITY;
     for (int round = 0; round <= ROUNDS; round++) {
       long start = System.nanoTime();
-      try (IValue input = IValue.from(rows);
-          IValue matrix = IValue.from(weight);
-          IValue unbiased = IValue.from(0L);
-          PtNDArray product =
-              script.run(rows.getManager(), "linear", input, matrix, matrix, unbiased);
+      try (PtNDArray product = script.run(rows.getManager(), "linear", rows, weight, weight, 0);
           PtNDArray read = script.convert(rows.getManager(), product, ComputeType.FLOAT32)) {
         read.toFloatArray(); // waits for the device
       }

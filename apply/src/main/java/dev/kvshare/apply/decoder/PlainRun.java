@@ -4,7 +4,6 @@ import ai.djl.ndarray.NDArray;
 import ai.djl.ndarray.types.Shape;
 import ai.djl.pytorch.engine.PtNDArray;
 import ai.djl.pytorch.engine.PtNDManager;
-import dev.kvshare.apply.decoder.script.ScriptCalls;
 import dev.kvshare.apply.family.spec.ModelSpec;
 
 /**
@@ -35,7 +34,7 @@ final class PlainRun {
 
   /** ids int64 [B, T] to [B, T, E]; see {@link Decoder#embed}. */
   PtNDArray embed(PtNDArray ids, KvCache cache) {
-    checks.positions(cache.length() + (int) ids.getShape().get(1));
+    checks.positions(cache.length() + (int) ids.getShape().get(1), cache.padding());
     return calls.embed(ids, cache, cache.length());
   }
 
@@ -147,8 +146,8 @@ final class PlainRun {
   }
 
   private void prepare(KvCache cache, int start, int end, int length) {
-    checks.positions(end);
+    checks.positions(end, cache.padding());
     cache.reserve(end);
-    rotary.prepare(cache.isPadded() ? 0 : start, end, length);
+    rotary.prepare(cache.padding() > 0 ? 0 : start, end, length);
   }
 }

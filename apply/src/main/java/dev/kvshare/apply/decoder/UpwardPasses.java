@@ -1,7 +1,6 @@
 package dev.kvshare.apply.decoder;
 
 import ai.djl.pytorch.engine.PtNDArray;
-import dev.kvshare.apply.decoder.script.ScriptCalls;
 import dev.kvshare.apply.plan.Plan;
 import dev.kvshare.apply.plan.SharingMap;
 import dev.kvshare.apply.plan.UpwardReading;

@@ -1,11 +1,10 @@
 /**
- * The decoder and its KV cache.
+ * The decoder and its KV cache: start at {@link dev.kvshare.apply.decoder.Decoder} and at the
+ * resource {@code decoder.py}, the TorchScript source that computes everything.
  *
- * <p>The computation is one TorchScript source, the resource {@code decoder.py}: {@link
- * dev.kvshare.apply.decoder.script.ScriptModule} packs and loads it, {@link
- * dev.kvshare.apply.decoder.script.ScriptArguments} turns a {@link
- * dev.kvshare.apply.family.spec.ModelSpec} and its weights into its arguments, {@link
- * dev.kvshare.apply.decoder.script.ScriptCalls} calls it.
+ * <p>Data flows upwards. The room {@code script} packs and loads the source and turns a {@link
+ * dev.kvshare.apply.family.spec.ModelSpec} into the numbers that it takes; {@code weights} does the
+ * same with tensors; this package has the caches and the calls.
  *
  * <p>Native memory: a {@link dev.kvshare.apply.decoder.Decoder} owns weights, tables and module, a
  * {@link dev.kvshare.apply.decoder.KvCache} its tensors; both free them when closed. Every result

@@ -1,7 +1,7 @@
 package dev.kvshare.apply.generate;
 
-import dev.kvshare.apply.decoder.ComputeType;
-import dev.kvshare.apply.decoder.weights.WeightForm;
+import dev.kvshare.apply.decoder.DecoderOptions.WeightForm;
+import dev.kvshare.apply.decoder.script.ComputeType;
 import dev.kvshare.apply.plan.Plan;
 
 /**

@@ -1,6 +1,6 @@
 package dev.kvshare.apply.generate;
 
-import dev.kvshare.apply.decoder.ComputeType;
+import dev.kvshare.apply.decoder.script.ComputeType;
 import dev.kvshare.apply.family.spec.AttentionSpec;
 import dev.kvshare.apply.family.spec.BlockSpec.FeedForwardSpec;
 import dev.kvshare.apply.family.spec.ModelSpec;

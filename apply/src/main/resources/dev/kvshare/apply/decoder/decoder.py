@@ -1,5 +1,5 @@
-# The decoder: TorchScript source, packed into an archive by ScriptModule.java and called by ScriptCalls.java. The method
-# product stands in product_onednn.py and product_plain.py, of which one is appended.
+# The decoder: TorchScript source, packed into an archive by ScriptModule.java and called by ScriptCalls.java and
+# LayerParts.java. The method product stands in product_onednn.py and product_plain.py, of which one is appended.
 #
 # Letters: B batch, T new tokens, S positions visible to attention, E hidden size, V vocabulary, Hq query heads,
 # Hkv key/value heads, G = Hq / Hkv, D head size, R rotated dimensions, F intermediate size, X experts, L layers.
@@ -7,7 +7,7 @@
 # Unlike Python's, the parser of TorchScript ranks "and" and "or" alike: where both stand, brackets do.
 #
 # A layer is a list of tensors, one of ints and one of floats, unpacked at the head of the methods; Java fills them in
-# ScriptArguments.java. A tensor that a layer does not have is an empty one. Arguments that several methods share:
+# ModelWeights.java and ScriptNumbers.java. A tensor that a layer does not have is an empty one. Arguments that several methods share:
 #   start         positions that the cache holds already
 #   first         [B] int64, the first real position of each row of a padded batch; empty when nothing is padded
 #   kinds         the distinct kinds of attention: [window (0: all), soft cap or not, Hkv, own token hidden or not, sinks:
@@ -417,7 +417,9 @@ class Ops(Module):
       x = torch.mul(x, embedding_scale)
     if torch.numel(learned) > 0:
       if torch.numel(first) > 0:
-        x = torch.add(x, torch.embedding(learned, torch.add(self.positions(start, torch.size(ids, 1), first), position_offset)))
+        # A row that ended and is fed on beside others stays at the last position.
+        position = torch.clamp_max(torch.add(self.positions(start, torch.size(ids, 1), first), position_offset), torch.size(learned, 0) - 1)
+        x = torch.add(x, torch.embedding(learned, position))
       else:
         x = torch.add(x, torch.narrow(learned, 0, start + position_offset, torch.size(ids, 1)))
     return x
@@ -621,7 +623,26 @@ class Ops(Module):
   # Next-token distributions from hidden [B, T, E] against those from reference [B, T, E], both before the final norm;
   # targets int64 [B, T], -1 where none counts. Float64 [6]: positions; sum of the divergence KL(reference || hidden);
   # positions with the same most likely token; targets; sums of the negative log-likelihood of the targets by reference and by hidden.
+  # Logits are there for so many positions at a time that they take 128 MB (that is 682 of a vocabulary of 49,152).
   def divergence(self: __torch__.Ops, reference: Tensor, hidden: Tensor, targets: Tensor, model: List[Tensor], model_ints: List[int], model_floats: List[float]) -> Tensor:
+    size = torch.size(hidden, -1)
+    expected = torch.reshape(reference, [1, -1, size])
+    actual = torch.reshape(hidden, [1, -1, size])
+    following = torch.reshape(targets, [1, -1])
+    positions = torch.size(actual, 1)
+    one = self.head(torch.narrow(actual, 1, 0, 1), model, model_ints, model_floats)
+    at_once = max(1, 33554432 // torch.size(one, -1))
+    sums = torch.zeros([6], dtype=7, device=hidden.device)
+    low = 0
+    while low < positions:
+      count = min(at_once, positions - low)
+      part = self.divergence_part(torch.narrow(expected, 1, low, count), torch.narrow(actual, 1, low, count), torch.narrow(following, 1, low, count), model, model_ints, model_floats)
+      sums = torch.add(sums, part)
+      low = low + count
+    return sums
+
+  # The same of as many positions as are given.
+  def divergence_part(self: __torch__.Ops, reference: Tensor, hidden: Tensor, targets: Tensor, model: List[Tensor], model_ints: List[int], model_floats: List[float]) -> Tensor:
     expected = torch.log_softmax(self.head(reference, model, model_ints, model_floats), -1)
     actual = torch.log_softmax(self.head(hidden, model, model_ints, model_floats), -1)
     apart = torch.sum(torch.mul(torch.exp(expected), torch.sub(expected, actual)), [-1])

@@ -8,6 +8,8 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 import ai.djl.ndarray.NDArray;
 import ai.djl.ndarray.NDManager;
 import ai.djl.ndarray.types.Shape;
+import dev.kvshare.apply.decoder.script.ComputeType;
+import dev.kvshare.apply.decoder.script.PyTorchRuntime;
 import dev.kvshare.apply.model.Checkpoint;
 import dev.kvshare.apply.model.checkpoint.Checkpoints;
 import dev.kvshare.apply.plan.Plan;
@@ -201,8 +203,9 @@ class DecoderTest {
     }
     DecoderOptions absent = new DecoderOptions("cuda:99", ComputeType.FLOAT32, 0);
     try (Checkpoint checkpoint = Checkpoints.open(Goldens.TINY_LLAMA)) {
-      DeviceException device =
-          assertThrows(DeviceException.class, () -> Decoder.load(checkpoint, absent));
+      PyTorchRuntime.DeviceException device =
+          assertThrows(
+              PyTorchRuntime.DeviceException.class, () -> Decoder.load(checkpoint, absent));
       assertTrue(device.getMessage().contains("cuda:99"), device.getMessage());
     }
     assertThrows(

@@ -3,6 +3,7 @@ package dev.kvshare.apply.decoder;
 import ai.djl.ndarray.NDArray;
 import com.fasterxml.jackson.databind.ObjectMapper;
 import com.fasterxml.jackson.databind.node.ObjectNode;
+import dev.kvshare.apply.decoder.script.ComputeType;
 import dev.kvshare.apply.model.Checkpoint;
 import dev.kvshare.apply.model.DataType;
 import dev.kvshare.apply.model.checkpoint.Checkpoints;

@@ -5,6 +5,7 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.ObjectMapper;
+import dev.kvshare.apply.decoder.script.ComputeType;
 import dev.kvshare.apply.model.Checkpoint;
 import dev.kvshare.apply.model.CheckpointException;
 import dev.kvshare.apply.model.checkpoint.Checkpoints;

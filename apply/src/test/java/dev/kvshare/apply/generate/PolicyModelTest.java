@@ -6,6 +6,9 @@ import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import ai.djl.ndarray.NDManager;
+import dev.kvshare.apply.cache.CachePolicy;
+import dev.kvshare.apply.cache.H2o;
+import dev.kvshare.apply.cache.TokenAmount;
 import dev.kvshare.apply.decoder.DecoderOptions;
 import dev.kvshare.apply.decoder.Goldens;
 import dev.kvshare.apply.model.CheckpointException;
@@ -21,10 +24,13 @@ import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Collections;
 import java.util.List;
+import java.util.Random;
 import org.junit.jupiter.api.AfterAll;
 import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
 
 /** Generation with token ids on a tiny checkpoint. */
 class PolicyModelTest {
@@ -77,6 +83,42 @@ class PolicyModelTest {
             request(prompts.get(row)).withMaxNewTokens(12).withSampling(sampling);
         assertEquals(
             generate(alone.withIgnoreEos(true)).completions().get(0).ids(), rows.get(row).ids());
+      }
+    }
+  }
+
+  /**
+   * The longer prompt reaches the last learned position first, and the shorter one goes on: neither
+   * its padding nor the row that ended counts as a position.
+   */
+  @ParameterizedTest
+  @CsvSource({"gpt2, false", "gpt2, true", "opt, false", "opt, true"})
+  void rowsOfABatchReachTheLastLearnedPositionEachOnItsOwn(String family, boolean budget) {
+    CachePolicy policy = budget ? new H2o(TokenAmount.tokens(1000), TokenAmount.tokens(10), false) : null;
+    try (PolicyModel learned = PolicyModel.load(Goldens.architecture(family), null)) {
+      int positions = learned.decoder().spec().learnedPositions();
+      List<List<Integer>> prompts =
+          List.of(
+              new Random(1).ints(positions - 6, 0, 100).boxed().toList(),
+              new Random(2).ints(positions - 16, 0, 100).boxed().toList());
+      GenerationResult together =
+          learned.generate(
+              request(prompts.get(0), prompts.get(1))
+                  .withMaxNewTokens(100)
+                  .withCachePolicy(policy)
+                  .withIgnoreEos(true),
+              TokenListener.NONE);
+      for (int row = 0; row < prompts.size(); row++) {
+        Completion alone =
+            learned
+                .generate(
+                    request(prompts.get(row)).withMaxNewTokens(100).withIgnoreEos(true),
+                    TokenListener.NONE)
+                .completions()
+                .get(0);
+        assertEquals(alone.ids(), together.completions().get(row).ids());
+        assertEquals(FinishReason.MAX_POSITIONS, together.completions().get(row).finishReason());
+        assertEquals(positions - prompts.get(row).size(), alone.ids().size());
       }
     }
   }

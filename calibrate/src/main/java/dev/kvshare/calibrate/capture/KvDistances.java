@@ -1,6 +1,6 @@
 package dev.kvshare.calibrate.capture;
 
-import dev.kvshare.apply.decoder.PyTorchRuntime;
+import dev.kvshare.apply.decoder.script.PyTorchRuntime;
 import dev.kvshare.calibrate.CalibrationException;
 import java.util.Arrays;
 import org.nd4j.linalg.api.buffer.DataType;

@@ -12,8 +12,8 @@ import dev.kvshare.apply.plan.SharingMap;
 import java.util.List;
 
 /**
- * The residual stream of the unshared model over batches of windows, one part of a layer after the
- * other. Letters: B windows, T tokens, E hidden size, L layers.
+ * The residual stream of the unshared model over batches of passages, one part of a layer after the
+ * other. Letters: B passages, T tokens, E hidden size, L layers.
  *
  * <p>Memory: the stream [B, T, E] of every batch; where steps are kept, 2 L times the stream and
  * what is added to it.
@@ -40,7 +40,7 @@ final class ReferenceStream implements AutoCloseable {
    *
    * @param kept whether every step stays; otherwise each is there once, from the bottom on
    */
-  ReferenceStream(Decoder decoder, List<PassageBatch> batches, boolean kept) {
+  ReferenceStream(Decoder decoder, List<RepairPassages.Batch> batches, boolean kept) {
     this.decoder = decoder;
     this.parts = decoder.parts();
     this.kept = kept;

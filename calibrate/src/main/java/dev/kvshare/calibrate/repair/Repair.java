@@ -1,8 +1,8 @@
 package dev.kvshare.calibrate.repair;
 
 import dev.kvshare.apply.decoder.Decoder;
-import dev.kvshare.apply.decoder.LinearFits;
 import dev.kvshare.apply.plan.Plan;
+import dev.kvshare.calibrate.repair.fit.Fits;
 import java.util.List;
 import java.util.function.IntConsumer;
 
@@ -10,7 +10,7 @@ import java.util.function.IntConsumer;
  * Refits projections of a model under a sharing plan, without training: at each layer from the
  * first that shares or is windowed on, the output projection of attention and the down projection
  * of the feed-forward part are chosen by ridge regression so that the residual stream becomes the
- * unshared model's again. One pass from the bottom; two streams of all windows; every layer's
+ * unshared model's again. One pass from the bottom; two streams of all passages; every layer's
  * weights are used once. Equal input gives equal weights, on one machine with one number of
  * threads.
  *
@@ -35,28 +35,29 @@ public final class Repair {
    * @param done told the number of layers that are done, after each
    * @return to be closed by the caller
    */
-  public RepairOutcome repair(Plan plan, RepairPassages windows, IntConsumer done) {
-    List<PassageBatch> batches = PassageBatch.of(windows, settings.maxBatchTokens());
+  public RepairOutcome repair(Plan plan, RepairPassages passages, IntConsumer done) {
+    List<RepairPassages.Batch> batches =
+        RepairPassages.Batch.of(passages, settings.maxBatchTokens());
     try (ReferenceStream reference = new ReferenceStream(decoder, batches, false);
-        LinearFits fits = decoder.newFits();
-        RepairWalk walk =
-            new RepairWalk(
-                new WalkSetting(decoder, decoder.parts(), fits, batches, reference, settings),
+        Fits fits = new Fits(decoder);
+        LayerwiseRepair repair =
+            new LayerwiseRepair(
+                new LayerwiseRepair.Setting(decoder, fits, batches, reference, settings),
                 plan,
                 null,
                 false)) {
-      walk.run(done);
-      QualityJudge judge = new QualityJudge(decoder, batches, reference);
-      return RepairOutcome.of(decoder, walk, judge);
+      repair.run(done);
+      return RepairOutcome.of(
+          decoder, repair, new RepairQuality.Meter(decoder, batches, reference));
     }
   }
 
   /**
-   * A place to judge many plans over the same windows, each as repaired.
+   * Trial repairs of many plans over the same passages.
    *
    * @return to be closed by the caller
    */
-  public RepairBench bench(RepairPassages windows) {
-    return new RepairBench(decoder, settings, windows);
+  public RepairTrials trials(RepairPassages passages) {
+    return new RepairTrials(decoder, settings, passages);
   }
 }

@@ -1,7 +1,7 @@
 package dev.kvshare.calibrate.repair;
 
 import dev.kvshare.apply.decoder.LayerParts.Part;
-import dev.kvshare.apply.decoder.QueryFit;
+import dev.kvshare.calibrate.repair.fit.QueryFit;
 import java.util.List;
 import java.util.Set;
 
@@ -15,7 +15,7 @@ import java.util.Set;
  * @param queries how the queries of layers that share are fitted to the keys that they read;
  *     without steps they are not
  * @param strengths regularisation towards the original weight, ascending, in units of the mean
- *     square of an input; each fit takes the one with the least error on the validation windows
+ *     square of an input; each fit takes the one with the least error on the validation passages
  * @param maxBatchTokens most tokens that run through a layer at once
  * @param maxKeptBytes most bytes of inputs kept between a fit and its use; what does not fit is
  *     computed again

@@ -21,7 +21,7 @@ public record RepairedPolicy(Policy policy, RefittedWeights weights) {
    * @param policy of the plan that was repaired
    */
   public static RepairedPolicy of(Policy policy, RepairOutcome outcome) {
-    boolean used = outcome.improves() && !outcome.tensors().isEmpty();
+    boolean used = outcome.improves();
     RepairQuality quality = used ? outcome.repaired() : outcome.plain();
     Provenance.Validation validation =
         new Provenance.Validation(
@@ -35,7 +35,7 @@ public record RepairedPolicy(Policy policy, RefittedWeights weights) {
         policy.calibration() == null ? Provenance.builder().build() : policy.calibration();
     return new RepairedPolicy(
         policy.withCalibration(calibration.toBuilder().validation(validation).build()),
-        used ? RefittedWeights.of(outcome.tensors()) : null);
+        used ? outcome.weights() : null);
   }
 
   /** Writes policy and weights; returns the policy with the reference to them. */

@@ -3,25 +3,25 @@ package dev.kvshare.calibrate.repair;
 import ai.djl.ndarray.NDArray;
 import ai.djl.ndarray.NDManager;
 import dev.kvshare.apply.decoder.LayerParts.Part;
-import dev.kvshare.apply.decoder.Projection;
-import dev.kvshare.apply.decoder.QueryFit;
+import dev.kvshare.apply.decoder.LayerParts.Projection;
 import dev.kvshare.apply.plan.Plan;
+import dev.kvshare.calibrate.repair.fit.QueryFit;
 import java.util.function.IntFunction;
 
 /**
  * The queries of the layers that share, fitted to the keys that they read ({@link QueryFit}). They
- * belong to the walk that fitted them, or to one that took them over.
+ * belong to the pass that fitted them, or to one that took them over.
  */
 final class SharedQueries {
-  private final WalkSetting setting;
+  private final LayerwiseRepair.Setting setting;
   private final Plan plan;
   private final NDManager manager;
   private final Projection[] queries;
 
   /**
-   * @param manager that of the walk
+   * @param manager that of the pass
    */
-  SharedQueries(WalkSetting setting, Plan plan, NDManager manager) {
+  SharedQueries(LayerwiseRepair.Setting setting, Plan plan, NDManager manager) {
     this.setting = setting;
     this.plan = plan;
     this.manager = manager;
@@ -48,7 +48,7 @@ final class SharedQueries {
    */
   void fit(int layer, NDArray[] before, IntFunction<NDArray> keys) {
     try (NDManager scratch = setting.decoder().newManager();
-        QueryFit fit = setting.parts().queries().newFit(layer, scratch)) {
+        QueryFit fit = setting.fits().newQueries(layer, scratch)) {
       for (int batch = 0; batch < before.length; batch++) {
         boolean judges = setting.batches().get(batch).validation();
         fit.add(
@@ -62,7 +62,7 @@ final class SharedQueries {
     }
   }
 
-  /** Uses what another walk has below a layer. */
+  /** Uses what another pass has below a layer. */
   void copy(SharedQueries other, int layers) {
     System.arraycopy(other.queries, 0, queries, 0, layers);
   }

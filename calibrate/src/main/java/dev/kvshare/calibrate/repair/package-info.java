@@ -1,10 +1,10 @@
 /**
- * Repair: refits projections of a model that shares keys and values, without training, so that its
- * residual stream follows that of the unshared model again.
+ * Repair: refits projections of a model under a plan, without training, so that its residual stream
+ * follows that of the unshared model again.
  *
- * <p>{@link dev.kvshare.calibrate.repair.Repair} repairs one map, {@link
- * dev.kvshare.calibrate.repair.RepairBench} judges many over the same text. Both walk the layers
- * from the bottom ({@link dev.kvshare.calibrate.repair.RepairWalk}) beside the stream of the
- * unshared model ({@link dev.kvshare.calibrate.repair.ReferenceStream}).
+ * <p>Start at {@link dev.kvshare.calibrate.repair.Repair}: it repairs one plan, or makes {@link
+ * dev.kvshare.calibrate.repair.RepairTrials} that measure many over the same passages. Both run the
+ * layers from the bottom ({@code LayerwiseRepair}) beside the stream of the unshared model ({@code
+ * ReferenceStream}); the room {@code fit} has the solvers.
  */
 package dev.kvshare.calibrate.repair;

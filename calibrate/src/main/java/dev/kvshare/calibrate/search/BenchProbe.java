@@ -2,15 +2,15 @@ package dev.kvshare.calibrate.search;
 
 import dev.kvshare.apply.decoder.Decoder;
 import dev.kvshare.apply.decoder.LayerParts.Part;
-import dev.kvshare.apply.decoder.QueryFit;
 import dev.kvshare.apply.family.spec.ModelSpec;
 import dev.kvshare.apply.plan.Plan;
 import dev.kvshare.calibrate.Interrupts;
 import dev.kvshare.calibrate.repair.Repair;
-import dev.kvshare.calibrate.repair.RepairBench;
 import dev.kvshare.calibrate.repair.RepairPassages;
 import dev.kvshare.calibrate.repair.RepairQuality;
 import dev.kvshare.calibrate.repair.RepairSettings;
+import dev.kvshare.calibrate.repair.RepairTrials;
+import dev.kvshare.calibrate.repair.fit.QueryFit;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
@@ -51,7 +51,7 @@ public final class BenchProbe implements RepairedProbe, AutoCloseable {
 
   private final Decoder decoder;
   private final RepairPassages windows;
-  private RepairBench bench;
+  private RepairTrials bench;
 
   /**
    * A probe with nothing run.
@@ -105,9 +105,9 @@ public final class BenchProbe implements RepairedProbe, AutoCloseable {
     bench().accept(plan, done -> Interrupts.check());
   }
 
-  private RepairBench bench() {
+  private RepairTrials bench() {
     if (bench == null) {
-      bench = new Repair(decoder, SETTINGS).bench(windows);
+      bench = new Repair(decoder, SETTINGS).trials(windows);
     }
     return bench;
   }

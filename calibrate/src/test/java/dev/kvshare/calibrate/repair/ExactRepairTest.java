@@ -11,6 +11,7 @@ import dev.kvshare.apply.model.safetensors.SafetensorsFile;
 import dev.kvshare.apply.model.safetensors.SafetensorsWriter;
 import dev.kvshare.apply.plan.Plan;
 import dev.kvshare.apply.plan.SharingMap;
+import dev.kvshare.calibrate.repair.fit.ProjectionFit.FittedPart;
 import java.io.IOException;
 import java.io.OutputStream;
 import java.nio.ByteBuffer;
@@ -42,14 +43,13 @@ class ExactRepairTest {
   @Test
   void equalKeysAndValuesNeedNoRepair() throws IOException {
     try (Decoder decoder = TinyModels.load(twins(tensor -> {}))) {
-      RepairPassages windows = TinyModels.windows(decoder, 40, 16);
-      try (RepairOutcome outcome =
-          new Repair(decoder, RepairSettings.DEFAULT).repair(Plan.of(MAP), windows, done -> {})) {
-        assertEquals(0, outcome.plain().divergence().mean(), 1e-9);
-        assertTrue(
-            outcome.fits().stream().noneMatch(FittedPart::replaced), outcome.fits().toString());
-        assertEquals(Set.of(), outcome.tensors().keySet());
-      }
+      RepairPassages passages = TinyModels.passages(decoder, 40, 16);
+      RepairOutcome outcome =
+          new Repair(decoder, RepairSettings.DEFAULT).repair(Plan.of(MAP), passages, done -> {});
+      assertEquals(0, outcome.plain().divergence().mean(), 1e-9);
+      assertTrue(
+          outcome.fits().stream().noneMatch(FittedPart::replaced), outcome.fits().toString());
+      assertEquals(Set.of(), outcome.weights().names());
     }
   }
 
@@ -64,15 +64,14 @@ class ExactRepairTest {
             .withOwnToken(false)
             .withStrength(1e-9);
     try (Decoder decoder = TinyModels.load(model)) {
-      RepairPassages windows = TinyModels.windows(decoder, 60, 16);
-      try (RepairOutcome outcome =
-          new Repair(decoder, free).repair(Plan.of(MAP), windows, done -> {})) {
-        FittedPart fit = outcome.fits().get(0);
-        assertTrue(outcome.plain().divergence().mean() > 1e-2, outcome.plain().toString());
-        assertTrue(fit.errorAfter() < 1e-7, fit.toString()); // products are summed in float32
-        assertEquals(0, outcome.repaired().divergence().mean(), 1e-6);
-        assertEquals(1, outcome.repaired().similarity(), 1e-6);
-      }
+      RepairPassages passages = TinyModels.passages(decoder, 60, 16);
+      RepairOutcome outcome =
+          new Repair(decoder, free).repair(Plan.of(MAP), passages, done -> {});
+      FittedPart fit = outcome.fits().get(0);
+      assertTrue(outcome.plain().divergence().mean() > 1e-2, outcome.plain().toString());
+      assertTrue(fit.errorAfter() < 1e-7, fit.toString()); // products are summed in float32
+      assertEquals(0, outcome.repaired().divergence().mean(), 1e-6);
+      assertEquals(1, outcome.repaired().similarity(), 1e-6);
     }
   }
 

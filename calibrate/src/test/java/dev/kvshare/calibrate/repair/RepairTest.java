@@ -1,6 +1,5 @@
 package dev.kvshare.calibrate.repair;
 
-import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
@@ -8,17 +7,18 @@ import ai.djl.ndarray.NDArray;
 import ai.djl.ndarray.NDManager;
 import ai.djl.ndarray.types.Shape;
 import dev.kvshare.apply.decoder.CacheOptions;
-import dev.kvshare.apply.decoder.ComputeType;
 import dev.kvshare.apply.decoder.Decoder;
 import dev.kvshare.apply.decoder.Divergence;
 import dev.kvshare.apply.decoder.KvCache;
+import dev.kvshare.apply.decoder.script.ComputeType;
 import dev.kvshare.apply.decoder.weights.WeightOverrides;
 import dev.kvshare.apply.plan.Plan;
 import dev.kvshare.apply.plan.SharingMap;
+import dev.kvshare.calibrate.repair.fit.ProjectionFit.FittedPart;
+import dev.kvshare.calibrate.repair.fit.QueryFit;
 import java.nio.file.Path;
 import java.util.Arrays;
 import java.util.List;
-import java.util.Map;
 import java.util.Set;
 import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
@@ -29,7 +29,7 @@ import org.junit.jupiter.params.provider.MethodSource;
 /** Repairs of tiny models of every family. */
 @Tag("numerics")
 class RepairTest {
-  private static final int WINDOWS = 60;
+  private static final int PASSAGES = 60;
   private static final int TOKENS = 16;
 
   static List<Path> architectures() {
@@ -41,19 +41,19 @@ class RepairTest {
   @MethodSource("architectures")
   void everyFamilyIsRepaired(Path directory) {
     try (Decoder decoder = TinyModels.load(directory)) {
-      RepairPassages windows = TinyModels.windows(decoder, WINDOWS, TOKENS);
+      RepairPassages passages = TinyModels.passages(decoder, PASSAGES, TOKENS);
       SharingMap map = TinyModels.map(decoder);
-      try (RepairOutcome outcome = repair(decoder, map, windows);
-          WeightOverrides overrides = decoder.newOverrides(outcome.tensors())) {
+      RepairOutcome outcome = repair(decoder, map, passages);
+      try (WeightOverrides overrides = decoder.newOverrides(outcome.weights())) {
         double plain = outcome.plain().divergence().mean();
         double repaired = outcome.repaired().divergence().mean();
 
         assertTrue(outcome.improves(), repaired + " of " + plain);
         assertTrue(repaired < 0.95 * plain, repaired + " of " + plain);
         assertTrue(outcome.repaired().similarity() > outcome.plain().similarity());
-        Divergence run = run(decoder, new CacheOptions(map, overrides), windows.validation());
+        Divergence run = run(decoder, new CacheOptions(map, overrides), passages.validation());
         assertEquals(run.mean(), repaired, 0.02 * repaired);
-        Divergence plainRun = run(decoder, CacheOptions.of(map), windows.validation());
+        Divergence plainRun = run(decoder, CacheOptions.of(map), passages.validation());
         assertEquals(plainRun.mean(), plain, 0.02 * plain);
       }
     }
@@ -62,44 +62,64 @@ class RepairTest {
   @Test
   void aMapThatSharesNothingIsLeftAlone() {
     try (Decoder decoder = TinyModels.load(TinyModels.architecture("llama"))) {
-      RepairPassages windows = TinyModels.windows(decoder, 10, TOKENS);
-      try (RepairOutcome outcome = repair(decoder, SharingMap.identity(4), windows)) {
-        assertTrue(outcome.tensors().isEmpty());
-        assertTrue(outcome.fits().isEmpty());
-        assertEquals(0, outcome.repaired().divergence().mean(), 1e-6);
-      }
+      RepairPassages passages = TinyModels.passages(decoder, 10, TOKENS);
+      RepairOutcome outcome = repair(decoder, SharingMap.identity(4), passages);
+      assertTrue(outcome.weights().names().isEmpty());
+      assertTrue(outcome.fits().isEmpty());
+      assertEquals(0, outcome.repaired().divergence().mean(), 1e-6);
     }
   }
 
   @Test
   void onlyLayersFromTheFirstSharedOnAreFitted() {
     try (Decoder decoder = TinyModels.load(TinyModels.architecture("llama"))) {
-      RepairPassages windows = TinyModels.windows(decoder, WINDOWS, TOKENS);
+      RepairPassages passages = TinyModels.passages(decoder, PASSAGES, TOKENS);
       SharingMap map = SharingMap.of(0, 1, 1, 3);
       Repair shared =
           new Repair(decoder, RepairSettings.DEFAULT.withScope(RepairSettings.Scope.SHARED));
-      try (RepairOutcome all = repair(decoder, map, windows);
-          RepairOutcome some = shared.repair(Plan.of(map), windows, done -> {})) {
-        assertEquals(Set.of(2, 3), layers(all));
-        assertEquals(Set.of(2), layers(some));
-      }
+      RepairOutcome all = repair(decoder, map, passages);
+      RepairOutcome some = shared.repair(Plan.of(map), passages, done -> {});
+      assertEquals(Set.of(2, 3), layers(all));
+      assertEquals(Set.of(2), layers(some));
     }
   }
 
   @Test
   void equalInputGivesEqualTensors() {
     try (Decoder decoder = TinyModels.load(TinyModels.architecture("gemma2"))) {
-      RepairPassages windows = TinyModels.windows(decoder, WINDOWS, TOKENS);
+      RepairPassages passages = TinyModels.passages(decoder, PASSAGES, TOKENS);
       SharingMap map = TinyModels.map(decoder);
-      try (RepairOutcome first = repair(decoder, map, windows);
-          RepairOutcome second = repair(decoder, map, windows)) {
-        assertEquals(first.tensors().keySet(), second.tensors().keySet());
-        for (Map.Entry<String, NDArray> tensor : first.tensors().entrySet()) {
-          assertArrayEquals(
-              tensor.getValue().toFloatArray(),
-              second.tensors().get(tensor.getKey()).toFloatArray());
-        }
+      RepairOutcome first = repair(decoder, map, passages);
+      RepairOutcome second = repair(decoder, map, passages);
+      assertEquals(first.weights().names(), second.weights().names());
+      assertEquals(first.weights().sha256(), second.weights().sha256());
+    }
+  }
+
+  /** The weights of a file are rounded: a plan is measured with them, and gives that when run. */
+  @Test
+  void whatIsMeasuredIsWhatAFileHolds() {
+    try (Decoder decoder = TinyModels.load(TinyModels.architecture("llama"))) {
+      RepairPassages passages = TinyModels.passages(decoder, PASSAGES, TOKENS);
+      SharingMap map = TinyModels.map(decoder);
+      RepairOutcome outcome = repair(decoder, map, passages);
+      try (WeightOverrides overrides = decoder.newOverrides(outcome.weights())) {
+        double mean = outcome.repaired().divergence().mean();
+        CacheOptions options = new CacheOptions(map, overrides);
+        assertEquals(mean, run(decoder, options, passages.validation()).mean(), 1e-5 * mean);
       }
+    }
+  }
+
+  /** A quarter of them judges, which must be one at least. */
+  @Test
+  void queriesAreFittedToThreeTokens() {
+    try (Decoder decoder = TinyModels.load(TinyModels.architecture("llama"))) {
+      RepairPassages passages = TinyModels.passages(decoder, PASSAGES, TOKENS);
+      RepairSettings few = RepairSettings.DEFAULT.withQueries(new QueryFit.Settings(1, 2, 1e-2, 3));
+      RepairOutcome outcome =
+          new Repair(decoder, few).repair(Plan.of(TinyModels.map(decoder)), passages, done -> {});
+      assertTrue(outcome.improves());
     }
   }
 
@@ -107,7 +127,7 @@ class RepairTest {
   @Test
   void aBoundOnMemoryChangesNothing() {
     try (Decoder decoder = TinyModels.load(TinyModels.architecture("gpt_neox"))) {
-      RepairPassages windows = TinyModels.windows(decoder, WINDOWS, TOKENS);
+      RepairPassages passages = TinyModels.passages(decoder, PASSAGES, TOKENS);
       SharingMap map = TinyModels.map(decoder);
       RepairSettings usual = RepairSettings.DEFAULT;
       RepairSettings bounded =
@@ -119,12 +139,11 @@ class RepairTest {
               usual.strengths(),
               64,
               0);
-      try (RepairOutcome expected = repair(decoder, map, windows);
-          RepairOutcome outcome =
-              new Repair(decoder, bounded).repair(Plan.of(map), windows, done -> {})) {
-        double mean = expected.repaired().divergence().mean();
-        assertEquals(mean, outcome.repaired().divergence().mean(), 0.01 * mean);
-      }
+      RepairOutcome expected = repair(decoder, map, passages);
+      RepairOutcome outcome =
+          new Repair(decoder, bounded).repair(Plan.of(map), passages, done -> {});
+      double mean = expected.repaired().divergence().mean();
+      assertEquals(mean, outcome.repaired().divergence().mean(), 0.01 * mean);
     }
   }
 
@@ -132,88 +151,87 @@ class RepairTest {
   void halfPrecisionIsRepaired() {
     try (Decoder decoder =
         TinyModels.load(TinyModels.architecture("llama"), ComputeType.BFLOAT16)) {
-      RepairPassages windows = TinyModels.windows(decoder, WINDOWS, TOKENS);
-      try (RepairOutcome outcome = repair(decoder, TinyModels.map(decoder), windows)) {
-        assertTrue(outcome.improves());
-      }
+      RepairPassages passages = TinyModels.passages(decoder, PASSAGES, TOKENS);
+      RepairOutcome outcome = repair(decoder, TinyModels.map(decoder), passages);
+      assertTrue(outcome.improves());
     }
   }
 
   @Test
-  void aBenchFindsWhatARepairFindsFromWhereverItResumes() {
+  void trialsFindWhatARepairFindsFromWhereverTheyResume() {
     try (Decoder decoder = TinyModels.load(TinyModels.architecture("qwen3"))) {
-      RepairPassages windows = TinyModels.windows(decoder, WINDOWS, TOKENS);
+      RepairPassages passages = TinyModels.passages(decoder, PASSAGES, TOKENS);
       Repair repair = new Repair(decoder, RepairSettings.DEFAULT);
       SharingMap step = SharingMap.of(0, 1, 1, 3);
       SharingMap map = SharingMap.of(0, 1, 1, 1);
-      try (RepairOutcome outcome = repair.repair(Plan.of(map), windows, done -> {});
-          RepairBench bench = repair.bench(windows)) {
+      RepairOutcome outcome = repair.repair(Plan.of(map), passages, done -> {});
+      try (RepairTrials trials = repair.trials(passages)) {
         double expected = outcome.repaired().divergence().mean();
-        assertEquals(expected, divergence(bench, map), 1e-4 * expected);
+        assertEquals(expected, divergence(trials, map), 1e-4 * expected);
         assertEquals(
             outcome.plain().divergence().mean(),
-            bench.plain(Plan.of(map)).divergence().mean(),
+            trials.plain(Plan.of(map)).divergence().mean(),
             1e-6);
-        bench.accept(Plan.of(step), done -> {});
-        assertEquals(Plan.of(step), bench.accepted());
-        assertEquals(expected, divergence(bench, map), 1e-4 * expected);
+        trials.accept(Plan.of(step), done -> {});
+        assertEquals(Plan.of(step), trials.accepted());
+        assertEquals(expected, divergence(trials, map), 1e-4 * expected);
         assertEquals(
             outcome.repaired().similarity(),
-            bench.quality(Plan.of(map), done -> {}).similarity(),
+            trials.quality(Plan.of(map), done -> {}).similarity(),
             1e-5);
-        bench.accept(Plan.of(map), done -> {});
-        assertEquals(expected, divergence(bench, map), 1e-4 * expected);
+        trials.accept(Plan.of(map), done -> {});
+        assertEquals(expected, divergence(trials, map), 1e-4 * expected);
       }
     }
   }
 
-  /** Sinks and windows, of a layer with all of its keys and of one that shares. */
+  /** Sinks and passages, of a layer with all of its keys and of one that shares. */
   @ParameterizedTest
   @CsvSource({"llama, 0", "llama, 2", "qwen3, 1", "gemma2, 1"})
   void aPlanWithWindowsIsRepaired(String architecture, int sinks) {
     try (Decoder decoder = TinyModels.load(TinyModels.architecture(architecture))) {
-      RepairPassages windows = TinyModels.windows(decoder, WINDOWS, TOKENS);
+      RepairPassages passages = TinyModels.passages(decoder, PASSAGES, TOKENS);
       Plan plan =
           Plan.of(TinyModels.map(decoder)).withWindowed(1, 3, sinks).withWindowed(2, 3, sinks);
       Repair repair = new Repair(decoder, RepairSettings.DEFAULT);
-      try (RepairOutcome outcome = repair.repair(plan, windows, done -> {});
-          RepairBench bench = repair.bench(windows)) {
+      RepairOutcome outcome = repair.repair(plan, passages, done -> {});
+      try (RepairTrials trials = repair.trials(passages)) {
         assertTrue(outcome.improves(), outcome.plain() + " " + outcome.repaired());
         double expected = outcome.repaired().divergence().mean();
         assertEquals(
-            expected, bench.quality(plan, done -> {}).divergence().mean(), 1e-4 * expected);
-        bench.accept(Plan.identity(4).withWindowed(1, 3, sinks), done -> {});
+            expected, trials.quality(plan, done -> {}).divergence().mean(), 1e-4 * expected);
+        trials.accept(Plan.identity(4).withWindowed(1, 3, sinks), done -> {});
         assertEquals(
-            expected, bench.quality(plan, done -> {}).divergence().mean(), 1e-4 * expected);
-        try (WeightOverrides overrides = decoder.newOverrides(outcome.tensors())) {
-          Divergence run = run(decoder, new CacheOptions(plan, overrides), windows.validation());
+            expected, trials.quality(plan, done -> {}).divergence().mean(), 1e-4 * expected);
+        try (WeightOverrides overrides = decoder.newOverrides(outcome.weights())) {
+          Divergence run = run(decoder, new CacheOptions(plan, overrides), passages.validation());
           assertEquals(expected, run.mean(), 1e-3 * expected);
         }
       }
     }
   }
 
-  private static double divergence(RepairBench bench, SharingMap map) {
-    return bench.quality(Plan.of(map), done -> {}).divergence().mean();
+  private static double divergence(RepairTrials trials, SharingMap map) {
+    return trials.quality(Plan.of(map), done -> {}).divergence().mean();
   }
 
-  private static RepairOutcome repair(Decoder decoder, SharingMap map, RepairPassages windows) {
-    return new Repair(decoder, RepairSettings.DEFAULT).repair(Plan.of(map), windows, done -> {});
+  private static RepairOutcome repair(Decoder decoder, SharingMap map, RepairPassages passages) {
+    return new Repair(decoder, RepairSettings.DEFAULT).repair(Plan.of(map), passages, done -> {});
   }
 
   private static Set<Integer> layers(RepairOutcome outcome) {
     return Set.copyOf(outcome.fits().stream().map(FittedPart::layer).distinct().toList());
   }
 
-  private static Divergence run(Decoder decoder, CacheOptions options, List<int[]> windows) {
+  private static Divergence run(Decoder decoder, CacheOptions options, List<int[]> passages) {
     SharingMap unshared = SharingMap.identity(options.map().layers());
     Divergence sum = Divergence.NONE;
-    for (int[] window : windows) {
+    for (int[] passage : passages) {
       try (NDManager manager = decoder.newManager();
-          KvCache reference = decoder.newCache(unshared, 1, window.length);
-          KvCache cache = decoder.newCache(options, 1, window.length)) {
-        long[] ids = Arrays.stream(window).asLongStream().toArray();
-        NDArray input = manager.create(ids, new Shape(1, window.length));
+          KvCache reference = decoder.newCache(unshared, 1, passage.length);
+          KvCache cache = decoder.newCache(options, 1, passage.length)) {
+        long[] ids = Arrays.stream(passage).asLongStream().toArray();
+        NDArray input = manager.create(ids, new Shape(1, passage.length));
         NDArray following = manager.zeros(input.getShape(), input.getDataType());
         NDArray expected =
             decoder.layers(decoder.embed(input, reference), reference, 0, unshared.layers());

@@ -12,18 +12,18 @@ import org.junit.jupiter.api.Test;
 /** Whatever is repeated in a search keeps no native memory. */
 class RepeatedRepairTest {
   private static final int TOKENS = 128;
-  private static final int WINDOWS = 40;
+  private static final int PASSAGES = 40;
   private static final int WARM_UP = 30;
   private static final int REPEATED = 20;
   private static final int ROUNDS = 5;
 
   private static Decoder decoder;
-  private static RepairPassages windows;
+  private static RepairPassages passages;
 
   @BeforeAll
   static void load() {
     decoder = TinyModels.load(TinyModels.architecture("llama"));
-    windows = TinyModels.windows(decoder, WINDOWS, TOKENS);
+    passages = TinyModels.passages(decoder, PASSAGES, TOKENS);
   }
 
   @AfterAll
@@ -35,7 +35,7 @@ class RepeatedRepairTest {
   void repairsKeepNothing() {
     SharingMap map = TinyModels.map(decoder);
     Repair repair = new Repair(decoder, RepairSettings.DEFAULT);
-    assertNothingKept(() -> repair.repair(Plan.of(map), windows, done -> {}).close());
+    assertNothingKept(() -> repair.repair(Plan.of(map), passages, done -> {}));
   }
 
   /**
@@ -44,7 +44,7 @@ class RepeatedRepairTest {
    * machines: a leak shows in every round, so one round without it is enough.
    */
   private static void assertNothingKept(Runnable work) {
-    long stream = (long) WINDOWS * TOKENS * decoder.spec().hiddenSize() * Float.BYTES;
+    long stream = (long) PASSAGES * TOKENS * decoder.spec().hiddenSize() * Float.BYTES;
     long allowed = REPEATED * stream / 2;
     repeat(work, WARM_UP);
     long least = Long.MAX_VALUE;

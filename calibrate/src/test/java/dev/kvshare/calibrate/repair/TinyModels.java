@@ -1,8 +1,8 @@
 package dev.kvshare.calibrate.repair;
 
-import dev.kvshare.apply.decoder.ComputeType;
 import dev.kvshare.apply.decoder.Decoder;
 import dev.kvshare.apply.decoder.DecoderOptions;
+import dev.kvshare.apply.decoder.script.ComputeType;
 import dev.kvshare.apply.model.Checkpoint;
 import dev.kvshare.apply.model.checkpoint.Checkpoints;
 import dev.kvshare.apply.plan.SharingMap;
@@ -16,25 +16,34 @@ import java.util.Random;
 import java.util.stream.Stream;
 
 /** The golden checkpoints of every family, and random text for them. */
-final class TinyModels {
-  private static final Path ARCHITECTURES =
-      Path.of(System.getProperty("kvshare.root"), "apply/src/test/resources/goldens/architectures");
+public final class TinyModels {
+  private static final Path GOLDENS =
+      Path.of(System.getProperty("kvshare.root"), "apply/src/test/resources/goldens");
 
   private TinyModels() {}
 
-  static List<Path> architectures() {
-    try (Stream<Path> entries = Files.list(ARCHITECTURES)) {
+  public static List<Path> architectures() {
+    return directories("architectures");
+  }
+
+  /** The same with other settings. */
+  public static List<Path> variants() {
+    return directories("variants");
+  }
+
+  private static List<Path> directories(String folder) {
+    try (Stream<Path> entries = Files.list(GOLDENS.resolve(folder))) {
       return entries.filter(Files::isDirectory).sorted().toList();
     } catch (IOException e) {
       throw new UncheckedIOException(e);
     }
   }
 
-  static Path architecture(String name) {
-    return ARCHITECTURES.resolve(name);
+  public static Path architecture(String name) {
+    return GOLDENS.resolve("architectures").resolve(name);
   }
 
-  static Decoder load(Path directory) {
+  public static Decoder load(Path directory) {
     return load(directory, ComputeType.FLOAT32);
   }
 
@@ -57,13 +66,13 @@ final class TinyModels {
     throw new AssertionError("no two layers may share");
   }
 
-  /** A fifth of the windows validates. */
-  static RepairPassages windows(Decoder decoder, int count, int tokens) {
+  /** A fifth of the passages validates. */
+  static RepairPassages passages(Decoder decoder, int count, int tokens) {
     Random random = new Random(11);
-    List<int[]> windows = new ArrayList<>();
-    for (int window = 0; window < count; window++) {
-      windows.add(random.ints(tokens, 0, decoder.spec().vocabularySize()).toArray());
+    List<int[]> passages = new ArrayList<>();
+    for (int passage = 0; passage < count; passage++) {
+      passages.add(random.ints(tokens, 0, decoder.spec().vocabularySize()).toArray());
     }
-    return RepairPassages.split(windows, 5);
+    return RepairPassages.split(passages, 5);
   }
 }

@@ -1,8 +1,8 @@
 package dev.kvshare.cli.command;
 
 import com.sun.management.OperatingSystemMXBean;
+import dev.kvshare.apply.decoder.DecoderOptions.WeightResidency;
 import dev.kvshare.apply.decoder.MachineSpeed;
-import dev.kvshare.apply.decoder.weights.WeightResidency;
 import dev.kvshare.apply.family.ModelFamilies;
 import dev.kvshare.apply.family.spec.ModelSpec;
 import dev.kvshare.apply.generate.LoadedModel;

@@ -57,12 +57,11 @@ public final class RepairRun {
     }
     RepairPassages split = RepairPassages.split(windows, RepairText.VALIDATION_SHARE);
     int layers = policy.map().layers();
-    try (RepairOutcome outcome =
+    RepairOutcome outcome =
         new Repair(text.model().decoder(), RepairPart.settings(options.parts))
-            .repair(plan, split, done -> progress.show("refitting layers", done, layers, ""))) {
-      RepairedPolicy repaired = RepairedPolicy.of(policy, outcome);
-      return options.text == null ? repaired : named(repaired, corpusOrNull);
-    }
+            .repair(plan, split, done -> progress.show("refitting layers", done, layers, ""));
+    RepairedPolicy repaired = RepairedPolicy.of(policy, outcome);
+    return options.text == null ? repaired : named(repaired, corpusOrNull);
   }
 
   /** The policy with the text of the repair beside that of the search. */

@@ -1,7 +1,7 @@
 package dev.kvshare.cli.options;
 
 import dev.kvshare.apply.decoder.DecoderOptions;
-import dev.kvshare.apply.decoder.weights.WeightResidency;
+import dev.kvshare.apply.decoder.DecoderOptions.WeightResidency;
 import dev.kvshare.calibrate.LayerWindow;
 import dev.kvshare.calibrate.QualityLimits;
 import dev.kvshare.calibrate.search.AutoStrategy;

@@ -1,7 +1,7 @@
 package dev.kvshare.cli.options;
 
 import dev.kvshare.apply.cache.TokenAmount;
-import dev.kvshare.apply.decoder.ComputeType;
+import dev.kvshare.apply.decoder.script.ComputeType;
 import dev.kvshare.apply.model.MemorySize;
 import java.util.Locale;
 import java.util.regex.Pattern;

@@ -1,6 +1,6 @@
 package dev.kvshare.cli.options;
 
-import dev.kvshare.apply.decoder.ComputeType;
+import dev.kvshare.apply.decoder.script.ComputeType;
 import dev.kvshare.apply.plan.Plan;
 import dev.kvshare.eval.check.CheckRequest;
 import java.nio.file.Path;

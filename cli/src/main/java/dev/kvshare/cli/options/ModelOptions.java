@@ -1,8 +1,8 @@
 package dev.kvshare.cli.options;
 
-import dev.kvshare.apply.decoder.ComputeType;
 import dev.kvshare.apply.decoder.DecoderOptions;
-import dev.kvshare.apply.decoder.weights.WeightForm;
+import dev.kvshare.apply.decoder.DecoderOptions.WeightForm;
+import dev.kvshare.apply.decoder.script.ComputeType;
 import dev.kvshare.datasets.Datasets;
 import picocli.CommandLine.Option;
 

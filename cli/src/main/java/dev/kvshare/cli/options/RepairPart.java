@@ -1,8 +1,8 @@
 package dev.kvshare.cli.options;
 
 import dev.kvshare.apply.decoder.LayerParts.Part;
-import dev.kvshare.apply.decoder.QueryFit;
 import dev.kvshare.calibrate.repair.RepairSettings;
+import dev.kvshare.calibrate.repair.fit.QueryFit;
 import java.util.Arrays;
 import java.util.EnumSet;
 import java.util.List;

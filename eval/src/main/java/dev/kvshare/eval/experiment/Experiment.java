@@ -381,14 +381,13 @@ public final class Experiment {
       return policy;
     }
     int layers = plan.map().layers();
-    try (RepairOutcome outcome =
+    RepairOutcome outcome =
         new Repair(model.decoder(), RepairSettings.DEFAULT)
             .repair(
                 plan,
                 passages(!plan.windowedLayers().isEmpty()),
-                done -> listener.onProgress("refitting " + trial.name(), done, layers))) {
-      return RepairedPolicy.of(policy, outcome).write(kept.policy(trial.name()));
-    }
+                done -> listener.onProgress("refitting " + trial.name(), done, layers));
+    return RepairedPolicy.of(policy, outcome).write(kept.policy(trial.name()));
   }
 
   private RepairPassages passages(boolean windowed) {

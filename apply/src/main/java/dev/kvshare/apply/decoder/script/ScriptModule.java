@@ -10,9 +10,6 @@ import ai.djl.pytorch.engine.PtSymbolBlock;
 import ai.djl.pytorch.jni.IValue;
 import ai.djl.pytorch.jni.IValueUtils;
 import ai.djl.pytorch.jni.JniUtils;
-import dev.kvshare.apply.decoder.ComputeType;
-import dev.kvshare.apply.decoder.PyTorchRuntime;
-import dev.kvshare.apply.decoder.weights.WeightForm;
 import java.io.ByteArrayInputStream;
 import java.io.ByteArrayOutputStream;
 import java.io.IOException;
@@ -23,9 +20,11 @@ import java.util.List;
 import java.util.function.UnaryOperator;
 import java.util.zip.ZipEntry;
 import java.util.zip.ZipOutputStream;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
 
 /**
- * A TorchScript source, {@code decoder.py} or another resource beside it, packed in memory into an
+ * The TorchScript source {@code decoder.py}, with further ones behind it, packed in memory into an
  * archive that the engine loads. The archive holds a module {@code Ops} without attributes:
  *
  * <pre>
@@ -35,11 +34,18 @@ import java.util.zip.ZipOutputStream;
  * archive/version               format version; decides which operator signatures the source means
  * </pre>
  *
- * <p>On the CPU matrix products go to oneDNN, where libtorch was built with it.
+ * <p>On the CPU matrix products go to oneDNN. Where libtorch was built without it, they take a
+ * slower way; any other failure to load is thrown.
  */
 public final class ScriptModule implements AutoCloseable {
-  private static final String ONEDNN_PRODUCT = "product_onednn.py";
-  private static final String PLAIN_PRODUCT = "product_plain.py";
+  private static final Logger LOGGER = LoggerFactory.getLogger(ScriptModule.class);
+  private static final String FOLDER = "/dev/kvshare/apply/decoder/";
+  private static final String ONEDNN_PRODUCT = FOLDER + "product_onednn.py";
+  private static final String PLAIN_PRODUCT = FOLDER + "product_plain.py";
+
+  /** How TorchScript names an operator of oneDNN that a libtorch lacks. */
+  private static final String NO_ONEDNN = "Unknown builtin op: mkldnn::";
+
   private static final String FORMAT_VERSION = "10\n";
   private static final byte[] OBJECT =
       bytes("\u0080\u0002c__torch__\nOps\n)\u0081}(X\u0008\u0000\u0000\u0000training\u0089ub.");
@@ -49,29 +55,47 @@ public final class ScriptModule implements AutoCloseable {
   private final PtNDArray onDevice;
 
   /**
-   * Loads a source onto the device of {@code manager}.
+   * Loads {@code decoder.py} and more onto the device of {@code manager}.
    *
-   * @param sources the names of the resources, which together are one source
+   * @param beside the class beside which the further sources are resources
+   * @param sources their names; their methods may call those of {@code decoder.py}
    */
-  public ScriptModule(PtNDManager manager, String... sources) {
-    block = load(manager, List.of(sources));
-    onDevice = manager.create(new Shape(0), DataType.FLOAT32);
+  public ScriptModule(PtNDManager manager, Class<?> beside, String... sources) {
+    this(
+        manager,
+        manager.getDevice().equals(Device.cpu()) ? ONEDNN_PRODUCT : PLAIN_PRODUCT,
+        beside,
+        sources);
   }
 
-  private static PtSymbolBlock load(PtNDManager manager, List<String> sources) {
-    if (manager.getDevice().equals(Device.cpu())) {
-      try {
-        return load(manager, sources, ONEDNN_PRODUCT);
-      } catch (EngineException withoutOneDnn) {
-        return load(manager, sources, PLAIN_PRODUCT);
-      }
+  /**
+   * @param product the resource with the method {@code product} to begin with
+   */
+  ScriptModule(PtNDManager manager, String product, Class<?> beside, String... sources) {
+    ByteArrayOutputStream source = new ByteArrayOutputStream();
+    append(ScriptModule.class, FOLDER + "decoder.py", source);
+    for (String name : sources) {
+      append(beside, name, source);
     }
-    return load(manager, sources, PLAIN_PRODUCT);
+    this.block = load(manager, source, product);
+    this.onDevice = manager.create(new Shape(0), DataType.FLOAT32);
   }
 
-  private static PtSymbolBlock load(PtNDManager manager, List<String> sources, String product) {
-    try (InputStream archive = new ByteArrayInputStream(archive(sources, product))) {
-      return JniUtils.loadModule(manager, archive, false, false);
+  private static PtSymbolBlock load(
+      PtNDManager manager, ByteArrayOutputStream source, String product) {
+    ByteArrayOutputStream text = new ByteArrayOutputStream();
+    text.writeBytes(source.toByteArray());
+    append(ScriptModule.class, product, text);
+    try (InputStream archive = new ByteArrayInputStream(archive(text.toByteArray()))) {
+      PtSymbolBlock loaded = JniUtils.loadModule(manager, archive, false, false);
+      LOGGER.debug("matrix products are those of {}", product.substring(FOLDER.length()));
+      return loaded;
+    } catch (EngineException e) {
+      if (product.equals(PLAIN_PRODUCT) || !String.valueOf(e.getMessage()).contains(NO_ONEDNN)) {
+        throw e;
+      }
+      LOGGER.debug("this libtorch has no oneDNN, which makes products slower: {}", e.getMessage());
+      return load(manager, source, PLAIN_PRODUCT);
     } catch (IOException e) {
       throw new UncheckedIOException(e);
     }
@@ -81,34 +105,68 @@ public final class ScriptModule implements AutoCloseable {
    * Runs a method that returns one tensor.
    *
    * @param manager owns the result
+   * @param arguments tensors, ints, longs, doubles, arrays of longs, and {@link IValue}s that were
+   *     made before and stay open
    */
-  public PtNDArray run(PtNDManager manager, String method, IValue... arguments) {
-    try (IValue result = call(method, arguments)) {
-      return result.toTensor(manager);
+  public PtNDArray run(PtNDManager manager, String method, Object... arguments) {
+    IValue[] values = new IValue[arguments.length];
+    try {
+      for (int index = 0; index < values.length; index++) {
+        values[index] = value(arguments[index]);
+      }
+      try (IValue result = call(method, values)) {
+        return manager == null ? null : result.toTensor(manager);
+      }
+    } finally {
+      for (int index = 0; index < values.length; index++) {
+        if (values[index] != null && values[index] != arguments[index]) {
+          values[index].close();
+        }
+      }
     }
+  }
+
+  private IValue call(String method, IValue... arguments) {
+    PyTorchRuntime.keepThreads();
+    return IValueUtils.runMethod(block, method, arguments);
+  }
+
+  private static IValue value(Object argument) {
+    if (argument instanceof IValue value) {
+      return value;
+    } else if (argument instanceof PtNDArray tensor) {
+      return IValue.from(tensor);
+    } else if (argument instanceof Integer || argument instanceof Long) {
+      return IValue.from(((Number) argument).longValue());
+    } else if (argument instanceof Double number) {
+      return IValue.from(number);
+    } else if (argument instanceof long[] numbers) {
+      return IValue.listFrom(numbers);
+    }
+    throw new IllegalArgumentException("a script takes no " + argument.getClass().getName());
+  }
+
+  /** Runs a method for what it does to its arguments. */
+  private void runForEffect(String method, Object... arguments) {
+    run(null, method, arguments);
   }
 
   /** {@code tensor} in another type, a copy that belongs to {@code manager}. */
   public PtNDArray convert(PtNDManager manager, PtNDArray tensor, ComputeType type) {
-    try (IValue input = IValue.from(tensor);
-        IValue code = IValue.from(type.scriptCode())) {
-      return run(manager, "convert", input, code);
-    }
+    return run(manager, "convert", tensor, type.scriptCode());
   }
 
-  /** Makes the form of a weight [out, in] for products; null where it is best as it is. */
-  public UnaryOperator<PtNDArray> productForm(
-      PtNDManager manager, ComputeType type, WeightForm form) {
-    if (form == WeightForm.INT8) {
-      return this::toInt8;
+  /**
+   * Makes the form of a weight [out, in] for products; null where it is best as it is.
+   *
+   * @param int8 whether it is kept as integers with a scale for each row, in one int8 tensor
+   */
+  public UnaryOperator<PtNDArray> productForm(PtNDManager manager, ComputeType type, boolean int8) {
+    if (int8) {
+      return weight -> run(weight.getManager(), "int8_weight", weight);
     }
-    return packs(manager, type) ? this::pack : null;
-  }
-
-  public boolean packs(PtNDManager manager, ComputeType type) {
-    try (IValue code = IValue.from(type.scriptCode());
-        PtNDArray able = run(manager, "packs", code)) {
-      return able.size() > 0;
+    try (PtNDArray able = run(manager, "packs", type.scriptCode())) {
+      return able.size() > 0 ? weight -> run(weight.getManager(), "pack", weight) : null;
     }
   }
 
@@ -121,38 +179,17 @@ public final class ScriptModule implements AutoCloseable {
 
   /** Puts the tensors of another list of the same length into {@code list}. */
   public void replace(IValue list, IValue tensors) {
-    call("replace", list, tensors).close();
+    runForEffect("replace", list, tensors);
   }
 
   /** Puts {@code absent} into every place of {@code list}. */
   public void clear(IValue list, PtNDArray absent) {
-    try (IValue nothing = IValue.from(absent)) {
-      call("clear_list", list, nothing).close();
-    }
-  }
-
-  /** A copy of {@code weight} [out, in] that is packed for products. */
-  private PtNDArray pack(PtNDArray weight) {
-    return ofWeight("pack", weight);
-  }
-
-  /** {@code weight} [out, in] as integers with a scale for each row, in one int8 tensor. */
-  private PtNDArray toInt8(PtNDArray weight) {
-    return ofWeight("int8_weight", weight);
-  }
-
-  private PtNDArray ofWeight(String method, PtNDArray weight) {
-    try (IValue input = IValue.from(weight)) {
-      return run(weight.getManager(), method, input);
-    }
+    runForEffect("clear_list", list, absent);
   }
 
   /** The first rows of {@code weight}, packed if it is, else a view. */
-  PtNDArray leadingRows(PtNDArray weight, long rows) {
-    try (IValue input = IValue.from(weight);
-        IValue count = IValue.from(rows)) {
-      return run(weight.getManager(), "leading_rows", input, count);
-    }
+  public PtNDArray leadingRows(PtNDArray weight, long rows) {
+    return run(weight.getManager(), "leading_rows", weight, rows);
   }
 
   /** Zeros on the device of the module. The engine's Java side has no bfloat16, the script has. */
@@ -162,11 +199,7 @@ public final class ScriptModule implements AutoCloseable {
 
   /** Zeros of any type by PyTorch's number for it. */
   public PtNDArray zeros(PtNDManager manager, Shape shape, long typeCode) {
-    try (IValue sizes = IValue.listFrom(shape.getShape());
-        IValue code = IValue.from(typeCode);
-        IValue like = IValue.from(onDevice)) {
-      return run(manager, "zeros", sizes, code, like);
-    }
+    return run(manager, "zeros", shape.getShape(), typeCode, onDevice);
   }
 
   /**
@@ -174,54 +207,39 @@ public final class ScriptModule implements AutoCloseable {
    * ...].
    */
   public PtNDArray grown(PtNDManager manager, PtNDArray tensor, int count, int slots) {
-    try (IValue input = IValue.from(tensor);
-        IValue kept = IValue.from((long) count);
-        IValue capacity = IValue.from((long) slots)) {
-      return run(manager, "grown", input, kept, capacity);
-    }
+    return run(manager, "grown", tensor, count, slots);
   }
 
   /**
    * The chosen slots [B, Hkv, n] of {@code tensor} [B, Hkv, N, ...] and room: [B, Hkv, slots, ...].
    */
   public PtNDArray pick(PtNDManager manager, PtNDArray tensor, PtNDArray chosen, int slots) {
-    try (IValue input = IValue.from(tensor);
-        IValue index = IValue.from(chosen);
-        IValue capacity = IValue.from((long) slots)) {
-      return run(manager, "pick", input, index, capacity);
-    }
+    return run(manager, "pick", tensor, chosen, slots);
   }
 
   /** Memory on the CPU, not initialised. */
   public PtNDArray emptyOnCpu(PtNDManager manager, Shape shape, ComputeType type) {
-    try (IValue sizes = IValue.listFrom(shape.getShape());
-        IValue code = IValue.from(type.scriptCode())) {
-      return run(manager, "empty_on_cpu", sizes, code);
-    }
+    return run(manager, "empty_on_cpu", shape.getShape(), type.scriptCode());
   }
 
   /** A copy of {@code tensor} on the device of the module. */
   public PtNDArray toDevice(PtNDManager manager, PtNDArray tensor) {
-    try (IValue input = IValue.from(tensor);
-        IValue like = IValue.from(onDevice)) {
-      return run(manager, "to_device", input, like);
-    }
+    return run(manager, "to_device", tensor, onDevice);
   }
 
   /** Zeros in {@code target} [B, Hkv, capacity, D] at {@code tokens} positions from start on. */
   public void clear(PtNDArray target, int start, int tokens) {
-    runForEffect(
-        "clear", IValue.from(target), IValue.from((long) start), IValue.from((long) tokens));
+    runForEffect("clear", target, start, tokens);
   }
 
   /** Copies {@code source} over {@code target}, both of the same shape. */
   public void assign(PtNDArray target, PtNDArray source) {
-    runForEffect("assign", IValue.from(target), IValue.from(source));
+    runForEffect("assign", target, source);
   }
 
   /** Copies the transposed {@code source} [in, out] over {@code target} [out, in]. */
   public void assignTransposed(PtNDArray target, PtNDArray source) {
-    runForEffect("assign_transposed", IValue.from(target), IValue.from(source));
+    runForEffect("assign_transposed", target, source);
   }
 
   /**
@@ -229,12 +247,7 @@ public final class ScriptModule implements AutoCloseable {
    * value head, over {@code target}, which has all queries, then all keys, then all values.
    */
   public void assignUngrouped(PtNDArray target, PtNDArray source, long groups, long queries) {
-    runForEffect(
-        "assign_ungrouped",
-        IValue.from(target),
-        IValue.from(source),
-        IValue.from(groups),
-        IValue.from(queries));
+    runForEffect("assign_ungrouped", target, source, groups, queries);
   }
 
   @Override
@@ -243,38 +256,25 @@ public final class ScriptModule implements AutoCloseable {
     block.close();
   }
 
-  private IValue call(String method, IValue... arguments) {
-    PyTorchRuntime.keepThreads();
-    return IValueUtils.runMethod(block, method, arguments);
-  }
-
-  private void runForEffect(String method, IValue... arguments) {
-    call(method, arguments).close();
-    for (IValue argument : arguments) {
-      argument.close();
-    }
-  }
-
-  private static byte[] archive(List<String> sources, String product) throws IOException {
-    ByteArrayOutputStream text = new ByteArrayOutputStream();
-    for (String source : sources) {
-      append(source, text);
-    }
-    append(product, text);
+  private static byte[] archive(byte[] source) throws IOException {
     ByteArrayOutputStream bytes = new ByteArrayOutputStream();
     try (ZipOutputStream zip = new ZipOutputStream(bytes)) {
       put(zip, "archive/data.pkl", OBJECT);
-      put(zip, "archive/code/__torch__.py", text.toByteArray());
+      put(zip, "archive/code/__torch__.py", source);
       put(zip, "archive/constants.pkl", EMPTY_TUPLE);
       put(zip, "archive/version", bytes(FORMAT_VERSION));
     }
     return bytes.toByteArray();
   }
 
-  private static void append(String source, ByteArrayOutputStream text) throws IOException {
-    try (InputStream resource =
-        ScriptModule.class.getResourceAsStream("/dev/kvshare/apply/decoder/" + source)) {
+  private static void append(Class<?> beside, String source, ByteArrayOutputStream text) {
+    try (InputStream resource = beside.getResourceAsStream(source)) {
+      if (resource == null) {
+        throw new IllegalArgumentException("no resource " + source + " beside " + beside);
+      }
       resource.transferTo(text);
+    } catch (IOException e) {
+      throw new UncheckedIOException(e);
     }
   }
 

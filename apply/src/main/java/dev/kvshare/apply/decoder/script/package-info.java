@@ -1,5 +1,6 @@
 /**
- * How Java packs, loads and calls the TorchScript sources: start at {@link
- * dev.kvshare.apply.decoder.script.ScriptModule}.
+ * The TorchScript source as Java sees it: {@link
+ * dev.kvshare.apply.decoder.script.ScriptModule} packs, loads and calls it, {@link
+ * dev.kvshare.apply.decoder.script.ScriptNumbers} has the numbers that describe a model to it.
  */
 package dev.kvshare.apply.decoder.script;

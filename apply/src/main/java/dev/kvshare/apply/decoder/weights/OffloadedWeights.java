@@ -8,6 +8,7 @@ import java.util.Collections;
 import java.util.IdentityHashMap;
 import java.util.List;
 import java.util.Set;
+import java.util.function.BiFunction;
 import java.util.function.Supplier;
 
 /**
@@ -22,7 +23,7 @@ public final class OffloadedWeights implements AutoCloseable {
 
   private final ScriptModule script;
   private final PtNDManager parent;
-  private final Reader reader;
+  private final BiFunction<Integer, PtNDManager, List<PtNDArray>> reader;
   private final PtNDArray absent;
   private final Set<IValue> filled = Collections.newSetFromMap(new IdentityHashMap<>());
   private int group = NONE;
@@ -30,25 +31,18 @@ public final class OffloadedWeights implements AutoCloseable {
   private List<PtNDArray> tensors;
   private long reads;
 
-  /** Reads the tensors of a group. */
-  @FunctionalInterface
-  public interface Reader {
-    /**
-     * The tensors of a group.
-     *
-     * @param manager to own them
-     */
-    List<PtNDArray> read(int group, PtNDManager manager);
-  }
-
   /**
-   * A window with nothing in it.
+   * Nothing in memory yet.
    *
    * @param parent of the managers of the groups
    * @param absent stands where a list has no tensor; not closed with a group
+   * @param reader gives the tensors of a group, which belong to the manager given
    */
   public OffloadedWeights(
-      ScriptModule script, PtNDManager parent, PtNDArray absent, Reader reader) {
+      ScriptModule script,
+      PtNDManager parent,
+      PtNDArray absent,
+      BiFunction<Integer, PtNDManager, List<PtNDArray>> reader) {
     this.script = script;
     this.parent = parent;
     this.reader = reader;
@@ -61,7 +55,7 @@ public final class OffloadedWeights implements AutoCloseable {
       release();
       manager = (PtNDManager) parent.newSubManager();
       try {
-        tensors = reader.read(wanted, manager);
+        tensors = reader.apply(wanted, manager);
       } catch (RuntimeException | Error e) {
         manager.close();
         throw e;

@@ -6,7 +6,7 @@ import ai.djl.ndarray.types.SparseFormat;
 import ai.djl.pytorch.engine.PtNDArray;
 import ai.djl.pytorch.engine.PtNDManager;
 import ai.djl.pytorch.jni.JniUtils;
-import dev.kvshare.apply.decoder.ComputeType;
+import dev.kvshare.apply.decoder.script.ComputeType;
 import dev.kvshare.apply.decoder.script.ScriptModule;
 import dev.kvshare.apply.family.spec.WeightSpec;
 import dev.kvshare.apply.model.Checkpoint;

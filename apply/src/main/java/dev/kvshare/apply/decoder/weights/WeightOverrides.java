@@ -4,15 +4,10 @@ import ai.djl.ndarray.NDArray;
 import ai.djl.ndarray.types.Shape;
 import ai.djl.pytorch.engine.PtNDArray;
 import ai.djl.pytorch.engine.PtNDManager;
-import ai.djl.pytorch.jni.IValue;
 import ai.djl.pytorch.jni.JniUtils;
-import dev.kvshare.apply.decoder.ComputeType;
-import dev.kvshare.apply.decoder.Decoder;
-import dev.kvshare.apply.decoder.KvCache;
-import dev.kvshare.apply.decoder.script.LayerArguments;
-import dev.kvshare.apply.decoder.script.LayerArguments.Layer;
-import dev.kvshare.apply.decoder.script.ScriptArguments;
+import dev.kvshare.apply.decoder.script.ComputeType;
 import dev.kvshare.apply.decoder.script.ScriptModule;
+import dev.kvshare.apply.decoder.weights.LayerWeights.Layer;
 import dev.kvshare.apply.family.spec.BlockSpec;
 import dev.kvshare.apply.family.spec.ReplaceableWeights;
 import dev.kvshare.apply.family.spec.WeightRole;
@@ -21,33 +16,39 @@ import java.util.ArrayList;
 import java.util.EnumMap;
 import java.util.List;
 import java.util.Map;
+import java.util.SortedMap;
 import java.util.SortedSet;
+import java.util.TreeMap;
 import java.util.TreeSet;
 
 /**
- * Weights in place of a checkpoint's, for the caches that are made with them. Made by {@link
- * Decoder#newOverrides}; closed by whoever asked for them, after those caches. The checkpoint's own
+ * Weights in place of a checkpoint's, for the caches that are made with them. Made by {@code
+ * Decoder.newOverrides}; closed by whoever asked for them, after those caches. The checkpoint's own
  * tensors are not copied.
  */
 public final class WeightOverrides implements AutoCloseable {
   private final PtNDManager manager;
   private final ScriptModule script;
   private final ComputeType type;
-  private final ScriptArguments model;
+  private final ModelWeights model;
   private final ReplaceableWeights replaceable;
   private final SortedSet<String> names;
-  private final LayerArguments layers;
+  private final LayerWeights layers;
 
   /**
    * @param tensors float32 by the checkpoint's names, in the checkpoint's layout
    */
   public WeightOverrides(
-      KvCache.Storage storage, ScriptArguments model, Map<String, ? extends NDArray> tensors) {
-    this.manager = (PtNDManager) storage.parent().newSubManager();
-    this.script = storage.script();
+      ModelWeights model,
+      ScriptModule script,
+      ComputeType type,
+      PtNDManager parent,
+      Map<String, ? extends NDArray> tensors) {
+    this.manager = (PtNDManager) parent.newSubManager();
+    this.script = script;
     this.model = model;
-    this.type = storage.type();
-    this.replaceable = ReplaceableWeights.of(storage.spec());
+    this.type = type;
+    this.replaceable = ReplaceableWeights.of(model.spec());
     this.names = new TreeSet<>(tensors.keySet());
     try {
       this.layers = model.with(replace(model.layers().layers(), tensors));
@@ -70,7 +71,7 @@ public final class WeightOverrides implements AutoCloseable {
         .sum();
   }
 
-  public LayerArguments layers() {
+  public LayerWeights layers() {
     return layers;
   }
 
@@ -131,17 +132,15 @@ public final class WeightOverrides implements AutoCloseable {
         () -> {
           List<PtNDArray> tensors = new ArrayList<>(original.tensors());
           products.forEach(
-              (role, tensor) -> tensors.set(ScriptArguments.LAYER_ROLES.indexOf(role), tensor));
+              (role, tensor) -> tensors.set(ModelWeights.LAYER_ROLES.indexOf(role), tensor));
           return tensors;
         });
   }
 
   /** The columns of an own-token projection behind those of an output projection. */
   private PtNDArray widened(PtNDArray output, PtNDArray own) {
-    try (own;
-        IValue left = IValue.from(output);
-        IValue right = IValue.from(own)) {
-      return script.run(manager, "beside", left, right);
+    try (own) {
+      return script.run(manager, "beside", output, own);
     }
   }
 
@@ -180,5 +179,95 @@ public final class WeightOverrides implements AutoCloseable {
           "'%s' in place of the checkpoint's has the shape %s, expected %s."
               .formatted(name, tensor.getShape(), expected));
     }
+  }
+
+  /**
+   * A refitted projection by the checkpoint's names and in its layout, as overrides take it.
+   * Columns of an output projection beyond the checkpoint's are an own-token projection. Of
+   * queries, keys and values the queries alone may be given; a tensor that has them and others is
+   * filled with the checkpoint's, and a bias counts where the checkpoint has one.
+   *
+   * @param role of the matrix
+   * @param weight float32 [out, in]
+   * @param bias float32 [out]
+   * @param target owns the result
+   */
+  public static SortedMap<String, NDArray> stored(
+      ModelWeights model,
+      ScriptModule script,
+      int layer,
+      WeightRole role,
+      PtNDArray weight,
+      PtNDArray bias,
+      PtNDManager target) {
+    ReplaceableWeights replaceable = ReplaceableWeights.of(model.spec());
+    SortedMap<String, NDArray> named = new TreeMap<>();
+    long inputs = replaceable.weight(layer, role).shape().get(1);
+    try (PtNDArray matrix = cut(script, weight, 1, 0, inputs, target)) {
+      store(named, model, script, replaceable, layer, role, matrix, target);
+    }
+    long columns = weight.getShape().get(1);
+    if (columns > inputs) {
+      String own = replaceable.names(layer, WeightRole.OWN_TOKEN).get(0);
+      named.put(own, cut(script, weight, 1, inputs, columns, target));
+    }
+    boolean biased = model.spec().blocks().get(layer).weights().containsKey(role.bias());
+    if (biased || role != WeightRole.QUERY_KEY_VALUE) {
+      store(named, model, script, replaceable, layer, role.bias(), bias, target);
+    }
+    return named;
+  }
+
+  /** Puts the parts of a weight as far as the leading rows given reach. */
+  private static void store(
+      SortedMap<String, NDArray> named,
+      ModelWeights model,
+      ScriptModule script,
+      ReplaceableWeights replaceable,
+      int layer,
+      WeightRole role,
+      PtNDArray leading,
+      PtNDManager target) {
+    long given = leading.getShape().get(0);
+    long row = 0;
+    for (WeightSpec.Part part : replaceable.weight(layer, role).parts()) {
+      boolean transposed = part.layout() instanceof WeightSpec.Transposed;
+      long end = row + part.shape().get(transposed ? 1 : 0);
+      if (row < given) {
+        PtNDArray rows = cut(script, leading, 0, row, Math.min(end, given), target);
+        if (end > given) {
+          try (PtNDArray first = rows;
+              PtNDArray all = model.weight(layer, role, target);
+              PtNDArray rest = cut(script, all, 0, given, end, target)) {
+            rows = (PtNDArray) first.concat(rest, 0);
+          }
+        }
+        named.put(part.tensor(), inLayout(script, rows, part.layout()));
+      }
+      row = end;
+    }
+  }
+
+  /** [out, in] as the checkpoint has it; closes what it is given. */
+  private static PtNDArray inLayout(
+      ScriptModule script, PtNDArray tensor, WeightSpec.Layout layout) {
+    if (layout instanceof WeightSpec.Transposed) {
+      try (tensor;
+          NDArray turned = tensor.transpose()) {
+        return (PtNDArray) turned.duplicate();
+      }
+    }
+    if (layout instanceof WeightSpec.Grouped grouped) {
+      try (tensor) {
+        return script.run(
+            tensor.getManager(), "regrouped", tensor, grouped.groups(), grouped.queries());
+      }
+    }
+    return tensor;
+  }
+
+  private static PtNDArray cut(
+      ScriptModule script, PtNDArray tensor, int axis, long low, long high, PtNDManager target) {
+    return script.run(target, "cut", tensor, axis, low, high);
   }
 }

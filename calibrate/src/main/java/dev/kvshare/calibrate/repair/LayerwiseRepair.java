@@ -1,0 +1,416 @@
+package dev.kvshare.calibrate.repair;
+
+import ai.djl.ndarray.NDArray;
+import ai.djl.ndarray.NDManager;
+import dev.kvshare.apply.decoder.Decoder;
+import dev.kvshare.apply.decoder.LayerParts;
+import dev.kvshare.apply.decoder.LayerParts.KeyValues;
+import dev.kvshare.apply.decoder.LayerParts.Part;
+import dev.kvshare.apply.decoder.LayerParts.Projection;
+import dev.kvshare.apply.family.spec.BlockSpec.Placement;
+import dev.kvshare.apply.plan.Plan;
+import dev.kvshare.apply.plan.SharingMap;
+import dev.kvshare.calibrate.repair.fit.Fits;
+import dev.kvshare.calibrate.repair.fit.ProjectionFit;
+import dev.kvshare.calibrate.repair.fit.ProjectionFit.FittedPart;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.EnumMap;
+import java.util.List;
+import java.util.Map;
+import java.util.function.IntConsumer;
+
+/**
+ * One pass over the layers under a plan: at each layer from the first reduced one on, the inputs of
+ * its projections are what the repaired layers below give, and the projections are fitted before
+ * the pass goes on. Letters: B passages, T tokens, N tokens of all batches, E hidden size, L
+ * layers.
+ *
+ * <p>Memory beside the reference: the stream of N tokens; keys and values of the layers that others
+ * still read; inputs of one projection up to a limit. A pass that is kept holds the stream before
+ * every layer and the keys and values of every layer that owns some, so that a pass under another
+ * plan resumes at the first layer that differs.
+ */
+final class LayerwiseRepair implements AutoCloseable {
+
+  /** What all passes over the same passages have in common. */
+  record Setting(
+      Decoder decoder,
+      Fits fits,
+      List<RepairPassages.Batch> batches,
+      ReferenceStream reference,
+      RepairSettings settings) {
+
+    /** Tokens that judge queries, as a part of those that these are fitted to. */
+    private static final int JUDGING_PART = 4;
+
+    /**
+     * Every so many-th token of the passages is one that queries are fitted to, or that judges
+     * these.
+     */
+    int queryStride(boolean validation) {
+      long tokens =
+          batches.stream()
+              .filter(batch -> batch.validation() == validation)
+              .mapToLong(batch -> (long) batch.size() * batch.tokens())
+              .sum();
+      long most = Math.max(1, settings.queries().tokens() / (validation ? JUDGING_PART : 1));
+      return Math.toIntExact(Math.max(1, (tokens + most - 1) / most));
+    }
+  }
+
+  private final Setting setting;
+  private final LayerParts parts;
+  private final Plan plan;
+  private final SharingMap map;
+  private final boolean kept;
+  private final int firstReduced;
+  private final int lastFitted;
+  private final int from;
+  private final NDManager manager;
+  private final NDArray[][] streams;
+  private final KeyValues[][] caches;
+  private final List<Map<Part, Projection>> projections = new ArrayList<>();
+  private final List<FittedPart> reports = new ArrayList<>();
+  private final SharedQueries queries;
+  private LayerwiseRepair base;
+
+  /**
+   * A pass that has not begun.
+   *
+   * @param base a kept pass under another plan, which outlives this one, or null
+   * @param kept whether other passes will resume from this one
+   */
+  LayerwiseRepair(Setting setting, Plan plan, LayerwiseRepair base, boolean kept) {
+    this.setting = setting;
+    this.parts = setting.decoder().parts(plan);
+    this.plan = plan;
+    this.map = plan.map();
+    this.base = base;
+    this.kept = kept;
+    this.firstReduced = firstReduced(plan);
+    this.lastFitted = lastFitted();
+    this.from = base == null ? 0 : plan.firstDifference(base.plan);
+    this.manager = setting.decoder().newManager();
+    this.streams = new NDArray[map.layers() + 1][setting.batches().size()];
+    this.caches = new KeyValues[map.layers()][setting.batches().size()];
+    this.queries = new SharedQueries(setting, plan, manager);
+    for (int layer = 0; layer < map.layers(); layer++) {
+      projections.add(new EnumMap<>(Part.class));
+    }
+  }
+
+  /**
+   * Runs to the top.
+   *
+   * @param done told the number of layers that are done, after each
+   */
+  void run(IntConsumer done) {
+    for (int layer = 0; layer < from; layer++) {
+      projections.get(layer).putAll(base.projections.get(layer));
+    }
+    if (base != null) {
+      queries.copy(base.queries, from);
+      base.reports.stream().filter(report -> report.layer() < from).forEach(reports::add);
+    }
+    for (int layer = from; layer < map.layers(); layer++) {
+      if (layer < firstReduced) {
+        follow(layer);
+      } else {
+        repair(layer);
+      }
+      done.accept(layer + 1);
+    }
+  }
+
+  Plan plan() {
+    return plan;
+  }
+
+  /** The stream behind the last layer, before the final norm [B, T, E]. */
+  NDArray last(int batch) {
+    return stream(map.layers(), batch);
+  }
+
+  /** The fits of all layers, bottom first. */
+  List<FittedPart> reports() {
+    return List.copyOf(reports);
+  }
+
+  /**
+   * The projections that were replaced, by layer; they belong to this pass and those that it
+   * resumed from.
+   */
+  List<Map<Part, Projection>> projections() {
+    return projections;
+  }
+
+  /** The queries that were fitted; they belong to this pass and those that it resumed from. */
+  SharedQueries queries() {
+    return queries;
+  }
+
+  /**
+   * Takes over what it has in common with the pass that it resumed from, which may be closed then.
+   */
+  void adoptBase() {
+    for (int layer = 0; layer < from; layer++) {
+      for (int batch = 0; batch < setting.batches().size(); batch++) {
+        KeyValues cache = base.caches[layer][batch];
+        if (cache != null) {
+          cache.keys().attach(manager);
+          cache.values().attach(manager);
+          caches[layer][batch] = cache;
+        }
+      }
+      projections.get(layer).values().forEach(this::own);
+      queries.own(layer);
+    }
+    for (int layer = 0; layer <= from; layer++) {
+      for (int batch = 0; batch < setting.batches().size(); batch++) {
+        NDArray stream = base.streams[layer][batch];
+        if (stream != null && streams[layer][batch] == null) {
+          stream.attach(manager);
+          streams[layer][batch] = stream;
+        }
+      }
+    }
+    base = null;
+  }
+
+  @Override
+  public void close() {
+    parts.close();
+    manager.close();
+  }
+
+  /** A layer below the first reduced one: the reference's stream, and its keys and values. */
+  private void follow(int layer) {
+    for (int batch = 0; batch < setting.batches().size(); batch++) {
+      NDArray x = setting.reference().step(batch, layer, Part.ATTENTION).x();
+      if (kept || lastReader(layer) > layer) {
+        KeyValues own = owned(layer, batch, x);
+        parts.heads(layer, x, own, true).close();
+      }
+      setting.reference().release(batch, layer, Part.ATTENTION);
+      setting.reference().step(batch, layer, Part.FEED_FORWARD);
+      setting.reference().release(batch, layer, Part.FEED_FORWARD);
+    }
+  }
+
+  private void repair(int layer) {
+    int batches = setting.batches().size();
+    NDArray[] before = new NDArray[batches];
+    for (int batch = 0; batch < batches; batch++) {
+      before[batch] = isNeeded(layer, batch) ? stream(layer, batch) : null;
+    }
+    if (queries.wanted(layer)) {
+      queries.fit(layer, before, batch -> cache(map.source(layer), batch).keys());
+    }
+    NDArray[] between = part(layer, Part.ATTENTION, before, before);
+    forgetCaches(layer);
+    NDArray[] after = part(layer, Part.FEED_FORWARD, before, between);
+    for (int batch = 0; batch < batches; batch++) {
+      if (between[batch] != null) {
+        between[batch].close();
+      }
+      streams[layer + 1][batch] = after[batch];
+      if (!kept && streams[layer][batch] != null) {
+        streams[layer][batch].close();
+        streams[layer][batch] = null;
+      }
+    }
+  }
+
+  /** Fits one part where that is wanted, and gives the streams behind it. */
+  private NDArray[] part(int layer, Part part, NDArray[] before, NDArray[] x) {
+    int batches = setting.batches().size();
+    NDArray[] entering = new NDArray[batches];
+    NDArray[] behind = new NDArray[batches];
+    boolean fitted = isFitted(layer, part);
+    long keptBytes = 0;
+    try (NDManager scratch = setting.decoder().newManager()) {
+      ProjectionFit fit =
+          fitted
+              ? new ProjectionFit(
+                  setting.decoder(), setting.fits(), scratch, layer, part, hasOwn(layer, part))
+              : null;
+      for (int batch = 0; batch < batches && fitted; batch++) {
+        ReferenceStream.Step reference = setting.reference().step(batch, layer, part);
+        NDArray inputs = entering(layer, part, batch, before[batch], x[batch]);
+        fit.add(
+            inputs,
+            x[batch],
+            reference.x(),
+            reference.projected(),
+            setting.batches().get(batch).validation());
+        keptBytes += inputs.size() * Float.BYTES;
+        if (keptBytes <= setting.settings().maxKeptBytes()) {
+          entering[batch] = inputs;
+        } else {
+          inputs.close();
+        }
+      }
+      Projection projection = fitted ? choose(fit, layer, part) : null;
+      for (int batch = 0; batch < batches; batch++) {
+        setting.reference().step(batch, layer, part);
+        setting.reference().release(batch, layer, part);
+        if (!isNeeded(layer, batch)) {
+          continue;
+        }
+        NDArray inputs =
+            entering[batch] != null
+                ? entering[batch]
+                : entering(layer, part, batch, before[batch], x[batch]);
+        try (inputs;
+            NDArray projected =
+                projection == null
+                    ? parts.project(layer, part, inputs)
+                    : parts.project(projection, inputs)) {
+          behind[batch] = parts.add(layer, part, x[batch], projected);
+          behind[batch].attach(manager);
+        }
+      }
+    }
+    return behind;
+  }
+
+  /** Passages that only make fits end where the last fit is made. */
+  private boolean isNeeded(int layer, int batch) {
+    return kept || layer <= lastFitted || setting.batches().get(batch).validation();
+  }
+
+  /** The highest layer with a fit; the top where all passages judge. */
+  private int lastFitted() {
+    int top = map.layers() - 1;
+    if (setting.settings().scope() == RepairSettings.Scope.FROM_FIRST_SHARED
+        || setting.batches().stream().noneMatch(RepairPassages.Batch::validation)) {
+      return top;
+    }
+    while (top > 0 && !plan.isReduced(top)) {
+      top--;
+    }
+    return top;
+  }
+
+  private Projection choose(ProjectionFit fit, int layer, Part part) {
+    try (fit) {
+      ProjectionFit.Choice choice = fit.choose(setting.settings().strengths());
+      reports.add(choice.report());
+      if (choice.projection() != null) {
+        own(choice.projection());
+        projections.get(layer).put(part, choice.projection());
+      }
+      return choice.projection();
+    }
+  }
+
+  private NDArray entering(int layer, Part part, int batch, NDArray before, NDArray x) {
+    if (part == Part.FEED_FORWARD) {
+      boolean parallel =
+          setting.decoder().spec().blocks().get(layer).placement() == Placement.PARALLEL;
+      return parts.inner(layer, parallel ? before : x, x);
+    }
+    if (map.ownsCache(layer)) {
+      return parts.heads(layer, x, owned(layer, batch, x), true);
+    }
+    KeyValues cache = cache(map.source(layer), batch);
+    if (queries.get(layer) != null) {
+      return parts.headsWith(queries.get(layer), layer, x, cache, hasOwn(layer, part));
+    }
+    return hasOwn(layer, part)
+        ? parts.headsAndOwn(layer, x, cache)
+        : parts.heads(layer, x, cache, false);
+  }
+
+  private void own(Projection projection) {
+    projection.weight().attach(manager);
+    projection.bias().attach(manager);
+  }
+
+  private boolean hasOwn(int layer, Part part) {
+    return part == Part.ATTENTION
+        && setting.settings().ownToken()
+        && !map.ownsCache(layer)
+        && isFitted(layer, part);
+  }
+
+  private boolean isFitted(int layer, Part part) {
+    return setting.settings().parts().contains(part)
+        && parts.hasProjection(layer, part)
+        && (setting.settings().scope() == RepairSettings.Scope.FROM_FIRST_SHARED
+            || plan.isReduced(layer));
+  }
+
+  /** The stream before a layer, this pass's, that of the one it resumed from or the reference's. */
+  private NDArray stream(int layer, int batch) {
+    if (streams[layer][batch] != null) {
+      return streams[layer][batch];
+    }
+    if (layer <= firstReduced) {
+      return layer == map.layers()
+          ? setting.reference().last(batch)
+          : copy(layer, batch, setting.reference().step(batch, layer, Part.ATTENTION).x());
+    }
+    return base.stream(layer, batch);
+  }
+
+  /** The reference may let go of its stream while this pass still needs it. */
+  private NDArray copy(int layer, int batch, NDArray x) {
+    streams[layer][batch] = x.duplicate();
+    streams[layer][batch].attach(manager);
+    return streams[layer][batch];
+  }
+
+  private KeyValues cache(int owner, int batch) {
+    return caches[owner][batch] != null || base == null
+        ? caches[owner][batch]
+        : base.cache(owner, batch);
+  }
+
+  private KeyValues owned(int layer, int batch, NDArray x) {
+    if (caches[layer][batch] == null) {
+      KeyValues cache = parts.newKeyValues(layer, x);
+      cache.keys().attach(manager);
+      cache.values().attach(manager);
+      caches[layer][batch] = cache;
+    }
+    return caches[layer][batch];
+  }
+
+  /** Frees keys and values that no layer above reads. */
+  private void forgetCaches(int layer) {
+    if (kept) {
+      return;
+    }
+    for (int owner = 0; owner <= layer; owner++) {
+      if (lastReader(owner) <= layer) {
+        for (KeyValues cache : caches[owner]) {
+          if (cache != null) {
+            cache.close();
+          }
+        }
+        Arrays.fill(caches[owner], null);
+      }
+    }
+  }
+
+  private int lastReader(int owner) {
+    int last = owner;
+    for (int layer = owner; layer < map.layers(); layer++) {
+      if (map.source(layer) == owner) {
+        last = layer;
+      }
+    }
+    return last;
+  }
+
+  /** L where no layer is reduced. */
+  static int firstReduced(Plan plan) {
+    int layer = 0;
+    while (layer < plan.map().layers() && !plan.isReduced(layer)) {
+      layer++;
+    }
+    return layer;
+  }
+}
