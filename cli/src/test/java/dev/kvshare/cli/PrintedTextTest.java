@@ -4,7 +4,7 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
-import dev.kvshare.apply.generate.FinishReason;
+import dev.kvshare.apply.generate.GenerationResult.FinishReason;
 import dev.kvshare.apply.model.MemorySize;
 import dev.kvshare.apply.plan.Plan;
 import dev.kvshare.apply.plan.PlanDescription;

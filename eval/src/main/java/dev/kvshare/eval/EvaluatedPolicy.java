@@ -3,7 +3,7 @@ package dev.kvshare.eval;
 import dev.kvshare.apply.decoder.Decoder;
 import dev.kvshare.apply.decoder.weights.WeightOverrides;
 import dev.kvshare.apply.generate.LoadedModel;
-import dev.kvshare.apply.generate.PolicySupport;
+import dev.kvshare.apply.generate.PolicyModel;
 import dev.kvshare.apply.policy.Policy;
 import dev.kvshare.apply.policy.PolicyFile;
 import dev.kvshare.apply.policy.Provenance.DatasetReference;
@@ -53,7 +53,7 @@ public record EvaluatedPolicy(String name, Policy policy, Path file) {
 
   /** The refitted weights, null for none; the caller closes them. */
   WeightOverrides openWeights(Decoder decoder) {
-    return file == null ? null : PolicySupport.overrides(policy, file, decoder);
+    return file == null ? null : PolicyModel.overrides(policy, file, decoder);
   }
 
   /**

@@ -8,6 +8,13 @@ import dev.kvshare.apply.decoder.CacheOptions;
 import dev.kvshare.apply.decoder.Decoder;
 import dev.kvshare.apply.decoder.DecodingCache;
 import dev.kvshare.apply.decoder.PromptBatch;
+import dev.kvshare.apply.generate.GenerationRequest.GenerationException;
+import dev.kvshare.apply.generate.GenerationResult.Completion;
+import dev.kvshare.apply.generate.GenerationResult.FinishReason;
+import dev.kvshare.apply.generate.SamplingOptions.Sampler;
+import dev.kvshare.apply.model.tokenizer.StreamingDecoder;
+import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.List;
 import java.util.Set;
 
@@ -35,9 +42,9 @@ final class Generation {
 
   private final Decoder decoder;
   private final Caches caches;
-  private final List<GenerationRow> rows;
+  private final List<Row> rows;
   private final Set<Integer> endTokens;
-  private final GenerationRow.Limits limits;
+  private final Limits limits;
   private final boolean greedyOnDevice;
   private final TokenListener listener;
 
@@ -47,9 +54,9 @@ final class Generation {
    */
   Generation(
       Caches caches,
-      List<GenerationRow> rows,
+      List<Row> rows,
       Set<Integer> endTokens,
-      GenerationRow.Limits limits,
+      Limits limits,
       boolean greedyOnDevice,
       TokenListener listener) {
     this.decoder = caches.decoder();
@@ -62,7 +69,7 @@ final class Generation {
   }
 
   GenerationResult run(int bytesPerElement) {
-    PromptBatch prompts = new PromptBatch(rows.stream().map(GenerationRow::prompt).toList());
+    PromptBatch prompts = new PromptBatch(rows.stream().map(Row::prompt).toList());
     int capacity = prompts.longest() + Math.min(limits.maxNewTokens(), NEW_POSITIONS);
     try (DecodingCache cache = caches.make(rows.size(), capacity)) {
       long start = System.nanoTime();
@@ -73,19 +80,19 @@ final class Generation {
       }
       long prefilled = System.nanoTime();
       boolean goOn = accept(next);
-      while (goOn && !rows.stream().allMatch(GenerationRow::finished)) {
+      while (goOn && !rows.stream().allMatch(Row::finished)) {
         goOn = !Thread.currentThread().isInterrupted() && step(cache);
       }
       long end = System.nanoTime();
-      for (GenerationRow row : rows) {
+      for (Row row : rows) {
         if (!row.finished()) {
           row.finish(FinishReason.STOPPED, listener);
         }
       }
-      GenerationStats stats =
-          new GenerationStats(
+      GenerationResult.Stats stats =
+          new GenerationResult.Stats(
               rows.stream().mapToLong(row -> row.prompt().length).sum(),
-              rows.stream().mapToLong(GenerationRow::newTokens).sum(),
+              rows.stream().mapToLong(Row::newTokens).sum(),
               prefilled - start,
               end - prefilled,
               decoder.spec().kvUse(caches.options().plan()).bytesPerToken(bytesPerElement),
@@ -93,12 +100,12 @@ final class Generation {
               rows.stream().mapToLong(row -> row.prompt().length + row.newTokens()).sum()
                   * decoder.spec().kvUse(caches.options().plan()).unsharedBytes(1, bytesPerElement),
               ProcessMemory.peakResidentBytes());
-      return new GenerationResult(rows.stream().map(GenerationRow::completion).toList(), stats);
+      return new GenerationResult(rows.stream().map(Row::completion).toList(), stats);
     }
   }
 
   private boolean step(DecodingCache cache) {
-    long[] ids = rows.stream().mapToLong(GenerationRow::lastId).toArray();
+    long[] ids = rows.stream().mapToLong(Row::lastId).toArray();
     try (NDManager manager = decoder.newManager();
         NDArray logits = decoder.decode(manager.create(ids, new Shape(ids.length)), cache)) {
       boolean goOn = accept(choose(logits));
@@ -155,6 +162,154 @@ final class Generation {
                   .formatted(row));
         }
       }
+    }
+  }
+
+  /**
+   * Where a row ends at the latest.
+   *
+   * @param maxPositions tokens of prompt and continuation together
+   */
+  record Limits(int maxNewTokens, int maxPositions) {}
+
+  /** One row of a generation: from its prompt over each new token to its completion. */
+  static final class Row {
+    private final int index;
+    private final int[] prompt;
+    private final Sampler sampler;
+    private final StreamingDecoder decoder;
+    private final StopMatcher stops;
+    private final List<Integer> ids = new ArrayList<>();
+    private final StringBuilder text = new StringBuilder();
+    private FinishReason finishReason;
+
+    /**
+     * @param decoder null without a tokenizer
+     */
+    Row(int index, int[] prompt, Sampler sampler, StreamingDecoder decoder, StopMatcher stops) {
+      this.index = index;
+      this.prompt = prompt;
+      this.sampler = sampler;
+      this.decoder = decoder;
+      this.stops = stops;
+    }
+
+    int[] prompt() {
+      return prompt;
+    }
+
+    Sampler sampler() {
+      return sampler;
+    }
+
+    boolean finished() {
+      return finishReason != null;
+    }
+
+    int newTokens() {
+      return ids.size();
+    }
+
+    int lastId() {
+      return ids.get(ids.size() - 1);
+    }
+
+    /**
+     * Takes the next token and tells the listener.
+     *
+     * @return whether the listener wants to go on
+     */
+    boolean accept(int id, Set<Integer> endTokens, Limits limits, TokenListener listener) {
+      ids.add(id);
+      String piece = decoder == null ? "" : stops.accept(decoder.push(id));
+      text.append(piece);
+      boolean goOn = listener.onToken(index, id, piece);
+      if (endTokens.contains(id)) {
+        finish(FinishReason.END_TOKEN, listener);
+      } else if (stops.stopped()) {
+        finish(FinishReason.STOP_STRING, listener);
+      } else if (ids.size() >= limits.maxNewTokens()) {
+        finish(FinishReason.MAX_NEW_TOKENS, listener);
+      } else if (prompt.length + ids.size() >= limits.maxPositions()) {
+        finish(FinishReason.MAX_POSITIONS, listener);
+      }
+      return goOn;
+    }
+
+    void finish(FinishReason reason, TokenListener listener) {
+      String rest = "";
+      if (decoder != null && reason != FinishReason.STOP_STRING) {
+        rest = stops.accept(decoder.finish());
+        rest += stops.rest();
+      }
+      text.append(rest);
+      finishReason = stops.stopped() ? FinishReason.STOP_STRING : reason;
+      listener.onFinish(index, rest, finishReason);
+    }
+
+    Completion completion() {
+      return new Completion(
+          Arrays.stream(prompt).boxed().toList(), ids, text.toString(), finishReason);
+    }
+  }
+
+  /**
+   * Watches a row's text for stop strings. Text that could be the beginning of one is held back, so
+   * that nothing of a stop string is ever given out.
+   */
+  static final class StopMatcher {
+    private final List<String> stopStrings;
+    private String held = "";
+    private boolean stopped;
+
+    StopMatcher(List<String> stopStrings) {
+      this.stopStrings = stopStrings;
+    }
+
+    /** Takes the next piece and returns the text that may be given out. */
+    String accept(String piece) {
+      String text = held + piece;
+      int stop = -1;
+      for (String stopString : stopStrings) {
+        int index = text.indexOf(stopString);
+        if (index >= 0 && (stop < 0 || index < stop)) {
+          stop = index;
+        }
+      }
+      if (stop >= 0) {
+        stopped = true;
+        held = "";
+        return text.substring(0, stop);
+      }
+      int border = text.length() - longestBeginning(text);
+      held = text.substring(border);
+      return text.substring(0, border);
+    }
+
+    boolean stopped() {
+      return stopped;
+    }
+
+    /** Returns the text still held back. */
+    String rest() {
+      String rest = held;
+      held = "";
+      return rest;
+    }
+
+    /** Length of the longest end of the text with which a stop string begins. */
+    private int longestBeginning(String text) {
+      int longest = 0;
+      for (String stopString : stopStrings) {
+        for (int length = Math.min(text.length(), stopString.length() - 1);
+            length > longest;
+            length--) {
+          if (stopString.startsWith(text.substring(text.length() - length))) {
+            longest = length;
+          }
+        }
+      }
+      return longest;
     }
   }
 }

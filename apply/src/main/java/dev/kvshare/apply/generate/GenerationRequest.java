@@ -66,4 +66,15 @@ public record GenerationRequest(
   public GenerationRequest withCachePolicy(CachePolicy value) {
     return new GenerationRequest(prompts, maxNewTokens, sampling, stopStrings, ignoreEos, value);
   }
+
+  /**
+   * A generation that cannot be done: the message says what of the request does not fit the model.
+   */
+  public static class GenerationException extends RuntimeException {
+    private static final long serialVersionUID = 1L;
+
+    public GenerationException(String message) {
+      super(message);
+    }
+  }
 }

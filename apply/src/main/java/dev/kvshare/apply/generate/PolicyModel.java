@@ -6,27 +6,52 @@ import dev.kvshare.apply.decoder.Decoder;
 import dev.kvshare.apply.decoder.DecoderOptions;
 import dev.kvshare.apply.decoder.weights.WeightOverrides;
 import dev.kvshare.apply.family.spec.ModelSpec;
+import dev.kvshare.apply.generate.GenerationRequest.GenerationException;
+import dev.kvshare.apply.generate.SamplingOptions.Sampler;
 import dev.kvshare.apply.model.Checkpoint;
 import dev.kvshare.apply.model.CheckpointException;
 import dev.kvshare.apply.model.checkpoint.Checkpoints;
 import dev.kvshare.apply.model.tokenizer.StreamingDecoder;
 import dev.kvshare.apply.model.tokenizer.Tokenizer;
+import dev.kvshare.apply.model.tokenizer.template.ChatTemplate;
 import dev.kvshare.apply.plan.Plan;
 import dev.kvshare.apply.plan.SharingMap;
 import dev.kvshare.apply.policy.ModelIdentity;
 import dev.kvshare.apply.policy.Policy;
 import dev.kvshare.apply.policy.PolicyFile;
+import dev.kvshare.apply.policy.RefittedWeights;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.BitSet;
 import java.util.List;
+import java.util.Objects;
 import java.util.Optional;
 import java.util.Set;
 import java.util.SplittableRandom;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
 
 /** A pretrained model that runs under a sharing policy. Not for use by several threads at once. */
 public final class PolicyModel implements AutoCloseable {
+  private static final Logger LOGGER = LoggerFactory.getLogger(PolicyModel.class);
+
+  /**
+   * How to load a model.
+   *
+   * @param model a Hugging Face directory or a GGUF file
+   * @param policy a policy file, or null for the unshared model
+   * @param decoder device, number type and threads
+   * @param force whether to apply a policy that was made for another model of the same shape
+   * @param repair whether the refitted weights of a policy are used
+   */
+  public record Options(
+      Path model, Path policy, DecoderOptions decoder, boolean force, boolean repair) {
+    public Options {
+      Objects.requireNonNull(model, "model");
+      Objects.requireNonNull(decoder, "decoder");
+    }
+  }
 
   private final Checkpoint checkpoint;
   private final Decoder decoder;
@@ -42,7 +67,7 @@ public final class PolicyModel implements AutoCloseable {
       Decoder decoder,
       Tokenizer tokenizer,
       CheckpointException.Tokenizer tokenizerFailure,
-      PolicyModelOptions options) {
+      Options options) {
     this.checkpoint = checkpoint;
     this.decoder = decoder;
     this.tokenizer = tokenizer;
@@ -57,9 +82,7 @@ public final class PolicyModel implements AutoCloseable {
     // A map that the decoder cannot run is refused now, not at the first generation.
     decoder.newCache(CacheOptions.of(plan), 1, 1).close();
     this.overrides =
-        policy != null && options.repair()
-            ? PolicySupport.overrides(policy, options.policy(), decoder)
-            : null;
+        policy != null && options.repair() ? overrides(policy, options.policy(), decoder) : null;
   }
 
   /**
@@ -69,7 +92,7 @@ public final class PolicyModel implements AutoCloseable {
    * @param policyOrNull a policy file, or null for the unshared model
    */
   public static PolicyModel load(Path model, Path policyOrNull) {
-    return load(new PolicyModelOptions(model, policyOrNull, DecoderOptions.DEFAULT, false, true));
+    return load(new Options(model, policyOrNull, DecoderOptions.DEFAULT, false, true));
   }
 
   /**
@@ -79,7 +102,7 @@ public final class PolicyModel implements AutoCloseable {
    * @throws dev.kvshare.apply.policy.PolicyException when the policy cannot be used or was made for
    *     another model
    */
-  public static PolicyModel load(PolicyModelOptions options) {
+  public static PolicyModel load(Options options) {
     Checkpoint checkpoint = null;
     Tokenizer tokenizer = null;
     CheckpointException.Tokenizer tokenizerFailure = null;
@@ -143,7 +166,6 @@ public final class PolicyModel implements AutoCloseable {
     CachePolicy cachePolicy = request.cachePolicy();
     boolean endless = cachePolicy != null && cachePolicy.endless();
     int maxPositions = endless ? Integer.MAX_VALUE : spec.maxPositions();
-    PromptEncoder encoder = new PromptEncoder(spec, maxPositions, tokenizer, tokenizerFailure);
     if (tokenizer == null && !request.stopStrings().isEmpty()) {
       throw new GenerationException(
           "Stop strings are given, but the model has no tokenizer and so gives no text.");
@@ -153,24 +175,24 @@ public final class PolicyModel implements AutoCloseable {
       endTokens.stream().filter(id -> id < spec.vocabularySize()).forEach(excluded::set);
     }
     SplittableRandom streams = new SplittableRandom(request.sampling().seed());
-    List<GenerationRow> rows = new ArrayList<>();
+    List<Generation.Row> rows = new ArrayList<>();
     for (Prompt prompt : request.prompts()) {
-      int[] ids = encoder.encode(rows.size(), prompt);
+      int[] ids = encode(rows.size(), prompt, maxPositions);
       BitSet occurred = new BitSet();
       Arrays.stream(ids).forEach(occurred::set);
       rows.add(
-          new GenerationRow(
+          new Generation.Row(
               rows.size(),
               ids,
               new Sampler(request.sampling(), streams.split(), occurred, excluded),
               streamingDecoder(prompt, ids),
-              new StopMatcher(request.stopStrings())));
+              new Generation.StopMatcher(request.stopStrings())));
     }
     boolean asComputed =
         request.sampling().isGreedy()
             && request.sampling().repetitionPenalty() == 1
             && excluded.isEmpty();
-    GenerationRow.Limits limits = new GenerationRow.Limits(request.maxNewTokens(), maxPositions);
+    Generation.Limits limits = new Generation.Limits(request.maxNewTokens(), maxPositions);
     Generation.Caches caches = new Generation.Caches(decoder, cacheOptions(), cachePolicy);
     return new Generation(caches, rows, endTokens, limits, asComputed, listener)
         .run(bytesPerElement);
@@ -184,6 +206,55 @@ public final class PolicyModel implements AutoCloseable {
     closeAll(decoder, tokenizer, checkpoint);
   }
 
+  /** The ids of a prompt, with the special tokens that the model's files ask for. */
+  private int[] encode(int index, Prompt prompt, int maxPositions) {
+    int[] ids;
+    if (prompt instanceof Prompt.Text text) {
+      ids = requiredTokenizer().encode(text.text(), true);
+    } else if (prompt instanceof Prompt.Chat chat) {
+      ChatTemplate template =
+          requiredTokenizer()
+              .chatTemplate()
+              .orElseThrow(
+                  () ->
+                      new GenerationException(
+                          "Prompt %d is a chat, but the model has no chat template: it was not trained for conversations. Give the prompt as plain text."
+                              .formatted(index)));
+      ids = tokenizer.encode(template.render(chat.messages(), true), false);
+    } else {
+      ids = ((Prompt.Ids) prompt).ids().stream().mapToInt(Integer::intValue).toArray();
+    }
+    check(index, ids, maxPositions);
+    return ids;
+  }
+
+  private Tokenizer requiredTokenizer() {
+    if (tokenizer == null) {
+      throw tokenizerFailure;
+    }
+    return tokenizer;
+  }
+
+  private void check(int index, int[] ids, int maxPositions) {
+    if (ids.length == 0) {
+      throw new GenerationException(
+          "Prompt %d is empty, and the model's tokenizer adds no token that begins a text. Give at least one token."
+              .formatted(index));
+    }
+    if (ids.length > maxPositions) {
+      throw new GenerationException(
+          "Prompt %d has %d tokens, but the model was made for at most %d positions. Shorten the prompt."
+              .formatted(index, ids.length, maxPositions));
+    }
+    for (int position = 0; position < ids.length; position++) {
+      if (ids[position] < 0 || ids[position] >= decoder.spec().vocabularySize()) {
+        throw new GenerationException(
+            "Prompt %d has the token id %d at position %d, but the model's ids go from 0 to %d."
+                .formatted(index, ids[position], position, decoder.spec().vocabularySize() - 1));
+      }
+    }
+  }
+
   /** A text goes on where its prompt ends; an answer in a chat begins anew. */
   private StreamingDecoder streamingDecoder(Prompt prompt, int[] ids) {
     if (tokenizer == null) {
@@ -192,7 +263,30 @@ public final class PolicyModel implements AutoCloseable {
     return prompt instanceof Prompt.Text ? tokenizer.streaming(ids) : tokenizer.streaming();
   }
 
-  private static Policy policy(PolicyModelOptions options, Checkpoint checkpoint, ModelSpec spec) {
+  /**
+   * The weights that a policy replaces. A policy whose file of them is missing still works: a
+   * warning says what is lost.
+   *
+   * @param file where the policy was read from
+   * @return null when it replaces none; closed by the caller after every cache made with them
+   * @throws dev.kvshare.apply.policy.PolicyException if the file is damaged or another's
+   */
+  public static WeightOverrides overrides(Policy policy, Path file, Decoder decoder) {
+    if (policy.repair() == null || policy.repair().tensors().isEmpty()) {
+      return null;
+    }
+    Path weights = PolicyFile.weights(policy, file);
+    if (weights == null) {
+      LOGGER.warn(
+          "{} has refitted weights in {}, which is not there: the quality is that of plain sharing. Put the file beside the policy, or say --no-repair.",
+          file,
+          policy.repair().file());
+      return null;
+    }
+    return decoder.newOverrides(RefittedWeights.read(weights, policy.repair(), decoder.spec()));
+  }
+
+  private static Policy policy(Options options, Checkpoint checkpoint, ModelSpec spec) {
     return PolicyFile.read(
         options.policy(), ModelIdentity.of(checkpoint, spec), spec, options.force());
   }

@@ -1,5 +1,7 @@
 package dev.kvshare.apply.generate;
 
+import dev.kvshare.apply.generate.GenerationResult.FinishReason;
+
 /** Hears of each token as it is generated, on the thread that generates. */
 @FunctionalInterface
 public interface TokenListener {

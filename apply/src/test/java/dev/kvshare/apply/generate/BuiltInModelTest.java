@@ -4,6 +4,9 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import dev.kvshare.apply.generate.GenerationRequest.GenerationException;
+import dev.kvshare.apply.generate.GenerationResult.Completion;
+import dev.kvshare.apply.generate.GenerationResult.FinishReason;
 import dev.kvshare.apply.model.tokenizer.template.ChatTemplate.ChatMessage;
 import java.nio.file.Path;
 import java.util.List;

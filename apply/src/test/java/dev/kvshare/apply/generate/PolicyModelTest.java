@@ -11,6 +11,9 @@ import dev.kvshare.apply.cache.H2o;
 import dev.kvshare.apply.cache.TokenAmount;
 import dev.kvshare.apply.decoder.DecoderOptions;
 import dev.kvshare.apply.decoder.Goldens;
+import dev.kvshare.apply.generate.GenerationRequest.GenerationException;
+import dev.kvshare.apply.generate.GenerationResult.Completion;
+import dev.kvshare.apply.generate.GenerationResult.FinishReason;
 import dev.kvshare.apply.model.CheckpointException;
 import dev.kvshare.apply.model.tokenizer.template.ChatTemplate.ChatMessage;
 import dev.kvshare.apply.plan.Plan;
@@ -94,7 +97,8 @@ class PolicyModelTest {
   @ParameterizedTest
   @CsvSource({"gpt2, false", "gpt2, true", "opt, false", "opt, true"})
   void rowsOfABatchReachTheLastLearnedPositionEachOnItsOwn(String family, boolean budget) {
-    CachePolicy policy = budget ? new H2o(TokenAmount.tokens(1000), TokenAmount.tokens(10), false) : null;
+    CachePolicy policy =
+        budget ? new H2o(TokenAmount.tokens(1000), TokenAmount.tokens(10), false) : null;
     try (PolicyModel learned = PolicyModel.load(Goldens.architecture(family), null)) {
       int positions = learned.decoder().spec().learnedPositions();
       List<List<Integer>> prompts =
@@ -202,7 +206,7 @@ class PolicyModelTest {
     bytesPerLayer *= model.decoder().spec().headSize();
     GenerationRequest request =
         request(TinyLlama.input(0), TinyLlama.input(1).subList(0, 5)).withMaxNewTokens(4);
-    GenerationStats stats = generate(request.withIgnoreEos(true)).stats();
+    GenerationResult.Stats stats = generate(request.withIgnoreEos(true)).stats();
     assertEquals(25, stats.promptTokens());
     assertEquals(8, stats.newTokens());
     assertEquals(4L * bytesPerLayer, stats.kvBytesPerToken());
@@ -218,7 +222,7 @@ class PolicyModelTest {
       GenerationRequest request =
           request(TinyLlama.input(0)).withMaxNewTokens(16).withIgnoreEos(true);
       GenerationResult result = shared.generate(request, TokenListener.NONE);
-      GenerationStats unshared = generate(request).stats();
+      GenerationResult.Stats unshared = generate(request).stats();
       assertEquals(SharingMap.of(0, 0, 2, 2), shared.map());
       assertNotEquals(TinyLlama.greedy(), result.completions().get(0).ids());
       assertEquals(unshared.kvBytesPerToken(), 2 * result.stats().kvBytesPerToken());
@@ -234,9 +238,9 @@ class PolicyModelTest {
     PolicyFile.write(Policy.of(ModelIdentity.ofLayers(4), plan), null, file);
     try (PolicyModel windowed = PolicyModel.load(TinyLlama.DIRECTORY, file)) {
       GenerationRequest request = request(TinyLlama.input(0)).withIgnoreEos(true);
-      GenerationStats few =
+      GenerationResult.Stats few =
           windowed.generate(request.withMaxNewTokens(1), TokenListener.NONE).stats();
-      GenerationStats many =
+      GenerationResult.Stats many =
           windowed.generate(request.withMaxNewTokens(30), TokenListener.NONE).stats();
       long token = windowed.decoder().spec().kvUse(Plan.of(map)).bytesPerToken(4) / 4;
       assertEquals(token, many.kvBytesPerToken());
@@ -251,12 +255,12 @@ class PolicyModelTest {
   void refusesThePolicyOfAnotherModelUnlessForced() {
     Path policy = policy(SharingMap.of(0, 0, 2, 3), "sha256:" + "0".repeat(64));
     assertThrows(PolicyException.class, () -> PolicyModel.load(TinyLlama.DIRECTORY, policy));
-    PolicyModelOptions forced =
-        new PolicyModelOptions(TinyLlama.DIRECTORY, policy, DecoderOptions.DEFAULT, true, true);
+    PolicyModel.Options forced =
+        new PolicyModel.Options(TinyLlama.DIRECTORY, policy, DecoderOptions.DEFAULT, true, true);
     PolicyModel.load(forced).close();
     Path longer = policy(SharingMap.of(0, 0, 2, 3, 4), null);
-    PolicyModelOptions forcedLonger =
-        new PolicyModelOptions(TinyLlama.DIRECTORY, longer, DecoderOptions.DEFAULT, true, true);
+    PolicyModel.Options forcedLonger =
+        new PolicyModel.Options(TinyLlama.DIRECTORY, longer, DecoderOptions.DEFAULT, true, true);
     PolicyException error =
         assertThrows(PolicyException.class, () -> PolicyModel.load(forcedLonger));
     assertTrue(error.getMessage().contains("5 layers"), error.getMessage());
@@ -277,7 +281,7 @@ class PolicyModelTest {
     assertTrue(
         refused.getMessage().contains("layer 0 (a sliding window of 8"), refused.getMessage());
     assertTrue(refused.getMessage().contains("--across-kinds"), refused.getMessage());
-    PolicyModel.load(new PolicyModelOptions(mixed, file, DecoderOptions.DEFAULT, true, true))
+    PolicyModel.load(new PolicyModel.Options(mixed, file, DecoderOptions.DEFAULT, true, true))
         .close();
 
     Provenance asked = Provenance.builder().acrossKinds(true).build();

@@ -221,7 +221,7 @@ class RefittedWeightsTest {
   private static float[] logits(Path policy, boolean repair) {
     try (PolicyModel loaded =
             PolicyModel.load(
-                new PolicyModelOptions(
+                new PolicyModel.Options(
                     TinyLlama.DIRECTORY, policy, DecoderOptions.DEFAULT, false, repair));
         NDManager scratch = loaded.decoder().newManager();
         var cache = loaded.decoder().newCache(loaded.cacheOptions(), 1, 4)) {

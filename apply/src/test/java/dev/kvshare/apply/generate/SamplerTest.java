@@ -6,6 +6,7 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.ObjectMapper;
+import dev.kvshare.apply.generate.SamplingOptions.Sampler;
 import java.io.IOException;
 import java.nio.file.Path;
 import java.util.ArrayList;
@@ -71,16 +72,16 @@ class SamplerTest {
   void shapesLogitsAsTransformers(Case given) {
     SamplingOptions options = given.options(0);
     float[] logits = given.logits();
-    LogitsFilters.repetitionPenalty(logits, given.occurred(), options.repetitionPenalty());
-    LogitsFilters.temperature(logits, options.temperature());
+    Sampler.repetitionPenalty(logits, given.occurred(), options.repetitionPenalty());
+    Sampler.temperature(logits, options.temperature());
     if (options.topK() > 0) {
-      LogitsFilters.topK(logits, options.topK());
+      Sampler.topK(logits, options.topK());
     }
     if (options.topP() < 1) {
-      LogitsFilters.topP(logits, options.topP());
+      Sampler.topP(logits, options.topP());
     }
     if (options.minP() > 0) {
-      LogitsFilters.minP(logits, options.minP());
+      Sampler.minP(logits, options.minP());
     }
     float[] expected = new float[logits.length];
     for (int id = 0; id < expected.length; id++) {

@@ -6,6 +6,8 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.ObjectMapper;
+import dev.kvshare.apply.generate.GenerationResult.Completion;
+import dev.kvshare.apply.generate.GenerationResult.FinishReason;
 import dev.kvshare.apply.model.tokenizer.Tokenizer;
 import dev.kvshare.apply.model.tokenizer.template.ChatTemplate.ChatMessage;
 import dev.kvshare.apply.plan.Plan;

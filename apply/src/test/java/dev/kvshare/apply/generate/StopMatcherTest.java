@@ -12,7 +12,7 @@ class StopMatcherTest {
 
   @Test
   void holdsBackWhatCouldBeginAStopString() {
-    StopMatcher matcher = new StopMatcher(List.of("###", "\n\nUser"));
+    Generation.StopMatcher matcher = new Generation.StopMatcher(List.of("###", "\n\nUser"));
     assertEquals("Hello", matcher.accept("Hello#"));
     assertEquals("#x", matcher.accept("x"));
     assertEquals("a", matcher.accept("a\n"));
@@ -27,7 +27,7 @@ class StopMatcherTest {
 
   @Test
   void givesTheRestAtTheEnd() {
-    StopMatcher matcher = new StopMatcher(List.of("END"));
+    Generation.StopMatcher matcher = new Generation.StopMatcher(List.of("END"));
     assertEquals("text ", matcher.accept("text EN"));
     assertEquals("EN", matcher.rest());
     assertFalse(matcher.stopped());
@@ -35,7 +35,7 @@ class StopMatcherTest {
 
   @Test
   void stopsAtTheFirstOfSeveral() {
-    StopMatcher matcher = new StopMatcher(List.of("world", "lo w"));
+    Generation.StopMatcher matcher = new Generation.StopMatcher(List.of("world", "lo w"));
     assertEquals("hel", matcher.accept("hello world"));
     assertTrue(matcher.stopped());
   }
@@ -49,7 +49,7 @@ class StopMatcherTest {
       String text =
           random.ints(12, 'a', 'd').mapToObj(c -> "" + (char) c).reduce("", String::concat);
       int first = stops.stream().mapToInt(text::indexOf).filter(i -> i >= 0).min().orElse(-1);
-      StopMatcher matcher = new StopMatcher(stops);
+      Generation.StopMatcher matcher = new Generation.StopMatcher(stops);
       StringBuilder out = new StringBuilder();
       for (int i = 0; i < text.length() && !matcher.stopped(); i++) {
         out.append(matcher.accept(text.substring(i, i + 1)));

@@ -65,8 +65,7 @@ class ExactRepairTest {
             .withStrength(1e-9);
     try (Decoder decoder = TinyModels.load(model)) {
       RepairPassages passages = TinyModels.passages(decoder, 60, 16);
-      RepairOutcome outcome =
-          new Repair(decoder, free).repair(Plan.of(MAP), passages, done -> {});
+      RepairOutcome outcome = new Repair(decoder, free).repair(Plan.of(MAP), passages, done -> {});
       FittedPart fit = outcome.fits().get(0);
       assertTrue(outcome.plain().divergence().mean() > 1e-2, outcome.plain().toString());
       assertTrue(fit.errorAfter() < 1e-7, fit.toString()); // products are summed in float32

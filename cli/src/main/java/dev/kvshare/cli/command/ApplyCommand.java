@@ -4,12 +4,11 @@ import dev.kvshare.apply.cache.CachePolicy;
 import dev.kvshare.apply.export.LckvExport;
 import dev.kvshare.apply.family.ModelFamilies;
 import dev.kvshare.apply.family.spec.ModelSpec;
-import dev.kvshare.apply.generate.Completion;
-import dev.kvshare.apply.generate.FinishReason;
 import dev.kvshare.apply.generate.GenerationRequest;
 import dev.kvshare.apply.generate.GenerationResult;
+import dev.kvshare.apply.generate.GenerationResult.Completion;
+import dev.kvshare.apply.generate.GenerationResult.FinishReason;
 import dev.kvshare.apply.generate.PolicyModel;
-import dev.kvshare.apply.generate.PolicyModelOptions;
 import dev.kvshare.apply.generate.Prompt;
 import dev.kvshare.apply.generate.SamplingOptions;
 import dev.kvshare.apply.model.Checkpoint;
@@ -83,8 +82,8 @@ final class ApplyCommand extends BaseCommand {
     if (policy == null) {
       output.detail("no policy: the model runs unshared");
     }
-    PolicyModelOptions modelOptions =
-        new PolicyModelOptions(
+    PolicyModel.Options modelOptions =
+        new PolicyModel.Options(
             locate(options.model.model),
             policy,
             options.model.decoderOptions(),

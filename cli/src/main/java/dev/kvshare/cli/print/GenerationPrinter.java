@@ -1,9 +1,8 @@
 package dev.kvshare.cli.print;
 
 import dev.kvshare.apply.cache.CachePolicy;
-import dev.kvshare.apply.generate.FinishReason;
 import dev.kvshare.apply.generate.GenerationResult;
-import dev.kvshare.apply.generate.GenerationStats;
+import dev.kvshare.apply.generate.GenerationResult.FinishReason;
 import dev.kvshare.apply.generate.ProcessMemory;
 import dev.kvshare.apply.generate.TokenListener;
 import dev.kvshare.apply.model.MemorySize;
@@ -103,7 +102,7 @@ public final class GenerationPrinter implements TokenListener {
 
   /** What {@code apply --stats} prints; the cache policy may be null. */
   public static Map<String, List<String>> facts(GenerationResult result, CachePolicy cachePolicy) {
-    GenerationStats stats = result.stats();
+    GenerationResult.Stats stats = result.stats();
     Map<String, List<String>> facts = new LinkedHashMap<>();
     facts.put("prompt", List.of(speed(stats.promptTokens(), stats.prefillTokensPerSecond())));
     double decoding = stats.decodeTokensPerSecond(result.completions().size());

@@ -88,13 +88,13 @@ public final class ScriptModule implements AutoCloseable {
     append(ScriptModule.class, product, text);
     try (InputStream archive = new ByteArrayInputStream(archive(text.toByteArray()))) {
       PtSymbolBlock loaded = JniUtils.loadModule(manager, archive, false, false);
-      LOGGER.debug("matrix products are those of {}", product.substring(FOLDER.length()));
+      LOGGER.info("matrix products are those of {}", product.substring(FOLDER.length()));
       return loaded;
     } catch (EngineException e) {
       if (product.equals(PLAIN_PRODUCT) || !String.valueOf(e.getMessage()).contains(NO_ONEDNN)) {
         throw e;
       }
-      LOGGER.debug("this libtorch has no oneDNN, which makes products slower: {}", e.getMessage());
+      LOGGER.info("this libtorch has no oneDNN, which makes products slower: {}", e.getMessage());
       return load(manager, source, PLAIN_PRODUCT);
     } catch (IOException e) {
       throw new UncheckedIOException(e);
