@@ -17,11 +17,8 @@ import dev.kvshare.cli.options.InspectOptions.CheckOptions;
 import dev.kvshare.cli.print.Invocation;
 import dev.kvshare.cli.print.Output;
 import dev.kvshare.cli.print.ProgressLine;
-import dev.kvshare.eval.check.CheckDescription;
-import dev.kvshare.eval.check.CheckRequest;
 import dev.kvshare.eval.check.CheckResult;
 import dev.kvshare.eval.check.CheckpointCheck;
-import dev.kvshare.eval.check.RecordedTensor;
 import java.nio.file.Path;
 import java.util.List;
 import java.util.Map;
@@ -97,18 +94,19 @@ final class InspectCommand extends BaseCommand {
     CheckOptions given = options.check;
     DecoderOptions decoderOptions = new DecoderOptions("cpu", options.general.dtype, 0);
     try (LoadedModel model = ProgressLine.load(target, decoderOptions, output)) {
-      RecordedTensor reference = RecordedTensor.of(given.tensor, options.scheme.isGiven());
+      CheckpointCheck.RecordedTensor reference =
+          CheckpointCheck.RecordedTensor.of(given.tensor, options.scheme.isGiven());
       int prefillTokens =
           given.prefillTokens == null
               ? reference.prefillTokens(given.inputIds.size())
               : given.prefillTokens;
       CheckpointCheck check = new CheckpointCheck(model.decoder(), model.endTokens());
-      CheckRequest request = null;
+      CheckpointCheck.Request request = null;
       CheckResult result = null;
       for (Plan plan : plansToCheck(model, reference)) {
         double tolerance = given.tolerance == null ? usualTolerance(plan) : given.tolerance;
-        CheckRequest next =
-            new CheckRequest(
+        CheckpointCheck.Request next =
+            new CheckpointCheck.Request(
                 given.file, plan, given.inputIds, given.tensor, prefillTokens, tolerance);
         CheckResult found = check.run(next);
         if (result == null || found.maxDifference() < result.maxDifference()) {
@@ -116,7 +114,7 @@ final class InspectCommand extends BaseCommand {
           result = found;
         }
       }
-      output.print(CheckDescription.of(result, request));
+      output.print(result.facts(request));
       return result.passed() ? ExitCodes.DONE : ExitCodes.NOT_MET;
     }
   }
@@ -125,7 +123,7 @@ final class InspectCommand extends BaseCommand {
    * What to compare with: the plan that was asked for and, for outputs of the flash attention of
    * the LCKV code, also the one whose windows are longer by one token.
    */
-  private List<Plan> plansToCheck(LoadedModel model, RecordedTensor reference) {
+  private List<Plan> plansToCheck(LoadedModel model, CheckpointCheck.RecordedTensor reference) {
     ModelSpec spec = model.decoder().spec();
     Plan plan = plan(spec, model.identity(), options.scheme.windowPlusOne);
     return !reference.flashAttention()
@@ -150,8 +148,8 @@ final class InspectCommand extends BaseCommand {
 
   private static double usualTolerance(Plan plan) {
     return plan.map().hasUpwardSources()
-        ? CheckRequest.UPWARD_TOLERANCE
-        : CheckRequest.DEFAULT_TOLERANCE;
+        ? CheckpointCheck.Request.UPWARD_TOLERANCE
+        : CheckpointCheck.Request.DEFAULT_TOLERANCE;
   }
 
   /** The plan of --scheme, --layer-types or --policy, else the model's own. */

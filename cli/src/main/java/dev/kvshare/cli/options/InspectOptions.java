@@ -2,7 +2,7 @@ package dev.kvshare.cli.options;
 
 import dev.kvshare.apply.decoder.script.ComputeType;
 import dev.kvshare.apply.plan.Plan;
-import dev.kvshare.eval.check.CheckRequest;
+import dev.kvshare.eval.check.CheckpointCheck;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
@@ -108,7 +108,7 @@ public final class InspectOptions {
                 + " outputs of the LCKV code says more: MODE incremental runs half of the tokens at"
                 + " once and the rest one by one, VARIANT flash is compared with and without"
                 + " --window-plus-one, and the better fit counts.")
-    public String tensor = CheckRequest.LOGITS;
+    public String tensor = CheckpointCheck.Request.LOGITS;
 
     @Option(
         names = "--prefill-tokens",

@@ -1,8 +1,14 @@
 package dev.kvshare.eval.check;
 
+import dev.kvshare.apply.plan.Plan;
+import dev.kvshare.apply.plan.PlanDescription;
+import dev.kvshare.eval.check.CheckpointCheck.Request;
 import java.util.ArrayList;
 import java.util.Comparator;
+import java.util.LinkedHashMap;
 import java.util.List;
+import java.util.Locale;
+import java.util.Map;
 import java.util.PriorityQueue;
 
 /**
@@ -26,6 +32,82 @@ public record CheckResult(List<TensorDifference> tensors, GreedyDifference greed
   /** Returns the largest absolute difference of all tensors. */
   public double maxDifference() {
     return tensors.stream().mapToDouble(TensorDifference::maxDifference).max().orElse(0);
+  }
+
+  /** In words: lines under names, in the order to print them. */
+  public Map<String, List<String>> facts(Request request) {
+    Map<String, List<String>> facts = new LinkedHashMap<>();
+    facts.put("run", run(request));
+    double tolerance = request.tolerance();
+    for (TensorDifference tensor : tensors) {
+      facts.put(tensor.tensor() + shape(tensor.shape()), lines(tensor));
+    }
+    if (greedy != null) {
+      facts.put("greedy", List.of(line(greedy)));
+    }
+    facts.put(
+        "result",
+        List.of(
+            passed()
+                ? "passed: nothing differs by more than " + tolerance
+                : "NOT passed: a difference is above the tolerance of " + tolerance));
+    return facts;
+  }
+
+  private static List<String> run(Request request) {
+    List<String> lines = new ArrayList<>();
+    Plan plan = request.plan();
+    lines.add(plan.map().toString());
+    if (plan.map().hasUpwardSources()) {
+      lines.add("prompts: " + PlanDescription.reading(plan.upward()));
+    }
+    if (plan.windows() != null && plan.windows().first() > 0) {
+      lines.addAll(PlanDescription.ends(plan));
+    } else if (plan.windows() != null) {
+      lines.add(
+          "%s: a window of %d tokens"
+              .formatted(PlanDescription.layers(plan.windowedLayers()), plan.windows().last()));
+    }
+    lines.add(
+        request.prefillTokens() == 0
+            ? "all tokens at once"
+            : request.prefillTokens() + " tokens at once, the rest one by one");
+    return lines;
+  }
+
+  private static String shape(List<Long> shape) {
+    return shape.toString().replace(" ", "");
+  }
+
+  private static List<String> lines(TensorDifference tensor) {
+    List<String> lines = new ArrayList<>();
+    lines.add(
+        format(
+            "largest difference %.3g, mean %.3g", tensor.maxDifference(), tensor.meanDifference()));
+    for (Element element : tensor.largest()) {
+      lines.add(
+          format(
+              "  at %s: %.6g instead of %.6g",
+              element.index(), element.found(), element.expected()));
+    }
+    return lines;
+  }
+
+  private static String line(GreedyDifference greedy) {
+    if (greedy.equal() == greedy.tokens()) {
+      return "all " + greedy.tokens() + " tokens equal";
+    }
+    return format(
+        "%d of %d tokens equal, then %d instead of %d, whose logit is lower by %.3g",
+        greedy.equal(),
+        greedy.tokens(),
+        greedy.foundToken(),
+        greedy.expectedToken(),
+        greedy.margin());
+  }
+
+  private static String format(String pattern, Object... values) {
+    return String.format(Locale.ROOT, pattern, values);
   }
 
   /**

@@ -41,7 +41,8 @@ final class CheckRun {
    *
    * @param logitBytes bytes of the logits of a chunk; a single position may have more
    */
-  CheckRun(Decoder decoder, CheckRequest request, StoredOutputs stored, long logitBytes) {
+  CheckRun(
+      Decoder decoder, CheckpointCheck.Request request, StoredOutputs stored, long logitBytes) {
     this.decoder = decoder;
     this.plan = request.plan();
     this.prefillTokens = request.prefillTokens();

@@ -2,7 +2,9 @@ package dev.kvshare.eval.check;
 
 import dev.kvshare.apply.decoder.Decoder;
 import dev.kvshare.apply.model.Checkpoint.TensorInfo;
+import dev.kvshare.apply.plan.Plan;
 import dev.kvshare.eval.quality.EvaluationException;
+import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Set;
@@ -22,6 +24,71 @@ public final class CheckpointCheck {
   private final Decoder decoder;
   private final Set<Integer> endTokens;
   private final long logitBytes;
+
+  /**
+   * What to compare with stored outputs.
+   *
+   * @param file a safetensors file with {@code input_ids} int64 [B, T] or [T] and outputs
+   * @param plan which keys and values each layer sees
+   * @param inputIds token ids of one sequence to run instead of the file's; empty for the file's
+   * @param tensor the name of the stored logits, usually {@code logits}
+   * @param prefillTokens tokens run at once at the start, the rest one by one; 0 runs all at once
+   * @param tolerance largest absolute difference that passes
+   */
+  public record Request(
+      Path file,
+      Plan plan,
+      List<Integer> inputIds,
+      String tensor,
+      int prefillTokens,
+      double tolerance) {
+    /** The name under which the logits are stored unless told otherwise. */
+    public static final String LOGITS = "logits";
+
+    /** The tolerance for float32. */
+    public static final double DEFAULT_TOLERANCE = 2e-4;
+
+    /** The same where sources lie above their readers: each pass amplifies rounding. */
+    public static final double UPWARD_TOLERANCE = 1e-2;
+
+    /** Copies the list and refuses values without meaning. */
+    public Request {
+      inputIds = List.copyOf(inputIds);
+      if (prefillTokens < 0 || !(tolerance >= 0)) {
+        throw new IllegalArgumentException(
+            "prefill tokens and tolerance must not be negative, found %d and %s"
+                .formatted(prefillTokens, tolerance));
+      }
+    }
+  }
+
+  /**
+   * What the name of a tensor recorded from the LCKV code, CONFIG/VARIANT/MODE, says about how it
+   * was computed.
+   *
+   * @param flashAttention whether the variant is flash attention, whose windows see one token more
+   * @param incremental whether half of the tokens were run at once and the rest one by one
+   */
+  public record RecordedTensor(boolean flashAttention, boolean incremental) {
+    private static final RecordedTensor PLAIN = new RecordedTensor(false, false);
+
+    /**
+     * Reads a name.
+     *
+     * @param ofScheme whether a scheme is checked; other names mean nothing
+     */
+    public static RecordedTensor of(String name, boolean ofScheme) {
+      String[] words = name.split("/", -1);
+      return ofScheme && words.length == 3
+          ? new RecordedTensor(words[1].startsWith("flash"), words[2].startsWith("incremental"))
+          : PLAIN;
+    }
+
+    /** Tokens run at once at the start; 0 for all. */
+    public int prefillTokens(int tokens) {
+      return incremental ? tokens / 2 : 0;
+    }
+  }
 
   /**
    * Creates a check.
@@ -50,7 +117,7 @@ public final class CheckpointCheck {
    * @throws EvaluationException if the file lacks what the check needs or does not fit the model
    * @throws dev.kvshare.apply.model.CheckpointException if it is not a safetensors file
    */
-  public CheckResult run(CheckRequest request) {
+  public CheckResult run(Request request) {
     try (StoredOutputs stored = StoredOutputs.open(request.file())) {
       CheckRun run = new CheckRun(decoder, request, stored, logitBytes);
       List<CheckResult.TensorDifference> differences = new ArrayList<>();
@@ -63,7 +130,7 @@ public final class CheckpointCheck {
   }
 
   private CheckResult.TensorDifference compare(
-      CheckRequest request, StoredOutputs stored, String tensor, CheckRun run) {
+      Request request, StoredOutputs stored, String tensor, CheckRun run) {
     TensorInfo info = stored.info(tensor);
     List<Long> shape = info.shape();
     long last = shape.isEmpty() ? 0 : shape.get(shape.size() - 1);
@@ -122,8 +189,7 @@ public final class CheckpointCheck {
     }
   }
 
-  private CheckResult.GreedyDifference greedy(
-      CheckRequest request, StoredOutputs stored, CheckRun run) {
+  private CheckResult.GreedyDifference greedy(Request request, StoredOutputs stored, CheckRun run) {
     if (!stored.has(GREEDY)) {
       return null;
     }

@@ -56,12 +56,17 @@ class CheckpointCheckTest {
     tiny.close();
   }
 
-  private static CheckRequest request(Path file, int prefillTokens, double tolerance) {
-    return new CheckRequest(
-        file, Plan.identity(4), List.of(), CheckRequest.LOGITS, prefillTokens, tolerance);
+  private static CheckpointCheck.Request request(Path file, int prefillTokens, double tolerance) {
+    return new CheckpointCheck.Request(
+        file,
+        Plan.identity(4),
+        List.of(),
+        CheckpointCheck.Request.LOGITS,
+        prefillTokens,
+        tolerance);
   }
 
-  private static CheckResult check(CheckRequest request) {
+  private static CheckResult check(CheckpointCheck.Request request) {
     return new CheckpointCheck(llama, Set.of(2)).run(request);
   }
 
@@ -78,7 +83,8 @@ class CheckpointCheckTest {
   @ParameterizedTest
   @ValueSource(ints = {0, 1, 13, 20, 99})
   void theTinyLlamaComputesWhatTransformersComputes(int prefillTokens) {
-    CheckResult result = check(request(LLAMA, prefillTokens, CheckRequest.DEFAULT_TOLERANCE));
+    CheckResult result =
+        check(request(LLAMA, prefillTokens, CheckpointCheck.Request.DEFAULT_TOLERANCE));
 
     assertTrue(result.passed(), result.toString());
     assertEquals(
@@ -92,7 +98,7 @@ class CheckpointCheckTest {
   @ParameterizedTest
   @ValueSource(ints = {1, 7, 19})
   void logitsAreComparedInChunksOfPositions(int positions) {
-    CheckRequest request = request(LLAMA, 0, 0);
+    CheckpointCheck.Request request = request(LLAMA, 0, 0);
     CheckResult whole = new CheckpointCheck(llama, Set.of(2), 1L << 40).run(request);
     long bytes = 2L * 256 * Float.BYTES * positions;
     CheckResult chunked = new CheckpointCheck(llama, Set.of(2), bytes).run(request);
@@ -131,7 +137,7 @@ class CheckpointCheckTest {
   void anotherMapDoesNotPass() {
     CheckResult result =
         check(
-            new CheckRequest(
+            new CheckpointCheck.Request(
                 LLAMA, Plan.of(SharingMap.of(0, 1, 1, 3)), List.of(), "logits", 0, 2e-4));
 
     assertFalse(result.passed());
@@ -151,7 +157,9 @@ class CheckpointCheckTest {
     Plan plan = Plan.of(SharingMap.of(tensor.startsWith("a") ? MAP_A : MAP_B));
     CheckResult result =
         new CheckpointCheck(tiny, Set.of())
-            .run(new CheckRequest(REFERENCE, plan, referenceIds(), tensor, prefillTokens, 1e-3));
+            .run(
+                new CheckpointCheck.Request(
+                    REFERENCE, plan, referenceIds(), tensor, prefillTokens, 1e-3));
 
     assertTrue(result.passed(), result.toString());
     assertNull(result.greedy());
@@ -161,19 +169,19 @@ class CheckpointCheckTest {
   void refusesWhatDoesNotFit() {
     assertMessage(
         "has no tensor logits. It has a/prefill_logits[24, 256], ",
-        new CheckRequest(REFERENCE, Plan.identity(4), List.of(5), "logits", 0, 1));
+        new CheckpointCheck.Request(REFERENCE, Plan.identity(4), List.of(5), "logits", 0, 1));
     assertMessage("has no tensor input_ids", request(REFERENCE, 0, 1));
     assertMessage(
         "The tensor logits[2, 20, 256]",
-        new CheckRequest(LLAMA, Plan.identity(4), List.of(5, 6), "logits", 0, 1));
+        new CheckpointCheck.Request(LLAMA, Plan.identity(4), List.of(5, 6), "logits", 0, 1));
     assertMessage(
         "The token id 256 is outside",
-        new CheckRequest(LLAMA, Plan.identity(4), List.of(256), "logits", 0, 1));
+        new CheckpointCheck.Request(LLAMA, Plan.identity(4), List.of(256), "logits", 0, 1));
     assertThrows(IllegalArgumentException.class, () -> request(LLAMA, -1, 1));
     assertThrows(IllegalArgumentException.class, () -> request(LLAMA, 0, Double.NaN));
   }
 
-  private static void assertMessage(String fragment, CheckRequest request) {
+  private static void assertMessage(String fragment, CheckpointCheck.Request request) {
     String message = assertThrows(EvaluationException.class, () -> check(request)).getMessage();
     assertTrue(message.contains(fragment), message);
   }
