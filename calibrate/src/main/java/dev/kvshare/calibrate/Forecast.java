@@ -189,7 +189,7 @@ public record Forecast(
     double token = spec.hiddenSize() * element;
     double keyValues = spec.kvUse(spec.plan()).unsharedBytes(1, work.bytesPerElement());
     double samples = (double) work.samples() * work.sampleTokens();
-    double states = Math.min(2 * samples * spec.layers() * token, work.maxStateBytes());
+    double states = Math.min(2 * samples * spec.layers() * token, (double) work.maxStateBytes());
     double search =
         states
             + 2 * samples * keyValues

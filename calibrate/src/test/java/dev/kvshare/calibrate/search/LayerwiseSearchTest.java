@@ -169,10 +169,6 @@ class LayerwiseSearchTest {
     };
   }
 
-  private static double divergence(SearchOutcome outcome) {
-    return outcome.compared().get(0).quality().divergence().mean();
-  }
-
   private static List<Integer> layers(List<TestedCandidate> tested) {
     return tested.stream().map(candidate -> candidate.pair().layer()).toList();
   }

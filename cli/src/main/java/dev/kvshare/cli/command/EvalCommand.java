@@ -85,12 +85,7 @@ final class EvalCommand extends BaseCommand {
               .caches(caches(), options.cache.prompt)
               .repair(calibration, options.model.repairTokens)
               .datasets(datasets())
-              .listener(
-                  listener,
-                  trial -> {
-                    progress.close();
-                    output.note("measured " + trial);
-                  });
+              .listener(listener, trial -> note("measured " + trial, progress, output));
       if (compare) {
         report =
             experiment
@@ -118,8 +113,7 @@ final class EvalCommand extends BaseCommand {
                     .trials(schemes(model))
                     .table(options.speed.settings())
                 : evaluator(model, texts, policies, listener).run();
-        progress.close();
-        warn(rows, output);
+        warn(rows, progress, output);
         report = rows.report();
       }
     }
@@ -235,8 +229,14 @@ final class EvalCommand extends BaseCommand {
     }
   }
 
+  private static void note(String line, ProgressLine progress, Output output) {
+    progress.close();
+    output.note(line);
+  }
+
   /** A text shorter than the default number of passages is worth a note, not a warning. */
-  private void warn(EvaluationReport report, Output output) {
+  private void warn(EvaluationReport report, ProgressLine progress, Output output) {
+    progress.close();
     List<String> notes = given("--passages") ? List.of() : report.passages().notes();
     for (String warning : report.warnings()) {
       if (notes.contains(warning)) {
