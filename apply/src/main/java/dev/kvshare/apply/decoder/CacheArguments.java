@@ -72,7 +72,7 @@ final class CacheArguments implements AutoCloseable {
     return IValue.listFrom(
         rule.sinks(),
         rule.recent(),
-        rule.cachePositions() ? rule.recent() : 0,
+        plan.seen(layer).last(),
         rule.cachePositions() ? plan.reach() : 0,
         observed ? Math.max(0L, (long) promptTokens - rule.observation().lastQueries()) : -1,
         ScriptNumbers.flag(rule.observation().averaged()),
@@ -80,8 +80,7 @@ final class CacheArguments implements AutoCloseable {
         plan.window(layer).last(),
         byChannel ? KeyValueFormat.GROUP : 0,
         plan.window(layer).first(),
-        plan.span(layer),
-        plan.sinks(layer));
+        plan.seen(layer).first());
   }
 
   /** Brings the tensors of a layer into memory, where not all are. */

@@ -69,7 +69,7 @@ public final class CachePlan {
               rule,
               window,
               sharing.window(layer, attention.window()),
-              sinks(layer),
+              sharing.sinks(layer, attention.window()),
               attention.softCap() > 0,
               attention.keyValueHeads()));
       alike.add(sights.indexOf(sights.get(layer)));
@@ -124,14 +124,20 @@ public final class CachePlan {
     return windows.get(layer);
   }
 
-  /** First tokens of a text that {@code layer} itself sees besides its window. */
-  public int sinks(int layer) {
-    return sharing.sinks(layer, modelWindow(layer));
-  }
-
-  /** The window of {@code layer} where it sees first tokens besides; else 0. */
-  public int span(int layer) {
-    return sinks(layer) > 0 ? sharing.window(layer, modelWindow(layer)) : 0;
+  /**
+   * The first and last tokens that {@code layer} sees of those in its slots, where a window of the
+   * plan with first tokens or positions inside the cache (StreamingLLM) bound it: what both leave
+   * of the first and of the last ones.
+   */
+  public KvUse.Kept seen(int layer) {
+    int first = sharing.sinks(layer, modelWindow(layer));
+    int last = first > 0 ? sharing.window(layer, modelWindow(layer)) : 0;
+    KeepRule rule = rule(layer);
+    if (rule.cachePositions()) {
+      first = last == 0 ? rule.sinks() : Math.min(first, rule.sinks());
+      last = last == 0 ? rule.recent() : Math.min(last, rule.recent());
+    }
+    return new KvUse.Kept(first, last, false);
   }
 
   private int modelWindow(int layer) {

@@ -8,11 +8,11 @@
   #   open                      [B, Hkv, group, D] compute type, of keys by channels: those of the group not yet full
   #   kept                      int32 [B, Hkv, N], the place in the text of the token in a slot; below 0 for padding
   #   scores                    float32 [B, Hkv, N], attention received so far
-  # and a rule, ints: sinks, recent, band (tokens besides sinks that a query sees, 0: all), reach (0: positions are those of
-  # the text; else slots, and the position of a query towards the sinks is reach - 1 at most), observed (the first column
-  # whose attention is added to scores, -1: none), averaged, pooling, own_window (tokens before are of no use to any reader
-  # of the cache), group, own_sinks (but so many first ones are), span (of the reading layer, beside sinks: so many last
-  # tokens are all that a query sees, 0: all), span_sinks (and so many first ones). Columns count the text with its padding.
+  # and a rule, ints: sinks, recent, span (the last tokens that a query of the reading layer sees, by its window in a plan and
+  # by StreamingLLM alike, 0: all), reach (0: positions are those of the text; else slots, and the position of a query towards
+  # the sinks is reach - 1 at most), observed (the first column whose attention is added to scores, -1: none), averaged,
+  # pooling, own_window (tokens before are of no use to any reader of the cache), group, own_sinks (but so many first ones
+  # are), span_sinks (the first tokens that a query sees besides span). Columns count the text with its padding.
   #   slots, counts             for each layer the first slot to write (-1: in place of the least important token), and how
   #                             many slots it reads then
   #   alike                     for each layer the lowest one that sees the same tokens in the same slots
@@ -29,7 +29,7 @@
 
   # What goes first when room is needed for the token in column end - 1: float32 [B, Hkv, n], least important lowest.
   def importance(self: __torch__.Ops, kept: Tensor, scores: Tensor, end: int, first: Tensor, rule: List[int]) -> Tensor:
-    sinks, recent, band, reach, observed, averaged, pooling, own_window, group, own_sinks, span, span_sinks, = rule
+    sinks, recent, span, reach, observed, averaged, pooling, own_window, group, own_sinks, span_sinks, = rule
     now = torch.unsqueeze(self.places(end, 1, first), 2)
     if torch.numel(scores) > 0:
       y = scores
@@ -122,12 +122,10 @@
   # What the new tokens do not see of slots [B or 1, Hkv or 1, n]: bool [B or 1, Hkv or 1, T, n]. Padding sees itself, as
   # in mask.
   def unseen(self: __torch__.Ops, kept: Tensor, places: Tensor, window: int, rule: List[int]) -> Tensor:
-    sinks, recent, band, reach, observed, averaged, pooling, own_window, group, own_sinks, span, span_sinks, = rule
+    sinks, recent, span, reach, observed, averaged, pooling, own_window, group, own_sinks, span_sinks, = rule
     key = torch.unsqueeze(kept, 2)
     query = torch.unsqueeze(torch.unsqueeze(places, 1), 3)
     hidden = torch.logical_or(torch.gt(key, query), torch.logical_and(torch.lt(key, 0), torch.ne(key, query)))
-    if band > 0:
-      hidden = torch.logical_or(hidden, torch.logical_and(torch.ge(key, sinks), torch.le(key, torch.sub(query, band))))
     if span > 0:
       hidden = torch.logical_or(hidden, torch.logical_and(torch.ge(key, span_sinks), torch.le(key, torch.sub(query, span))))
     if window > 0:
@@ -154,7 +152,7 @@
   # masks with what is added to their scores, of the type of x: fused [1 or B*Hkv, 1, T, n] ([1 or B, 1 or Hkv, 1, n] for
   # T = 1), else [1 or B, 1 or Hkv, 1, T, n]; empty where a plain causal mask or none does.
   def add_blocks(self: __torch__.Ops, blocks: List[List[int]], masks: List[Tensor], x: Tensor, kept: Tensor, places: Tensor, window: int, rule: List[int], count: int, end: int, first: Tensor, in_order: int, fused: bool) -> None:
-    sinks, recent, band, reach, observed, averaged, pooling, own_window, group, own_sinks, span, span_sinks, = rule
+    sinks, recent, span, reach, observed, averaged, pooling, own_window, group, own_sinks, span_sinks, = rule
     batch, kv_heads, = torch.size(torch.select(kept, 2, 0))
     tokens = torch.size(places, 1)
     padded = torch.numel(first) > 0
@@ -166,13 +164,13 @@
         kept = torch.narrow(kept, 0, 0, 1)
     width = window
     width_sinks = 0
-    if span > 0:
+    if window == 0:
       width = span
       width_sinks = span_sinks
     # A layer that keeps just what the window of its reader spans keeps nothing else when one token follows.
     kept_is_seen = tokens == 1 and recent == width and sinks == width_sinks and count <= recent + sinks
     step = tokens
-    narrows = in_order != 0 and width > 0 and fused
+    narrows = in_order != 0 and width > 0 and end > width + width_sinks and fused
     if narrows:
       # Few enough for what lies between the first window's begin and the last query to be little more than a window.
       step = min(tokens, 64)
@@ -186,7 +184,7 @@
         first_ones = width_sinks
         low = begin + 1 - width - end + count
       spans_all = width == 0 or begin + queries <= width + width_sinks or kept_is_seen or (queries == 1 and low > 0)
-      if not padded and spans_all and (band == 0 or count <= band + sinks) and (queries == 1 or (begin == 0 and fused)):
+      if not padded and spans_all and (window == 0 or span == 0 or count <= span + span_sinks) and (queries == 1 or (begin == 0 and fused)):
         mask = torch.empty([0], dtype=x.dtype, device=x.device)
       else:
         hidden = self.unseen(self.slots_of(kept, first_ones, low, high), torch.narrow(places, 1, i * step, queries), window, rule)
