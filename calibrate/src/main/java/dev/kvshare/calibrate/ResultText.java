@@ -1,5 +1,6 @@
 package dev.kvshare.calibrate;
 
+import dev.kvshare.apply.plan.KvUse;
 import dev.kvshare.apply.plan.Plan;
 import dev.kvshare.calibrate.capture.LayerWork;
 import dev.kvshare.calibrate.repair.RepairQuality;
@@ -41,10 +42,9 @@ final class ResultText {
           "%d of %d layers read another layer's keys and values: %.1f %% of the KV cache is kept",
           plan.map().sharedLayers(),
           layers,
-          100.0 * plan.map().ownedLayers() / layers);
+          100 * KvUse.alike(plan, 1).fraction(textTokens));
     }
     int windowed = plan.windowedLayers().size();
-    double window = plan.windows().first() + plan.windows().last();
     return String.format(
         Locale.ROOT,
         "%d of %d layers keep the first %d and the last %d tokens: %.1f %% of the KV cache is kept of"
@@ -53,7 +53,7 @@ final class ResultText {
         layers,
         plan.windows().first(),
         plan.windows().last(),
-        100 * (layers - windowed + windowed * Math.min(1, window / textTokens)) / layers,
+        100 * KvUse.alike(plan, 1).fraction(textTokens),
         textTokens);
   }
 

@@ -6,7 +6,6 @@ import dev.kvshare.apply.decoder.Decoder;
 import dev.kvshare.apply.decoder.weights.WeightOverrides;
 import dev.kvshare.apply.family.spec.ModelSpec;
 import dev.kvshare.apply.generate.LoadedModel;
-import dev.kvshare.apply.plan.Plan;
 import dev.kvshare.datasets.Corpus;
 import dev.kvshare.datasets.Datasets;
 import dev.kvshare.datasets.EvaluationPassages;
@@ -308,7 +307,7 @@ public final class Evaluator {
       List<PassageScore> unshared,
       long compressedBytes) {
     ModelSpec spec = decoder.spec();
-    long all = length * spec.kvUse(Plan.identity(spec.layers())).bytesPerToken(bytesPerElement);
+    long all = spec.kvUse(spec.plan()).unsharedBytes(length, bytesPerElement);
     long owned = spec.kvUse(variant.options().plan()).bytes(length, bytesPerElement);
     double sharing = (double) owned / all;
     CacheSavings cache = null;

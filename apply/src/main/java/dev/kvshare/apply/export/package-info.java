@@ -1,2 +1,5 @@
-/** Writes models under a policy in the formats of other programs. */
+/**
+ * Writes a model under a policy as a checkpoint of other programs. Start reading at {@link
+ * dev.kvshare.apply.export.LckvExport}.
+ */
 package dev.kvshare.apply.export;

@@ -57,13 +57,11 @@ public record SearchGoals(OptionalInt sharing, OptionalInt windowed, LayerWindow
 
   /** Of the KV cache of a text, where all layers are windowed that can be. */
   private static double keptFraction(LayerWindow window, ModelSpec spec) {
-    Plan unshared = Plan.identity(spec.layers());
-    Plan windowed = unshared;
+    Plan windowed = Plan.identity(spec.layers());
     for (int layer = 0; layer < spec.layers(); layer++) {
       windowed = windowed.withWindowed(layer, window.tokens(), window.sinks());
     }
     int tokens = textTokens(spec);
-    return (double) spec.kvUse(windowed).bytes(tokens, BYTES_PER_ELEMENT)
-        / spec.kvUse(unshared).bytes(tokens, BYTES_PER_ELEMENT);
+    return spec.kvUse(windowed).fraction(tokens);
   }
 }
