@@ -448,6 +448,14 @@ class TinyModelTest {
         .prints("method       auto");
   }
 
+  /** An editor's byte-order mark does not make a model of a policy. */
+  @Test
+  void inspectKnowsAPolicyWithAByteOrderMark() throws IOException {
+    Path marked = policy.resolveSibling("marked.json");
+    Files.writeString(marked, "\uFEFF" + Files.readString(policy));
+    CommandRun.of("inspect", marked).succeeds().prints("6 of 8 layers keep one");
+  }
+
   @Test
   void checkTellsPassFromFailure() {
     Path golden = TINY_MODEL.resolve("../../architectures/llama/golden.safetensors").normalize();

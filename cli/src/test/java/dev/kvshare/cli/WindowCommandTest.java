@@ -44,7 +44,7 @@ class WindowCommandTest {
         text,
         "--window-layers",
         3,
-        "--passage-tokens",
+        "--window",
         4,
         "--sinks",
         2,
@@ -171,7 +171,7 @@ class WindowCommandTest {
   @Test
   void aBudgetIsMetByWhateverComesNearer() throws IOException {
     Path chosen = folder.resolve("chosen.json");
-    CommandRun run = budget("--passage-tokens", 4, "--sinks", 2, "--out", chosen).succeeds();
+    CommandRun run = budget("--window", 4, "--sinks", 2, "--out", chosen).succeeds();
     run.prints("  windows ").prints("  dissimilar ").prints("  similar ").prints("  greedy ");
     Policy found = PolicyFile.read(chosen);
     String nearest = found.calibration().compared().get(0).method();
@@ -190,7 +190,7 @@ class WindowCommandTest {
   @Test
   void whereTheTextShowsNoWindowsLayersShare() throws IOException {
     Path shared = folder.resolve("shared.json");
-    CommandRun run = budget("--passage-tokens", 300, "--save-stats", "--out", shared).succeeds();
+    CommandRun run = budget("--window", 300, "--save-stats", "--out", shared).succeeds();
     assertTrue(run.err().contains("no passage of 608 tokens"), run.err());
     assertEquals(3, PolicyFile.read(shared).map().sharedLayers());
 
@@ -235,7 +235,7 @@ class WindowCommandTest {
     calibrate("--strategy", "similar", "--out", never).fails(ExitCodes.USAGE, "auto or greedy");
     calibrate("--no-windows", "--out", never)
         .fails(ExitCodes.USAGE, "--window-layers and --no-windows contradict each other");
-    budget("--no-windows", "--passage-tokens", 4, "--out", never)
+    budget("--no-windows", "--window", 4, "--out", never)
         .fails(ExitCodes.USAGE, "--window and --sinks say what windowed layers keep");
     budget("--strategy", "greedy", "--sinks", 4, "--out", never)
         .fails(ExitCodes.USAGE, "here layers only share");
@@ -248,7 +248,7 @@ class WindowCommandTest {
             text,
             "--window-layers",
             3,
-            "--passage-tokens",
+            "--window",
             4000,
             "--out",
             never)
