@@ -3,6 +3,7 @@ package dev.kvshare.calibrate;
 import ai.djl.ndarray.NDArray;
 import ai.djl.ndarray.NDManager;
 import ai.djl.ndarray.types.Shape;
+import com.sun.management.OperatingSystemMXBean;
 import dev.kvshare.apply.decoder.Decoder;
 import dev.kvshare.apply.decoder.KvCache;
 import dev.kvshare.apply.decoder.MachineSpeed;
@@ -11,13 +12,17 @@ import dev.kvshare.apply.family.spec.ModelSpec;
 import dev.kvshare.apply.family.spec.WeightRole;
 import dev.kvshare.apply.family.spec.WeightSpec;
 import dev.kvshare.apply.plan.SharingMap;
-import dev.kvshare.calibrate.search.AutoStrategy;
-import dev.kvshare.calibrate.search.BenchProbe;
-import dev.kvshare.calibrate.search.CandidateOrder;
+import dev.kvshare.calibrate.search.Method;
+import dev.kvshare.calibrate.search.PairOrder;
 import dev.kvshare.calibrate.search.SearchGoals;
-import dev.kvshare.calibrate.search.SearchStrategy;
+import dev.kvshare.calibrate.search.ShortRepair;
+import java.lang.management.ManagementFactory;
+import java.util.List;
+import java.util.Locale;
 import java.util.Map;
+import java.util.stream.Collectors;
 import java.util.stream.LongStream;
+import java.util.stream.Stream;
 
 /**
  * What a calibration will take, before it is made. A rough estimate: the time of one layer on one
@@ -94,9 +99,10 @@ public record Forecast(
   /**
    * What is to be done.
    *
+   * @param name of the method or of the given plan
+   * @param methodOrNull how the plan is searched; null where it is given
    * @param samples their number
    * @param sampleTokens tokens of each
-   * @param strategy how the plan is searched; null where it is given
    * @param goals how many layers share or are windowed
    * @param passageTokens length of the passages that plans are repaired on
    * @param repairTokens of the text of the repair; 0 for none
@@ -105,9 +111,10 @@ public record Forecast(
    * @param offloaded whether one layer is in memory at a time
    */
   public record Work(
+      String name,
+      Method methodOrNull,
       int samples,
       int sampleTokens,
-      SearchStrategy strategy,
       SearchGoals goals,
       int passageTokens,
       int repairTokens,
@@ -118,13 +125,13 @@ public record Forecast(
   /** Multiplies. */
   public static Forecast of(ModelSpec spec, double layerSeconds, Work work) {
     double layers = spec.layers();
-    boolean ordered = work.strategy() instanceof CandidateOrder;
+    boolean ordered = work.methodOrNull() instanceof PairOrder;
     int sharing = work.goals().sharing().orElse(0);
     int windowed = work.goals().windowed().orElse(0);
     boolean both = sharing > 0 && windowed > 0;
-    int orders = ordered ? 1 : work.strategy() instanceof AutoStrategy && sharing > 0 ? 2 : 0;
+    int orders = ordered ? 1 : work.methodOrNull() != null && sharing > 0 ? 2 : 0;
     int tests = orders * sharing;
-    boolean judges = work.strategy() != null && !ordered;
+    boolean judges = work.methodOrNull() != null && !ordered;
     int plans = judges ? orders : 0;
     double walked = plans * layers;
     double fits = plans * sharing * SEARCH_SHARED_FIT;
@@ -141,9 +148,9 @@ public record Forecast(
       fits += done * fittedLayers(layers, sharing) * SEARCH_SHARED_FIT;
     }
     double sampleTokens = (double) work.samples() * work.sampleTokens();
-    double passageTokens = BenchProbe.tokens(spec, work.maxStateBytes());
+    double passageTokens = ShortRepair.tokens(spec, work.maxStateBytes());
     double head = 2 * headElements(spec) / multiplied(spec);
-    double captured = work.strategy() == null ? 2 * layers : layers + tests * layers / 2;
+    double captured = work.methodOrNull() == null ? 2 * layers : layers + tests * layers / 2;
     double search =
         captured * sampleTokens + (walked + fits + plans * head / SEARCH_JUDGING) * passageTokens;
     boolean windows = windowed > 0;
@@ -174,6 +181,69 @@ public record Forecast(
     return loadSeconds + searchSeconds + repairSeconds;
   }
 
+  /** The estimate in words, a line each. */
+  public List<String> lines() {
+    SearchGoals goals = work.goals();
+    String repair =
+        work.repairTokens() == 0
+            ? ""
+            : format(
+                "; repair on %,d tokens in passages of %d",
+                work.repairTokens(), work.passageTokens());
+    String wanted =
+        Stream.of(
+                goals.sharing().isPresent() ? goals.sharing().getAsInt() + " layers share" : "",
+                goals.windowed().isPresent()
+                    ? goals.windowed().getAsInt() + " layers are windowed"
+                    : "")
+            .filter(words -> !words.isEmpty())
+            .collect(Collectors.joining(" or "));
+    long machine =
+        ((OperatingSystemMXBean) ManagementFactory.getOperatingSystemMXBean()).getTotalMemorySize();
+    String verdict = "";
+    if (bytes > machine) {
+      verdict =
+          work.offloaded()
+              ? ", which is too little: take fewer samples or tokens of the repair, or less batch memory"
+              : ", which is too little: keep one layer in memory at a time (--offload)";
+    }
+    return List.of(
+        format(
+            "%s, %d layers; one takes %.2f ms for 512 tokens (measured now)",
+            spec.modelType(), spec.layers(), 512e3 * layerSeconds),
+        format(
+            "%s, %d samples of %d tokens, until %s%s:",
+            work.name(), work.samples(), work.sampleTokens(), wanted, repair),
+        format(
+            "  about %s (load %s, search %s, repair %s); at least %,d tests, %,d repaired plans",
+            duration(seconds()),
+            duration(loadSeconds),
+            duration(searchSeconds),
+            duration(repairSeconds),
+            tests,
+            plans),
+        format(
+            "memory: about %s; the weights in memory are %s, this machine has %s%s",
+            gibibytes(bytes), gibibytes(weightBytes), gibibytes(machine), verdict));
+  }
+
+  private static String duration(double seconds) {
+    if (seconds < 120) {
+      return format("%.1f s", seconds);
+    }
+    return seconds < 7200 ? format("%.0f min", seconds / 60) : format("%.1f h", seconds / 3600);
+  }
+
+  private static String gibibytes(long size) {
+    return size < 1L << 30
+        ? format("%.0f MiB", size / 1048576.0)
+        : format("%.1f GiB", size / 1073741824.0);
+  }
+
+  private static String format(String pattern, Object... values) {
+    return String.format(Locale.ROOT, pattern, values);
+  }
+
   /** Each layer alone, then the tries of each step and the accepted plan. */
   private static double walkedLayers(double layers, int reduced) {
     return layers * (layers + 1) / 2 + reduced * (PLANS_A_STEP + 1) * layers / 2;
@@ -194,7 +264,7 @@ public record Forecast(
         states
             + 2 * samples * keyValues
             + passageTokens
-                * (spec.layers() * (BenchProbe.STREAMS_PER_LAYER + 1) * token + 3 * keyValues);
+                * (spec.layers() * (ShortRepair.STREAMS_PER_LAYER + 1) * token + 3 * keyValues);
     double repair = work.repairTokens() * REPAIR_STREAMS * token;
     double held = work.offloaded() ? 1.5 * largestLayer(spec) * element : weights;
     return PROGRAM_BYTES + (long) (held + Math.max(search, repair));

@@ -6,19 +6,13 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.ObjectMapper;
 import com.fasterxml.jackson.databind.node.ArrayNode;
-import dev.kvshare.apply.decoder.Decoder;
-import dev.kvshare.apply.family.spec.ModelSpec;
-import dev.kvshare.apply.model.Checkpoint;
-import dev.kvshare.apply.model.checkpoint.Fingerprint;
+import dev.kvshare.apply.generate.LoadedModel;
 import dev.kvshare.apply.plan.SharingMap;
-import dev.kvshare.apply.policy.ModelIdentity;
 import dev.kvshare.apply.policy.Provenance.DatasetReference;
-import dev.kvshare.calibrate.capture.CandidatePair;
 import dev.kvshare.calibrate.capture.DistanceMatrix;
 import dev.kvshare.calibrate.capture.KvStatistics;
-import dev.kvshare.calibrate.search.DissimilarOrder;
+import dev.kvshare.calibrate.search.KvSharerMethod;
 import dev.kvshare.calibrate.search.SearchOutcome;
-import dev.kvshare.calibrate.search.TestedCandidate;
 import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.nio.file.Path;
@@ -56,17 +50,6 @@ public final class KvSharerGolden {
     return samples;
   }
 
-  static ModelIdentity identity(Checkpoint checkpoint, Decoder decoder) {
-    ModelSpec spec = decoder.spec();
-    return new ModelIdentity(
-        spec.modelType(),
-        spec.layers(),
-        spec.queryHeads(),
-        spec.keyValueHeads(),
-        spec.headSize(),
-        Fingerprint.of(checkpoint));
-  }
-
   static DatasetReference dataset() {
     return new DatasetReference("recorded token ids", "0".repeat(64));
   }
@@ -88,27 +71,29 @@ public final class KvSharerGolden {
       }
     }
     System.out.printf("distances: largest relative difference %.1e%n", worst);
-    List<CandidatePair> ranking = new DissimilarOrder().rank(distances);
+    List<DistanceMatrix.Pair> ranking = new KvSharerMethod().rank(distances);
     assertEquals(pairs(golden.get(rankedPairs)), pairs(ranking));
   }
 
   /** Runs one recorded search again: every test in order, its similarity, and the final map. */
   static SearchOutcome assertSearch(
-      JsonNode search, JsonNode trace, Calibrator calibrator, KvStatistics statistics) {
-    CalibrationSettings settings =
-        CalibrationSettings.builder()
-            .budget(new KvBudget.SharedLayers(search.get("share_layers").intValue()))
-            .threshold(search.get("threshold").doubleValue())
-            .build();
-    SearchOutcome outcome =
-        calibrator.search(statistics, settings, CalibrationListener.NONE).outcome();
+      JsonNode search, JsonNode trace, LoadedModel model, KvStatistics statistics) {
+    Keep keep = new Keep.SharedLayers(search.get("share_layers").intValue());
+    double threshold = search.get("threshold").doubleValue();
+    CalibrationResult result =
+        Calibration.of(model)
+            .statistics(statistics)
+            .method("kvsharer")
+            .keep(keep)
+            .threshold(threshold)
+            .run();
+    SearchOutcome outcome = result.outcome();
     int layers = statistics.model().layers();
     double worst = 0;
     for (int step = 0; step < Math.min(trace.size(), outcome.tested().size()); step++) {
       JsonNode expected = trace.get(step);
-      TestedCandidate tested = outcome.tested().get(step);
-      String where =
-          "test " + step + " of " + settings.budget() + ", " + settings.limits().threshold();
+      SearchOutcome.Tested tested = outcome.tested().get(step);
+      String where = "test " + step + " of " + keep + ", " + threshold;
       assertEquals(expected.get("rank").intValue(), tested.rank(), where);
       assertEquals(map(layers, expected.get("candidate_map")), tested.map(), where);
       double similarity = expected.get("mean_cosine").doubleValue();
@@ -117,17 +102,13 @@ public final class KvSharerGolden {
         worst = Math.max(worst, Math.abs(similarity - tested.similarity()));
       } else {
         assertTrue(similarity < tested.measured().upperBound() + SIMILARITY, where);
-        assertTrue(tested.measured().upperBound() <= settings.limits().threshold(), where);
+        assertTrue(tested.measured().upperBound() <= threshold, where);
       }
       assertEquals(expected.get("accepted").booleanValue(), tested.accepted(), where);
     }
     System.out.printf(
         "%s above %s: %d tests, largest difference of a similarity %.1e, %s%n",
-        settings.budget(),
-        settings.limits().threshold(),
-        trace.size(),
-        worst,
-        ResultText.work(outcome.work()));
+        keep, threshold, trace.size(), worst, result.work());
     assertEquals(trace.size(), outcome.tested().size());
     assertEquals(map(layers, search.get("map")), outcome.map());
     return outcome;
@@ -156,7 +137,7 @@ public final class KvSharerGolden {
     return text.toString();
   }
 
-  private static String pairs(List<CandidatePair> pairs) {
+  private static String pairs(List<DistanceMatrix.Pair> pairs) {
     StringBuilder text = new StringBuilder();
     pairs.forEach(pair -> text.append(pair.layer() + "-" + pair.source() + " "));
     return text.toString();

@@ -4,11 +4,9 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
 import com.fasterxml.jackson.databind.JsonNode;
-import dev.kvshare.apply.decoder.Decoder;
-import dev.kvshare.apply.decoder.DecoderOptions;
 import dev.kvshare.apply.decoder.script.ComputeType;
-import dev.kvshare.apply.model.Checkpoint;
-import dev.kvshare.apply.model.checkpoint.Checkpoints;
+import dev.kvshare.apply.decoder.DecoderOptions;
+import dev.kvshare.apply.generate.LoadedModel;
 import dev.kvshare.calibrate.capture.KvStatistics;
 import java.nio.file.Path;
 import org.junit.jupiter.api.Tag;
@@ -26,32 +24,32 @@ class KvSharerSmolLm2Test {
     String file = System.getProperty("kvshare.smollm2", "");
     assumeTrue(!file.isEmpty(), "set -Dkvshare.smollm2=FILE.gguf to run this test");
     JsonNode golden = KvSharerGolden.read("kvsharer.json");
-    try (Checkpoint checkpoint = Checkpoints.open(Path.of(file));
-        Decoder decoder =
-            Decoder.load(checkpoint, new DecoderOptions("cpu", ComputeType.FLOAT32, 2))) {
-      Calibrator calibrator = new Calibrator(decoder, KvSharerGolden.identity(checkpoint, decoder));
+    DecoderOptions options = new DecoderOptions("cpu", ComputeType.FLOAT32, 2);
+    try (LoadedModel model = LoadedModel.open(Path.of(file), options)) {
       KvStatistics statistics =
-          calibrator.capture(
-              KvSharerGolden.dataset(), KvSharerGolden.tokenIds(golden), CalibrationListener.NONE);
+          Calibration.of(model)
+              .text(TinyModel.corpus(KvSharerGolden.tokenIds(golden)))
+              .tokensPerSample(Integer.MAX_VALUE)
+              .capture();
       KvSharerGolden.assertRanking(golden, "ranked_pairs_all", statistics);
       JsonNode searches = golden.get("searches");
       JsonNode trace = searches.get("share12_threshold0.5").get("trace");
-      assertSearch(searches.get("share4_threshold0.5"), trace, calibrator, statistics);
-      assertSearch(searches.get("share8_threshold0.5"), trace, calibrator, statistics);
-      assertSearch(searches.get("share12_threshold0.5"), trace, calibrator, statistics);
+      assertSearch(searches.get("share4_threshold0.5"), trace, model, statistics);
+      assertSearch(searches.get("share8_threshold0.5"), trace, model, statistics);
+      assertSearch(searches.get("share12_threshold0.5"), trace, model, statistics);
       JsonNode strict = searches.get("share6_threshold0.9").get("trace");
-      assertSearch(searches.get("share5_threshold0.9"), strict, calibrator, statistics);
+      assertSearch(searches.get("share5_threshold0.9"), strict, model, statistics);
       JsonNode search = searches.get("share6_threshold0.88");
-      assertSearch(search, search.get("trace"), calibrator, statistics);
+      assertSearch(search, search.get("trace"), model, statistics);
     }
   }
 
   /** A recorded trace that serves several searches is longer than the shorter of them. */
   private static void assertSearch(
-      JsonNode search, JsonNode trace, Calibrator calibrator, KvStatistics statistics) {
+      JsonNode search, JsonNode trace, LoadedModel model, KvStatistics statistics) {
     JsonNode prefix = KvSharerGolden.first(trace, search.get("candidates_tested").intValue());
     assertTrue(
-        KvSharerGolden.assertSearch(search, prefix, calibrator, statistics).reached(),
+        KvSharerGolden.assertSearch(search, prefix, model, statistics).reached(),
         search.toString());
   }
 }

@@ -31,15 +31,12 @@ class KvSharerTinyTest {
   @ValueSource(strings = {"equal_lengths", "one_short_sequence"})
   void reproducesRankingSimilaritiesAndMaps(String set) {
     JsonNode golden = KvSharerGolden.read("kvsharer_tiny.json").get("sets").get(set);
-    KvStatistics statistics =
-        model
-            .calibrator()
-            .capture(KvSharerGolden.dataset(), TinyModel.samples(set), CalibrationListener.NONE);
+    KvStatistics statistics = model.calibration(TinyModel.samples(set)).capture();
     KvSharerGolden.assertRanking(golden, "ranked_pairs", statistics);
     assertEquals(4, golden.get("searches").size());
     for (JsonNode search : golden.get("searches")) {
       SearchOutcome outcome =
-          KvSharerGolden.assertSearch(search, search.get("trace"), model.calibrator(), statistics);
+          KvSharerGolden.assertSearch(search, search.get("trace"), model.loaded(), statistics);
       assertEquals(search.get("reached").booleanValue(), outcome.reached());
       assertTrue(outcome.work().factor() > 2, outcome.work().toString());
     }

@@ -7,8 +7,8 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 import dev.kvshare.apply.decoder.DecoderOptions.WeightResidency;
 import dev.kvshare.apply.policy.PolicyFile;
 import dev.kvshare.calibrate.search.SearchOutcome;
-import dev.kvshare.calibrate.search.SearchStrategy;
 import java.util.List;
+import java.util.function.Function;
 import org.junit.jupiter.api.AfterAll;
 import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.Tag;
@@ -36,20 +36,27 @@ class OffloadedCalibrationTest {
   }
 
   @ParameterizedTest
-  @ValueSource(strings = {"dissimilar", "similar", "random", "layer-order", "greedy", "auto"})
-  void everyStrategyGivesTheSamePolicy(String strategy) {
-    assertSame(settings(3, 0.5).strategy(SearchStrategy.of(strategy, 3, false)).build());
+  @ValueSource(
+      strings = {"kvsharer", "similar", "random", "layer-order", "windows", "share", "auto"})
+  void everyMethodGivesTheSamePolicy(String method) {
+    assertSame(
+        model -> {
+          Calibration calibration = settings(model, 3, 0.5).method(method).seed(3).window(2, 8);
+          return method.equals("windows")
+              ? calibration.keep(new Keep.WindowedLayers(3))
+              : calibration;
+        });
   }
 
   @ParameterizedTest
   @CsvSource({"0.72, 2147483648", "0.72, 900000", "0.72, 150000", "0.72, 0", "0.9, 2147483648"})
   void refusalsAndLittleMemoryGiveTheSamePolicy(double threshold, long maxStateBytes) {
-    assertSame(settings(3, threshold).maxStateBytes(maxStateBytes).build());
+    assertSame(model -> settings(model, 3, threshold).batchMemory(maxStateBytes));
   }
 
-  private static void assertSame(CalibrationSettings settings) {
-    CalibrationResult expected = whole.calibrate(settings);
-    CalibrationResult actual = offloaded.calibrate(settings);
+  private static void assertSame(Function<TinyModel, Calibration> settings) {
+    CalibrationResult expected = settings.apply(whole).run();
+    CalibrationResult actual = settings.apply(offloaded).run();
     assertEquals(expected.outcome().tested(), actual.outcome().tested());
     assertArrayEquals(PolicyFile.toBytes(expected.policy()), PolicyFile.toBytes(actual.policy()));
   }
@@ -58,8 +65,7 @@ class OffloadedCalibrationTest {
   @Test
   void layersAreReadFarLessOftenThanTheyRun() {
     long before = offloaded.decoder().layerReads();
-    CalibrationSettings refusing = settings(7, 1).maxBatchTokens(64).build();
-    SearchOutcome outcome = offloaded.calibrate(refusing).outcome();
+    SearchOutcome outcome = settings(offloaded, 7, 1).batchTokens(64).run().outcome();
     long reads = offloaded.decoder().layerReads() - before;
     assertEquals(28, outcome.tested().size());
     // One pass of the unshared model, then passes of 1, 2, 4, 8, 8 and 5 candidates.
@@ -71,21 +77,15 @@ class OffloadedCalibrationTest {
   @Test
   void samplesOfDifferentLengthsGiveTheSamePolicy() {
     List<int[]> samples = TinyModel.samples("one_short_sequence");
-    CalibrationSettings settings = settings(3, 0.72).build();
-    assertArrayEquals(policy(whole, samples, settings), policy(offloaded, samples, settings));
+    assertArrayEquals(policy(whole, samples), policy(offloaded, samples));
   }
 
-  private static byte[] policy(TinyModel model, List<int[]> samples, CalibrationSettings settings) {
+  private static byte[] policy(TinyModel model, List<int[]> samples) {
     return PolicyFile.toBytes(
-        model
-            .calibrator()
-            .calibrate(KvSharerGolden.dataset(), samples, settings, CalibrationListener.NONE)
-            .policy());
+        settings(model, 3, 0.72).text(TinyModel.corpus(samples)).run().policy());
   }
 
-  private static CalibrationSettings.Builder settings(int sharedLayers, double threshold) {
-    return CalibrationSettings.builder()
-        .budget(new KvBudget.SharedLayers(sharedLayers))
-        .threshold(threshold);
+  private static Calibration settings(TinyModel model, int sharedLayers, double threshold) {
+    return model.calibration().keep(new Keep.SharedLayers(sharedLayers)).threshold(threshold);
   }
 }

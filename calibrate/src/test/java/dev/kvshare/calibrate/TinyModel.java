@@ -3,16 +3,13 @@ package dev.kvshare.calibrate;
 import dev.kvshare.apply.decoder.Decoder;
 import dev.kvshare.apply.decoder.DecoderOptions;
 import dev.kvshare.apply.decoder.DecoderOptions.WeightResidency;
-import dev.kvshare.apply.decoder.script.ComputeType;
-import dev.kvshare.apply.model.Checkpoint;
-import dev.kvshare.apply.model.checkpoint.Checkpoints;
+import dev.kvshare.apply.generate.LoadedModel;
+import dev.kvshare.datasets.Corpus;
 import java.nio.file.Path;
 import java.util.List;
 
-/** A loaded tiny Llama with its calibrator and six samples of 64 tokens. */
-public record TinyModel(Checkpoint checkpoint, Decoder decoder, Calibrator calibrator)
-    implements AutoCloseable {
-
+/** A loaded tiny Llama with six samples of 64 tokens. */
+public record TinyModel(LoadedModel loaded) implements AutoCloseable {
   public static TinyModel open() {
     return open(KvSharerGolden.path("tiny_llama"));
   }
@@ -22,11 +19,38 @@ public record TinyModel(Checkpoint checkpoint, Decoder decoder, Calibrator calib
   }
 
   public static TinyModel open(Path directory, WeightResidency residency) {
-    Checkpoint checkpoint = Checkpoints.open(directory);
-    DecoderOptions options = new DecoderOptions("cpu", ComputeType.FLOAT32, 1);
-    Decoder decoder = Decoder.load(checkpoint, options.withResidency(residency));
-    return new TinyModel(
-        checkpoint, decoder, new Calibrator(decoder, KvSharerGolden.identity(checkpoint, decoder)));
+    return open(directory, OPTIONS.withResidency(residency));
+  }
+
+  public static TinyModel open(Path directory, DecoderOptions options) {
+    return new TinyModel(LoadedModel.open(directory, options));
+  }
+
+  /** One thread, float32. */
+  public static final DecoderOptions OPTIONS =
+      new DecoderOptions("cpu", DecoderOptions.DEFAULT.computeType(), 1);
+
+  public Decoder decoder() {
+    return loaded.decoder();
+  }
+
+  /** The papers' method on the samples. */
+  public Calibration calibration() {
+    return calibration(samples());
+  }
+
+  /** The papers' method on other samples. */
+  public Calibration calibration(List<int[]> samples) {
+    return Calibration.of(loaded)
+        .text(corpus(samples))
+        .tokensPerSample(Integer.MAX_VALUE)
+        .method("kvsharer");
+  }
+
+  /** Token ids as a text. */
+  public static Corpus corpus(List<int[]> samples) {
+    return new Corpus.Tokens(
+        KvSharerGolden.dataset().name(), KvSharerGolden.dataset().sha256(), samples);
   }
 
   public static List<int[]> samples() {
@@ -38,17 +62,8 @@ public record TinyModel(Checkpoint checkpoint, Decoder decoder, Calibrator calib
     return KvSharerGolden.tokenIds(KvSharerGolden.read("kvsharer_tiny.json").get("sets").get(set));
   }
 
-  public CalibrationResult calibrate(CalibrationSettings settings) {
-    return calibrate(settings, CalibrationListener.NONE);
-  }
-
-  public CalibrationResult calibrate(CalibrationSettings settings, CalibrationListener listener) {
-    return calibrator.calibrate(KvSharerGolden.dataset(), samples(), settings, listener);
-  }
-
   @Override
   public void close() {
-    decoder.close();
-    checkpoint.close();
+    loaded.close();
   }
 }

@@ -37,8 +37,8 @@ class BuiltInModelTest {
                 policy)
             .succeeds()
             .prints("of the KV cache is kept")
-            .prints("  greedy ")
-            .prints("  dissimilar ")
+            .prints("  layerwise ")
+            .prints("  kvsharer ")
             .prints("Repaired: KL divergence");
     assertTrue(run.err().contains("text parlour-calibration: 4 paragraphs"), run.err());
     assertTrue(run.err().contains("kvshare apply --policy " + policy), run.err());

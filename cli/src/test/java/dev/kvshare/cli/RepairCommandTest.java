@@ -77,10 +77,10 @@ class RepairCommandTest {
     calibration.prints("Repaired");
     CommandRun.of("inspect", policy)
         .succeeds()
-        .prints("dissimilar: 2 layers, after a short repair KL divergence")
+        .prints("kvsharer: 2 layers, after a short repair KL divergence")
         .prints("repair text  ");
     String report = Files.readString(folder.resolve("repaired.report.html"));
-    assertTrue(report.contains("Strategy tried"));
+    assertTrue(report.contains("Search tried"));
   }
 
   @Test

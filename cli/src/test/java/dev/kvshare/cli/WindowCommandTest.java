@@ -63,7 +63,7 @@ class WindowCommandTest {
     assertEquals(5, found.model().kvUse(found.plan()).wholeTextLayers());
     assertEquals(512, found.savings().context());
     assertEquals(0.629, found.savings().kvFraction());
-    assertEquals("auto", found.calibration().method());
+    assertEquals("windows", found.calibration().method());
     assertEquals(3, found.calibration().accepted().size());
     assertTrue(found.validation().divergence() <= found.validation().plainDivergence());
     calibration
@@ -172,7 +172,7 @@ class WindowCommandTest {
   void aBudgetIsMetByWhateverComesNearer() throws IOException {
     Path chosen = folder.resolve("chosen.json");
     CommandRun run = budget("--window", 4, "--sinks", 2, "--out", chosen).succeeds();
-    run.prints("  windows ").prints("  dissimilar ").prints("  similar ").prints("  greedy ");
+    run.prints("  windows ").prints("  kvsharer ").prints("  similar ").prints("  layerwise ");
     Policy found = PolicyFile.read(chosen);
     String nearest = found.calibration().compared().get(0).method();
     assertTrue(found.calibration().compared().get(0).reached());
@@ -209,7 +209,7 @@ class WindowCommandTest {
                 "--out",
                 solved)
             .succeeds();
-    assertTrue(again.err().contains("--stats holds samples"), again.err());
+    assertTrue(again.err().contains("the statistics hold no text"), again.err());
     assertEquals(3, PolicyFile.read(solved).map().sharedLayers());
   }
 
@@ -232,12 +232,13 @@ class WindowCommandTest {
     Path never = folder.resolve("never.json");
     calibrate("--share-layers", 2, "--out", never)
         .fails(ExitCodes.USAGE, "--window-layers takes the place of --share-layers");
-    calibrate("--strategy", "similar", "--out", never).fails(ExitCodes.USAGE, "auto or greedy");
+    calibrate("--strategy", "similar", "--out", never)
+        .fails(ExitCodes.USAGE, "--window-layers is for the strategies auto and windows");
     calibrate("--no-windows", "--out", never)
         .fails(ExitCodes.USAGE, "--window-layers and --no-windows contradict each other");
     budget("--no-windows", "--window", 4, "--out", never)
         .fails(ExitCodes.USAGE, "--window and --sinks say what windowed layers keep");
-    budget("--strategy", "greedy", "--sinks", 4, "--out", never)
+    budget("--strategy", "share", "--sinks", 4, "--out", never)
         .fails(ExitCodes.USAGE, "here layers only share");
     calibrate("--stats", never).fails(ExitCodes.USAGE, "--stats holds samples");
     CommandRun.of(

@@ -10,6 +10,24 @@ import java.util.List;
  * are L2 norms over the head dimension in the model's own units, averaged over heads and positions.
  */
 public final class DistanceMatrix {
+  /**
+   * A layer that could read the keys and values of a lower one; with itself one that could be
+   * windowed.
+   *
+   * @param layer the layer that would share
+   * @param source the lower layer whose keys and values it would read, or the layer itself
+   * @param distance distance of the two in the {@link DistanceMatrix} that ranks them; of a
+   *     windowed layer the KL divergence from the unshared model when it alone is windowed
+   */
+  public record Pair(int layer, int source, double distance) {
+    public Pair {
+      if (source < 0 || source > layer) {
+        throw new IllegalArgumentException(
+            "The source of layer " + layer + " must be a layer below it or itself, not " + source);
+      }
+    }
+  }
+
   private final double[][] key;
   private final double[][] value;
 
@@ -47,13 +65,13 @@ public final class DistanceMatrix {
   }
 
   /** Every pair that may share, by ascending layer, then by ascending source. */
-  public List<CandidatePair> pairs() {
-    List<CandidatePair> pairs = new ArrayList<>();
+  public List<Pair> pairs() {
+    List<Pair> pairs = new ArrayList<>();
     for (int layer = 1; layer < layers(); layer++) {
       for (int source = 0; source < layer; source++) {
         double distance = distance(layer, source);
         if (!Double.isNaN(distance)) {
-          pairs.add(new CandidatePair(layer, source, distance));
+          pairs.add(new Pair(layer, source, distance));
         }
       }
     }

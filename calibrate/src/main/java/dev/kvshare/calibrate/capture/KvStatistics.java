@@ -2,15 +2,15 @@ package dev.kvshare.calibrate.capture;
 
 import dev.kvshare.apply.policy.ModelIdentity;
 import dev.kvshare.apply.policy.Provenance.DatasetReference;
-import dev.kvshare.calibrate.CalibrationUsageException;
 import java.util.List;
 
 /**
  * What a search needs to know of the unshared model: captured once, kept in a file ({@link
- * StatisticsFile}) so that another budget, threshold or strategy needs neither text nor tokenizer
- * nor the capture pass.
+ * StatisticsFile}) so that another size, threshold or method needs neither text nor tokenizer nor
+ * the capture pass.
  *
  * @param model the model that was run
+ * @param key what was measured with, {@link dev.kvshare.apply.generate.MeasurementKey#line}
  * @param dataset the text that the samples are from
  * @param samples token ids, one array a sample; the lengths may differ
  * @param distances distances of the layers' averaged keys and values
@@ -18,6 +18,7 @@ import java.util.List;
  */
 public record KvStatistics(
     ModelIdentity model,
+    String key,
     DatasetReference dataset,
     List<int[]> samples,
     DistanceMatrix distances,
@@ -26,7 +27,7 @@ public record KvStatistics(
     samples = List.copyOf(samples);
     lastHidden = List.copyOf(lastHidden);
     if (samples.isEmpty()) {
-      throw new CalibrationUsageException(
+      throw new CalibrationException.Usage(
           "There is no calibration sample: give a text with at least one sample.");
     }
     if (samples.size() != lastHidden.size()) {

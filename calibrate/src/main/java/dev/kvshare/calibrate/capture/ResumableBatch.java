@@ -7,7 +7,6 @@ import ai.djl.ndarray.types.Shape;
 import dev.kvshare.apply.decoder.Decoder;
 import dev.kvshare.apply.decoder.KvCache;
 import dev.kvshare.apply.plan.SharingMap;
-import dev.kvshare.calibrate.Interrupts;
 import java.util.ArrayDeque;
 import java.util.ArrayList;
 import java.util.BitSet;
@@ -39,7 +38,7 @@ final class ResumableBatch implements AutoCloseable {
   private final NDManager manager;
   private final Deque<KvCache> caches = new ArrayDeque<>();
   private final NDArray[] states;
-  private final List<CandidateLane> lanes = new ArrayList<>();
+  private final List<Candidate> candidates = new ArrayList<>();
 
   /** Layers of the accepted map that the pass runs. */
   private final BitSet running = new BitSet();
@@ -84,16 +83,17 @@ final class ResumableBatch implements AutoCloseable {
    * Begins a pass of candidates, each of which runs from the first layer that it changes. Until the
    * next pass, {@link #accept} makes one of them the accepted map.
    *
-   * @param candidates the states of the first one are kept, for the case that it is accepted
+   * @param maps the states of the first one are kept, for the case that it is accepted
    */
-  void begin(List<SharingMap> candidates) {
+  void begin(List<SharingMap> maps) {
     endPass();
-    for (SharingMap candidate : candidates) {
-      int first = firstChange(candidate);
+    for (SharingMap map : maps) {
+      int first = firstChange(map);
       need(first);
-      KvCache cache = caches.peek().fork(candidate, first);
+      KvCache cache = caches.peek().fork(map, first);
       cache.advance(batch.tokens());
-      lanes.add(new CandidateLane(cache, first, lanes.isEmpty() ? new NDArray[layers + 1] : null));
+      candidates.add(
+          new Candidate(cache, first, candidates.isEmpty() ? new NDArray[layers + 1] : null));
     }
   }
 
@@ -105,19 +105,19 @@ final class ResumableBatch implements AutoCloseable {
 
   /** The lowest layer that the pass runs; L where it runs none. */
   int firstLayer() {
-    int lowest = lanes.stream().mapToInt(CandidateLane::first).min().orElse(layers);
+    int lowest = candidates.stream().mapToInt(Candidate::first).min().orElse(layers);
     int next = running.nextSetBit(0);
     return next < 0 ? lowest : Math.min(lowest, next);
   }
 
   /** Runs one layer of the pass; the layers come in ascending order. */
   void step(int layer) {
-    Interrupts.check();
+    CalibrationException.Interrupted.check();
     NDArray entering = states[layer] == null ? flowing : states[layer];
-    for (CandidateLane lane : lanes) {
-      if (lane.first() <= layer) {
-        NDArray hidden = lane.first() == layer ? entering : lane.hidden();
-        lane.advance(run(hidden, lane.cache(), layer), layer + 1, isKept(layer + 1));
+    for (Candidate candidate : candidates) {
+      if (candidate.first() <= layer) {
+        NDArray hidden = candidate.first() == layer ? entering : candidate.hidden();
+        candidate.advance(run(hidden, candidate.cache(), layer), layer + 1, isKept(layer + 1));
       }
     }
     NDArray next = running.get(layer) ? run(entering, writer(layer), layer) : null;
@@ -134,10 +134,10 @@ final class ResumableBatch implements AutoCloseable {
    *
    * @return last hidden states after the final norm, float32 [B, T, E] row-major
    */
-  float[] last(int candidate) {
-    CandidateLane lane = lanes.get(candidate);
-    float[] hidden = normed(lane.hidden() == null ? flowing : lane.hidden());
-    lane.closeHidden();
+  float[] last(int number) {
+    Candidate candidate = candidates.get(number);
+    float[] hidden = normed(candidate.hidden() == null ? flowing : candidate.hidden());
+    candidate.closeHidden();
     return hidden;
   }
 
@@ -154,15 +154,15 @@ final class ResumableBatch implements AutoCloseable {
    * when they are needed.
    */
   void accept(SharingMap map) {
-    for (CandidateLane lane : lanes) {
-      if (lane.cache().map().equals(map)) {
-        lanes.remove(lane);
-        for (int layer = lane.first() + 1; layer <= layers; layer++) {
+    for (Candidate candidate : candidates) {
+      if (candidate.cache().map().equals(map)) {
+        candidates.remove(candidate);
+        for (int layer = candidate.first() + 1; layer <= layers; layer++) {
           close(states[layer]);
-          states[layer] = lane.takeState(layer);
+          states[layer] = candidate.takeState(layer);
         }
-        lane.closeStates();
-        caches.push(lane.cache());
+        candidate.closeStates();
+        caches.push(candidate.cache());
         endPass();
         return;
       }
@@ -190,10 +190,10 @@ final class ResumableBatch implements AutoCloseable {
    * Sums of the keys and of the values that every layer made under the accepted map, which must
    * have been run to its end.
    */
-  void addTo(KvAverages averages) {
+  void addTo(KvDistances sums) {
     KvCache cache = caches.peek();
     for (int layer : cache.map().owners()) {
-      averages.add(layer, sum(cache.keys(layer)), sum(cache.values(layer)));
+      sums.add(layer, sum(cache.keys(layer)), sum(cache.values(layer)));
     }
   }
 
@@ -272,8 +272,8 @@ final class ResumableBatch implements AutoCloseable {
   }
 
   private void endPass() {
-    lanes.forEach(CandidateLane::close);
-    lanes.clear();
+    candidates.forEach(Candidate::close);
+    candidates.clear();
     running.clear();
     close(flowing);
     flowing = null;
@@ -296,5 +296,90 @@ final class ResumableBatch implements AutoCloseable {
     endPass();
     closeCaches();
     manager.close();
+  }
+
+  /** A candidate map on its way through the layers. */
+  private static final class Candidate implements AutoCloseable {
+    private final KvCache cache;
+    private final int first;
+    private final NDArray[] statesOrNull;
+    private NDArray hidden;
+    private boolean stored;
+
+    /**
+     * @param cache forked for the candidate at its first layer
+     * @param first the first layer that the candidate runs
+     * @param statesOrNull room for the states that enter layers 0 to L; null to keep none
+     */
+    Candidate(KvCache cache, int first, NDArray[] statesOrNull) {
+      this.cache = cache;
+      this.first = first;
+      this.statesOrNull = statesOrNull;
+    }
+
+    KvCache cache() {
+      return cache;
+    }
+
+    int first() {
+      return first;
+    }
+
+    /** The states [B, T, E] that enter the next layer; null before the first layer was run. */
+    NDArray hidden() {
+      return hidden;
+    }
+
+    /**
+     * Goes on to a layer.
+     *
+     * @param next the states that enter it
+     * @param kept whether they are wanted in case that the candidate is accepted
+     */
+    void advance(NDArray next, int layer, boolean kept) {
+      closeHidden();
+      hidden = next;
+      stored = kept && statesOrNull != null;
+      if (stored) {
+        statesOrNull[layer] = next;
+      }
+    }
+
+    /** Closes the states that enter the next layer unless they are kept. */
+    void closeHidden() {
+      if (hidden != null && !stored) {
+        hidden.close();
+      }
+      hidden = null;
+    }
+
+    /** The kept states that enter a layer, from now on the caller's; null where there are none. */
+    NDArray takeState(int layer) {
+      NDArray state = statesOrNull == null ? null : statesOrNull[layer];
+      if (state != null) {
+        statesOrNull[layer] = null;
+      }
+      return state;
+    }
+
+    /** Closes everything but states that were taken; the cache too. */
+    @Override
+    public void close() {
+      closeStates();
+      cache.close();
+    }
+
+    /** Closes states that were not taken. */
+    void closeStates() {
+      closeHidden();
+      if (statesOrNull != null) {
+        for (int layer = 0; layer < statesOrNull.length; layer++) {
+          NDArray state = takeState(layer);
+          if (state != null) {
+            state.close();
+          }
+        }
+      }
+    }
   }
 }

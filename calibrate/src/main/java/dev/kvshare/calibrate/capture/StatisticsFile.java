@@ -9,12 +9,11 @@ import dev.kvshare.apply.model.DataType;
 import dev.kvshare.apply.model.safetensors.SafetensorsFile;
 import dev.kvshare.apply.model.safetensors.SafetensorsWriter;
 import dev.kvshare.apply.model.storage.AtomicFile;
+import dev.kvshare.apply.model.storage.StoredTensor;
 import dev.kvshare.apply.policy.ModelIdentity;
 import dev.kvshare.apply.policy.Provenance.DatasetReference;
-import dev.kvshare.calibrate.CalibrationException;
 import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
-import java.nio.FloatBuffer;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Arrays;
@@ -26,9 +25,10 @@ import java.util.Map;
  * samples, E hidden size:
  *
  * <pre>
- * metadata  "schema"           "kvshare.statistics/1"
+ * metadata  "schema"           "kvshare.statistics/2"
  *           "model"            JSON: model_type, num_hidden_layers, num_attention_heads,
  *                              num_key_value_heads, head_dim, fingerprint, as in a policy
+ *           "key"              model, number format, weight form and device in one line
  *           "dataset"          JSON: name, sha256 of the text
  * tensors   distances.keys     F64 [L, L]   below the diagonal; NaN elsewhere and between layers
  *                                           of different shapes
@@ -41,7 +41,7 @@ import java.util.Map;
  * <p>Another number after the slash of the schema is another format, which is refused.
  */
 public final class StatisticsFile {
-  private static final String SCHEMA = "kvshare.statistics/1";
+  private static final String SCHEMA = "kvshare.statistics/2";
   private static final ObjectMapper JSON = new ObjectMapper();
 
   private StatisticsFile() {}
@@ -53,6 +53,7 @@ public final class StatisticsFile {
             Map.of(
                 "schema", SCHEMA,
                 "model", model(statistics.model()),
+                "key", statistics.key(),
                 "dataset", dataset(statistics.dataset())));
     DistanceMatrix distances = statistics.distances();
     long layers = distances.layers();
@@ -65,9 +66,12 @@ public final class StatisticsFile {
     writer.add("samples.lengths", DataType.I32, List.of((long) lengths.length), ints(lengths));
     int[] ids = samples.stream().flatMapToInt(Arrays::stream).toArray();
     writer.add("samples.token_ids", DataType.I32, List.of(tokens), ints(ids));
-    ByteBuffer hidden = hidden(statistics.lastHidden());
-    long hiddenSize = hidden.remaining() / Float.BYTES / tokens;
-    writer.add("last_hidden", DataType.F32, List.of(tokens, hiddenSize), hidden);
+    long elements = statistics.lastHidden().stream().mapToLong(states -> states.length).sum();
+    writer.add(
+        "last_hidden",
+        DataType.F32,
+        List.of(tokens, elements / tokens),
+        () -> statistics.lastHidden().stream().map(StatisticsFile::floats).iterator());
     AtomicFile.write(file, writer::writeTo);
   }
 
@@ -89,6 +93,7 @@ public final class StatisticsFile {
       }
       return new KvStatistics(
           model,
+          file.metadata().getOrDefault("key", ""),
           new DatasetReference(
               dataset.path("name").textValue(), dataset.path("sha256").textValue()),
           samples(lengths, ids),
@@ -206,27 +211,28 @@ public final class StatisticsFile {
     return samples;
   }
 
-  private static ByteBuffer hidden(List<float[]> samples) {
-    long elements = samples.stream().mapToLong(sample -> sample.length).sum();
-    ByteBuffer bytes = buffer(elements * Float.BYTES);
-    FloatBuffer floats = bytes.asFloatBuffer();
-    samples.forEach(floats::put);
+  private static ByteBuffer floats(float[] numbers) {
+    ByteBuffer bytes = buffer((long) numbers.length * Float.BYTES);
+    bytes.asFloatBuffer().put(numbers);
     return bytes;
   }
 
+  /** A sample at a time: all of them may have more than 2 GiB. */
   private static List<float[]> hidden(SafetensorsFile file, int[] lengths) {
-    ByteBuffer bytes = file.bytes("last_hidden", DataType.F32);
     long tokens = Arrays.stream(lengths).asLongStream().sum();
-    int hiddenSize = (int) (bytes.remaining() / Float.BYTES / tokens);
-    if (bytes.remaining() != tokens * hiddenSize * Float.BYTES) {
+    StoredTensor stored = file.tensors().get("last_hidden");
+    if (stored == null || stored.info().elements() % tokens != 0) {
       throw damaged(file.path(), "'last_hidden' does not have a row for each token");
     }
-    FloatBuffer floats = bytes.asFloatBuffer();
+    int hiddenSize = Math.toIntExact(stored.info().elements() / tokens);
     List<float[]> samples = new ArrayList<>();
+    long from = 0;
     for (int length : lengths) {
-      float[] sample = new float[length * hiddenSize];
-      floats.get(sample);
+      float[] sample = new float[Math.multiplyExact(length, hiddenSize)];
+      long bytes = (long) sample.length * Float.BYTES;
+      file.bytes("last_hidden", DataType.F32, from, bytes).asFloatBuffer().get(sample);
       samples.add(sample);
+      from += bytes;
     }
     return samples;
   }

@@ -1,9 +1,7 @@
 package dev.kvshare.calibrate.report;
 
-import dev.kvshare.calibrate.capture.CandidatePair;
 import dev.kvshare.calibrate.capture.DistanceMatrix;
 import dev.kvshare.calibrate.search.SearchOutcome;
-import dev.kvshare.calibrate.search.TestedCandidate;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Locale;
@@ -64,11 +62,11 @@ record HeatMap(
   static HeatMap of(DistanceMatrix distances, SearchOutcome outcome) {
     int layers = distances.layers();
     int cell = Math.max(8, Math.min(44, 680 / Math.max(1, layers - 1)));
-    List<CandidatePair> pairs = distances.pairs();
-    double least = pairs.stream().mapToDouble(CandidatePair::distance).min().orElse(0);
-    double most = pairs.stream().mapToDouble(CandidatePair::distance).max().orElse(1);
+    List<DistanceMatrix.Pair> pairs = distances.pairs();
+    double least = pairs.stream().mapToDouble(DistanceMatrix.Pair::distance).min().orElse(0);
+    double most = pairs.stream().mapToDouble(DistanceMatrix.Pair::distance).max().orElse(1);
     List<Cell> cells = new ArrayList<>();
-    for (CandidatePair pair : pairs) {
+    for (DistanceMatrix.Pair pair : pairs) {
       String title =
           String.format(
               Locale.ROOT,
@@ -82,7 +80,7 @@ record HeatMap(
           new Cell(
               LEFT + pair.source() * cell,
               TOP + (pair.layer() - 1) * cell,
-              ColourScale.at(place(pair.distance(), least, most)),
+              colour(place(pair.distance(), least, most)),
               title));
     }
     int right = LEFT + (layers - 1) * cell;
@@ -108,7 +106,7 @@ record HeatMap(
 
   private static List<Mark> marks(SearchOutcome outcome, int cell) {
     List<Mark> marks = new ArrayList<>();
-    for (TestedCandidate tested : outcome.tested()) {
+    for (SearchOutcome.Tested tested : outcome.tested()) {
       if (tested.pair().source() == tested.pair().layer()) {
         continue; // a windowed layer, which is no pair
       }
@@ -141,7 +139,7 @@ record HeatMap(
           new Cell(
               width - 90,
               TOP + 24 + step * LEGEND_STEP,
-              ColourScale.at(1 - (step + 0.5) / LEGEND_STEPS),
+              colour(1 - (step + 0.5) / LEGEND_STEPS),
               ""));
     }
     return legend;
@@ -155,5 +153,36 @@ record HeatMap(
           new Axis.Tick(TOP + 24 + length * (1 - place(value, least, most)), Axis.label(value)));
     }
     return ticks;
+  }
+
+  /**
+   * Viridis at eleven equal steps, as red, green, blue: its lightness rises evenly, so that it can
+   * be read in print and with any kind of colour blindness.
+   */
+  private static final int[][] STOPS = {
+    {68, 1, 84},
+    {72, 36, 117},
+    {65, 68, 135},
+    {53, 95, 141},
+    {42, 120, 142},
+    {33, 145, 140},
+    {34, 168, 132},
+    {68, 191, 112},
+    {122, 209, 81},
+    {189, 223, 38},
+    {253, 231, 37}
+  };
+
+  /** The colour at a place from 0 to 1, as {@code #rrggbb}. */
+  private static String colour(double place) {
+    double scaled = Math.max(0, Math.min(1, place)) * (STOPS.length - 1);
+    int below = Math.min((int) scaled, STOPS.length - 2);
+    double part = scaled - below;
+    StringBuilder colour = new StringBuilder("#");
+    for (int channel = 0; channel < 3; channel++) {
+      double value = STOPS[below][channel] * (1 - part) + STOPS[below + 1][channel] * part;
+      colour.append(String.format(Locale.ROOT, "%02x", Math.round(value)));
+    }
+    return colour.toString();
   }
 }

@@ -1,7 +1,6 @@
 package dev.kvshare.calibrate.report;
 
 import dev.kvshare.calibrate.search.SearchOutcome;
-import dev.kvshare.calibrate.search.TestedCandidate;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Locale;
@@ -53,16 +52,17 @@ record StepChart(
   record Point(double x, double y, boolean accepted, String title) {}
 
   static StepChart of(SearchOutcome outcome, double threshold) {
-    List<TestedCandidate> tested = outcome.tested();
+    List<SearchOutcome.Tested> tested = outcome.tested();
     double lowest =
         Math.min(
-            threshold, tested.stream().mapToDouble(TestedCandidate::similarity).min().orElse(1));
+            threshold,
+            tested.stream().mapToDouble(SearchOutcome.Tested::similarity).min().orElse(1));
     double least = Math.max(-1, lowest - 0.08 * (1 - lowest) - 1e-3);
     int tests = tested.size();
     List<Point> points = new ArrayList<>();
     StringBuilder path = new StringBuilder("M%d %d".formatted(LEFT, TOP));
     for (int test = 1; test <= tests; test++) {
-      TestedCandidate candidate = tested.get(test - 1);
+      SearchOutcome.Tested candidate = tested.get(test - 1);
       double x = x(test, tests);
       double y = y(candidate.similarity(), least);
       points.add(new Point(x, y, candidate.accepted(), title(test, candidate)));
@@ -96,7 +96,7 @@ record StepChart(
         yTicks);
   }
 
-  private static String title(int test, TestedCandidate candidate) {
+  private static String title(int test, SearchOutcome.Tested candidate) {
     return String.format(
         Locale.ROOT,
         "Test %d: layer %d reads %d, similarity %.6f, %s",

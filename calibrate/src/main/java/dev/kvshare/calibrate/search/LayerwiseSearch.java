@@ -1,20 +1,21 @@
 package dev.kvshare.calibrate.search;
 
+import dev.kvshare.apply.family.spec.ModelSpec;
 import dev.kvshare.apply.plan.Plan;
-import dev.kvshare.calibrate.CalibrationListener;
-import dev.kvshare.calibrate.QualityLimits;
-import dev.kvshare.calibrate.capture.CandidatePair;
+import dev.kvshare.apply.plan.SharingMap;
+import dev.kvshare.calibrate.capture.CalibrationListener;
 import dev.kvshare.calibrate.capture.DistanceMatrix;
-import dev.kvshare.calibrate.capture.LayerWork;
-import dev.kvshare.calibrate.capture.MeasuredSimilarity;
+import dev.kvshare.calibrate.capture.SimilarityMeter;
 import dev.kvshare.calibrate.repair.RepairQuality;
 import java.util.ArrayList;
 import java.util.Comparator;
 import java.util.List;
+import java.util.stream.IntStream;
 
 /**
- * The search of {@link LayerwiseStrategy}: KL divergence from the unshared model after repair is
- * nearly additive in the layers that are reduced, so few plans need to be tried.
+ * One more layer is reduced at a time, the one under which the repaired plan comes nearest to the
+ * unshared model. KL divergence from the unshared model after repair is nearly additive in the
+ * layers that are reduced, so few plans need to be tried.
  *
  * <ol>
  *   <li>Each layer alone is reduced; its divergence is what it is expected to add.
@@ -27,6 +28,22 @@ import java.util.List;
  * </ol>
  */
 final class LayerwiseSearch {
+  /** Measures how near a plan comes to the unshared model when it is repaired. */
+  public interface PlanMeter {
+    /** How near {@code plan} comes. */
+    RepairQuality quality(Plan plan);
+
+    /** Tells that later plans are like {@code plan} in their lower layers. */
+    void accepted(Plan plan);
+  }
+
+  /** What happens to one layer more, so that it keeps fewer keys and values. */
+  @FunctionalInterface
+  interface Reduction {
+    /** The plan with one layer more reduced; null if that layer cannot be. */
+    Plan extend(Plan plan, int layer);
+  }
+
   /** Extensions tried in a step. */
   private static final int TRIES = 4;
 
@@ -35,13 +52,14 @@ final class LayerwiseSearch {
 
   private static final double BESIDE_TOP = 2;
 
-  private final LayerwiseStrategy strategy;
-  private final LayerReduction reduction;
+  private final String name;
+  private final Reduction reduction;
+  private final boolean preferTop;
   private final DistanceMatrix distances;
-  private final RepairedProbe probe;
+  private final PlanMeter meter;
   private final CalibrationListener listener;
-  private final List<TestedCandidate> tested = new ArrayList<>();
-  private List<CandidatePair> ranking = List.of();
+  private final List<SearchOutcome.Tested> tested = new ArrayList<>();
+  private List<DistanceMatrix.Pair> ranking = List.of();
   private double[] expected;
   private double[] alone;
 
@@ -54,16 +72,24 @@ final class LayerwiseSearch {
   /** An extension that was measured. */
   private record Tried(Extension extension, Kept result) {}
 
+  /**
+   * A search that has not begun.
+   *
+   * @param name what is compared under it
+   * @param preferTop see {@link ShareMethod}
+   */
   LayerwiseSearch(
-      LayerwiseStrategy strategy,
-      LayerReduction reduction,
+      String name,
+      Reduction reduction,
+      boolean preferTop,
       DistanceMatrix distances,
-      RepairedProbe probe,
+      PlanMeter meter,
       CalibrationListener listener) {
-    this.strategy = strategy;
+    this.name = name;
     this.reduction = reduction;
+    this.preferTop = preferTop;
     this.distances = distances;
-    this.probe = probe;
+    this.meter = meter;
     this.listener = listener;
   }
 
@@ -73,15 +99,14 @@ final class LayerwiseSearch {
    * @param outdone a divergence that another search has reached already: a smaller plan that
    *     diverges more cannot win any more, and the search ends
    */
-  SearchOutcome run(int wantedSharedLayers, QualityLimits limits, double outdone) {
+  SearchOutcome run(int wantedLayers, SearchSettings.Limits limits, double outdone) {
     Plan unshared = Plan.identity(distances.layers());
-    Kept start = new Kept(unshared, probe.quality(unshared), 0);
-    boolean canWin =
-        wantedSharedLayers == 0 || measureSingleLayers(start, wantedSharedLayers, outdone);
+    Kept start = new Kept(unshared, meter.quality(unshared), 0);
+    boolean canWin = wantedLayers == 0 || measureSingleLayers(start, wantedLayers, outdone);
     Kept best = start;
-    while (canWin && best.plan().reducedLayers() < wantedSharedLayers) {
-      report(CalibrationListener.Phase.STEPS, best, wantedSharedLayers);
-      List<Tried> tries = tries(best, triesPerStep(wantedSharedLayers));
+    while (canWin && best.plan().reducedLayers() < wantedLayers) {
+      report(CalibrationListener.Phase.STEPS, best, wantedLayers);
+      List<Tried> tries = tries(best, triesPerStep(wantedLayers));
       Tried accepted =
           tries.stream()
               .filter(tried -> limits.hold(tried.result().quality()))
@@ -93,26 +118,62 @@ final class LayerwiseSearch {
       }
       best = accepted.result();
       canWin = divergence(best) <= outdone;
-      if (canWin && best.plan().reducedLayers() < wantedSharedLayers) {
-        probe.accepted(best.plan());
+      if (canWin && best.plan().reducedLayers() < wantedLayers) {
+        meter.accepted(best.plan());
       }
     }
-    report(CalibrationListener.Phase.STEPS, best, wantedSharedLayers);
-    StrategyResult.Ending ending = StrategyResult.Ending.LIMITED;
-    if (best.plan().reducedLayers() >= wantedSharedLayers) {
-      ending = StrategyResult.Ending.REACHED;
+    report(CalibrationListener.Phase.STEPS, best, wantedLayers);
+    SearchOutcome.Ending ending = SearchOutcome.Ending.LIMITED;
+    if (best.plan().reducedLayers() >= wantedLayers) {
+      ending = SearchOutcome.Ending.REACHED;
     } else if (!canWin) {
-      ending = StrategyResult.Ending.OUTDONE;
+      ending = SearchOutcome.Ending.OUTDONE;
     }
     return new SearchOutcome(
         best.plan(),
         best.quality().similarity(),
-        wantedSharedLayers,
+        wantedLayers,
         ranking,
         tested,
         0,
-        new LayerWork(0, 0),
-        List.of(new StrategyResult(strategy.strategy(), best.plan(), ending, best.quality())));
+        SimilarityMeter.LayerWork.NONE,
+        List.of(new SearchOutcome.Found(name, best.plan(), ending, best.quality())));
+  }
+
+  /**
+   * One layer more shares, with the nearest layer below that keeps its own keys and values and may
+   * be read. With repair the choice of the layer matters most and that of its source little.
+   *
+   * @param acrossKinds whether layers with a sliding window and layers with full attention may
+   *     share with each other
+   */
+  static Reduction sharing(ModelSpec spec, boolean acrossKinds) {
+    return (plan, layer) -> {
+      SharingMap map = plan.map();
+      int source = layer - 1;
+      while (source >= 0 && !(map.ownsCache(source) && spec.mayShare(layer, source, acrossKinds))) {
+        source--;
+      }
+      if (source < 0 || !map.ownsCache(layer)) {
+        return null;
+      }
+      SharingMap extended = map.withShared(layer, source);
+      return IntStream.range(0, map.layers())
+              .allMatch(reader -> spec.mayShare(reader, extended.source(reader), acrossKinds))
+          ? Plan.of(extended)
+          : null;
+    };
+  }
+
+  /** One layer more keeps the first and last tokens only, where it keeps more now. */
+  static Reduction windowing(ModelSpec spec, SearchGoals.Window window) {
+    return (plan, layer) -> {
+      int modelWindow = spec.blocks().get(layer).attention().window();
+      boolean keepsNoMore = modelWindow > 0 && modelWindow <= window.last();
+      return plan.isReduced(layer) || keepsNoMore
+          ? null
+          : plan.withWindowed(layer, window.last(), window.first());
+    };
   }
 
   private static double divergence(Kept kept) {
@@ -127,7 +188,7 @@ final class LayerwiseSearch {
     int layers = start.plan().map().layers();
     expected = new double[layers];
     alone = new double[layers];
-    List<CandidatePair> pairs = new ArrayList<>();
+    List<DistanceMatrix.Pair> pairs = new ArrayList<>();
     boolean canWin = true;
     for (int layer = layers - 1; canWin && layer >= 0; layer--) {
       listener.progressed(
@@ -135,7 +196,7 @@ final class LayerwiseSearch {
               CalibrationListener.Phase.SINGLES, layers - 1 - layer, layers));
       Plan plan = reduction.extend(start.plan(), layer);
       if (plan != null) {
-        expected[layer] = probe.quality(plan).divergence().mean();
+        expected[layer] = meter.quality(plan).divergence().mean();
         alone[layer] = expected[layer];
         pairs.add(pair(layer, plan));
         canWin = leastOf(pairs, wanted - layer) <= outdone;
@@ -144,14 +205,14 @@ final class LayerwiseSearch {
     listener.progressed(
         CalibrationListener.Progress.of(CalibrationListener.Phase.SINGLES, layers, layers));
     pairs.sort(
-        Comparator.comparingDouble((CandidatePair pair) -> expected[pair.layer()])
-            .thenComparing(CandidatePair::layer));
+        Comparator.comparingDouble((DistanceMatrix.Pair pair) -> expected[pair.layer()])
+            .thenComparing(DistanceMatrix.Pair::layer));
     ranking = List.copyOf(pairs);
     return canWin;
   }
 
   /** What the {@code count} layers add up to that cost least alone. */
-  private double leastOf(List<CandidatePair> pairs, int count) {
+  private double leastOf(List<DistanceMatrix.Pair> pairs, int count) {
     return pairs.stream()
         .mapToDouble(pair -> alone[pair.layer()])
         .sorted()
@@ -167,7 +228,7 @@ final class LayerwiseSearch {
       if (measured.size() == most || extension.expectedCost() >= least) {
         break;
       }
-      RepairQuality quality = probe.quality(extension.plan());
+      RepairQuality quality = meter.quality(extension.plan());
       double added = quality.divergence().mean() - from.quality().divergence().mean();
       expected[extension.layer()] = added;
       double cost = from.cost() + weight(from.plan(), extension.layer()) * added;
@@ -192,7 +253,7 @@ final class LayerwiseSearch {
   }
 
   private double weight(Plan plan, int layer) {
-    return strategy.preferTop() && plan.map().highestOwner() != layer ? BESIDE_TOP : 1;
+    return preferTop && plan.map().highestOwner() != layer ? BESIDE_TOP : 1;
   }
 
   private static int triesPerStep(int steps) {
@@ -210,22 +271,22 @@ final class LayerwiseSearch {
   private void log(Tried tried, boolean accepted) {
     int layer = tried.extension().layer();
     Plan plan = tried.extension().plan();
-    CandidatePair pair = pair(layer, plan);
+    DistanceMatrix.Pair pair = pair(layer, plan);
     RepairQuality quality = tried.result().quality();
     tested.add(
-        new TestedCandidate(
-            ranking.stream().map(CandidatePair::layer).toList().indexOf(layer),
+        new SearchOutcome.Tested(
+            ranking.stream().map(DistanceMatrix.Pair::layer).toList().indexOf(layer),
             pair,
             plan,
-            new MeasuredSimilarity(quality.similarity(), 1, 1),
+            new SimilarityMeter.Similarity(quality.similarity(), 1, 1),
             quality.divergence().mean(),
             accepted));
   }
 
-  private CandidatePair pair(int layer, Plan plan) {
+  private DistanceMatrix.Pair pair(int layer, Plan plan) {
     int source = plan.map().source(layer);
     double distance = source == layer ? alone[layer] : distances.distance(layer, source);
-    return new CandidatePair(layer, source, distance);
+    return new DistanceMatrix.Pair(layer, source, distance);
   }
 
   private void report(CalibrationListener.Phase phase, Kept best, int wanted) {

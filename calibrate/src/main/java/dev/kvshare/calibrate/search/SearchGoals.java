@@ -1,10 +1,6 @@
 package dev.kvshare.calibrate.search;
 
-import dev.kvshare.apply.family.spec.ModelSpec;
-import dev.kvshare.apply.plan.Plan;
-import dev.kvshare.calibrate.CalibrationUsageException;
-import dev.kvshare.calibrate.KvBudget;
-import dev.kvshare.calibrate.LayerWindow;
+import dev.kvshare.calibrate.capture.CalibrationException;
 import java.util.OptionalInt;
 
 /**
@@ -15,53 +11,43 @@ import java.util.OptionalInt;
  *     empty where none may
  * @param window what these keep, null where there are none
  */
-public record SearchGoals(OptionalInt sharing, OptionalInt windowed, LayerWindow window) {
-  /**
-   * What windowed layers keep is a fraction of a cache for texts of one length only: this one, or
-   * the longest that the model takes.
-   */
-  private static final int TEXT_TOKENS = 2048;
-
-  /** Bytes of an element of the caches that a budget counts. */
-  private static final int BYTES_PER_ELEMENT = 2;
+public record SearchGoals(OptionalInt sharing, OptionalInt windowed, Window window) {
 
   /**
-   * The goals of a calibration.
+   * What a windowed layer keeps of a text.
    *
-   * @param windowOrNull what windowed layers keep, null where none may be
-   * @throws CalibrationUsageException if a model with these layers cannot have that budget
+   * @param first the first tokens (attention sinks, arXiv 2309.17453)
+   * @param last the last tokens, the current one included
    */
-  public static SearchGoals of(KvBudget budget, LayerWindow windowOrNull, ModelSpec spec) {
-    int layers = spec.layers();
-    long bytes = spec.kvUse(Plan.identity(layers)).bytesPerToken(BYTES_PER_ELEMENT);
-    OptionalInt sharing =
-        budget instanceof KvBudget.WindowedLayers
-            ? OptionalInt.empty()
-            : OptionalInt.of(budget.layersToShare(layers, bytes));
-    OptionalInt windowed =
-        windowOrNull == null
-            ? OptionalInt.empty()
-            : budget.layersToWindow(layers, bytes, keptFraction(windowOrNull, spec));
-    return new SearchGoals(sharing, windowed, windowed.isEmpty() ? null : windowOrNull);
+  public record Window(int first, int last) {
+    /** Enough on the models that were measured (docs/quality.md). */
+    public static final Window DEFAULT = new Window(4, 64);
+
+    /** Checks the numbers. */
+    public Window {
+      if (last < 1 || first < 0) {
+        throw new CalibrationException.Usage(
+            "A windowed layer keeps at least 1 of the last tokens and 0 or more of the first, not %d and %d."
+                .formatted(last, first));
+      }
+    }
+
+    /** All tokens that are kept. */
+    public int tokens() {
+      return first + last;
+    }
+
+    /**
+     * Tokens of a passage that compares what windows lose with what sharing loses: twice what is
+     * kept. In shorter ones windows look better than they are.
+     */
+    public int comparableTokens() {
+      return 2 * tokens();
+    }
   }
 
   /** Layers share, and none is windowed. */
   public static SearchGoals share(int layers) {
     return new SearchGoals(OptionalInt.of(layers), OptionalInt.empty(), null);
-  }
-
-  /** Tokens of the text of which a fraction is kept where layers are windowed. */
-  public static int textTokens(ModelSpec spec) {
-    return Math.min(TEXT_TOKENS, spec.maxPositions());
-  }
-
-  /** Of the KV cache of a text, where all layers are windowed that can be. */
-  private static double keptFraction(LayerWindow window, ModelSpec spec) {
-    Plan windowed = Plan.identity(spec.layers());
-    for (int layer = 0; layer < spec.layers(); layer++) {
-      windowed = windowed.withWindowed(layer, window.tokens(), window.sinks());
-    }
-    int tokens = textTokens(spec);
-    return spec.kvUse(windowed).fraction(tokens);
   }
 }

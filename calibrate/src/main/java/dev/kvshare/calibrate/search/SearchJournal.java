@@ -6,14 +6,14 @@ import com.fasterxml.jackson.databind.ObjectMapper;
 import com.fasterxml.jackson.databind.node.ArrayNode;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import dev.kvshare.apply.decoder.Divergence;
+import dev.kvshare.apply.model.storage.Digest;
 import dev.kvshare.apply.plan.Plan;
 import dev.kvshare.apply.plan.SharingMap;
-import dev.kvshare.calibrate.CalibrationException;
-import dev.kvshare.calibrate.CalibrationSettings;
-import dev.kvshare.calibrate.capture.CandidatePair;
+import dev.kvshare.calibrate.capture.CalibrationException;
+import dev.kvshare.calibrate.capture.DistanceMatrix;
 import dev.kvshare.calibrate.capture.KvStatistics;
-import dev.kvshare.calibrate.capture.MeasuredSimilarity;
-import dev.kvshare.calibrate.capture.Sha256;
+import dev.kvshare.calibrate.capture.SimilarityMeter;
+import dev.kvshare.calibrate.repair.RepairPassages;
 import dev.kvshare.calibrate.repair.RepairQuality;
 import java.io.FileOutputStream;
 import java.io.IOException;
@@ -22,13 +22,14 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Arrays;
+import java.util.Iterator;
 import java.util.List;
 
 /**
  * The progress of a search on disk, so that a killed run can go on. UTF-8 JSON lines:
  *
  * <pre>
- * {"schema":"kvshare.journal/1", ...}            the settings; a journal of others is refused
+ * {"schema":"kvshare.journal/2", ...}            the settings; a journal of others is refused
  * {"kv_source":[0,1,1,3],"similarity":0.97,"samples":30}    one line a tested candidate,
  * {"kv_source":[0,1,1,3],"similarity":0.99,"sums":[...]}    or one that was repaired
  * </pre>
@@ -40,7 +41,7 @@ import java.util.List;
  * cut off by the kill and is dropped.
  */
 final class SearchJournal implements AutoCloseable {
-  static final String SCHEMA = "kvshare.journal/1";
+  static final String SCHEMA = "kvshare.journal/2";
   private static final ObjectMapper JSON = new ObjectMapper();
 
   private final Path file;
@@ -55,7 +56,7 @@ final class SearchJournal implements AutoCloseable {
   }
 
   /** A tested candidate and its similarity. */
-  record Tested(SharingMap map, MeasuredSimilarity similarity) implements Entry {
+  record Tested(SharingMap map, SimilarityMeter.Similarity similarity) implements Entry {
     @Override
     public Plan plan() {
       return Plan.of(map);
@@ -75,31 +76,44 @@ final class SearchJournal implements AutoCloseable {
    * Everything that decides what a search tests and finds.
    *
    * @param ranking the pairs in the order in which they are tried
-   * @param goals where the search ends
+   * @param passagesOrNull on which plans are repaired, null where none is
    */
-  static ObjectNode settings(
+  static ObjectNode header(
       KvStatistics statistics,
-      List<CandidatePair> ranking,
-      CalibrationSettings settings,
-      SearchGoals goals) {
+      List<DistanceMatrix.Pair> ranking,
+      SearchSettings settings,
+      RepairPassages passagesOrNull) {
+    SearchGoals goals = settings.goals();
     ObjectNode node = JSON.createObjectNode();
     node.put("schema", SCHEMA);
-    node.put("model", statistics.model().fingerprint());
+    node.put("model", statistics.key());
     node.put("layers", statistics.model().layers());
     node.put("dataset", statistics.dataset().sha256());
-    node.put("samples", Sha256.of(statistics.samples()));
+    node.put("samples", sha256OfTokens(statistics.samples()));
     node.put("sample_count", statistics.samples().size());
-    node.put("strategy", settings.strategy().strategy());
+    node.put("method", settings.method().methodName());
     node.put("seed", settings.seed());
     node.put("threshold", settings.limits().threshold());
     goals.sharing().ifPresent(layers -> node.put("share_layers", layers));
-    node.put("ranking", Sha256.ofPairs(ranking));
+    node.put(
+        "ranking",
+        Digest.sha256(ranking.stream().map(pair -> pair.layer() + " " + pair.source()).toList()));
     if (goals.windowed().isPresent()) {
       node.put("window_layers", goals.windowed().getAsInt());
-      node.put("window", goals.window().tokens());
-      node.put("sinks", goals.window().sinks());
+      node.put("window", goals.window().last());
+      node.put("sinks", goals.window().first());
+    }
+    if (passagesOrNull != null) {
+      node.put("repair", sha256OfTokens(passagesOrNull.fit()));
+      node.put("validation", sha256OfTokens(passagesOrNull.validation()));
+      node.put("options", settings.method() + " " + settings.limits());
     }
     return node;
+  }
+
+  /** Over token ids, each sample a line. */
+  private static String sha256OfTokens(List<int[]> samples) {
+    return Digest.sha256(samples.stream().map(Arrays::toString).toList());
   }
 
   /** Begins a journal; one that exists is replaced. */
@@ -146,12 +160,90 @@ final class SearchJournal implements AutoCloseable {
   }
 
   /**
+   * Measures similarities, and answers from the journal as long as it lasts. The search repeats its
+   * decisions from the journalled similarities, so nothing else needs to be kept; {@code meter} is
+   * told of the accepted map only when it is first needed.
+   */
+  SimilarityMeter similarities(SimilarityMeter meter) {
+    return new SimilarityMeter() {
+      private boolean measuring;
+      private SharingMap acceptedInJournal;
+
+      @Override
+      public Similarity similarity(SharingMap candidate, double threshold) {
+        Tested entry = replay(Plan.of(candidate), Tested.class);
+        if (entry != null) {
+          return entry.similarity();
+        }
+        if (!measuring && acceptedInJournal != null) {
+          meter.accepted(acceptedInJournal);
+        }
+        measuring = true;
+        Similarity similarity = meter.similarity(candidate, threshold);
+        append(new Tested(candidate, similarity));
+        return similarity;
+      }
+
+      @Override
+      public void announce(Iterator<SharingMap> candidates) {
+        meter.announce(candidates);
+      }
+
+      @Override
+      public void accepted(SharingMap map) {
+        if (measuring) {
+          meter.accepted(map);
+        } else {
+          acceptedInJournal = map;
+        }
+      }
+
+      @Override
+      public LayerWork work() {
+        return meter.work();
+      }
+    };
+  }
+
+  /** As {@link #similarities}, for plans that are repaired. */
+  LayerwiseSearch.PlanMeter plans(LayerwiseSearch.PlanMeter meter) {
+    return new LayerwiseSearch.PlanMeter() {
+      private boolean measuring;
+      private Plan acceptedInJournal;
+
+      @Override
+      public RepairQuality quality(Plan plan) {
+        Repaired entry = replay(plan, Repaired.class);
+        if (entry != null) {
+          return entry.quality();
+        }
+        if (!measuring && acceptedInJournal != null) {
+          meter.accepted(acceptedInJournal);
+        }
+        measuring = true;
+        RepairQuality quality = meter.quality(plan);
+        append(new Repaired(plan, quality));
+        return quality;
+      }
+
+      @Override
+      public void accepted(Plan plan) {
+        if (measuring) {
+          meter.accepted(plan);
+        } else {
+          acceptedInJournal = plan;
+        }
+      }
+    };
+  }
+
+  /**
    * What an earlier run measured next, null at the end.
    *
    * @param plan what this run measures next
    * @throws CalibrationException if the earlier run did something else
    */
-  <T extends Entry> T replay(Plan plan, Class<T> kind) {
+  private <T extends Entry> T replay(Plan plan, Class<T> kind) {
     if (replayed == entries.size()) {
       return null;
     }
@@ -166,7 +258,7 @@ final class SearchJournal implements AutoCloseable {
   }
 
   /** Adds a tested candidate; on disk when this returns. */
-  void append(Entry entry) {
+  private void append(Entry entry) {
     ObjectNode line = JSON.createObjectNode();
     ArrayNode sources = line.putArray("kv_source");
     Arrays.stream(entry.plan().map().toArray()).forEach(sources::add);
@@ -241,7 +333,7 @@ final class SearchJournal implements AutoCloseable {
       }
       return new Tested(
           map,
-          new MeasuredSimilarity(
+          new SimilarityMeter.Similarity(
               similarity.doubleValue(),
               samples.intValue(),
               settings.path("sample_count").intValue()));

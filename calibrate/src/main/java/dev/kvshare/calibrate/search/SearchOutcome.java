@@ -2,8 +2,9 @@ package dev.kvshare.calibrate.search;
 
 import dev.kvshare.apply.plan.Plan;
 import dev.kvshare.apply.plan.SharingMap;
-import dev.kvshare.calibrate.capture.CandidatePair;
-import dev.kvshare.calibrate.capture.LayerWork;
+import dev.kvshare.calibrate.capture.DistanceMatrix;
+import dev.kvshare.calibrate.capture.SimilarityMeter;
+import dev.kvshare.calibrate.repair.RepairQuality;
 import java.util.Comparator;
 import java.util.List;
 
@@ -12,24 +13,79 @@ import java.util.List;
  *
  * @param plan the accepted plan with the most reduced layers, the identity if none was accepted
  * @param similarity its mean cosine similarity, 1 for the identity
- * @param wantedSharedLayers layers that were to share, or to be windowed
- * @param ranking all pairs in the order of the strategy
+ * @param wantedLayers layers that were to share, or to be windowed
+ * @param ranking all pairs in the order in which they are tried
  * @param tested the candidates that were run, in order
  * @param skipped pairs passed over because their layer shared already or because the resolved
  *     source must not be shared
  * @param work how much of the model was run without repair
- * @param compared what each strategy found whose map was measured as repaired, the one whose map
+ * @param compared what each search found whose plan was measured as repaired, the one whose plan
  *     was taken at the front; empty where nothing was repaired
  */
 public record SearchOutcome(
     Plan plan,
     double similarity,
-    int wantedSharedLayers,
-    List<CandidatePair> ranking,
-    List<TestedCandidate> tested,
+    int wantedLayers,
+    List<DistanceMatrix.Pair> ranking,
+    List<Tested> tested,
     int skipped,
-    LayerWork work,
-    List<StrategyResult> compared) {
+    SimilarityMeter.LayerWork work,
+    List<Found> compared) {
+  /**
+   * One step of the search: a candidate that was run.
+   *
+   * @param rank place of the pair in the candidate order, from 0
+   * @param pair the pair of layers; a windowed layer with itself
+   * @param plan what was tested, chains resolved
+   * @param measured its similarity with the unshared model, complete if accepted
+   * @param divergence mean KL divergence in nats from the unshared model when repaired, null where
+   *     the plan was tested without repair
+   * @param accepted whether it became the plan of the search
+   */
+  public record Tested(
+      int rank,
+      DistanceMatrix.Pair pair,
+      Plan plan,
+      SimilarityMeter.Similarity measured,
+      Double divergence,
+      boolean accepted) {
+    /** Which layer reads whose keys and values. */
+    public SharingMap map() {
+      return plan.map();
+    }
+
+    /** The mean similarity over the samples that were run. */
+    public double similarity() {
+      return measured.mean();
+    }
+  }
+
+  /** Why a search ended. */
+  public enum Ending {
+    /** As many layers are reduced as were wanted. */
+    REACHED,
+    /** No more layers can be reduced within the limits. */
+    LIMITED,
+    /** What it had so far was further from the model than what another search has found. */
+    OUTDONE
+  }
+
+  /**
+   * What one of several searches found.
+   *
+   * @param name of the search
+   * @param plan its plan
+   * @param ending why it found no more
+   * @param quality the plan as repaired on the search's passages
+   */
+  public record Found(String name, Plan plan, Ending ending, RepairQuality quality) {
+    /** Whether as many layers are reduced as were wanted. */
+    public boolean reached() {
+      return ending == Ending.REACHED;
+    }
+  }
+
+  /** Copies the lists. */
   public SearchOutcome {
     ranking = List.copyOf(ranking);
     tested = List.copyOf(tested);
@@ -43,13 +99,13 @@ public record SearchOutcome(
 
   /** Whether as many layers are reduced as were wanted, within the limits. */
   public boolean reached() {
-    return repaired() ? compared.get(0).reached() : plan.reducedLayers() >= wantedSharedLayers;
+    return repaired() ? compared.get(0).reached() : plan.reducedLayers() >= wantedLayers;
   }
 
-  /** The same with the maps of several strategies that were measured as repaired. */
-  SearchOutcome withCompared(List<StrategyResult> results) {
+  /** The same with the plans of several searches that were measured as repaired. */
+  SearchOutcome withCompared(List<Found> results) {
     return new SearchOutcome(
-        plan, similarity, wantedSharedLayers, ranking, tested, skipped, work, results);
+        plan, similarity, wantedLayers, ranking, tested, skipped, work, results);
   }
 
   /** Whether the map was chosen by what it computes when repaired. */
@@ -58,12 +114,12 @@ public record SearchOutcome(
   }
 
   /** The accepted candidates, in order. */
-  public List<TestedCandidate> accepted() {
-    return tested.stream().filter(TestedCandidate::accepted).toList();
+  public List<Tested> accepted() {
+    return tested.stream().filter(Tested::accepted).toList();
   }
 
   /** The refused candidates, in order. */
-  public List<TestedCandidate> rejected() {
+  public List<Tested> rejected() {
     return tested.stream().filter(candidate -> !candidate.accepted()).toList();
   }
 
@@ -71,10 +127,10 @@ public record SearchOutcome(
    * The refused map of the wanted size with the highest similarity, as far as each was measured;
    * null if none was tested.
    */
-  public TestedCandidate closest() {
+  public Tested closest() {
     return tested.stream()
         .filter(this::isRefusedGoal)
-        .max(Comparator.comparingDouble(TestedCandidate::similarity))
+        .max(Comparator.comparingDouble(Tested::similarity))
         .orElse(null);
   }
 
@@ -88,7 +144,7 @@ public record SearchOutcome(
   public double sufficientThreshold() {
     double refusedBefore = -1;
     double sufficient = Double.NaN;
-    for (TestedCandidate candidate : rejected()) {
+    for (Tested candidate : rejected()) {
       if (candidate.similarity() > refusedBefore) {
         if (isRefusedGoal(candidate) && candidate.measured().isComplete()) {
           sufficient = roundDown(candidate.similarity(), refusedBefore);
@@ -99,8 +155,8 @@ public record SearchOutcome(
     return sufficient;
   }
 
-  private boolean isRefusedGoal(TestedCandidate candidate) {
-    return !candidate.accepted() && candidate.plan().reducedLayers() >= wantedSharedLayers;
+  private boolean isRefusedGoal(Tested candidate) {
+    return !candidate.accepted() && candidate.plan().reducedLayers() >= wantedLayers;
   }
 
   /** The shortest decimal fraction below {@code number} that is not below {@code least}. */

@@ -2,10 +2,9 @@ package dev.kvshare.calibrate.search;
 
 import dev.kvshare.apply.plan.Plan;
 import dev.kvshare.apply.plan.SharingMap;
-import dev.kvshare.calibrate.CalibrationListener;
-import dev.kvshare.calibrate.capture.CandidatePair;
-import dev.kvshare.calibrate.capture.MeasuredSimilarity;
-import dev.kvshare.calibrate.capture.SimilarityProbe;
+import dev.kvshare.calibrate.capture.CalibrationListener;
+import dev.kvshare.calibrate.capture.DistanceMatrix;
+import dev.kvshare.calibrate.capture.SimilarityMeter;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Objects;
@@ -27,9 +26,9 @@ import java.util.function.Predicate;
  * refuses (another attention window, say), which cannot happen in the models of the paper.
  */
 final class SharingSearch {
-  private final List<CandidatePair> ranking;
+  private final List<DistanceMatrix.Pair> ranking;
   private final Predicate<SharingMap> allowed;
-  private final SimilarityProbe probe;
+  private final SimilarityMeter meter;
   private final CalibrationListener listener;
 
   /**
@@ -37,16 +36,16 @@ final class SharingSearch {
    *
    * @param ranking pairs, the first to try at the front
    * @param allowed whether a map has only pairs that may share
-   * @param probe tests the candidates
+   * @param meter tests the candidates
    */
   SharingSearch(
-      List<CandidatePair> ranking,
+      List<DistanceMatrix.Pair> ranking,
       Predicate<SharingMap> allowed,
-      SimilarityProbe probe,
+      SimilarityMeter meter,
       CalibrationListener listener) {
     this.ranking = List.copyOf(ranking);
     this.allowed = allowed;
-    this.probe = probe;
+    this.meter = meter;
     this.listener = listener;
   }
 
@@ -54,51 +53,45 @@ final class SharingSearch {
    * Runs to the end.
    *
    * @param layers layers of the model
-   * @param wantedSharedLayers where to stop
+   * @param wantedLayers where to stop
    * @param threshold similarity that an accepted map exceeds
    */
-  SearchOutcome run(int layers, int wantedSharedLayers, double threshold) {
+  SearchOutcome run(int layers, int wantedLayers, double threshold) {
     SharingMap map = SharingMap.identity(layers);
     double similarity = 1;
     int skipped = 0;
-    List<TestedCandidate> tested = new ArrayList<>();
-    for (int rank = 0; rank < ranking.size() && map.sharedLayers() < wantedSharedLayers; rank++) {
-      report(rank, map, wantedSharedLayers, similarity);
-      CandidatePair pair = ranking.get(rank);
+    List<SearchOutcome.Tested> tested = new ArrayList<>();
+    for (int rank = 0; rank < ranking.size() && map.sharedLayers() < wantedLayers; rank++) {
+      report(rank, map, wantedLayers, similarity);
+      DistanceMatrix.Pair pair = ranking.get(rank);
       SharingMap candidate = candidate(map, pair);
       if (candidate == null) {
         skipped++;
         continue;
       }
       SharingMap current = map;
-      probe.announce(
+      meter.announce(
           ranking.subList(rank + 1, ranking.size()).stream()
               .map(next -> candidate(current, next))
               .filter(Objects::nonNull)
               .iterator());
-      MeasuredSimilarity measured = probe.similarity(candidate, threshold);
+      SimilarityMeter.Similarity measured = meter.similarity(candidate, threshold);
       boolean accepted = measured.isComplete() && measured.mean() > threshold;
-      tested.add(new TestedCandidate(rank, pair, Plan.of(candidate), measured, null, accepted));
+      tested.add(
+          new SearchOutcome.Tested(rank, pair, Plan.of(candidate), measured, null, accepted));
       if (accepted) {
         map = candidate;
         similarity = measured.mean();
-        probe.accepted(map);
+        meter.accepted(map);
       }
     }
-    report(ranking.size(), map, wantedSharedLayers, similarity);
+    report(ranking.size(), map, wantedLayers, similarity);
     return new SearchOutcome(
-        Plan.of(map),
-        similarity,
-        wantedSharedLayers,
-        ranking,
-        tested,
-        skipped,
-        probe.work(),
-        List.of());
+        Plan.of(map), similarity, wantedLayers, ranking, tested, skipped, meter.work(), List.of());
   }
 
   /** The map with one more pair; null where its layer shares already, or may not share so. */
-  private SharingMap candidate(SharingMap map, CandidatePair pair) {
+  private SharingMap candidate(SharingMap map, DistanceMatrix.Pair pair) {
     if (!map.ownsCache(pair.layer())) {
       return null;
     }

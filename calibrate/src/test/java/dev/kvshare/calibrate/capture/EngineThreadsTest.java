@@ -65,9 +65,9 @@ class EngineThreadsTest {
     public static void main(String[] arguments) throws InterruptedException {
       try (Decoder first = load(0)) {
         JniUtils.setNumThreads(ODD);
-        KvAverages averages = new KvAverages(2, 1);
+        KvDistances averages = new KvDistances(2, 1);
         Stream.of(0, 1).forEach(layer -> averages.add(layer, new float[2], new float[2]));
-        KvDistances.of(averages, 2);
+        averages.matrix(2);
         print("behind ND4J's start", first);
       }
       try (Decoder second = load(1)) {

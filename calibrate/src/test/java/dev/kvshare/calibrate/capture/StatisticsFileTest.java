@@ -7,7 +7,6 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import dev.kvshare.apply.policy.ModelIdentity;
 import dev.kvshare.apply.policy.Provenance.DatasetReference;
-import dev.kvshare.calibrate.CalibrationException;
 import dev.kvshare.calibrate.KvSharerGolden;
 import java.io.IOException;
 import java.nio.charset.StandardCharsets;
@@ -28,6 +27,7 @@ class StatisticsFileTest {
     StatisticsFile.write(written, file);
     KvStatistics read = StatisticsFile.read(file);
     assertEquals(written.model(), read.model());
+    assertEquals(written.key(), read.key());
     assertEquals(written.dataset(), read.dataset());
     for (int sample = 0; sample < 2; sample++) {
       assertArrayEquals(written.samples().get(sample), read.samples().get(sample));
@@ -45,9 +45,9 @@ class StatisticsFileTest {
   void refusesOtherFormatsAndVersions() throws IOException {
     Path file = folder.resolve("stats.safetensors");
     StatisticsFile.write(statistics(), file);
-    replace(file, "kvshare.statistics/1", "kvshare.statistics/2");
-    assertMessage(file, "is of the format kvshare.statistics/2, but this release reads");
-    replace(file, "kvshare.statistics/2", "something.completely");
+    replace(file, "kvshare.statistics/2", "kvshare.statistics/1");
+    assertMessage(file, "is of the format kvshare.statistics/1, but this release reads");
+    replace(file, "kvshare.statistics/1", "something.completely");
     assertMessage(file, "holds no statistics of a calibration");
     assertMessage(
         KvSharerGolden.path("tiny_llama").resolve("model.safetensors"),
@@ -74,6 +74,7 @@ class StatisticsFileTest {
   private static KvStatistics statistics() {
     return new KvStatistics(
         new ModelIdentity("llama", 3, 4, 2, null, "sha256:" + "a".repeat(64)),
+        "sha256:aa FLOAT32 FULL cpu",
         new DatasetReference("Bücher \"1\".txt", "b".repeat(64)),
         List.of(new int[] {11, 12, 13}, new int[] {14, 15}),
         new DistanceMatrix(

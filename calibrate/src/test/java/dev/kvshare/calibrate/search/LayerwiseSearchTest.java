@@ -7,9 +7,8 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 import dev.kvshare.apply.decoder.Divergence;
 import dev.kvshare.apply.plan.Plan;
 import dev.kvshare.apply.plan.SharingMap;
-import dev.kvshare.calibrate.CalibrationListener;
-import dev.kvshare.calibrate.QualityLimits;
 import dev.kvshare.calibrate.TinyModel;
+import dev.kvshare.calibrate.capture.CalibrationListener;
 import dev.kvshare.calibrate.capture.DistanceMatrix;
 import dev.kvshare.calibrate.repair.RepairQuality;
 import java.util.ArrayList;
@@ -39,7 +38,7 @@ class LayerwiseSearchTest {
   void greedyTakesTheCheapestLayersFirst() {
     double[] costs = {9, 5, 1, 4, 3, 7, 2, 8};
     List<SharingMap> measured = new ArrayList<>();
-    SearchOutcome outcome = search(new LayerwiseStrategy(false), costs, measured, 3, 100);
+    SearchOutcome outcome = search(false, costs, measured, 3, 100);
     assertEquals(SharingMap.of(0, 1, 1, 3, 3, 5, 5, 7), outcome.map());
     assertEquals(List.of(2, 6, 4), layers(outcome.accepted()));
     // The unshared model, each layer alone, and in each step the one that is certain to be best.
@@ -52,10 +51,11 @@ class LayerwiseSearchTest {
     double[] costs = {9, 5, 1, 1.5, 3, 7, 2, 8};
     SearchOutcome outcome =
         new LayerwiseSearch(
-                new LayerwiseStrategy(false),
+                "layerwise",
                 sources(),
+                false,
                 distances(),
-                probe(
+                meter(
                     map -> cost(map, costs) + (map.ownsCache(2) || map.ownsCache(3) ? 0 : 10),
                     new ArrayList<>()),
                 CalibrationListener.NONE)
@@ -67,14 +67,14 @@ class LayerwiseSearchTest {
   @Test
   void aPreferredTopCostsLess() {
     double[] costs = {9, 5, 3, 4, 3.5, 7, 4.5, 5};
-    SearchOutcome outcome = search(new LayerwiseStrategy(true), costs, new ArrayList<>(), 2, 100);
+    SearchOutcome outcome = search(true, costs, new ArrayList<>(), 2, 100);
     assertEquals(SharingMap.of(0, 1, 2, 3, 4, 5, 5, 5), outcome.map());
   }
 
   @Test
   void limitsEndTheSearch() {
     double[] costs = {9, 5, 1, 4, 3, 7, 2, 8};
-    SearchOutcome outcome = search(new LayerwiseStrategy(false), costs, new ArrayList<>(), 4, 5);
+    SearchOutcome outcome = search(false, costs, new ArrayList<>(), 4, 5);
     assertFalse(outcome.reached());
     assertEquals(2, outcome.map().sharedLayers());
   }
@@ -84,16 +84,17 @@ class LayerwiseSearchTest {
     double[] costs = {9, 5, 1, 4, 3, 7, 2, 8};
     SearchOutcome outcome =
         new LayerwiseSearch(
-                new LayerwiseStrategy(false),
+                "layerwise",
                 sources(),
+                false,
                 distances(),
-                probe(
+                meter(
                     map -> cost(map, costs) + (map.sharedLayers() > 1 ? 10 : 0), new ArrayList<>()),
                 CalibrationListener.NONE)
             .run(3, limits(100), 8);
     assertFalse(outcome.reached());
     assertEquals(List.of(2, 6), layers(outcome.accepted()));
-    assertEquals(StrategyResult.Ending.OUTDONE, outcome.compared().get(0).ending());
+    assertEquals(SearchOutcome.Ending.OUTDONE, outcome.compared().get(0).ending());
   }
 
   /** Layers 7, 6, 5 and 4 alone are enough to know: two of them would be needed, and cost 2 + 3. */
@@ -103,34 +104,36 @@ class LayerwiseSearchTest {
     List<SharingMap> measured = new ArrayList<>();
     SearchOutcome outcome =
         new LayerwiseSearch(
-                new LayerwiseStrategy(false),
+                "layerwise",
                 sources(),
+                false,
                 distances(),
-                probe(map -> cost(map, costs), measured),
+                meter(map -> cost(map, costs), measured),
                 CalibrationListener.NONE)
             .run(6, limits(100), 4.5);
     assertEquals(1 + 4, measured.size());
     assertEquals(0, outcome.plan().reducedLayers());
-    assertEquals(StrategyResult.Ending.OUTDONE, outcome.compared().get(0).ending());
+    assertEquals(SearchOutcome.Ending.OUTDONE, outcome.compared().get(0).ending());
   }
 
   private static SearchOutcome search(
-      LayerwiseStrategy strategy,
+      boolean preferTop,
       double[] costs,
       List<SharingMap> measured,
       int wanted,
       double maxDivergence) {
     return new LayerwiseSearch(
-            strategy,
+            "layerwise",
             sources(),
+            preferTop,
             distances(),
-            probe(map -> cost(map, costs), measured),
+            meter(map -> cost(map, costs), measured),
             CalibrationListener.NONE)
         .run(wanted, limits(maxDivergence), NOT_OUTDONE);
   }
 
-  private static NearestSource sources() {
-    return new NearestSource(model.decoder().spec(), false);
+  private static LayerwiseSearch.Reduction sources() {
+    return LayerwiseSearch.sharing(model.decoder().spec(), false);
   }
 
   private static DistanceMatrix distances() {
@@ -141,8 +144,8 @@ class LayerwiseSearchTest {
     return new DistanceMatrix(lower, lower);
   }
 
-  private static QualityLimits limits(double maxDivergence) {
-    return new QualityLimits(-1, maxDivergence, Double.POSITIVE_INFINITY);
+  private static SearchSettings.Limits limits(double maxDivergence) {
+    return new SearchSettings.Limits(-1, maxDivergence, Double.POSITIVE_INFINITY);
   }
 
   private static double cost(SharingMap map, double[] costs) {
@@ -154,9 +157,9 @@ class LayerwiseSearchTest {
   }
 
   /** A model whose divergence is given. */
-  private static RepairedProbe probe(
+  private static LayerwiseSearch.PlanMeter meter(
       ToDoubleFunction<SharingMap> divergence, List<SharingMap> measured) {
-    return new RepairedProbe() {
+    return new LayerwiseSearch.PlanMeter() {
       @Override
       public RepairQuality quality(Plan plan) {
         SharingMap map = plan.map();
@@ -169,7 +172,7 @@ class LayerwiseSearchTest {
     };
   }
 
-  private static List<Integer> layers(List<TestedCandidate> tested) {
+  private static List<Integer> layers(List<SearchOutcome.Tested> tested) {
     return tested.stream().map(candidate -> candidate.pair().layer()).toList();
   }
 }

@@ -5,11 +5,9 @@ import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import dev.kvshare.apply.plan.SharingMap;
-import dev.kvshare.calibrate.CalibrationListener;
-import dev.kvshare.calibrate.capture.CandidatePair;
-import dev.kvshare.calibrate.capture.LayerWork;
-import dev.kvshare.calibrate.capture.MeasuredSimilarity;
-import dev.kvshare.calibrate.capture.SimilarityProbe;
+import dev.kvshare.calibrate.capture.CalibrationListener;
+import dev.kvshare.calibrate.capture.DistanceMatrix;
+import dev.kvshare.calibrate.capture.SimilarityMeter;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.function.ToDoubleFunction;
@@ -28,7 +26,7 @@ class SharingSearchTest {
     assertTrue(outcome.reached());
     assertEquals(3, run.size());
     assertEquals(List.of(SharingMap.of(0, 1, 2, 1), SharingMap.of(0, 1, 1, 1)), accepted);
-    assertEquals(List.of(1), outcome.rejected().stream().map(TestedCandidate::rank).toList());
+    assertEquals(List.of(1), outcome.rejected().stream().map(SearchOutcome.Tested::rank).toList());
   }
 
   @Test
@@ -49,7 +47,8 @@ class SharingSearchTest {
     SearchOutcome outcome = search(pairs(3, 2, 3, 1, 3, 0, 2, 0), 2, map -> 0.9);
     assertEquals(2, outcome.skipped());
     assertEquals(2, run.size());
-    assertEquals(List.of(0, 3), outcome.accepted().stream().map(TestedCandidate::rank).toList());
+    assertEquals(
+        List.of(0, 3), outcome.accepted().stream().map(SearchOutcome.Tested::rank).toList());
   }
 
   @Test
@@ -68,7 +67,7 @@ class SharingSearchTest {
   @Test
   void knowsAThresholdThatWouldHaveSufficedOnlyIfTheWayWouldHaveBeenTheSame() {
     // 3 reads 1 is accepted; then two maps of the wanted size are refused, the second is closer.
-    List<CandidatePair> pairs = pairs(3, 1, 2, 0, 2, 1);
+    List<DistanceMatrix.Pair> pairs = pairs(3, 1, 2, 0, 2, 1);
     ToDoubleFunction<SharingMap> similarity =
         map -> map.sharedLayers() == 1 ? 0.8 : 0.4123 + 0.01 * map.source(2);
     double sufficient = search(pairs, 2, similarity).sufficientThreshold();
@@ -106,12 +105,12 @@ class SharingSearchTest {
   }
 
   private SearchOutcome search(
-      List<CandidatePair> ranking, int wanted, ToDoubleFunction<SharingMap> similarity) {
+      List<DistanceMatrix.Pair> ranking, int wanted, ToDoubleFunction<SharingMap> similarity) {
     return search(ranking, wanted, 0.5, similarity);
   }
 
   private SearchOutcome search(
-      List<CandidatePair> ranking,
+      List<DistanceMatrix.Pair> ranking,
       int wanted,
       double threshold,
       ToDoubleFunction<SharingMap> similarity) {
@@ -119,12 +118,12 @@ class SharingSearchTest {
         .run(4, wanted, threshold);
   }
 
-  private SimilarityProbe probe(ToDoubleFunction<SharingMap> similarity) {
-    return new SimilarityProbe() {
+  private SimilarityMeter probe(ToDoubleFunction<SharingMap> similarity) {
+    return new SimilarityMeter() {
       @Override
-      public MeasuredSimilarity similarity(SharingMap candidate, double threshold) {
+      public SimilarityMeter.Similarity similarity(SharingMap candidate, double threshold) {
         run.add(candidate);
-        return new MeasuredSimilarity(similarity.applyAsDouble(candidate), 1, 1);
+        return new SimilarityMeter.Similarity(similarity.applyAsDouble(candidate), 1, 1);
       }
 
       @Override
@@ -133,16 +132,16 @@ class SharingSearchTest {
       }
 
       @Override
-      public LayerWork work() {
-        return new LayerWork(0, 0);
+      public SimilarityMeter.LayerWork work() {
+        return new SimilarityMeter.LayerWork(0, 0);
       }
     };
   }
 
-  private static List<CandidatePair> pairs(int... layers) {
-    List<CandidatePair> pairs = new ArrayList<>();
+  private static List<DistanceMatrix.Pair> pairs(int... layers) {
+    List<DistanceMatrix.Pair> pairs = new ArrayList<>();
     for (int i = 0; i < layers.length; i += 2) {
-      pairs.add(new CandidatePair(layers[i], layers[i + 1], 0));
+      pairs.add(new DistanceMatrix.Pair(layers[i], layers[i + 1], 0));
     }
     return pairs;
   }

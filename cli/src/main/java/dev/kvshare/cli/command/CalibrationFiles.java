@@ -2,6 +2,7 @@ package dev.kvshare.cli.command;
 
 import dev.kvshare.apply.policy.PolicyException;
 import dev.kvshare.apply.policy.PolicyFile;
+import dev.kvshare.calibrate.CalibrationResult;
 import dev.kvshare.cli.options.CalibrateOptions;
 import java.io.IOException;
 import java.io.UncheckedIOException;
@@ -32,7 +33,7 @@ public record CalibrationFiles(Path policy, Path report, Path statistics) {
     Path policy = options.out == null ? DEFAULT_POLICY : options.out;
     Path report = null;
     if (!options.noReport) {
-      report = options.report == null ? reportBeside(policy) : options.report;
+      report = options.report == null ? CalibrationResult.reportFile(policy) : options.report;
     }
     Path statistics = search.saveStats;
     if (search.savesStatsBesidePolicy()) {
@@ -60,13 +61,6 @@ public record CalibrationFiles(Path policy, Path report, Path statistics) {
   /** Keeps the progress of the search until the policy is written. */
   Path journal() {
     return policy.resolveSibling(policy.getFileName() + ".journal");
-  }
-
-  private static Path reportBeside(Path policy) {
-    if (policy.getFileName().equals(DEFAULT_POLICY)) {
-      return policy.resolveSibling("report.html");
-    }
-    return policy.resolveSibling(stem(policy) + ".report.html");
   }
 
   private static String stem(Path policy) {

@@ -6,15 +6,13 @@ import com.fasterxml.jackson.databind.node.ObjectNode;
 import dev.kvshare.apply.generate.LoadedModel;
 import dev.kvshare.apply.generate.ProcessMemory;
 import dev.kvshare.apply.plan.SharingMap;
-import dev.kvshare.apply.policy.Provenance.DatasetReference;
-import dev.kvshare.calibrate.CalibrationListener;
-import dev.kvshare.calibrate.CalibrationSettings;
-import dev.kvshare.calibrate.Calibrator;
-import dev.kvshare.calibrate.KvBudget;
+import dev.kvshare.calibrate.Calibration;
+import dev.kvshare.calibrate.Keep;
 import dev.kvshare.calibrate.search.SearchOutcome;
 import dev.kvshare.cli.options.ModelOptions;
 import dev.kvshare.cli.print.Output;
 import dev.kvshare.cli.print.ProgressLine;
+import dev.kvshare.datasets.Corpus;
 import dev.kvshare.eval.speed.SpeedRun;
 import java.io.BufferedReader;
 import java.io.IOException;
@@ -113,16 +111,16 @@ final class MeasureCommand extends BaseCommand {
   private static void search(LoadedModel model, String[] words, ObjectNode answer)
       throws IOException {
     List<int[]> samples = Arrays.asList(JSON.readValue(Path.of(words[3]).toFile(), int[][].class));
-    CalibrationSettings settings =
-        CalibrationSettings.builder()
-            .budget(new KvBudget.SharedLayers(Integer.parseInt(words[1])))
-            .threshold(Double.parseDouble(words[2]))
-            .build();
-    Calibrator calibrator = new Calibrator(model.decoder(), model.identity());
-    DatasetReference text = new DatasetReference(words[3], null);
+    Calibration calibration =
+        Calibration.of(model)
+            .text(new Corpus.Tokens(words[3], null, samples))
+            .samples(samples.size())
+            .tokensPerSample(Integer.MAX_VALUE)
+            .method("kvsharer")
+            .keep(new Keep.SharedLayers(Integer.parseInt(words[1])))
+            .threshold(Double.parseDouble(words[2]));
     long start = System.nanoTime();
-    SearchOutcome outcome =
-        calibrator.calibrate(text, samples, settings, CalibrationListener.NONE).outcome();
+    SearchOutcome outcome = calibration.run().outcome();
     answer.put("seconds", (System.nanoTime() - start) / 1e9);
     answer.put("tests", outcome.tested().size());
     answer.put("evaluations", outcome.work().evaluations());

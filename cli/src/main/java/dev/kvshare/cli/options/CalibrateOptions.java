@@ -2,9 +2,12 @@ package dev.kvshare.cli.options;
 
 import dev.kvshare.apply.decoder.DecoderOptions;
 import dev.kvshare.apply.decoder.DecoderOptions.WeightResidency;
-import dev.kvshare.calibrate.LayerWindow;
-import dev.kvshare.calibrate.QualityLimits;
-import dev.kvshare.calibrate.search.AutoStrategy;
+import dev.kvshare.calibrate.Keep;
+import dev.kvshare.calibrate.search.AutoMethod;
+import dev.kvshare.calibrate.search.SearchGoals;
+import dev.kvshare.calibrate.search.SearchSettings;
+import dev.kvshare.calibrate.search.ShareMethod;
+import dev.kvshare.calibrate.search.WindowsMethod;
 import java.nio.file.Path;
 import java.util.List;
 import picocli.CommandLine.ArgGroup;
@@ -34,9 +37,14 @@ public final class CalibrateOptions {
   @ArgGroup(validate = false, order = 7, heading = "%nOutput%n")
   public OutputOptions files = new OutputOptions();
 
-  /** What windowed layers keep, null where layers only share. */
-  public LayerWindow layerWindow() {
-    return goal.layerWindow(search.strategy);
+  /** The method that the options come to. */
+  public String method() {
+    if (goal.windowLayers != null) {
+      return WindowsMethod.NAME;
+    }
+    return goal.noWindows && search.strategy.equals(AutoMethod.NAME)
+        ? ShareMethod.NAME
+        : search.strategy;
   }
 
   /** How the model runs. */
@@ -117,7 +125,7 @@ public final class CalibrateOptions {
         names = "--threshold",
         paramLabel = "X",
         description = {"Least cosine similarity of the last hidden states. Default: 0.5."})
-    double threshold = QualityLimits.DEFAULT_THRESHOLD;
+    public double threshold = SearchSettings.Limits.DEFAULT_THRESHOLD;
 
     @Option(
         names = "--max-kl",
@@ -125,7 +133,7 @@ public final class CalibrateOptions {
         description =
             "Refuse maps whose next-token distributions diverge more from the unshared model's,"
                 + " after repair, on average. Default: no limit.")
-    double maxDivergence = Double.POSITIVE_INFINITY;
+    public double maxDivergence = Double.POSITIVE_INFINITY;
 
     @Option(
         names = "--max-perplexity-rise",
@@ -133,7 +141,7 @@ public final class CalibrateOptions {
         description =
             "Refuse maps under which the perplexity rises by more than this fraction, after repair"
                 + " (0.05 for 5 %%). Default: no limit.")
-    double maxPerplexityRise = Double.POSITIVE_INFINITY;
+    public double maxPerplexityRise = Double.POSITIVE_INFINITY;
 
     @Option(
         names = "--across-kinds",
@@ -142,37 +150,47 @@ public final class CalibrateOptions {
                 + " other. By default only layers of one kind do.")
     public boolean acrossKinds;
 
-    /** What windowed layers keep, null where layers only share. */
-    public LayerWindow layerWindow(String strategy) {
-      if (!mayWindow(strategy)) {
-        return null;
+    /** What is to be kept. */
+    public Keep keep() {
+      if (windowLayers != null) {
+        return new Keep.WindowedLayers(windowLayers);
       }
-      return new LayerWindow(
-          window == null ? LayerWindow.DEFAULT.tokens() : window,
-          sinks == null ? LayerWindow.DEFAULT.sinks() : sinks);
+      if (shareLayers != null) {
+        return new Keep.SharedLayers(shareLayers);
+      }
+      return kvBudget == null ? Keep.DEFAULT : Keep.parse(kvBudget);
     }
 
-    private boolean mayWindow(String strategy) {
-      return windowLayers != null
-          || (shareLayers == null && !noWindows && strategy.equals(AutoStrategy.NAME));
+    /** First tokens that windowed layers keep. */
+    public int first() {
+      return sinks == null ? SearchGoals.Window.DEFAULT.first() : sinks;
+    }
+
+    /** Last tokens that windowed layers keep. */
+    public int last() {
+      return window == null ? SearchGoals.Window.DEFAULT.last() : window;
+    }
+
+    private boolean mayWindow(String method) {
+      boolean both = shareLayers == null && !noWindows && method.equals(AutoMethod.NAME);
+      return windowLayers != null || both || method.equals(WindowsMethod.NAME);
     }
 
     /** What is wrong with the combination, or null. */
-    public String problem(String strategy) {
+    public String problem(String method) {
+      if (windowLayers != null && !List.of(AutoMethod.NAME, WindowsMethod.NAME).contains(method)) {
+        return "--window-layers is for the strategies auto and windows, not for " + method;
+      }
       if (windowLayers != null && (shareLayers != null || kvBudget != null)) {
         return "--window-layers takes the place of --share-layers and --kv-budget: give one";
       }
       if (windowLayers != null && noWindows) {
         return "--window-layers and --no-windows contradict each other";
       }
-      return mayWindow(strategy) || (window == null && sinks == null)
+      return mayWindow(method) || (window == null && sinks == null)
           ? null
           : "--window and --sinks say what windowed layers keep, and here layers only share: give"
               + " --window-layers, or --kv-budget with the strategy auto";
-    }
-
-    public QualityLimits limits() {
-      return new QualityLimits(threshold, maxDivergence, maxPerplexityRise);
     }
   }
 
@@ -184,20 +202,21 @@ public final class CalibrateOptions {
         paramLabel = "NAME",
         description = {
           "How layers are chosen. Default: auto.",
-          "  auto         dissimilar, similar and greedy, and greedy for windowed layers; what comes"
-              + " nearest to the model after repair",
-          "  greedy       layer by layer, what costs least after repair",
-          "  dissimilar   pairs with the most different keys and values first (KVSharer)",
-          "  similar      most similar first",
+          "  auto         share and windows; what comes nearest to the model after repair",
+          "  share        layers share: the papers' order, its reverse, and layer by layer what costs"
+              + " least; what comes nearest after repair",
+          "  windows      layers keep the first and last tokens only, layer by layer",
+          "  kvsharer     the papers' method: the most different keys and values first, no repair",
+          "  similar      most similar first; as all below, for comparison and not repaired",
           "  layer-order  top layers first, source just below",
           "  random       shuffled by --seed"
         })
-    public String strategy = AutoStrategy.NAME;
+    public String strategy = AutoMethod.NAME;
 
     @Option(
         names = "--prefer-top",
         description =
-            "Let auto and greedy prefer to share the layers at the top: what shares there, a"
+            "Let auto and share prefer to share the layers at the top: what shares there, a"
                 + " prompt skips.")
     public boolean preferTop;
 
@@ -219,7 +238,7 @@ public final class CalibrateOptions {
             "For a model larger than memory: only one layer is in memory, read from the files when it"
                 + " runs. All samples, and candidates that may be next, go through a layer together."
                 + " Gives the same policy, with every strategy and with repair. Reads least"
-                + " with '--strategy dissimilar --no-repair'; auto and greedy read the"
+                + " with '--strategy kvsharer'; auto, share and windows read the"
                 + " model once for each map that they repair.")
     public boolean offload;
 
@@ -263,7 +282,8 @@ public final class CalibrateOptions {
     @Option(
         names = "--no-repair",
         description =
-            "Write the map alone. By default, weights from the first sharing layer on are refitted"
+            "Write the plan alone. By default, except with kvsharer, similar, layer-order and random,"
+                + " weights from the first sharing layer on are refitted"
                 + " to the text, so that the model comes back to what it computed unshared; they"
                 + " are written to NAME.safetensors beside the policy.")
     public boolean noRepair;
@@ -295,14 +315,16 @@ public final class CalibrateOptions {
                 + " layers that share, also a projection of each token's own input, which no"
                 + " checkpoint of another program has room for), queries (of layers that share) and"
                 + " feed-forward (the down projections). Default: attention,own-token,queries.")
-    public List<RepairPart> parts = RepairPart.USUAL;
+    List<RepairPart> parts;
 
-    /** The most tokens of the text that are read. */
-    public int tokens(boolean windowed) {
-      if (tokens != null) {
-        return tokens;
-      }
-      return windowed ? 50_000 : 100_000;
+    /** What is refitted. */
+    public List<RepairPart> parts() {
+      return parts == null ? RepairPart.USUAL : parts;
+    }
+
+    /** Whether a repair is asked for in so many words. */
+    public boolean isGiven() {
+      return parts != null || text != null || tokens != null;
     }
 
     /** What is wrong with the combination of options, or null. */
@@ -310,7 +332,7 @@ public final class CalibrateOptions {
       if (noRepair && text != null) {
         return "--repair-text is for a repair: leave out --no-repair";
       }
-      return parts.contains(RepairPart.OWN_TOKEN) && !parts.contains(RepairPart.ATTENTION)
+      return parts().contains(RepairPart.OWN_TOKEN) && !parts().contains(RepairPart.ATTENTION)
           ? "the own-token projection is fitted together with attention: add attention to --repair-parts"
           : null;
     }

@@ -1,6 +1,6 @@
 package dev.kvshare.cli.print;
 
-import dev.kvshare.calibrate.CalibrationListener;
+import dev.kvshare.calibrate.capture.CalibrationListener;
 import java.util.Locale;
 
 /** Shows on the terminal how a calibration goes on. */
@@ -24,6 +24,12 @@ public final class CalibrationProgress implements CalibrationListener {
     output.warn(message);
   }
 
+  @Override
+  public void noted(String message) {
+    line.close();
+    output.note(message);
+  }
+
   private static String name(Phase phase) {
     return switch (phase) {
       case CAPTURE -> "reading samples";
@@ -31,12 +37,13 @@ public final class CalibrationProgress implements CalibrationListener {
       case SEARCH -> "trying pairs";
       case SINGLES -> "trying single layers";
       case STEPS -> "choosing layers";
+      case REPAIR -> "refitting layers";
     };
   }
 
   private static String remark(Progress progress) {
     return switch (progress.phase()) {
-      case CAPTURE, RANK, SINGLES -> "";
+      case CAPTURE, RANK, SINGLES, REPAIR -> "";
       case SEARCH -> layers(progress, "similarity %.3f", progress.similarity());
       case STEPS -> layers(progress, "KL divergence %.4f", progress.divergence());
     };

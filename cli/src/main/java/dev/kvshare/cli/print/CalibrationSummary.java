@@ -1,11 +1,11 @@
 package dev.kvshare.cli.print;
 
 import dev.kvshare.apply.plan.PlanDescription;
+import dev.kvshare.apply.policy.PolicyDescription;
 import dev.kvshare.calibrate.CalibrationResult;
-import dev.kvshare.calibrate.capture.DistanceMatrix;
-import dev.kvshare.calibrate.search.AutoStrategy;
+import dev.kvshare.calibrate.capture.KvStatistics;
+import dev.kvshare.calibrate.search.WindowsMethod;
 import dev.kvshare.cli.command.CalibrationFiles;
-import dev.kvshare.cli.command.RepairRun;
 import dev.kvshare.cli.options.ModelOptions;
 import java.io.PrintWriter;
 import java.nio.file.Path;
@@ -23,33 +23,42 @@ public final class CalibrationSummary {
 
   public void print(CalibrationResult result, Output output) {
     PrintWriter out = output.results();
+    if (result.statistics() == null) {
+      output.print(PolicyDescription.of(files.policy(), result.policy()));
+      out.println();
+      wrote(out, "policy", files.policy());
+      output.note("");
+      output.note(
+          "next: " + Invocation.of("eval", model, List.of("--policy", files.policy().toString())));
+      return;
+    }
     out.println(result.summary());
-    if (result.outcome().compared().size() > 1) {
+    if (result.compared().size() > 1) {
       result.compared().forEach(line -> out.println("  " + line));
     }
     if (result.outcome().work().evaluations() > 0) {
       out.println("The search took " + result.work() + ".");
     }
-    if (result.policy().validation() != null) {
-      out.println(RepairRun.sentence(result.policy()));
+    if (result.repaired() != null) {
+      out.println(result.repaired());
     }
     out.println();
     PlanDescription.picture(result.policy().plan()).forEach(out::println);
-    DistanceMatrix distances = result.statistics().distances();
-    if (distances.layers() <= HeatMap.MAX_LAYERS) {
+    KvStatistics statistics = result.statistics();
+    if (statistics != null && statistics.distances().layers() <= HeatMap.MAX_LAYERS) {
       out.println();
       out.println("Distance of the keys and values of each two layers:");
-      HeatMap.lines(distances).forEach(out::println);
+      HeatMap.lines(statistics.distances()).forEach(out::println);
     }
     out.println();
     wrote(out, "policy", files.policy());
-    if (result.policy().repair() != null) {
+    if (result.weights() != null) {
       wrote(out, "refitted weights", files.weights());
     }
     wrote(out, "report", files.report());
     wrote(out, "statistics", files.statistics());
     int shared = result.policy().map().sharedLayers();
-    if (shared > 0 && result.policy().repair() != null && !comparedWindows(result)) {
+    if (shared > 0 && result.weights() != null && !comparedWindows(result)) {
       output.note("");
       output.note(
           "Layers that keep the first and last tokens only instead of sharing have lost less so far:"
@@ -80,7 +89,7 @@ public final class CalibrationSummary {
 
   private static boolean comparedWindows(CalibrationResult result) {
     return result.outcome().compared().stream()
-        .anyMatch(found -> found.strategy().equals(AutoStrategy.WINDOWS));
+        .anyMatch(found -> found.name().equals(WindowsMethod.NAME));
   }
 
   private static void wrote(PrintWriter out, String what, Path file) {

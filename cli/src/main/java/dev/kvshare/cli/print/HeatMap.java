@@ -1,6 +1,5 @@
 package dev.kvshare.cli.print;
 
-import dev.kvshare.calibrate.capture.CandidatePair;
 import dev.kvshare.calibrate.capture.DistanceMatrix;
 import java.util.ArrayList;
 import java.util.DoubleSummaryStatistics;
@@ -18,7 +17,7 @@ public final class HeatMap {
 
   public static List<String> lines(DistanceMatrix distances) {
     DoubleSummaryStatistics range =
-        distances.pairs().stream().mapToDouble(CandidatePair::distance).summaryStatistics();
+        distances.pairs().stream().mapToDouble(DistanceMatrix.Pair::distance).summaryStatistics();
     List<String> lines = new ArrayList<>();
     for (int layer = 1; layer < distances.layers(); layer++) {
       StringBuilder line = new StringBuilder(String.format(Locale.ROOT, "%3d ", layer));

@@ -6,13 +6,13 @@ import dev.kvshare.apply.plan.Plan;
 import dev.kvshare.apply.policy.Policy;
 import dev.kvshare.apply.policy.PolicyFile;
 import dev.kvshare.apply.policy.Provenance;
+import dev.kvshare.calibrate.CalibrationText;
 import dev.kvshare.calibrate.repair.Repair;
 import dev.kvshare.calibrate.repair.RepairOutcome;
 import dev.kvshare.calibrate.repair.RepairPassages;
 import dev.kvshare.calibrate.repair.RepairSettings;
 import dev.kvshare.calibrate.repair.RepairedPolicy;
 import dev.kvshare.datasets.Corpus;
-import dev.kvshare.datasets.DatasetException;
 import dev.kvshare.datasets.Datasets;
 import dev.kvshare.datasets.EvaluationPassages;
 import dev.kvshare.eval.EvaluatedPolicy;
@@ -44,17 +44,6 @@ import java.util.function.Supplier;
 public final class Experiment {
   /** Most tokens of the text that weights are fitted to unless told otherwise. */
   public static final int REPAIR_TOKENS = 20_000;
-
-  /** One passage of so many judges the fits. */
-  private static final int VALIDATION_SHARE = 8;
-
-  private static final int SHORTEST_PASSAGE = 32;
-  private static final int PASSAGE = 256;
-
-  /** What windowed layers lose is seen behind their windows only. */
-  private static final int LONG_PASSAGE = 512;
-
-  private static final int ENOUGH_PASSAGES = 16;
 
   private final LoadedModel model;
   private final List<EvaluatedPolicy> given = new ArrayList<>();
@@ -394,38 +383,14 @@ public final class Experiment {
     return passages.computeIfAbsent(
         windowed,
         longer -> {
-          List<int[]> found = repairPassages(model, repairText, repairTokens, longer);
-          if (found.size() < VALIDATION_SHARE) {
+          RepairPassages found =
+              new CalibrationText(model).repairPassages(repairText, repairTokens, longer);
+          if (found == null) {
             throw new EvaluationException(
-                "The text %s is too short for a repair: %d passages of %d tokens are needed, found %d. Give a longer one by --repair-text, more of it by --repair-tokens, or leave the repair out."
-                    .formatted(
-                        repairText.name(), VALIDATION_SHARE, SHORTEST_PASSAGE, found.size()));
+                "The text %s is too short for a repair: %s are needed. Give a longer one by --repair-text, more of it by --repair-tokens, or leave the repair out."
+                    .formatted(repairText.name(), CalibrationText.shortest()));
           }
-          return RepairPassages.split(found, VALIDATION_SHARE);
+          return found;
         });
-  }
-
-  /**
-   * What plans are fitted to and judged on: passages of 256 tokens, of 512 where layers are
-   * windowed, shorter ones where the text has too few; none where it is too short for one.
-   */
-  static List<int[]> repairPassages(LoadedModel model, Corpus text, int tokens, boolean windowed) {
-    List<int[]> found = List.of();
-    int longest =
-        Math.min(windowed ? LONG_PASSAGE : PASSAGE, model.decoder().spec().maxPositions());
-    for (int length = longest; length >= SHORTEST_PASSAGE; length /= 2) {
-      try {
-        found =
-            new EvaluationPassages(length, Math.max(1, tokens / length))
-                .cut(text, model::encode)
-                .passages();
-      } catch (DatasetException e) {
-        continue; // not even one of this length
-      }
-      if (found.size() >= ENOUGH_PASSAGES) {
-        return found;
-      }
-    }
-    return found;
   }
 }

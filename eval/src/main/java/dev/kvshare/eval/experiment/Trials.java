@@ -9,23 +9,15 @@ import dev.kvshare.apply.plan.schemes.Configuration.Position;
 import dev.kvshare.apply.plan.schemes.Scheme;
 import dev.kvshare.apply.policy.ModelIdentity;
 import dev.kvshare.apply.policy.Policy;
-import dev.kvshare.apply.policy.Provenance.DatasetReference;
-import dev.kvshare.calibrate.CalibrationListener;
-import dev.kvshare.calibrate.CalibrationSettings;
-import dev.kvshare.calibrate.Calibrator;
-import dev.kvshare.calibrate.KvBudget;
-import dev.kvshare.calibrate.LayerWindow;
+import dev.kvshare.calibrate.Calibration;
+import dev.kvshare.calibrate.CalibrationText;
+import dev.kvshare.calibrate.Keep;
+import dev.kvshare.calibrate.capture.CalibrationListener;
 import dev.kvshare.calibrate.capture.KvStatistics;
-import dev.kvshare.calibrate.search.AutoStrategy;
-import dev.kvshare.calibrate.search.SearchStrategy;
-import dev.kvshare.datasets.CalibrationSampler;
 import dev.kvshare.datasets.Corpus;
-import dev.kvshare.datasets.Passages;
 import dev.kvshare.eval.experiment.Experiment.Trial;
 import java.util.ArrayList;
-import java.util.LinkedHashMap;
 import java.util.List;
-import java.util.Map;
 
 /** Lists of plans to try. */
 public final class Trials {
@@ -39,22 +31,12 @@ public final class Trials {
   private static final List<String> NAMED =
       List.of("cla-2", "cla-3", "yoco", "mixattention", "lckv");
 
-  /** The methods that are compared, and the names of their searches. */
-  private static final Map<String, String> METHODS = new LinkedHashMap<>();
+  /** The methods that are compared. */
+  private static final List<String> METHODS =
+      List.of("kvsharer", "similar", "random", "auto", "windows");
 
   private static final String RANDOM = "random";
   private static final int RANDOM_SEEDS = 5;
-  private static final int SAMPLES = 30;
-  private static final int SAMPLE_TOKENS = 64;
-  private static final int SEARCH_TOKENS = 100_000;
-
-  static {
-    METHODS.put("kvsharer", "dissimilar");
-    METHODS.put("similar", "similar");
-    METHODS.put(RANDOM, RANDOM);
-    METHODS.put(AutoStrategy.NAME, AutoStrategy.NAME);
-    METHODS.put(AutoStrategy.WINDOWS, AutoStrategy.NAME);
-  }
 
   private Trials() {}
 
@@ -106,7 +88,7 @@ public final class Trials {
     Search search = new Search(model, calibration, listener);
     List<Trial> trials = new ArrayList<>();
     for (int size : sizes) {
-      for (String method : METHODS.keySet()) {
+      for (String method : METHODS) {
         boolean random = method.equals(RANDOM);
         for (int seed = 0; seed < (random ? RANDOM_SEEDS : 1); seed++) {
           int number = seed;
@@ -127,36 +109,36 @@ public final class Trials {
     private final LoadedModel model;
     private final Corpus text;
     private final CalibrationListener listener;
-    private final Calibrator calibrator;
+    private final CalibrationText passages;
     private KvStatistics statistics;
 
     Search(LoadedModel model, Corpus text, CalibrationListener listener) {
       this.model = model;
       this.text = text;
       this.listener = listener;
-      this.calibrator = new Calibrator(model.decoder(), model.identity());
+      this.passages = new CalibrationText(model);
     }
 
     Policy run(String method, int seed, int size) {
       if (statistics == null) {
-        Passages samples =
-            new CalibrationSampler(SAMPLES, SAMPLE_TOKENS).sample(text, model::encode);
-        statistics =
-            calibrator.capture(
-                new DatasetReference(samples.name(), samples.sha256()),
-                samples.passages(),
-                listener);
+        statistics = calibration().capture();
       }
-      boolean windows = method.equals(AutoStrategy.WINDOWS);
-      CalibrationSettings settings =
-          CalibrationSettings.builder()
-              .seed(seed)
-              .strategy(SearchStrategy.of(METHODS.get(method), seed, false))
-              .window(windows ? LayerWindow.DEFAULT : null)
-              .budget(windows ? new KvBudget.WindowedLayers(size) : new KvBudget.SharedLayers(size))
-              .text(Experiment.repairPassages(model, text, SEARCH_TOKENS, windows))
-              .build();
-      return calibrator.search(statistics, settings, listener).policy();
+      return calibration()
+          .statistics(statistics)
+          .passages(passages)
+          .method(method)
+          .seed(seed)
+          .keep(
+              method.equals("windows")
+                  ? new Keep.WindowedLayers(size)
+                  : new Keep.SharedLayers(size))
+          .repair(null)
+          .run()
+          .policy();
+    }
+
+    private Calibration calibration() {
+      return Calibration.of(model).text(text).listener(listener);
     }
   }
 }

@@ -22,6 +22,7 @@ import java.util.Comparator;
 import java.util.HashSet;
 import java.util.List;
 import java.util.Map;
+import java.util.Objects;
 import java.util.Optional;
 import java.util.Set;
 import java.util.TreeMap;
@@ -94,6 +95,23 @@ public final class SafetensorsFile implements AutoCloseable {
    * @throws CheckpointException when it is missing, of another type or above 2 GiB
    */
   public ByteBuffer bytes(String name, DataType dataType) {
+    StoredTensor tensor = tensor(name, dataType);
+    return file.map(tensor.offset(), tensor.info().bytes());
+  }
+
+  /**
+   * Some of the bytes of a tensor, otherwise as {@link #bytes(String, DataType)}.
+   *
+   * @param from the first of them, counted from the start of the tensor
+   * @param length how many, at most 2 GiB
+   */
+  public ByteBuffer bytes(String name, DataType dataType, long from, long length) {
+    StoredTensor tensor = tensor(name, dataType);
+    Objects.checkFromIndexSize(from, length, tensor.info().bytes());
+    return file.map(tensor.offset() + from, length);
+  }
+
+  private StoredTensor tensor(String name, DataType dataType) {
     StoredTensor tensor = tensors.get(name);
     if (tensor == null || tensor.info().dataType() != dataType) {
       throw new CheckpointException.Mismatch(
@@ -104,7 +122,7 @@ public final class SafetensorsFile implements AutoCloseable {
                   dataType,
                   tensor == null ? "there is none" : "it is of type " + tensor.info().dataType()));
     }
-    return file.map(tensor.offset(), tensor.info().bytes());
+    return tensor;
   }
 
   @Override

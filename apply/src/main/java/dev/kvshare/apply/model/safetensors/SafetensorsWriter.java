@@ -26,7 +26,12 @@ public final class SafetensorsWriter {
   private final Map<String, String> metadata;
   private final Map<String, Content> tensors = new TreeMap<>();
 
-  private record Content(DataType dataType, List<Long> shape, ByteBuffer data) {}
+  private record Content(DataType dataType, List<Long> shape, Iterable<ByteBuffer> pieces) {
+    long bytes() {
+      return Math.multiplyExact(
+          shape.stream().reduce(1L, Math::multiplyExact), (long) dataType.blockBytes());
+    }
+  }
 
   /**
    * A file without tensors.
@@ -45,14 +50,33 @@ public final class SafetensorsWriter {
    * @param data little-endian, from its position to its limit; not copied
    */
   public SafetensorsWriter add(String name, DataType dataType, List<Long> shape, ByteBuffer data) {
-    long elements = shape.stream().reduce(1L, Math::multiplyExact);
-    if (dataType.isQuantised() || elements * dataType.blockBytes() != data.remaining()) {
-      throw new IllegalArgumentException(
-          "Tensor '%s' of type %s and shape %s does not have %d bytes"
-              .formatted(name, dataType, shape, data.remaining()));
+    add(name, dataType, shape, List.of(data));
+    if (tensors.get(name).bytes() != data.remaining()) {
+      throw wrongSize(name, tensors.get(name), data.remaining());
     }
-    tensors.put(name, new Content(dataType, List.copyOf(shape), data));
     return this;
+  }
+
+  /**
+   * Adds a tensor of any size.
+   *
+   * @param pieces its bytes one after another, little-endian, each from its position to its limit;
+   *     asked for when the file is written
+   */
+  public SafetensorsWriter add(
+      String name, DataType dataType, List<Long> shape, Iterable<ByteBuffer> pieces) {
+    Content content = new Content(dataType, List.copyOf(shape), pieces);
+    if (dataType.isQuantised()) {
+      throw wrongSize(name, content, 0);
+    }
+    tensors.put(name, content);
+    return this;
+  }
+
+  private static IllegalArgumentException wrongSize(String name, Content content, long bytes) {
+    return new IllegalArgumentException(
+        "Tensor '%s' of type %s and shape %s does not have %d bytes"
+            .formatted(name, content.dataType(), content.shape(), bytes));
   }
 
   /** Writes everything; {@code out} stays open. */
@@ -65,10 +89,17 @@ public final class SafetensorsWriter {
             .array());
     out.write(header);
     WritableByteChannel channel = Channels.newChannel(out);
-    for (Content tensor : tensors.values()) {
-      ByteBuffer data = tensor.data().duplicate();
-      while (data.hasRemaining()) {
-        channel.write(data);
+    for (Map.Entry<String, Content> tensor : tensors.entrySet()) {
+      long written = 0;
+      for (ByteBuffer piece : tensor.getValue().pieces()) {
+        ByteBuffer data = piece.duplicate();
+        written += data.remaining();
+        while (data.hasRemaining()) {
+          channel.write(data);
+        }
+      }
+      if (written != tensor.getValue().bytes()) {
+        throw wrongSize(tensor.getKey(), tensor.getValue(), written);
       }
     }
   }
@@ -81,7 +112,7 @@ public final class SafetensorsWriter {
     long offset = 0;
     for (Map.Entry<String, Content> tensor : tensors.entrySet()) {
       Content content = tensor.getValue();
-      long end = offset + content.data().remaining();
+      long end = offset + content.bytes();
       ObjectNode entry = header.putObject(tensor.getKey());
       entry.put("dtype", content.dataType().name());
       content.shape().forEach(entry.putArray("shape")::add);

@@ -1,0 +1,88 @@
+package dev.kvshare.calibrate;
+
+import dev.kvshare.apply.family.spec.ModelSpec;
+import dev.kvshare.apply.generate.LoadedModel;
+import dev.kvshare.calibrate.repair.RepairPassages;
+import dev.kvshare.datasets.Corpus;
+import dev.kvshare.datasets.DatasetException;
+import dev.kvshare.datasets.EvaluationPassages;
+import java.util.HashMap;
+import java.util.List;
+import java.util.Map;
+
+/**
+ * The passages on which plans are repaired and judged: of 256 tokens, of 512 where layers may be
+ * windowed, as what these lose is seen behind their windows only; shorter ones where the text has
+ * too few. Each text is turned into tokens once.
+ */
+public final class CalibrationText {
+  private static final int PASSAGE_TOKENS = 256;
+  private static final int LONG_PASSAGE_TOKENS = 512;
+  private static final int SHORTEST_PASSAGE_TOKENS = 32;
+  private static final int ENOUGH_PASSAGES = 16;
+
+  /** One passage of so many judges a repair. */
+  private static final int VALIDATION_SHARE = 8;
+
+  private final LoadedModel model;
+  private final Map<Request, List<int[]>> read = new HashMap<>();
+
+  private record Request(Corpus corpus, int tokens, int longest) {}
+
+  /** Passages for one model. */
+  public CalibrationText(LoadedModel model) {
+    this.model = model;
+  }
+
+  /**
+   * The passages of a text; none where it is too short for one.
+   *
+   * @param tokens most tokens read
+   * @param windowed whether plans have windowed layers, or a search may come to some
+   * @return token ids, one array a passage
+   */
+  public List<int[]> passages(Corpus corpus, int tokens, boolean windowed) {
+    int longest = passageTokens(model.decoder().spec(), windowed);
+    return read.computeIfAbsent(new Request(corpus, tokens, longest), this::cut);
+  }
+
+  /**
+   * The passages of a repair; null where the text is too short for one.
+   *
+   * @param tokens most tokens read
+   * @param windowed whether the plan has windowed layers
+   */
+  public RepairPassages repairPassages(Corpus corpus, int tokens, boolean windowed) {
+    List<int[]> passages = passages(corpus, tokens, windowed);
+    return passages.size() < VALIDATION_SHARE
+        ? null
+        : RepairPassages.split(passages, VALIDATION_SHARE);
+  }
+
+  /** What a text must have for a repair, in words. */
+  public static String shortest() {
+    return "%d passages of %d tokens".formatted(VALIDATION_SHARE, SHORTEST_PASSAGE_TOKENS);
+  }
+
+  /** Tokens of a passage where the text is long enough. */
+  static int passageTokens(ModelSpec spec, boolean windowed) {
+    return Math.min(windowed ? LONG_PASSAGE_TOKENS : PASSAGE_TOKENS, spec.maxPositions());
+  }
+
+  private List<int[]> cut(Request request) {
+    List<int[]> found = List.of();
+    for (int length = request.longest(); length >= SHORTEST_PASSAGE_TOKENS; length /= 2) {
+      EvaluationPassages cut =
+          new EvaluationPassages(length, Math.max(1, request.tokens() / length));
+      try {
+        found = cut.cut(request.corpus(), model::encode).passages();
+      } catch (DatasetException e) {
+        continue;
+      }
+      if (found.size() >= ENOUGH_PASSAGES) {
+        return found;
+      }
+    }
+    return found;
+  }
+}

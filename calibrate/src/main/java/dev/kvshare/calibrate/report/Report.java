@@ -1,0 +1,83 @@
+package dev.kvshare.calibrate.report;
+
+import com.fasterxml.jackson.core.type.TypeReference;
+import com.fasterxml.jackson.databind.ObjectMapper;
+import com.hubspot.jinjava.Jinjava;
+import com.hubspot.jinjava.JinjavaConfig;
+import com.hubspot.jinjava.interpret.RenderResult;
+import dev.kvshare.apply.model.storage.AtomicFile;
+import dev.kvshare.apply.policy.Policy;
+import dev.kvshare.calibrate.capture.CalibrationException;
+import dev.kvshare.calibrate.capture.KvStatistics;
+import dev.kvshare.calibrate.search.SearchOutcome;
+import dev.kvshare.calibrate.search.SearchSettings;
+import java.io.IOException;
+import java.io.InputStream;
+import java.io.UncheckedIOException;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.Path;
+import java.util.List;
+import java.util.Map;
+
+/** Writes a calibration as one self-contained HTML page. */
+public final class Report {
+  private static final String TEMPLATE = "report.html";
+  private static final ObjectMapper JSON = new ObjectMapper();
+
+  private Report() {}
+
+  /**
+   * What the page is made of.
+   *
+   * @param policy as it was written
+   * @param keep what was to be kept, in words
+   * @param settings of the search
+   * @param statistics of the unshared model
+   * @param outcome the search in detail
+   * @param summary the result in sentences
+   * @param compared what each search found, a line each
+   * @param work how much of the model was run, in words
+   */
+  public record Content(
+      Policy policy,
+      String keep,
+      SearchSettings settings,
+      KvStatistics statistics,
+      SearchOutcome outcome,
+      String summary,
+      List<String> compared,
+      String work) {}
+
+  /** Writes the page in one step: never half of it. Equal results give equal bytes. */
+  public static void write(Content content, Path file) {
+    byte[] bytes = html(content).getBytes(StandardCharsets.UTF_8);
+    AtomicFile.write(file, out -> out.write(bytes));
+  }
+
+  /** The page; every text in it is escaped by the template. */
+  static String html(Content content) {
+    Map<String, Object> page =
+        JSON.convertValue(ReportPage.of(content), new TypeReference<Map<String, Object>>() {});
+    Jinjava jinjava =
+        new Jinjava(
+            JinjavaConfig.newBuilder()
+                .withNestedInterpretationEnabled(false)
+                .withTrimBlocks(true)
+                .withLstripBlocks(true)
+                .build());
+    RenderResult rendered = jinjava.renderForResult(template(), page);
+    if (rendered.hasErrors()) {
+      throw new CalibrationException(
+          "The report cannot be made: " + rendered.getErrors().get(0).getMessage());
+    }
+    return rendered.getOutput();
+  }
+
+  private static String template() {
+    try (InputStream in = Report.class.getResourceAsStream(TEMPLATE)) {
+      return new String(in.readAllBytes(), StandardCharsets.UTF_8);
+    } catch (IOException e) {
+      throw new UncheckedIOException(e);
+    }
+  }
+}

@@ -1,0 +1,122 @@
+package dev.kvshare.calibrate.search;
+
+import dev.kvshare.apply.decoder.Decoder;
+import dev.kvshare.apply.decoder.LayerParts.Part;
+import dev.kvshare.calibrate.repair.fit.QueryFit;
+import dev.kvshare.apply.family.spec.ModelSpec;
+import dev.kvshare.apply.plan.Plan;
+import dev.kvshare.calibrate.capture.CalibrationException;
+import dev.kvshare.calibrate.repair.Repair;
+import dev.kvshare.calibrate.repair.RepairTrials;
+import dev.kvshare.calibrate.repair.RepairPassages;
+import dev.kvshare.calibrate.repair.RepairQuality;
+import dev.kvshare.calibrate.repair.RepairSettings;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.List;
+import java.util.Set;
+
+/**
+ * Repairs every plan on a few passages of the calibration text: queries, by one step, and attention
+ * output of the shared layers alone, with one regularisation. That ranks plans as a whole repair
+ * does and costs a fraction of it.
+ *
+ * <p>The unshared model runs when the first plan is measured.
+ */
+public final class ShortRepair implements LayerwiseSearch.PlanMeter, AutoCloseable {
+  private static final int PASSAGE_TOKENS = 128;
+
+  /**
+   * So many times longer, and as many times fewer, where layers are windowed: what these lose is
+   * seen behind their windows only.
+   */
+  private static final int LONGER = 4;
+
+  private static final int PASSAGES = 48;
+  private static final int VALIDATION_EVERY = 3;
+
+  /** Passages below which a fit says nothing. */
+  private static final int FEWEST_PASSAGES = 8;
+
+  /** Streams of all tokens that are kept a layer. */
+  public static final int STREAMS_PER_LAYER = 6;
+
+  private static final QueryFit.Settings QUERIES = new QueryFit.Settings(1, 6, 1e-2, 4096);
+
+  private static final RepairSettings SETTINGS =
+      RepairSettings.DEFAULT
+          .withParts(Set.of(Part.ATTENTION))
+          .withScope(RepairSettings.Scope.SHARED)
+          .withQueries(QUERIES)
+          .withStrength(1e-1);
+
+  private final Decoder decoder;
+  private final RepairPassages passages;
+  private RepairTrials trials;
+
+  /**
+   * Nothing is run yet.
+   *
+   * @param text token ids, one array a passage
+   * @param windowed whether layers may be windowed
+   * @param maxStateBytes most bytes of hidden states; a small limit takes passages away
+   */
+  ShortRepair(Decoder decoder, List<int[]> text, boolean windowed, long maxStateBytes) {
+    this.decoder = decoder;
+    int length = windowed ? LONGER * PASSAGE_TOKENS : PASSAGE_TOKENS;
+    this.passages = passages(decoder.spec(), text, length, maxStateBytes);
+  }
+
+  /** Passages spread evenly over the text, every third of which judges. */
+  private static RepairPassages passages(
+      ModelSpec spec, List<int[]> text, int length, long maxStateBytes) {
+    long most = Math.max(FEWEST_PASSAGES, tokens(spec, maxStateBytes) / length);
+    long count = Math.min(most, text.size());
+    List<int[]> chosen = new ArrayList<>();
+    for (long passage = 0; passage < count; passage++) {
+      int[] whole = text.get(Math.toIntExact(passage * text.size() / count));
+      chosen.add(Arrays.copyOf(whole, Math.min(whole.length, length)));
+    }
+    return RepairPassages.split(chosen, VALIDATION_EVERY);
+  }
+
+  private static long mostPassages(ModelSpec spec, long maxStateBytes) {
+    long passageBytes =
+        (long) STREAMS_PER_LAYER * spec.layers() * PASSAGE_TOKENS * spec.hiddenSize() * Float.BYTES;
+    return Math.max(FEWEST_PASSAGES, Math.min(PASSAGES, maxStateBytes / passageBytes));
+  }
+
+  /** Tokens of the passages, where the text has as many. */
+  public static long tokens(ModelSpec spec, long maxStateBytes) {
+    return mostPassages(spec, maxStateBytes) * PASSAGE_TOKENS;
+  }
+
+  /** The text that decides, for the journal. */
+  RepairPassages passages() {
+    return passages;
+  }
+
+  @Override
+  public RepairQuality quality(Plan plan) {
+    return trials().quality(plan, done -> CalibrationException.Interrupted.check());
+  }
+
+  @Override
+  public void accepted(Plan plan) {
+    trials().accept(plan, done -> CalibrationException.Interrupted.check());
+  }
+
+  private RepairTrials trials() {
+    if (trials == null) {
+      trials = new Repair(decoder, SETTINGS).trials(passages);
+    }
+    return trials;
+  }
+
+  @Override
+  public void close() {
+    if (trials != null) {
+      trials.close();
+    }
+  }
+}
