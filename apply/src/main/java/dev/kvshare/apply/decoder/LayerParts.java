@@ -37,14 +37,19 @@ public final class LayerParts implements AutoCloseable {
   /** A part of a layer. */
   public enum Part {
     /** Attention; ends with the output projection. */
-    ATTENTION(WeightRole.OUTPUT),
+    ATTENTION(WeightRole.OUTPUT, 0),
     /** Feed-forward; ends with the down projection. */
-    FEED_FORWARD(WeightRole.DOWN);
+    FEED_FORWARD(WeightRole.DOWN, 1);
 
     private final WeightRole projection;
+    private final int code;
 
-    Part(WeightRole projection) {
+    /**
+     * @param code the script's number for the part
+     */
+    Part(WeightRole projection, int code) {
       this.projection = projection;
+      this.code = code;
     }
 
     /** The part's last projection. */
@@ -226,13 +231,7 @@ public final class LayerParts implements AutoCloseable {
   public NDArray project(int layer, Part part, NDArray entering) {
     layers.enter(layer);
     return run(
-        entering,
-        "part_project",
-        entering,
-        layer,
-        part.ordinal(),
-        layers.weights(),
-        numbers.ints());
+        entering, "part_project", entering, layer, part.code, layers.weights(), numbers.ints());
   }
 
   /**
@@ -250,7 +249,7 @@ public final class LayerParts implements AutoCloseable {
         x,
         projected,
         layer,
-        part.ordinal(),
+        part.code,
         layers.weights(),
         numbers.ints(),
         model.floats());
@@ -277,7 +276,7 @@ public final class LayerParts implements AutoCloseable {
         x,
         expected,
         layer,
-        part.ordinal(),
+        part.code,
         layers.weights(),
         numbers.ints(),
         model.floats());
