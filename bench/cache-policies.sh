@@ -4,7 +4,7 @@
 #   bench/cache-policies.sh [MODEL [POLICIES [TEXT]]]
 #
 # MODEL     a model as of `kvshare --model`; "builtin" or nothing: the built-in one
-# POLICIES  sharing policies of that model, separated by commas; "default" or nothing: four layers by --strategy
+# POLICIES  sharing policies of that model, separated by commas; "default" or nothing: four layers by --method
 #           similar without repair, as in the KVSharer paper's comparison, and four by auto with repair
 # TEXT      the text to measure on; nothing: that of `kvshare eval`
 #
@@ -30,8 +30,8 @@ if [[ ${2:-default} == default ]]; then
     if [[ -e $folder/$1 ]]; then return; fi
     "$root/kvshare" calibrate "${model[@]}" --share-layers 4 "${@:2}" --out "$folder/$1" --no-report --quiet >&2
   }
-  calibrate similar-4.json --strategy similar --no-repair
-  calibrate auto-4-repaired.json --strategy auto
+  calibrate similar-4.json --method similar
+  calibrate auto-4-repaired.json --method auto
 else
   IFS=, read -ra given <<<"$2"
   for policy in "${given[@]}"; do

@@ -5,7 +5,7 @@
 #
 # BOOK    a text file of at least TOKENS tokens, on which perplexity is measured for each 2,000 of them
 # MODEL   a model as of `kvshare --model`; "builtin" or nothing: the built-in one
-# POLICY  a sharing policy of that model; "similar" or nothing: four layers by --strategy similar
+# POLICY  a sharing policy of that model; "similar" or nothing: four layers by --method similar
 #
 # Then as many tokens are generated under sharing and StreamingLLM, with the memory after each 2,000.
 # TOKENS (default 20000), BUDGET (256) and THREADS (1) may be set in the environment.
@@ -19,7 +19,7 @@ folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
 if [[ ${3:-similar} == similar ]]; then
   name=similar-4.json
-  "$root/kvshare" calibrate "${model[@]}" --strategy similar --share-layers 4 --out "$folder/$name" \
+  "$root/kvshare" calibrate "${model[@]}" --method similar --share-layers 4 --out "$folder/$name" \
     --no-report --quiet >&2
 else
   name=$(basename "$3")

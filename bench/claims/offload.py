@@ -19,7 +19,7 @@ parser.add_argument("--in-memory", action="store_true")
 arguments = parser.parse_args()
 LIMIT = arguments.gigabytes / 2 * 1e9
 SEARCH = [
-    "--strategy", "dissimilar", "--no-repair", "--share-layers", 4, "--threshold", 0.9, "--samples", 4, "--tokens", 64,
+    "--method", "kvsharer", "--share-layers", 4, "--threshold", 0.9, "--samples", 4, "--tokens", 64,
     "--batch-memory", "512MiB", "--no-report", "--quiet"]
 
 

@@ -1,6 +1,6 @@
 """The other side of the benchmarks: Hugging Face transformers, asked a line of standard input at a time.
 
-The lines are those of `kvshare measure` (see MeasureCommand.java); each answer is a line of JSON.
+The lines are those of `kvshare measure` (see Measurements.java); each answer is a line of JSON.
 
     prefill BATCH TOKENS NEW TOP     TOP must be 0: transformers shares nothing
     decode NEW                       `generate` on the prompts' cache

@@ -8,11 +8,11 @@ import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Arrays;
-import java.util.Collection;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
+import java.util.Set;
 import java.util.regex.Pattern;
 import java.util.stream.Stream;
 import org.yaml.snakeyaml.DumperOptions.ScalarStyle;
@@ -46,7 +46,7 @@ final class ConfigFile {
   static final String OPTION = "--config";
   private static final String PRINT = "--print-config";
   private static final List<String> NEVER_IN_A_FILE =
-      List.of(OPTION, PRINT, HelpText.ALL, "--version");
+      List.of(OPTION, PRINT, "--help", HelpText.ALL, "--version");
   private static final Pattern PLAIN = Pattern.compile("[A-Za-z0-9/.][A-Za-z0-9/._%+,-]*");
 
   private final CommandLine command;
@@ -138,14 +138,12 @@ final class ConfigFile {
         return mapping.getValue();
       }
       throw error("expected lines 'option: value'");
-    } catch (NoSuchFileException e) {
-      throw error("there is no such file");
-    } catch (CharacterCodingException e) {
-      throw error("the file is not UTF-8 text");
     } catch (MarkedYAMLException e) {
       throw error("line %d is not YAML: %s", e.getProblemMark().getLine() + 1, e.getProblem());
-    } catch (YAMLException e) {
-      throw error("not YAML: %s", e.getMessage());
+    } catch (YAMLException | CharacterCodingException e) {
+      throw error("the file is not text in YAML: %s", e.getMessage());
+    } catch (NoSuchFileException e) {
+      throw error("there is no such file");
     } catch (IOException e) {
       throw error("the file cannot be read (%s)", e.getMessage());
     }
@@ -153,33 +151,26 @@ final class ConfigFile {
 
   private ArgSpec target(String key, int line) {
     CommandSpec spec = command.getCommandSpec();
-    OptionSpec option = spec.findOption("--" + key);
-    if (option != null
-        && key.length() > 1
-        && NEVER_IN_A_FILE.stream().noneMatch(option.longestName()::equals)) {
-      return option;
+    List<String> names =
+        spec.options().stream()
+            .flatMap(option -> Stream.of(option.names()))
+            .filter(name -> name.startsWith("--") && !NEVER_IN_A_FILE.contains(name))
+            .toList();
+    if (names.contains("--" + key)) {
+      return spec.findOption("--" + key);
     }
-    return spec.positionalParameters().stream()
-        .filter(parameter -> key.equals(key(parameter)))
-        .findFirst()
-        .map(ArgSpec.class::cast)
-        .orElseThrow(
-            () ->
-                error(
-                    "line %d: '%s' is no option of %s%s",
-                    line, key, spec.qualifiedName(), suggestion(key)));
-  }
-
-  private String suggestion(String key) {
-    String nearest = NearestName.of("--" + key, optionNames(command.getCommandSpec()));
-    return nearest == null ? "" : ". Did you mean " + nearest.substring(2) + "?";
-  }
-
-  private static List<String> optionNames(CommandSpec spec) {
-    return spec.options().stream()
-        .flatMap(option -> Stream.of(option.names()))
-        .filter(name -> name.startsWith("--") && !NEVER_IN_A_FILE.contains(name))
-        .toList();
+    for (PositionalParamSpec parameter : spec.positionalParameters()) {
+      if (key.equals(key(parameter))) {
+        return parameter;
+      }
+    }
+    String nearest = NearestName.of("--" + key, names);
+    throw error(
+        "line %d: '%s' is no option of %s%s",
+        line,
+        key,
+        spec.qualifiedName(),
+        nearest == null ? "" : ". Did you mean " + nearest.substring(2) + "?");
   }
 
   private static boolean isMatched(ParseResult parsed, ArgSpec target) {
@@ -259,8 +250,13 @@ final class ConfigFile {
       }
       if (parsed.hasMatchedOption(option)) {
         print(name.substring(2), option, parsed.matchedOption(name).stringValues(), out);
-      } else if (isTelling(option.getValue())) {
-        defaults.add("# %s: %s".formatted(name.substring(2), shown(option.getValue())));
+      } else if (option.getValue() != null && !Set.of(false, List.of()).contains(option.getValue())) {
+        String value = option.getValue().toString();
+        defaults.add(
+            "# %s: %s"
+                .formatted(
+                    name.substring(2),
+                    option.getValue() instanceof Enum<?> ? value.toLowerCase(Locale.ROOT) : value));
       }
     }
     if (!defaults.isEmpty()) {
@@ -289,18 +285,6 @@ final class ConfigFile {
             && !List.of("true", "null").contains(value.toLowerCase(Locale.ROOT))
         ? value
         : "\"" + value.replace("\\", "\\\\").replace("\"", "\\\"").replace("\n", "\\n") + "\"";
-  }
-
-  private static boolean isTelling(Object value) {
-    return value != null
-        && !Boolean.FALSE.equals(value)
-        && !(value instanceof Collection<?> values && values.isEmpty());
-  }
-
-  private static String shown(Object value) {
-    return value instanceof Enum<?> constant
-        ? constant.name().toLowerCase(Locale.ROOT)
-        : value.toString();
   }
 
   private static String key(PositionalParamSpec parameter) {

@@ -25,6 +25,17 @@ final class KvshareCommandLine {
   /** Options of earlier releases, alone or behind the one command that had them. */
   private static final Map<String, String> RENAMED =
       Map.ofEntries(
+          Map.entry("--strategy", "It is called --method now; --method kvsharer is the paper's order."),
+          Map.entry("-s", "It is called --method now; --method kvsharer is the paper's order."),
+          Map.entry("--kv-budget", "It is called --keep now."),
+          Map.entry("-b", "It is called --keep now."),
+          Map.entry(
+              "--window-layers", "Use --method windows with --keep, such as --keep 21layers."),
+          Map.entry("-w", "Use --method windows with --keep, such as --keep 21layers."),
+          Map.entry("--no-windows", "Use --method share."),
+          Map.entry("calibrate --scheme", "Schemes are methods now: --method NAME."),
+          Map.entry("--heal", "Healing was removed: it gained too little behind the repair."),
+          Map.entry("--stop-early", "It was removed: all passes are run."),
           Map.entry("eval --windows", "It is called --passages now."),
           Map.entry("eval --window", "It is called --passage-tokens now."));
 

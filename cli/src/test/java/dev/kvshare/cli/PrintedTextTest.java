@@ -11,7 +11,7 @@ import dev.kvshare.apply.plan.PlanDescription;
 import dev.kvshare.apply.plan.SharingMap;
 import dev.kvshare.calibrate.capture.DistanceMatrix;
 import dev.kvshare.cli.print.GenerationPrinter;
-import dev.kvshare.cli.print.HeatMap;
+import dev.kvshare.calibrate.report.TextHeatMap;
 import dev.kvshare.cli.print.Invocation;
 import dev.kvshare.cli.print.Output;
 import dev.kvshare.cli.print.Terminal;
@@ -90,7 +90,7 @@ class PrintedTextTest {
             "  3   ▒▒▓▓",
             "    0",
             "    · alike (1.00) to █ different (5.00); blank: must not share"),
-        HeatMap.lines(new DistanceMatrix(distances, distances)));
+        TextHeatMap.lines(new DistanceMatrix(distances, distances)));
   }
 
   @Test

@@ -137,7 +137,7 @@ class RepairCommandTest {
     calibrate("--no-repair", "--out", folder.resolve("never.json"))
         .fails(ExitCodes.USAGE, "--repair-text", "--no-repair");
     calibrate("--repair-parts", "own-token", "--out", folder.resolve("never.json"))
-        .fails(ExitCodes.USAGE, "add attention to --repair-parts");
+        .fails(ExitCodes.USAGE, "--repair-parts", "add attention");
     calibrate("--repair-parts", "all", "--out", folder.resolve("never.json"))
         .fails(ExitCodes.USAGE, "attention, own-token, queries, feed-forward");
   }

@@ -15,6 +15,7 @@ import dev.kvshare.cli.command.ExitCodes;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.List;
 import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
@@ -42,8 +43,10 @@ class WindowCommandTest {
         TINY_MODEL,
         "--text",
         text,
-        "--window-layers",
-        3,
+        "--method",
+        "windows",
+        "--keep",
+        "5layers",
         "--window",
         4,
         "--sinks",
@@ -119,7 +122,9 @@ class WindowCommandTest {
     assertTrue(windows.out().contains("at least 0 tests"), windows.out());
     Path longText = TokenFile.write(folder.resolve("long.jsonl"), 20, 512, 1);
     Object[] dry = {"calibrate", "--model", TINY_MODEL, "--text", longText, "--dry-run"};
-    CommandRun.of(dry, "--window-layers", 3).succeeds().prints("in passages of 512");
+    CommandRun.of(dry, "--method", "windows", "--keep", "5layers")
+        .succeeds()
+        .prints("in passages of 512");
     CommandRun.of(dry, "--share-layers", 3).succeeds().prints("in passages of 256");
   }
 
@@ -132,7 +137,7 @@ class WindowCommandTest {
             TINY_MODEL,
             "--text",
             text,
-            "--scheme",
+            "--method",
             "yoco",
             "--dry-run",
             "--threads",
@@ -153,7 +158,7 @@ class WindowCommandTest {
             TINY_MODEL,
             "--text",
             text,
-            "--scheme",
+            "--method",
             "yoco",
             "--sliding-window",
             6,
@@ -178,13 +183,15 @@ class WindowCommandTest {
     assertTrue(found.calibration().compared().get(0).reached());
     assertEquals(nearest.equals("windows"), !found.plan().windowedLayers().isEmpty());
     assertEquals(nearest.equals("windows"), found.map().isIdentity());
-    assertFalse(run.err().contains("compare --window-layers"), run.err());
+    assertFalse(run.err().contains("compare --method windows"), run.err());
+    assertEquals(nearest.equals("windows"), run.out().contains("Sharing alone loses more"), run.out());
+    assertEquals(nearest.equals("windows"), run.out().contains(" --method share"), run.out());
 
     Path sharing = folder.resolve("sharing.json");
-    run = budget("--no-windows", "--out", sharing).succeeds();
+    run = budget("--method", "share", "--out", sharing).succeeds();
     assertFalse(run.out().contains("  windows "), run.out());
     assertEquals(3, PolicyFile.read(sharing).map().sharedLayers());
-    assertTrue(run.err().contains("compare --window-layers 3"), run.err());
+    assertTrue(run.err().contains("compare --method windows --keep 5layers"), run.err());
   }
 
   @Test
@@ -202,7 +209,7 @@ class WindowCommandTest {
                 TINY_MODEL,
                 "--stats",
                 folder.resolve("shared.stats.safetensors"),
-                "--kv-budget",
+                "--keep",
                 0.7,
                 "--threads",
                 1,
@@ -220,7 +227,7 @@ class WindowCommandTest {
         TINY_MODEL,
         "--text",
         text,
-        "--kv-budget",
+        "--keep",
         0.7,
         "--threads",
         1,
@@ -228,46 +235,76 @@ class WindowCommandTest {
   }
 
   @Test
-  void optionsThatDoNotGoTogetherAreRefused() {
+  void optionsThatDoNotGoTogetherAreRefused() throws IOException {
     Path never = folder.resolve("never.json");
-    calibrate("--share-layers", 2, "--out", never)
-        .fails(ExitCodes.USAGE, "--window-layers takes the place of --share-layers");
-    calibrate("--strategy", "similar", "--out", never)
-        .fails(ExitCodes.USAGE, "--window-layers is for the strategies auto and windows");
-    calibrate("--no-windows", "--out", never)
-        .fails(ExitCodes.USAGE, "--window-layers and --no-windows contradict each other");
-    budget("--no-windows", "--window", 4, "--out", never)
-        .fails(ExitCodes.USAGE, "--window and --sinks say what windowed layers keep");
-    budget("--strategy", "share", "--sinks", 4, "--out", never)
+    Object[] shares = {"calibrate", "--model", TINY_MODEL, "--text", text, "--out", never};
+    Object[] windows = {
+      "calibrate", "--model", TINY_MODEL, "--text", text, "--out", never, "--method", "windows"
+    };
+    CommandRun.of(windows, "--share-layers", 2)
+        .fails(ExitCodes.USAGE, "with the method windows no layers share");
+    CommandRun.of(windows, "--keep", "5layers", "--share-layers", 2)
+        .fails(ExitCodes.USAGE, "--keep means nothing with --share-layers");
+    for (String method : List.of("similar", "kvsharer", "share")) {
+      CommandRun.of(shares, "--method", method, "--sinks", 4)
+          .fails(ExitCodes.USAGE, "--sinks is for layers that keep the first and last tokens");
+      CommandRun.of(shares, "--method", method, "--context", 512)
+          .fails(ExitCodes.USAGE, "--context is for layers that keep");
+    }
+    CommandRun.of(shares, "--share-layers", 2, "--sinks", 4)
         .fails(ExitCodes.USAGE, "here layers only share");
-    calibrate("--stats", never).fails(ExitCodes.USAGE, "--stats holds samples");
+    CommandRun.of("calibrate", "--model", TINY_MODEL, "--method", "windows", "--stats", never)
+        .fails(ExitCodes.USAGE, "--stats holds samples");
+    CommandRun.of(windows, "--keep", "5layers", "--window", 4000)
+        .fails(ExitCodes.USAGE, "the first 4 and the last 4000 of 512 tokens cannot come to");
+    Path brief = TokenFile.write(folder.resolve("brief.jsonl"), 2, 30, 1);
+    CommandRun.of(
+            "calibrate",
+            "--model",
+            TINY_MODEL,
+            "--text",
+            brief,
+            "--method",
+            "windows",
+            "--tokens",
+            16,
+            "--out",
+            never)
+        .fails(ExitCodes.USAGE, "no passage of more than 68 tokens");
+    CommandRun.of(windows, "--keep", "9layers")
+        .fails(ExitCodes.USAGE, "Keeping 9 layers is more than the model has");
+    CommandRun.of(windows, "--prefer-top").fails(ExitCodes.USAGE, "--prefer-top is for");
+    assertFalse(Files.exists(never));
+  }
+
+  /** Of a text of 32 tokens, layers with a window of 6 keep much more than of one of 512. */
+  @Test
+  void theContextDecidesHowManyLayersAreWindowed() throws IOException {
+    Path brief = folder.resolve("brief.json");
     CommandRun.of(
             "calibrate",
             "--model",
             TINY_MODEL,
             "--text",
             text,
-            "--window-layers",
-            3,
+            "--method",
+            "windows",
+            "--keep",
+            "62.9%",
             "--window",
-            4000,
+            4,
+            "--sinks",
+            2,
+            "--threads",
+            1,
+            "--context",
+            32,
+            "--no-repair",
             "--out",
-            never)
-        .fails(ExitCodes.USAGE, "no passage of more than 4004 tokens");
-    CommandRun.of(
-            "calibrate", "--model", TINY_MODEL, "--share-layers", 2, "--sinks", 4, "--out", never)
-        .fails(ExitCodes.USAGE, "--window-layers");
-    CommandRun.of(
-            "calibrate",
-            "--model",
-            TINY_MODEL,
-            "--text",
-            text,
-            "--window-layers",
-            9,
-            "--out",
-            never)
-        .fails(ExitCodes.USAGE, "Cannot window 9 layers of a model with 8");
+            brief)
+        .succeeds()
+        .prints("of a text of 32 tokens");
+    assertEquals(4, PolicyFile.read(brief).plan().windowedLayers().size());
   }
 
   private static CommandRun eval(Object... more) {

@@ -2,6 +2,8 @@ package dev.kvshare.calibrate.repair;
 
 import dev.kvshare.apply.decoder.LayerParts.Part;
 import dev.kvshare.calibrate.repair.fit.QueryFit;
+import java.util.Collection;
+import java.util.EnumSet;
 import java.util.List;
 import java.util.Set;
 
@@ -67,6 +69,33 @@ public record RepairSettings(
           "a batch of at most %d tokens and at most %d bytes kept were asked for; expected at least 1 and 0."
               .formatted(maxBatchTokens, maxKeptBytes));
     }
+  }
+
+  /**
+   * The usual repair of some parts alone: {@code attention}, {@code own-token}, {@code queries} and
+   * {@code feed-forward}.
+   *
+   * @throws IllegalArgumentException if a part is not known, or own-token stands without attention
+   */
+  public static RepairSettings ofParts(Collection<String> names) {
+    Set<Part> fitted = EnumSet.noneOf(Part.class);
+    for (String name : names) {
+      switch (name) {
+        case "attention" -> fitted.add(Part.ATTENTION);
+        case "feed-forward" -> fitted.add(Part.FEED_FORWARD);
+        case "own-token", "queries" -> {}
+        default ->
+            throw new IllegalArgumentException(
+                "'%s' is no part that is refitted; these are attention, own-token, queries, feed-forward"
+                    .formatted(name));
+      }
+    }
+    if (names.contains("own-token") && !fitted.contains(Part.ATTENTION)) {
+      throw new IllegalArgumentException(
+          "the own-token projection is fitted together with attention: add attention");
+    }
+    RepairSettings usual = DEFAULT.withParts(fitted).withOwnToken(names.contains("own-token"));
+    return names.contains("queries") ? usual : usual.withQueries(QueryFit.Settings.NONE);
   }
 
   /** The same with one strength, which costs one solution a fit. */

@@ -24,11 +24,10 @@ import dev.kvshare.cli.print.GenerationPrinter;
 import dev.kvshare.cli.print.Invocation;
 import dev.kvshare.cli.print.Output;
 import dev.kvshare.cli.print.ProgressLine;
-import java.io.BufferedReader;
 import java.io.IOException;
-import java.io.InputStream;
-import java.io.InputStreamReader;
 import java.io.UncheckedIOException;
+import java.nio.ByteBuffer;
+import java.nio.CharBuffer;
 import java.nio.charset.CharacterCodingException;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
@@ -169,28 +168,23 @@ final class ApplyCommand extends BaseCommand {
    */
   private static List<String> read(String name) {
     boolean standardInput = name.equals("-");
-    try (InputStream in = standardInput ? System.in : Files.newInputStream(Path.of(name));
-        BufferedReader reader =
-            new BufferedReader(new InputStreamReader(in, StandardCharsets.UTF_8.newDecoder()))) {
-      List<String> prompts = reader.lines().filter(line -> !line.isBlank()).toList();
+    String shown = standardInput ? "standard input" : name;
+    try {
+      byte[] bytes = standardInput ? System.in.readAllBytes() : Files.readAllBytes(Path.of(name));
+      CharBuffer text = StandardCharsets.UTF_8.newDecoder().decode(ByteBuffer.wrap(bytes));
+      List<String> prompts =
+          text.toString().lines().filter(line -> !line.isBlank()).toList();
       if (prompts.isEmpty()) {
         throw new CommandException(
-            shown(name) + " holds no prompt: every line is empty. Write one prompt a line.");
+            shown + " holds no prompt: every line is empty. Write one prompt a line.");
       }
       return prompts;
-    } catch (UncheckedIOException e) {
-      if (e.getCause() instanceof CharacterCodingException) {
-        throw new CommandException(
-            shown(name) + " is not UTF-8 text. Save it as UTF-8, one prompt a line.");
-      }
-      throw e;
+    } catch (CharacterCodingException e) {
+      throw new CommandException(
+          shown + " is not UTF-8 text. Save it as UTF-8, one prompt a line.");
     } catch (IOException e) {
       throw new UncheckedIOException(e);
     }
-  }
-
-  private static String shown(String name) {
-    return name.equals("-") ? "standard input" : name;
   }
 
   private Prompt chat(String text) {

@@ -4,14 +4,20 @@ import dev.kvshare.apply.model.hub.HubSettings;
 import dev.kvshare.apply.model.hub.ModelLocator;
 import dev.kvshare.cli.options.CommonOptions;
 import dev.kvshare.cli.print.DownloadProgress;
+import dev.kvshare.cli.print.Invocation;
 import dev.kvshare.cli.print.Output;
 import dev.kvshare.datasets.Datasets;
 import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.Collection;
 import java.util.List;
 import java.util.concurrent.Callable;
 import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Model.CommandSpec;
+import picocli.CommandLine.Model.OptionSpec;
 import picocli.CommandLine.ParameterException;
+import picocli.CommandLine.ParseResult;
 import picocli.CommandLine.Spec;
 
 /** What every command has: the common options and the way to talk to the user. */
@@ -67,6 +73,40 @@ abstract class BaseCommand implements Callable<Integer> {
   /** Whether an option stands on the command line. */
   final boolean given(String option) {
     return spec.commandLine().getParseResult().hasMatchedOption(option);
+  }
+
+  /** Refuses options that mean nothing beside another one. */
+  final void refuse(String option, String... others) {
+    for (String other : others) {
+      if (given(option) && given(other)) {
+        throw usageError("%s means nothing with %s: leave one out".formatted(other, option));
+      }
+    }
+  }
+
+  /** Refuses an option that means nothing without one of others. */
+  final void require(String option, String... others) {
+    if (given(option) && Arrays.stream(others).noneMatch(this::given)) {
+      throw usageError("%s goes with %s".formatted(option, String.join(" or ", others)));
+    }
+  }
+
+  /** The command line in long option names, without some of them. */
+  final String command(Collection<String> without) {
+    ParseResult parsed = spec.commandLine().getParseResult();
+    List<String> words = new ArrayList<>(List.of("kvshare", spec.name()));
+    for (OptionSpec option : spec.options()) {
+      String name = option.longestName();
+      if (parsed.hasMatchedOption(option) && !without.contains(name)) {
+        for (String value : parsed.matchedOption(name).stringValues()) {
+          words.add(name);
+          if (option.arity().max() > 0) {
+            words.add(Invocation.quote(value));
+          }
+        }
+      }
+    }
+    return String.join(" ", words);
   }
 
   /** An error of the command line itself: exit code 2 and a pointer to the help. */

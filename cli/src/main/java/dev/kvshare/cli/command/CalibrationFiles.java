@@ -28,11 +28,12 @@ public record CalibrationFiles(Path policy, Path report, Path statistics) {
       "<meta name=\"generator\" content=\"kvshare calibrate\">";
 
   /** Chooses the files and checks, before anything is computed, that they may be written. */
-  static CalibrationFiles plan(
-      CalibrateOptions.OutputOptions options, CalibrateOptions.SearchOptions search) {
+  static CalibrationFiles choose(CalibrateOptions given) {
+    CalibrateOptions.OutputOptions options = given.files;
+    CalibrateOptions.SearchOptions search = given.search;
     Path policy = options.out == null ? DEFAULT_POLICY : options.out;
     Path report = null;
-    if (!options.noReport) {
+    if (!options.noReport && !given.isScheme()) {
       report = options.report == null ? CalibrationResult.reportFile(policy) : options.report;
     }
     Path statistics = search.saveStats;

@@ -19,7 +19,6 @@ import dev.kvshare.eval.quality.QualityMeter;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Path;
 import java.util.ArrayList;
-import java.util.Arrays;
 import java.util.List;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Mixin;
@@ -162,17 +161,15 @@ final class EvalCommand extends BaseCommand {
           "--passage-tokens must be at least 2: the first token of a passage is not predicted");
     }
     caches(); // refuses names and budgets without meaning
-    List<String> speed = List.of("--prompt-tokens", "--new-tokens", "--rounds");
-    refuse("--no-speed", speed);
-    refuse("--stream", speed);
-    refuse("--stream", List.of("--passages", "--cache-prompt", "--sweep-folder"));
-    if (!given("--sweep")) {
-      refuse("--stream", List.of("--passage-tokens"));
+    for (String other : List.of("--no-speed", "--stream", "--compare")) {
+      refuse(other, "--prompt-tokens", "--new-tokens", "--rounds");
     }
-    refuse("--compare", speed);
+    refuse("--stream", "--passages", "--cache-prompt", "--sweep-folder");
+    if (!given("--sweep")) {
+      refuse("--stream", "--passage-tokens");
+    }
     refuse(
-        "--compare",
-        List.of("--policy", "--no-repair", "--sweep", "--cache", "--cache-prompt", "--stream"));
+        "--compare", "--policy", "--no-repair", "--sweep", "--cache", "--cache-prompt", "--stream");
     require("--compare-folder", "--compare");
     require("--sweep-window", "--sweep");
     require("--sweep-folder", "--sweep");
@@ -181,26 +178,10 @@ final class EvalCommand extends BaseCommand {
     require("--repair-text", "--compare", "--sweep");
     require("--repair-tokens", "--compare", "--sweep");
     if (!compare) {
-      refuse("--no-repair", List.of("--repair-text", "--repair-tokens"));
+      refuse("--no-repair", "--repair-text", "--repair-tokens");
     }
     if (options.files.jsonAlone() && options.files.format != Report.Format.TEXT) {
       throw usageError("--json and --format both choose the format: give one of them");
-    }
-  }
-
-  /** Options that mean nothing beside another one. */
-  private void refuse(String option, List<String> others) {
-    for (String other : others) {
-      if (given(option) && given(other)) {
-        throw usageError("%s means nothing with %s: leave one out".formatted(other, option));
-      }
-    }
-  }
-
-  /** An option that means nothing without one of others. */
-  private void require(String option, String... others) {
-    if (given(option) && Arrays.stream(others).noneMatch(this::given)) {
-      throw usageError("%s goes with %s".formatted(option, String.join(" or ", others)));
     }
   }
 

@@ -1,43 +1,21 @@
 package dev.kvshare.cli.command;
 
-import ai.djl.pytorch.jni.JniUtils;
-import com.fasterxml.jackson.databind.ObjectMapper;
-import com.fasterxml.jackson.databind.node.ObjectNode;
 import dev.kvshare.apply.generate.LoadedModel;
-import dev.kvshare.apply.generate.ProcessMemory;
-import dev.kvshare.apply.plan.SharingMap;
-import dev.kvshare.calibrate.Calibration;
-import dev.kvshare.calibrate.Keep;
-import dev.kvshare.calibrate.search.SearchOutcome;
 import dev.kvshare.cli.options.ModelOptions;
 import dev.kvshare.cli.print.Output;
 import dev.kvshare.cli.print.ProgressLine;
-import dev.kvshare.datasets.Corpus;
-import dev.kvshare.eval.speed.SpeedRun;
+import dev.kvshare.eval.speed.Measurements;
 import java.io.BufferedReader;
 import java.io.IOException;
 import java.io.InputStreamReader;
 import java.io.UncheckedIOException;
 import java.nio.charset.StandardCharsets;
-import java.nio.file.Path;
-import java.util.Arrays;
-import java.util.List;
-import java.util.stream.IntStream;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Mixin;
 
 /**
- * {@code kvshare measure}: loads a model and does what the scripts in {@code bench/} ask for, a
- * line of standard input at a time, so that their other side can run in between. Each answer is a
- * line of JSON.
- *
- * <pre>
- * prefill BATCH TOKENS NEW TOP      seconds to read prompts into a cache whose top layers share
- * decode NEW                        seconds to decode behind the prompts; may be repeated
- * profile start                     the engine records its operators from now on
- * profile FILE                      ends that and writes a trace
- * search SHARE THRESHOLD FILE       a search on the samples of a JSON file, [[ids of a sample], ...]
- * </pre>
+ * {@code kvshare measure}: loads a model and answers the lines of standard input as {@link
+ * Measurements} does, for the scripts in {@code bench/}.
  */
 @Command(
     name = "measure",
@@ -45,7 +23,6 @@ import picocli.CommandLine.Mixin;
     customSynopsis = "kvshare measure [OPTIONS]",
     header = "Answer the benchmark scripts in bench/ over standard input.")
 final class MeasureCommand extends BaseCommand {
-  private static final ObjectMapper JSON = new ObjectMapper();
 
   @Mixin private ModelOptions options;
 
@@ -55,82 +32,23 @@ final class MeasureCommand extends BaseCommand {
     long start = System.nanoTime();
     try (LoadedModel model =
             ProgressLine.load(locate(options.model), options.decoderOptions(), output);
-        SpeedRun speed = new SpeedRun(model.decoder())) {
-      ObjectNode loaded = JSON.createObjectNode();
-      loaded.put("load_seconds", (System.nanoTime() - start) / 1e9);
-      answer(output, loaded);
+        Measurements measurements = new Measurements(model, options.dtype.bytes())) {
+      answer("{\"load_seconds\":" + (System.nanoTime() - start) / 1e9 + "}", output);
       BufferedReader in =
           new BufferedReader(new InputStreamReader(System.in, StandardCharsets.UTF_8));
       for (String line = in.readLine(); line != null; line = in.readLine()) {
-        answer(output, run(model, speed, line.split(" ")));
+        answer(measurements.answer(line).toString(), output);
       }
       return ExitCodes.DONE;
+    } catch (IllegalArgumentException e) {
+      throw usageError(e.getMessage());
     } catch (IOException e) {
       throw new UncheckedIOException(e);
     }
   }
 
-  private static void answer(Output output, ObjectNode answer) {
-    output.results().println(answer);
+  private static void answer(String line, Output output) {
+    output.results().println(line);
     output.results().flush();
-  }
-
-  private ObjectNode run(LoadedModel model, SpeedRun speed, String[] words) throws IOException {
-    ObjectNode answer = JSON.createObjectNode();
-    switch (words[0]) {
-      case "prefill" -> {
-        SharingMap map = topShared(model.decoder().spec().layers(), Integer.parseInt(words[4]));
-        answer.put(
-            "seconds",
-            speed.prefill(
-                Integer.parseInt(words[1]),
-                Integer.parseInt(words[2]),
-                Integer.parseInt(words[3]),
-                map));
-        answer.put("cache_bytes", speed.cacheBytes());
-        answer.put("predicted_bytes", speed.predictedBytes(options.dtype.bytes()));
-        ProcessMemory.peakResidentBytes()
-            .ifPresent(bytes -> answer.put("peak_resident_bytes", bytes));
-      }
-      case "decode" -> answer.put("seconds", speed.decode(Integer.parseInt(words[1])));
-      case "profile" -> profile(words[1]);
-      case "search" -> search(model, words, answer);
-      default -> throw usageError("no measurement is called \"" + words[0] + "\"");
-    }
-    return answer;
-  }
-
-  private static void profile(String word) {
-    if (word.equals("start")) {
-      JniUtils.startProfile(false, false, false);
-    } else {
-      JniUtils.stopProfile(word);
-    }
-  }
-
-  private static void search(LoadedModel model, String[] words, ObjectNode answer)
-      throws IOException {
-    List<int[]> samples = Arrays.asList(JSON.readValue(Path.of(words[3]).toFile(), int[][].class));
-    Calibration calibration =
-        Calibration.of(model)
-            .text(new Corpus.Tokens(words[3], null, samples))
-            .samples(samples.size())
-            .tokensPerSample(Integer.MAX_VALUE)
-            .method("kvsharer")
-            .keep(new Keep.SharedLayers(Integer.parseInt(words[1])))
-            .threshold(Double.parseDouble(words[2]));
-    long start = System.nanoTime();
-    SearchOutcome outcome = calibration.run().outcome();
-    answer.put("seconds", (System.nanoTime() - start) / 1e9);
-    answer.put("tests", outcome.tested().size());
-    answer.put("evaluations", outcome.work().evaluations());
-    answer.put("reference_evaluations", outcome.work().reference());
-    Arrays.stream(outcome.map().toArray()).forEach(answer.withArray("kv_source")::add);
-  }
-
-  /** The top layers read the layer below them. */
-  private static SharingMap topShared(int layers, int top) {
-    return SharingMap.of(
-        IntStream.range(0, layers).map(layer -> Math.min(layer, layers - 1 - top)).toArray());
   }
 }

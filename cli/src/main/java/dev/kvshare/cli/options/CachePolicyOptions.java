@@ -2,24 +2,15 @@ package dev.kvshare.cli.options;
 
 import dev.kvshare.apply.cache.CachePolicy;
 import dev.kvshare.apply.cache.CachePolicy.KeyValueFormat;
-import dev.kvshare.apply.cache.H2o;
-import dev.kvshare.apply.cache.Int8Kv;
-import dev.kvshare.apply.cache.PyramidKv;
-import dev.kvshare.apply.cache.SnapKv;
-import dev.kvshare.apply.cache.StreamingLlm;
+import dev.kvshare.apply.cache.CacheSettings;
 import dev.kvshare.apply.cache.TokenAmount;
 import java.util.ArrayList;
 import java.util.List;
-import java.util.Locale;
 import java.util.Set;
 import picocli.CommandLine.Option;
 
 /** What layers that own a cache keep of it. */
 public class CachePolicyOptions {
-  private static final String WITH_INT8 = "+" + Int8Kv.NAME;
-  private static final TokenAmount DEFAULT_BUDGET = TokenAmount.fraction(0.5);
-  private static final TokenAmount DEFAULT_STREAM = TokenAmount.tokens(256);
-
   /** Scales of 8-bit numbers. */
   enum Scales {
     TOKEN,
@@ -118,66 +109,24 @@ public class CachePolicyOptions {
     requireUse("--cache-kernel", kernel, "snapkv", "pyramid");
     requireUse("--cache-steepness", steepness, "pyramid");
     requireUse("--cache-scales", scales, "int8");
-    return names.stream().map(this::policy).toList();
+    CacheSettings settings =
+        new CacheSettings(
+            budget,
+            sinks,
+            recent,
+            scores == null ? null : scores == Scores.MEAN,
+            window,
+            kernel,
+            steepness,
+            scales == Scales.CHANNEL ? KeyValueFormat.INT8_PER_CHANNEL : null);
+    return names.stream().map(settings::policy).toList();
   }
 
   private void requireUse(String option, Object value, String... methods) {
     Set<String> users = Set.of(methods);
-    if (value != null && names.stream().noneMatch(name -> users.contains(eviction(name)))) {
+    if (value != null && names.stream().noneMatch(name -> users.contains(CacheSettings.eviction(name)))) {
       throw new IllegalArgumentException(
           "%s is an option of --cache %s".formatted(option, String.join(" or ", methods)));
     }
-  }
-
-  private static String eviction(String name) {
-    String lower = name.toLowerCase(Locale.ROOT);
-    return lower.endsWith(WITH_INT8)
-        ? lower.substring(0, lower.length() - WITH_INT8.length())
-        : lower;
-  }
-
-  private CachePolicy policy(String name) {
-    String eviction = eviction(name);
-    CachePolicy policy =
-        switch (eviction) {
-          case StreamingLlm.NAME ->
-              new StreamingLlm(
-                  orElse(budget, DEFAULT_STREAM), orElse(sinks, StreamingLlm.DEFAULT_SINKS));
-          case H2o.NAME ->
-              new H2o(
-                  orElse(budget, DEFAULT_BUDGET),
-                  orElse(recent, H2o.DEFAULT_RECENT),
-                  scores == Scores.MEAN);
-          case SnapKv.NAME ->
-              new SnapKv(orElse(budget, DEFAULT_BUDGET), chosenWindow(), chosenKernel());
-          case PyramidKv.NAME ->
-              new PyramidKv(
-                  orElse(budget, DEFAULT_BUDGET),
-                  chosenWindow(),
-                  chosenKernel(),
-                  orElse(steepness, PyramidKv.DEFAULT_STEEPNESS));
-          case Int8Kv.NAME ->
-              new Int8Kv(
-                  scales == Scales.CHANNEL
-                      ? KeyValueFormat.INT8_PER_CHANNEL
-                      : KeyValueFormat.INT8_PER_TOKEN);
-          default ->
-              throw new IllegalArgumentException(
-                  "--cache '%s' is not known: expected streaming-llm, h2o, snapkv, pyramid or int8, and +int8 behind one of the first four"
-                      .formatted(name));
-        };
-    return eviction.length() == name.length() ? policy : new Int8Kv.WithEviction(policy);
-  }
-
-  private int chosenWindow() {
-    return orElse(window, SnapKv.DEFAULT_WINDOW);
-  }
-
-  private int chosenKernel() {
-    return orElse(kernel, SnapKv.DEFAULT_KERNEL);
-  }
-
-  private static <T> T orElse(T given, T otherwise) {
-    return given == null ? otherwise : given;
   }
 }

@@ -66,6 +66,16 @@ public final class InspectOptions {
 
   /** Schemes with what only checkpoints of the LCKV code, and none of its papers, have. */
   public static final class ModelSchemeOptions extends SchemeOptions {
+    @Everyday
+    @Option(
+        names = "--scheme",
+        paramLabel = "NAME",
+        description = {
+          "A sharing scheme of the papers, such as sandwich-middle, cla-2, yoco or lckv.",
+          "'kvshare calibrate --help-all' says what each is, at --method."
+        })
+    String scheme;
+
     @Option(
         names = "--window-plus-one",
         description =
@@ -78,9 +88,19 @@ public final class InspectOptions {
         description = "Let no layer see the keys and values of the current token.")
     boolean forceNodiag;
 
+    public boolean isGiven() {
+      return scheme != null || layerTypes != null;
+    }
+
+    /** What is wrong with the combination, or null. */
+    public String problem() {
+      return problem(scheme, "--scheme");
+    }
+
     /** The plan that the options choose, for a model of so many layers. */
     public Plan plan(int layers, boolean plusOne) {
-      return types(layers).plan(window() + (plusOne ? 1 : 0), reading(), forceNodiag);
+      return types(scheme, layers)
+          .plan(window(scheme) + (plusOne ? 1 : 0), reading(), forceNodiag);
     }
   }
 

@@ -6,21 +6,17 @@ import dev.kvshare.apply.plan.UpwardReading;
 import dev.kvshare.apply.plan.schemes.Scheme;
 import picocli.CommandLine.Option;
 
-/** The options that choose a sharing scheme by its name or in the notation of the LCKV code. */
+/** What there is to say of a sharing scheme besides its name. */
 public class SchemeOptions {
-  @Everyday
   @Option(
-      names = "--scheme",
-      paramLabel = "NAME",
+      names = "--layer-types",
+      paramLabel = "TYPES",
       description = {
-        "A sharing scheme of the papers, such as sandwich-middle, cla-2, yoco or lckv.",
-        "pizza-, sandwich- and lasagna- with -bottom, -middle or -top: the nine configurations of arXiv 2410.14442: ordinary layers at the bottom, at both ends or nowhere, and where the source of a group stands.",
-        "cla-K: Cross-Layer Attention, arXiv 2405.12981, groups of K layers.",
-        "yoco: You Only Cache Once, arXiv 2405.05254.",
-        "mixattention: MixAttention, arXiv 2409.15012, in the form Pairs.",
-        "lckv: Layer-Condensed KV Cache, arXiv 2405.10637, the same as sandwich-top."
+        "A plan in the notation of the LCKV code, in place of a scheme's name.",
+        "For each layer the one that it reads, with s for a sliding window, as in 0_6_6_6_6_6_6_7 or"
+            + " 0s_1s_2_2."
       })
-  String scheme;
+  public String layerTypes;
 
   @Option(
       names = "--kv-layers",
@@ -37,14 +33,6 @@ public class SchemeOptions {
           "Ordinary layers, in which nothing is shared. Default: one less than --kv-layers, 0 for"
               + " lasagna, 2 for lckv.")
   Integer warmup;
-
-  @Option(
-      names = "--layer-types",
-      paramLabel = "TYPES",
-      description =
-          "The same in the notation of the LCKV code: for each layer the one that it reads, with s"
-              + " for a sliding window, as in 0_6_6_6_6_6_6_7 or 0s_1s_2_2.")
-  public String layerTypes;
 
   @Option(
       names = "--sliding-window",
@@ -78,57 +66,52 @@ public class SchemeOptions {
               + " of passes.")
   boolean sequential;
 
-  public boolean isGiven() {
-    return scheme != null || layerTypes != null;
-  }
-
-  /** What is wrong with the combination, or null. */
-  public String problem() {
-    if (scheme != null && layerTypes != null) {
-      return "--scheme and --layer-types both choose the sharing: give one of them";
+  /**
+   * What is wrong with the combination, or null.
+   *
+   * @param schemeOrNull the scheme that is named
+   * @param option the option that names it
+   */
+  String problem(String schemeOrNull, String option) {
+    if (schemeOrNull != null && layerTypes != null) {
+      return "%s and --layer-types both choose the sharing: give one of them".formatted(option);
     }
-    if (scheme == null && (kvLayers != null || warmup != null)) {
-      return "--kv-layers and --warmup belong to --scheme";
+    if (schemeOrNull == null && (kvLayers != null || warmup != null)) {
+      return "--kv-layers and --warmup belong to a scheme: name it with " + option;
     }
-    boolean reading = forwardPasses != null || backwardPasses != null;
-    if (!isGiven() && (reading || sequential || slidingWindow != null)) {
-      return "--sliding-window, --sequential and the numbers of passes belong to --scheme or --layer-types";
-    }
-    return null;
-  }
-
-  /** The name for a policy: the scheme, or that the layer types were given. */
-  public String name() {
-    return scheme != null ? scheme : "layer-types";
+    boolean reading = forwardPasses != null || backwardPasses != null || sequential;
+    return schemeOrNull == null && layerTypes == null && (reading || slidingWindow != null)
+        ? "--sliding-window, --sequential and the numbers of passes belong to a scheme or"
+            + " --layer-types: name it with "
+            + option
+        : null;
   }
 
   /**
    * The plan that the options choose.
    *
+   * @param schemeOrNull the scheme that is named
    * @param layers of the model
    * @throws IllegalArgumentException if there is no such scheme, or it does not fit the model
    */
-  public Plan plan(int layers) {
-    return types(layers).plan(window(), reading(), false);
+  Plan plan(String schemeOrNull, int layers) {
+    return types(schemeOrNull, layers).plan(window(schemeOrNull), reading(), false);
   }
 
   /** The window of the layers that have one. */
-  int window() {
+  int window(String schemeOrNull) {
     if (slidingWindow != null) {
       return slidingWindow;
     }
-    return scheme == null ? LayerTypes.DEFAULT_SLIDING_WINDOW : named().slidingWindow();
+    return schemeOrNull == null
+        ? LayerTypes.DEFAULT_SLIDING_WINDOW
+        : Scheme.of(schemeOrNull, kvLayers, warmup).slidingWindow();
   }
 
-  /**
-   * The layer types that the options choose.
-   *
-   * @param layers of the model
-   * @throws IllegalArgumentException if there is no such scheme, or it does not fit the model
-   */
-  LayerTypes types(int layers) {
-    if (scheme != null) {
-      return named().layerTypes(layers);
+  /** The types of the layers, as {@link #plan} has them. */
+  LayerTypes types(String schemeOrNull, int layers) {
+    if (schemeOrNull != null) {
+      return Scheme.of(schemeOrNull, kvLayers, warmup).layerTypes(layers);
     }
     LayerTypes types = LayerTypes.parse(layerTypes);
     if (types.map().layers() != layers) {
@@ -148,9 +131,5 @@ public class SchemeOptions {
     return new UpwardReading.Parallel(
         forwardPasses == null ? usual.forwardPasses() : forwardPasses,
         backwardPasses == null ? usual.backwardPasses() : Math.max(1, backwardPasses));
-  }
-
-  private Scheme named() {
-    return Scheme.of(scheme, kvLayers, warmup);
   }
 }

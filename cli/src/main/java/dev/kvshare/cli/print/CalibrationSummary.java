@@ -4,12 +4,19 @@ import dev.kvshare.apply.plan.PlanDescription;
 import dev.kvshare.apply.policy.PolicyDescription;
 import dev.kvshare.calibrate.CalibrationResult;
 import dev.kvshare.calibrate.capture.KvStatistics;
+import dev.kvshare.calibrate.report.TextHeatMap;
+import dev.kvshare.calibrate.search.SearchOutcome;
 import dev.kvshare.calibrate.search.WindowsMethod;
 import dev.kvshare.cli.command.CalibrationFiles;
 import dev.kvshare.cli.options.ModelOptions;
 import java.io.PrintWriter;
 import java.nio.file.Path;
+import java.util.Comparator;
+import java.util.LinkedHashMap;
 import java.util.List;
+import java.util.Locale;
+import java.util.Map;
+import java.util.Optional;
 
 /** What {@code calibrate} says at its end: the map, the files and what to do next. */
 public final class CalibrationSummary {
@@ -21,7 +28,12 @@ public final class CalibrationSummary {
     this.files = files;
   }
 
-  public void print(CalibrationResult result, Output output) {
+  /**
+   * Prints what was found.
+   *
+   * @param sharing the command that gives what sharing alone would have given
+   */
+  public void print(CalibrationResult result, String sharing, Output output) {
     PrintWriter out = output.results();
     if (result.statistics() == null) {
       output.print(PolicyDescription.of(files.policy(), result.policy()));
@@ -33,22 +45,32 @@ public final class CalibrationSummary {
       return;
     }
     out.println(result.summary());
+    if (result.repaired() != null) {
+      out.println(result.repaired());
+    }
+    if (result.policy().plan().windows() != null) {
+      sharingAlone(result).ifPresent(line -> out.println(line + " See: " + sharing));
+    }
     if (result.compared().size() > 1) {
+      out.println("Searches:");
       result.compared().forEach(line -> out.println("  " + line));
     }
     if (result.outcome().work().evaluations() > 0) {
       out.println("The search took " + result.work() + ".");
     }
-    if (result.repaired() != null) {
-      out.println(result.repaired());
-    }
     out.println();
-    PlanDescription.picture(result.policy().plan()).forEach(out::println);
+    if (result.statistics() == null) {
+      Map<String, List<String>> facts = new LinkedHashMap<>();
+      PlanDescription.addTo(facts, result.policy().plan());
+      output.print(facts);
+    } else {
+      PlanDescription.picture(result.policy().plan()).forEach(out::println);
+    }
     KvStatistics statistics = result.statistics();
-    if (statistics != null && statistics.distances().layers() <= HeatMap.MAX_LAYERS) {
+    if (statistics != null && statistics.distances().layers() <= TextHeatMap.MAX_LAYERS) {
       out.println();
       out.println("Distance of the keys and values of each two layers:");
-      HeatMap.lines(statistics.distances()).forEach(out::println);
+      TextHeatMap.lines(statistics.distances()).forEach(out::println);
     }
     out.println();
     wrote(out, "policy", files.policy());
@@ -58,13 +80,14 @@ public final class CalibrationSummary {
     wrote(out, "report", files.report());
     wrote(out, "statistics", files.statistics());
     int shared = result.policy().map().sharedLayers();
-    if (shared > 0 && result.weights() != null && !comparedWindows(result)) {
+    boolean windows =
+        result.outcome().compared().stream()
+            .anyMatch(found -> found.name().equals(WindowsMethod.NAME));
+    if (shared > 0 && result.weights() != null && !windows) {
       output.note("");
       output.note(
-          "Layers that keep the first and last tokens only instead of sharing have lost less so far:"
-              + " compare --window-layers "
-              + shared
-              + ".");
+          "Layers that keep the first and last tokens only have lost less so far: compare --method windows --keep %dlayers."
+              .formatted(result.policy().map().ownedLayers()));
     }
     output.note("");
     output.note("next:");
@@ -87,9 +110,21 @@ public final class CalibrationSummary {
     }
   }
 
-  private static boolean comparedWindows(CalibrationResult result) {
+  /** What the nearest of the searches found in which layers only share, if there were any. */
+  private static Optional<String> sharingAlone(CalibrationResult result) {
     return result.outcome().compared().stream()
-        .anyMatch(found -> found.name().equals(WindowsMethod.NAME));
+        .filter(found -> found.plan().windows() == null && found.plan().reducedLayers() > 0)
+        .min(
+            Comparator.comparing((SearchOutcome.Found found) -> !found.reached())
+                .thenComparing(found -> found.quality().divergence().mean()))
+        .map(
+            found ->
+                String.format(
+                    Locale.ROOT,
+                    "Sharing alone loses more: after the same short repair, KL divergence %.4f and perplexity %.3f times with %d layers.",
+                    found.quality().divergence().mean(),
+                    found.quality().divergence().perplexityRatio(),
+                    found.plan().reducedLayers()));
   }
 
   private static void wrote(PrintWriter out, String what, Path file) {

@@ -1,4 +1,4 @@
-package dev.kvshare.cli.print;
+package dev.kvshare.calibrate.report;
 
 import dev.kvshare.calibrate.capture.DistanceMatrix;
 import java.util.ArrayList;
@@ -7,13 +7,13 @@ import java.util.List;
 import java.util.Locale;
 
 /** Draws the lower triangle of a distance matrix with characters: the darker, the farther apart. */
-public final class HeatMap {
+public final class TextHeatMap {
   /** More layers than this do not fit into the width of a terminal. */
-  static final int MAX_LAYERS = 38;
+  public static final int MAX_LAYERS = 38;
 
   private static final String SHADES = "·░▒▓█";
 
-  private HeatMap() {}
+  private TextHeatMap() {}
 
   public static List<String> lines(DistanceMatrix distances) {
     DoubleSummaryStatistics range =
