@@ -250,7 +250,8 @@ final class ConfigFile {
       }
       if (parsed.hasMatchedOption(option)) {
         print(name.substring(2), option, parsed.matchedOption(name).stringValues(), out);
-      } else if (option.getValue() != null && !Set.of(false, List.of()).contains(option.getValue())) {
+      } else if (option.getValue() != null
+          && !Set.of(false, List.of()).contains(option.getValue())) {
         String value = option.getValue().toString();
         defaults.add(
             "# %s: %s"

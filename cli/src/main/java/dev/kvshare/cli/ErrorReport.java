@@ -47,14 +47,12 @@ final class ErrorReport {
     if (error instanceof OutOfMemoryError || isAllocationFailure(error)) {
       return "the memory was not enough ("
           + firstLine(error)
-          + "). Use a smaller model or less text at once (--batch-memory, --samples, --tokens,"
-          + " --passage-tokens), or --dtype bfloat16; the Java heap is set with KVSHARE_JAVA_OPTS=-Xmx8g.";
+          + "). Use a smaller model or less text at once (--batch-memory, --samples, --tokens, --passage-tokens), or --dtype bfloat16; the Java heap is set with KVSHARE_JAVA_OPTS=-Xmx8g.";
     }
     return "this is a bug in kvshare: "
         + error.getClass().getSimpleName()
         + (error.getMessage() == null ? "" : " (" + firstLine(error) + ")")
-        + ". Run the command again with --verbose and report the whole output together with the"
-        + " line of kvshare --version.";
+        + ". Run the command again with --verbose and report the whole output together with the line of kvshare --version.";
   }
 
   private static String fileParagraph(FileSystemException error) {
@@ -63,8 +61,7 @@ final class ErrorReport {
     }
     if (error instanceof AccessDeniedException) {
       return error.getFile()
-          + " may not be read or written by this user. Change its permissions or choose another"
-          + " path.";
+          + " may not be read or written by this user. Change its permissions or choose another path.";
     }
     return error.getFile() + " could not be read or written: " + error.getReason() + ".";
   }

@@ -25,7 +25,8 @@ final class KvshareCommandLine {
   /** Options of earlier releases, alone or behind the one command that had them. */
   private static final Map<String, String> RENAMED =
       Map.ofEntries(
-          Map.entry("--strategy", "It is called --method now; --method kvsharer is the paper's order."),
+          Map.entry(
+              "--strategy", "It is called --method now; --method kvsharer is the paper's order."),
           Map.entry("-s", "It is called --method now; --method kvsharer is the paper's order."),
           Map.entry("--kv-budget", "It is called --keep now."),
           Map.entry("-b", "It is called --keep now."),

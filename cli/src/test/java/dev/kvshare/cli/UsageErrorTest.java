@@ -25,7 +25,8 @@ class UsageErrorTest {
         mistake("calibrat", "calibrat", "Did you mean calibrate?", "kvshare --help"),
         mistake("calibrate --share-layer 4", "--share-layer", "Did you mean --share-layers?"),
         mistake("calibrate --share-layers none", "--share-layers", "'none' is not a whole number"),
-        mistake("calibrate --share-layers 4 --keep 0.7", "--keep means nothing with --share-layers"),
+        mistake(
+            "calibrate --share-layers 4 --keep 0.7", "--keep means nothing with --share-layers"),
         mistake("calibrate --keep 7", "Not an amount to keep", "0.7"),
         mistake("calibrate --method best", "'best'", "kvsharer, similar, random, layer-order"),
         mistake("calibrate --method dissimilar", "called kvsharer now"),

@@ -184,7 +184,8 @@ class WindowCommandTest {
     assertEquals(nearest.equals("windows"), !found.plan().windowedLayers().isEmpty());
     assertEquals(nearest.equals("windows"), found.map().isIdentity());
     assertFalse(run.err().contains("compare --method windows"), run.err());
-    assertEquals(nearest.equals("windows"), run.out().contains("Sharing alone loses more"), run.out());
+    assertEquals(
+        nearest.equals("windows"), run.out().contains("Sharing alone loses more"), run.out());
     assertEquals(nearest.equals("windows"), run.out().contains(" --method share"), run.out());
 
     Path sharing = folder.resolve("sharing.json");
@@ -222,16 +223,7 @@ class WindowCommandTest {
 
   private static CommandRun budget(Object... more) {
     return CommandRun.of(
-        "calibrate",
-        "--model",
-        TINY_MODEL,
-        "--text",
-        text,
-        "--keep",
-        0.7,
-        "--threads",
-        1,
-        more);
+        "calibrate", "--model", TINY_MODEL, "--text", text, "--keep", 0.7, "--threads", 1, more);
   }
 
   @Test

@@ -66,8 +66,7 @@ public record CacheSettings(
                   chosenWindow(),
                   chosenKernel(),
                   orElse(steepness, PyramidKv.DEFAULT_STEEPNESS));
-          case Int8Kv.NAME ->
-              new Int8Kv(orElse(format, KeyValueFormat.INT8_PER_TOKEN));
+          case Int8Kv.NAME -> new Int8Kv(orElse(format, KeyValueFormat.INT8_PER_TOKEN));
           default ->
               throw new IllegalArgumentException(
                   "the cache policy '%s' is not known: expected streaming-llm, h2o, snapkv, pyramid or int8, and +int8 behind one of the first four"

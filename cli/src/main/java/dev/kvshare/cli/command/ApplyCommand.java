@@ -45,10 +45,7 @@ import picocli.CommandLine.Mixin;
     header = "Generate text with a model under a policy.",
     description = {
       "",
-      "Continues each prompt with the unchanged model, whose shared layers keep no keys and values"
-          + " of their own. Text appears as it is generated. Without --policy the model runs"
-          + " unshared, for comparison. With --export it writes a checkpoint for another program"
-          + " instead."
+      "Continues each prompt with the unchanged model, whose shared layers keep no keys and values of their own. Text appears as it is generated. Without --policy the model runs unshared, for comparison. With --export it writes a checkpoint for another program instead."
     },
     footerHeading = "%nExamples%n",
     footer = {
@@ -172,8 +169,7 @@ final class ApplyCommand extends BaseCommand {
     try {
       byte[] bytes = standardInput ? System.in.readAllBytes() : Files.readAllBytes(Path.of(name));
       CharBuffer text = StandardCharsets.UTF_8.newDecoder().decode(ByteBuffer.wrap(bytes));
-      List<String> prompts =
-          text.toString().lines().filter(line -> !line.isBlank()).toList();
+      List<String> prompts = text.toString().lines().filter(line -> !line.isBlank()).toList();
       if (prompts.isEmpty()) {
         throw new CommandException(
             shown + " holds no prompt: every line is empty. Write one prompt a line.");

@@ -25,16 +25,11 @@ import picocli.CommandLine.Mixin;
     header = "Find what each layer's KV cache can do without, and write a policy.",
     description = {
       "",
-      "Runs the model on sample text and finds layers that can read the keys and values of another"
-          + " layer, or that need no more than the first and last tokens of their own. The plan is"
-          + " repaired, judged on other text and written as a policy for 'kvshare apply' and"
-          + " 'kvshare eval', with a report to open in a browser.",
+      "Runs the model on sample text and finds layers that can read the keys and values of another layer, or that need no more than the first and last tokens of their own. The plan is repaired, judged on other text and written as a policy for 'kvshare apply' and 'kvshare eval', with a report to open in a browser.",
       "",
-      "The method kvsharer is the paper alone. With a scheme, or --layer-types, nothing is searched:"
-          + " the policy has the scheme's plan, which is repaired where that is possible.",
+      "The method kvsharer is the paper alone. With a scheme, or --layer-types, nothing is searched: the policy has the scheme's plan, which is repaired where that is possible.",
       "",
-      "All options have defaults: 'kvshare calibrate' calibrates the built-in model on a"
-          + " built-in text, in less than a minute."
+      "All options have defaults: 'kvshare calibrate' calibrates the built-in model on a built-in text, in less than a minute."
     },
     footerHeading = "%nExamples%n",
     footer = {

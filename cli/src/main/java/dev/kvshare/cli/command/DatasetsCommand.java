@@ -24,9 +24,7 @@ import picocli.CommandLine.Parameters;
     header = "List, import and look at calibration and evaluation text.",
     description = {
       "",
-      "A data set is a text with a name, for --dataset. Some are built in. Others are copied from a"
-          + " file of yours into kvshare's folder, so that later runs use the same bytes: into"
-          + " KVSHARE_HOME/datasets, or ~/.cache/kvshare/datasets without that variable."
+      "A data set is a text with a name, for --dataset. Some are built in. Others are copied from a file of yours into kvshare's folder, so that later runs use the same bytes: into KVSHARE_HOME/datasets, or ~/.cache/kvshare/datasets without that variable."
     },
     commandListHeading = "%nCommands%n",
     footerHeading = "%nExamples%n",
@@ -73,8 +71,7 @@ final class DatasetsCommand extends BaseCommand {
       output.results().flush();
       output.note("");
       output.note(
-          "use one:  kvshare calibrate --dataset NAME       add one:  kvshare datasets import NAME"
-              + " FILE");
+          "use one:  kvshare calibrate --dataset NAME       add one:  kvshare datasets import NAME FILE");
       return ExitCodes.DONE;
     }
   }

@@ -31,14 +31,9 @@ import picocli.CommandLine.Mixin;
     header = "Compare policies: quality, speed and memory.",
     description = {
       "",
-      "Measures the perplexity of the unshared model and of each policy on the same passages of a"
-          + " text, with its standard error, and what the KV cache costs; then the speed of prompts"
-          + " and of decoding. One row each; 'ratio' is the perplexity against the unshared model.",
+      "Measures the perplexity of the unshared model and of each policy on the same passages of a text, with its standard error, and what the KV cache costs; then the speed of prompts and of decoding. One row each; 'ratio' is the perplexity against the unshared model.",
       "",
-      "With --cache each of them is measured with the whole cache and with each cache policy: the"
-          + " first half of a passage is read as a prompt, the other half token by token, and only the"
-          + " latter is scored, in all rows. 'sharing' x 'method' = 'KV cache' are the bytes that"
-          + " are left of the unshared model's whole cache at the end of a passage."
+      "With --cache each of them is measured with the whole cache and with each cache policy: the first half of a passage is read as a prompt, the other half token by token, and only the latter is scored, in all rows. 'sharing' x 'method' = 'KV cache' are the bytes that are left of the unshared model's whole cache at the end of a passage."
     },
     footerHeading = "%nExamples%n",
     footer = {
@@ -120,8 +115,7 @@ final class EvalCommand extends BaseCommand {
     if (options.model.policies.isEmpty() && !sweep && !compare && options.cache.stream == null) {
       output.note("");
       output.note(
-          "next: compare policies with the unshared model by --policy FILE, which may be given"
-              + " several times");
+          "next: compare policies with the unshared model by --policy FILE, which may be given several times");
     }
     return ExitCodes.DONE;
   }

@@ -33,14 +33,9 @@ import picocli.CommandLine.Mixin;
     header = "Explain a model directory, a GGUF file or a policy.",
     description = {
       "",
-      "Of a model it says the family, layers, heads, what the KV cache costs, which layers may"
-          + " share, and how much context fits into a given memory. Of a policy it draws the map and"
-          + " says where it came from and what it saves. With --scheme or --layer-types it draws a"
-          + " sharing scheme of the papers on a model.",
+      "Of a model it says the family, layers, heads, what the KV cache costs, which layers may share, and how much context fits into a given memory. Of a policy it draws the map and says where it came from and what it saves. With --scheme or --layer-types it draws a sharing scheme of the papers on a model.",
       "",
-      "With --check it runs the model on the 'input_ids' of a .safetensors file and compares with"
-          + " the 'logits', 'last_hidden' and 'greedy' stored there: so you can verify that your"
-          + " checkpoint computes what another implementation computed."
+      "With --check it runs the model on the 'input_ids' of a .safetensors file and compares with the 'logits', 'last_hidden' and 'greedy' stored there: so you can verify that your checkpoint computes what another implementation computed."
     },
     footerHeading = "%nExamples%n",
     footer = {

@@ -17,8 +17,7 @@ final class Installation {
       throw new CommandException(
           "the built-in model is missing: "
               + model
-              + " has no config.json. Give another model with --model, or restore that folder from"
-              + " the repository.");
+              + " has no config.json. Give another model with --model, or restore that folder from the repository.");
     }
     return model;
   }
@@ -44,8 +43,7 @@ final class Installation {
           Installation.class.getProtectionDomain().getCodeSource().getLocation().toURI());
     } catch (URISyntaxException e) {
       throw new CommandException(
-          "the folder of the program cannot be told. Start it with ./kvshare, or name a model with"
-              + " --model.");
+          "the folder of the program cannot be told. Start it with ./kvshare, or name a model with --model.");
     }
   }
 }

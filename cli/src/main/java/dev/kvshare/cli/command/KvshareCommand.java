@@ -21,10 +21,7 @@ import picocli.CommandLine.Spec;
     header = "Runs language models with a smaller KV cache, without training.",
     description = {
       "",
-      "kvshare finds out which layers of a pretrained model can read the keys and values of"
-          + " another layer instead of keeping their own, checks the choice against the model's"
-          + " own outputs, and writes it to a small policy file. The checkpoint stays as it is;"
-          + " under the policy it needs less memory for the KV cache and decodes faster."
+      "kvshare finds out which layers of a pretrained model can read the keys and values of another layer instead of keeping their own, checks the choice against the model's own outputs, and writes it to a small policy file. The checkpoint stays as it is; under the policy it needs less memory for the KV cache and decodes faster."
     },
     optionListHeading = "%n",
     commandListHeading = "%nCommands%n",

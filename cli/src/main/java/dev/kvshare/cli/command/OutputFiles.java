@@ -20,8 +20,7 @@ final class OutputFiles {
     if (file != null && hasContent(file)) {
       throw new CommandException(
           file
-              + " exists already and would be replaced. Add --force to replace it, or choose"
-              + " another name with "
+              + " exists already and would be replaced. Add --force to replace it, or choose another name with "
               + option
               + ".");
     }

@@ -91,8 +91,7 @@ public class CachePolicyOptions {
       names = "--cache-scales",
       paramLabel = "NAME",
       description =
-          "int8: a scale for each token, or for each channel of 32 keys: token or channel. Default:"
-              + " token.")
+          "int8: a scale for each token, or for each channel of 32 keys: token or channel. Default: token.")
   Scales scales;
 
   /**
@@ -124,7 +123,8 @@ public class CachePolicyOptions {
 
   private void requireUse(String option, Object value, String... methods) {
     Set<String> users = Set.of(methods);
-    if (value != null && names.stream().noneMatch(name -> users.contains(CacheSettings.eviction(name)))) {
+    if (value != null
+        && names.stream().noneMatch(name -> users.contains(CacheSettings.eviction(name)))) {
       throw new IllegalArgumentException(
           "%s is an option of --cache %s".formatted(option, String.join(" or ", methods)));
     }

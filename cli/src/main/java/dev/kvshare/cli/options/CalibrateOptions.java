@@ -1,12 +1,11 @@
 package dev.kvshare.cli.options;
 
 import dev.kvshare.apply.decoder.DecoderOptions;
-
 import dev.kvshare.apply.plan.Plan;
 import dev.kvshare.calibrate.Calibration;
 import dev.kvshare.calibrate.Keep;
-import dev.kvshare.calibrate.repair.RepairSettings;
 import dev.kvshare.calibrate.capture.CalibrationException;
+import dev.kvshare.calibrate.repair.RepairSettings;
 import dev.kvshare.calibrate.search.Method;
 import dev.kvshare.calibrate.search.SearchGoals;
 import dev.kvshare.calibrate.search.SearchSettings.Limits;
@@ -59,8 +58,7 @@ public final class CalibrateOptions {
         paramLabel = "AMOUNT",
         description = {
           "What stays of the KV cache: 70%%, 21layers or 16KiB. Default: 70%%.",
-          "A part of the cache, a number of layers that keep all of theirs, or bytes a token with"
-              + " 16-bit numbers."
+          "A part of the cache, a number of layers that keep all of theirs, or bytes a token with 16-bit numbers."
         })
     public String keep;
 
@@ -71,8 +69,7 @@ public final class CalibrateOptions {
         converter = Converters.Positive.class,
         description = {
           "Length of the text of which that stays. Default: 2048.",
-          "It matters where layers keep the first and last tokens only. A model that takes less has"
-              + " its longest text as the default."
+          "It matters where layers keep the first and last tokens only. A model that takes less has its longest text as the default."
         })
     Integer context;
 
@@ -82,19 +79,14 @@ public final class CalibrateOptions {
         paramLabel = "NAME",
         description = {
           "auto, share, windows, kvsharer, or a baseline or scheme. Default: auto.",
-          "  auto       what loses least: layers that share, or layers that keep the first and last"
-              + " tokens only",
-          "  share      layers read the keys and values of other layers; the best of several searches,"
-              + " repaired",
+          "  auto       what loses least: layers that share, or layers that keep the first and last tokens only",
+          "  share      layers read the keys and values of other layers; the best of several searches, repaired",
           "  windows    layers keep the first and last tokens of a text only, repaired",
-          "  kvsharer   the paper alone (arXiv 2410.18517): most different keys and values first, a"
-              + " threshold, no repair",
+          "  kvsharer   the paper alone (arXiv 2410.18517): most different keys and values first, a threshold, no repair",
           "  similar, random, layer-order",
-          "             baselines: most similar pairs first, pairs shuffled by --seed, top layers first;"
-              + " no repair",
+          "             baselines: most similar pairs first, pairs shuffled by --seed, top layers first; no repair",
           "  pizza-, sandwich- or lasagna- with -bottom, -middle or -top",
-          "             the configurations of arXiv 2410.14442: ordinary layers at the bottom, at both"
-              + " ends or nowhere, and where the source of a group stands",
+          "             the configurations of arXiv 2410.14442: ordinary layers at the bottom, at both ends or nowhere, and where the source of a group stands",
           "  cla-K      Cross-Layer Attention, arXiv 2405.12981: groups of K layers",
           "  yoco       You Only Cache Once, arXiv 2405.05254",
           "  mixattention",
@@ -125,16 +117,14 @@ public final class CalibrateOptions {
         names = "--max-kl",
         paramLabel = "NATS",
         description =
-            "Refuse plans whose next-token distributions diverge more from the unshared model's,"
-                + " after repair, on average. Default: no limit.")
+            "Refuse plans whose next-token distributions diverge more from the unshared model's, after repair, on average. Default: no limit.")
     double maxDivergence = Double.POSITIVE_INFINITY;
 
     @Option(
         names = "--max-perplexity-rise",
         paramLabel = "X",
         description =
-            "Refuse plans under which the perplexity rises by more than this fraction, after repair"
-                + " (0.05 for 5 %%). Default: no limit.")
+            "Refuse plans under which the perplexity rises by more than this fraction, after repair (0.05 for 5 %%). Default: no limit.")
     double maxPerplexityRise = Double.POSITIVE_INFINITY;
 
     @Option(
@@ -182,23 +172,20 @@ public final class CalibrateOptions {
         names = "--dry-run",
         description = {
           "Say what the calibration would cost, and stop.",
-          "Measures one layer of the model, or this machine alone where the model is a folder with"
-              + " nothing but config.json."
+          "Measures one layer of the model, or this machine alone where the model is a folder with nothing but config.json."
         })
     public boolean dryRun;
 
     @Option(
         names = "--across-kinds",
         description =
-            "Let layers with a sliding window and layers with full attention share with each"
-                + " other. By default only layers of one kind do.")
+            "Let layers with a sliding window and layers with full attention share with each other. By default only layers of one kind do.")
     boolean acrossKinds;
 
     @Option(
         names = "--prefer-top",
         description =
-            "Let auto and share prefer to share the layers at the top: what shares there, a prompt"
-                + " skips.")
+            "Let auto and share prefer to share the layers at the top: what shares there, a prompt skips.")
     boolean preferTop;
 
     @Option(names = "--seed", paramLabel = "N", description = "For random choices. Default: 0.")
@@ -209,16 +196,13 @@ public final class CalibrateOptions {
         paramLabel = "SIZE",
         converter = Converters.Bytes.class,
         description =
-            "Memory for hidden states that are kept between candidates; with less, more is computed"
-                + " again, and the policy is the same. Default: 2GiB.")
+            "Memory for hidden states that are kept between candidates; with less, more is computed again, and the policy is the same. Default: 2GiB.")
     long batchMemoryBytes = 2L << 30;
 
     @Option(
         names = "--offload",
         description =
-            "For a model larger than memory: only one layer is in memory, read from the files when it"
-                + " runs. The policy is the same. Reads least with '--method kvsharer'; auto, share"
-                + " and windows read the model once for each plan that they repair.")
+            "For a model larger than memory: only one layer is in memory, read from the files when it runs. The policy is the same. Reads least with '--method kvsharer'; auto, share and windows read the model once for each plan that they repair.")
     public boolean offload;
 
     @Option(
@@ -227,8 +211,7 @@ public final class CalibrateOptions {
         arity = "0..1",
         fallbackValue = BESIDE_POLICY,
         description =
-            "Keep what was read from the text, so that --stats solves another size, threshold or"
-                + " method without reading it again. Default for FILE: beside the policy.")
+            "Keep what was read from the text, so that --stats solves another size, threshold or method without reading it again. Default for FILE: beside the policy.")
     public Path saveStats;
 
     @Option(
@@ -252,17 +235,14 @@ public final class CalibrateOptions {
     @Option(
         names = "--no-repair",
         description =
-            "Write the plan alone. By default, weights from the first changed layer on are refitted"
-                + " to the text, so that the model comes back to what it computed unshared; they"
-                + " are written to NAME.safetensors beside the policy.")
+            "Write the plan alone. By default, weights from the first changed layer on are refitted to the text, so that the model comes back to what it computed unshared; they are written to NAME.safetensors beside the policy.")
     boolean noRepair;
 
     @Option(
         names = "--repair-text",
         paramLabel = "TEXT",
         description =
-            "A text file, .jsonl file (its field text, input_ids or token_ids) or data set that the"
-                + " repair reads in place of the calibration text.")
+            "A text file, .jsonl file (its field text, input_ids or token_ids) or data set that the repair reads in place of the calibration text.")
     public String text;
 
     @Option(
@@ -270,8 +250,7 @@ public final class CalibrateOptions {
         paramLabel = "N",
         converter = Converters.Positive.class,
         description =
-            "The most tokens of the text that the repair reads; an eighth of them judges it."
-                + " Default: 100000, with windowed layers 50000.")
+            "The most tokens of the text that the repair reads; an eighth of them judges it. Default: 100000, with windowed layers 50000.")
     Integer tokens;
 
     @Option(
@@ -280,10 +259,7 @@ public final class CalibrateOptions {
         split = ",",
         hideParamSyntax = true,
         description =
-            "What is refitted, separated by commas: attention (the output projections), own-token (in"
-                + " layers that share, also a projection of each token's own input, which no"
-                + " checkpoint of another program has room for), queries (of layers that share) and"
-                + " feed-forward (the down projections). Default: attention,own-token,queries.")
+            "What is refitted, separated by commas: attention (the output projections), own-token (in layers that share, also a projection of each token's own input, which no checkpoint of another program has room for), queries (of layers that share) and feed-forward (the down projections). Default: attention,own-token,queries.")
     List<String> parts = new ArrayList<>();
 
     private RepairSettings settings() {
@@ -312,8 +288,7 @@ public final class CalibrateOptions {
         names = "--report",
         paramLabel = "FILE",
         description =
-            "The report: one HTML page that needs nothing else. Default: report.html beside"
-                + " policy.json, NAME.report.html beside NAME.json.")
+            "The report: one HTML page that needs nothing else. Default: report.html beside policy.json, NAME.report.html beside NAME.json.")
     public Path report;
 
     @Option(names = "--no-report", description = "Write no report.")

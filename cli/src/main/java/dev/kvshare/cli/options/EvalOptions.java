@@ -73,27 +73,21 @@ public final class EvalOptions {
         paramLabel = "TOKENS",
         converter = Converters.Positive.class,
         description =
-            "The sliding window of yoco and mixattention in a sweep. Default: a quarter of"
-                + " --passage-tokens.")
+            "The sliding window of yoco and mixattention in a sweep. Default: a quarter of --passage-tokens.")
     public Integer sweepWindow;
 
     @Option(
         names = "--sweep-folder",
         paramLabel = "DIR",
         description =
-            "Keep the repaired policies of a sweep and what was measured but the speed in DIR: a"
-                + " sweep that was interrupted goes on from there, and after one with --no-speed"
-                + " another run measures the speed alone. What was made with another model, number"
-                + " format, device or repair text is refused.")
+            "Keep the repaired policies of a sweep and what was measured but the speed in DIR: a sweep that was interrupted goes on from there, and after one with --no-speed another run measures the speed alone. What was made with another model, number format, device or repair text is refused.")
     public Path sweepFolder;
 
     @Option(
         names = "--repair-text",
         paramLabel = "TEXT",
         description =
-            "With --sweep and --compare, the text file, .jsonl file (its field text, input_ids or"
-                + " token_ids) or data set that searches and repairs read. Default: the model's"
-                + " default calibration text.")
+            "With --sweep and --compare, the text file, .jsonl file (its field text, input_ids or token_ids) or data set that searches and repairs read. Default: the model's default calibration text.")
     public String repairText;
 
     @Option(
@@ -101,8 +95,7 @@ public final class EvalOptions {
         paramLabel = "N",
         converter = Converters.Positive.class,
         description =
-            "With --sweep and --compare, the most tokens of that text that a repair reads."
-                + " Default: 20000.")
+            "With --sweep and --compare, the most tokens of that text that a repair reads. Default: 20000.")
     public int repairTokens = Experiment.REPAIR_TOKENS;
   }
 
@@ -112,8 +105,7 @@ public final class EvalOptions {
         paramLabel = "TOKENS",
         converter = Converters.Positive.class,
         description =
-            "Tokens of each passage that are the prompt. Default: half of the passage. Several names"
-                + " may be given to --cache here, separated by commas.")
+            "Tokens of each passage that are the prompt. Default: half of the passage. Several names may be given to --cache here, separated by commas.")
     public int prompt;
 
     @Option(
@@ -121,8 +113,7 @@ public final class EvalOptions {
         paramLabel = "TOKENS",
         converter = Converters.Positive.class,
         description =
-            "Read so many tokens of the text as one, and print perplexity and memory for each 2,000"
-                + " of them instead: what a cache policy for texts of any length is for.")
+            "Read so many tokens of the text as one, and print perplexity and memory for each 2,000 of them instead: what a cache policy for texts of any length is for.")
     public Integer stream;
   }
 
@@ -187,18 +178,14 @@ public final class EvalOptions {
         hideParamSyntax = true,
         split = ",",
         description =
-            "Instead, compare the methods of calibration: search plans that reduce so many layers (or"
-                + " fractions of all layers) by 'kvsharer', 'similar', 'random' (mean of five seeds),"
-                + " 'auto' and 'windows', and measure each with and without repair. --text may then be"
-                + " given several times.")
+            "Instead, compare the methods of calibration: search plans that reduce so many layers (or fractions of all layers) by 'kvsharer', 'similar', 'random' (mean of five seeds), 'auto' and 'windows', and measure each with and without repair. --text may then be given several times.")
     public List<Double> sizes = new ArrayList<>();
 
     @Option(
         names = "--compare-folder",
         paramLabel = "DIR",
         description =
-            "Where the policies and what was measured of each are kept; a comparison that was"
-                + " interrupted goes on from there, and another one adds texts. Default: comparison.")
+            "Where the policies and what was measured of each are kept; a comparison that was interrupted goes on from there, and another one adds texts. Default: comparison.")
     public Path folder = Path.of("comparison");
 
     /** Numbers of layers; a fraction below 1 is one of all. */

@@ -17,8 +17,7 @@ public final class InspectOptions {
       arity = "0..1",
       paramLabel = "TARGET",
       description =
-          "A model directory, a .gguf file, a hub id org/name[@revision] or a policy file. Default:"
-              + " the built-in model.")
+          "A model directory, a .gguf file, a hub id org/name[@revision] or a policy file. Default: the built-in model.")
   public String target;
 
   @ArgGroup(validate = false, order = 1, heading = "%nOptions%n")
@@ -79,8 +78,7 @@ public final class InspectOptions {
     @Option(
         names = "--window-plus-one",
         description =
-            "Let layers with a sliding window see one token more, as the flash attention of the"
-                + " LCKV code does.")
+            "Let layers with a sliding window see one token more, as the flash attention of the LCKV code does.")
     public boolean windowPlusOne;
 
     @Option(
@@ -99,8 +97,7 @@ public final class InspectOptions {
 
     /** The plan that the options choose, for a model of so many layers. */
     public Plan plan(int layers, boolean plusOne) {
-      return types(scheme, layers)
-          .plan(window(scheme) + (plusOne ? 1 : 0), reading(), forceNodiag);
+      return types(scheme, layers).plan(window(scheme) + (plusOne ? 1 : 0), reading(), forceNodiag);
     }
   }
 
@@ -124,10 +121,7 @@ public final class InspectOptions {
         names = "--tensor",
         paramLabel = "NAME",
         description =
-            "The stored logits. Default: logits. With a scheme, a name CONFIG/VARIANT/MODE as in"
-                + " outputs of the LCKV code says more: MODE incremental runs half of the tokens at"
-                + " once and the rest one by one, VARIANT flash is compared with and without"
-                + " --window-plus-one, and the better fit counts.")
+            "The stored logits. Default: logits. With a scheme, a name CONFIG/VARIANT/MODE as in outputs of the LCKV code says more: MODE incremental runs half of the tokens at once and the rest one by one, VARIANT flash is compared with and without --window-plus-one, and the better fit counts.")
     public String tensor = CheckpointCheck.Request.LOGITS;
 
     @Option(

@@ -13,8 +13,7 @@ public class SchemeOptions {
       paramLabel = "TYPES",
       description = {
         "A plan in the notation of the LCKV code, in place of a scheme's name.",
-        "For each layer the one that it reads, with s for a sliding window, as in 0_6_6_6_6_6_6_7 or"
-            + " 0s_1s_2_2."
+        "For each layer the one that it reads, with s for a sliding window, as in 0_6_6_6_6_6_6_7 or 0s_1s_2_2."
       })
   public String layerTypes;
 
@@ -30,8 +29,7 @@ public class SchemeOptions {
       paramLabel = "N",
       converter = Converters.Count.class,
       description =
-          "Ordinary layers, in which nothing is shared. Default: one less than --kv-layers, 0 for"
-              + " lasagna, 2 for lckv.")
+          "Ordinary layers, in which nothing is shared. Default: one less than --kv-layers, 0 for lasagna, 2 for lckv.")
   Integer warmup;
 
   @Option(
@@ -39,8 +37,7 @@ public class SchemeOptions {
       paramLabel = "TOKENS",
       converter = Converters.Positive.class,
       description =
-          "Tokens that a layer with a sliding window sees, the current one included. Default: 4096;"
-              + " 1024 for yoco and mixattention.")
+          "Tokens that a layer with a sliding window sees, the current one included. Default: 4096; 1024 for yoco and mixattention.")
   Integer slidingWindow;
 
   @Option(
@@ -48,8 +45,7 @@ public class SchemeOptions {
       paramLabel = "N",
       converter = Converters.Count.class,
       description =
-          "Where a source lies above its reader, a prompt is run through these layers in N passes"
-              + " and those of --backward-passes. Default: 7.")
+          "Where a source lies above its reader, a prompt is run through these layers in N passes and those of --backward-passes. Default: 7.")
   Integer forwardPasses;
 
   @Option(
@@ -62,8 +58,7 @@ public class SchemeOptions {
   @Option(
       names = "--sequential",
       description =
-          "Where a source lies above its reader, run a prompt token by token, whatever the numbers"
-              + " of passes.")
+          "Where a source lies above its reader, run a prompt token by token, whatever the numbers of passes.")
   boolean sequential;
 
   /**
@@ -81,8 +76,7 @@ public class SchemeOptions {
     }
     boolean reading = forwardPasses != null || backwardPasses != null || sequential;
     return schemeOrNull == null && layerTypes == null && (reading || slidingWindow != null)
-        ? "--sliding-window, --sequential and the numbers of passes belong to a scheme or"
-            + " --layer-types: name it with "
+        ? "--sliding-window, --sequential and the numbers of passes belong to a scheme or --layer-types: name it with "
             + option
         : null;
   }

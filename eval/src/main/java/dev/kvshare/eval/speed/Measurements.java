@@ -6,7 +6,6 @@ import com.fasterxml.jackson.databind.node.ObjectNode;
 import dev.kvshare.apply.generate.LoadedModel;
 import dev.kvshare.apply.generate.ProcessMemory;
 import dev.kvshare.apply.plan.SharingMap;
-import dev.kvshare.apply.policy.Provenance.DatasetReference;
 import dev.kvshare.calibrate.Calibration;
 import dev.kvshare.calibrate.Keep;
 import dev.kvshare.calibrate.search.SearchOutcome;
