@@ -12,7 +12,6 @@ import dev.kvshare.apply.family.spec.Dimensions;
 import dev.kvshare.apply.family.spec.ModelSpec;
 import dev.kvshare.apply.family.spec.RotaryConfig;
 import dev.kvshare.apply.family.spec.RotarySpec;
-import dev.kvshare.apply.family.spec.WeightRole;
 import dev.kvshare.apply.model.ModelConfig;
 import java.util.List;
 import java.util.Set;
@@ -38,9 +37,9 @@ final class GemmaFamily {
             .withScale(scale(config))
             .withSoftCap(ConfigKeys.numberOrNull(config, "attn_logit_softcapping", 50));
     ConfigKeys.ignore(config, "sliding_window_size");
-    LlamaFamily model =
-        gemma(config, sizes).attention(layer -> attention.withWindow(windows.get(layer)));
-    model.spec().logitSoftCap(ConfigKeys.numberOrNull(config, "final_logit_softcapping", 30));
+    LlamaFamily model = gemma(config, sizes);
+    model.attention = layer -> attention.withWindow(windows.get(layer));
+    model.logitSoftCap = ConfigKeys.numberOrNull(config, "final_logit_softcapping", 30);
     return model.build();
   }
 
@@ -59,44 +58,40 @@ final class GemmaFamily {
     RotarySpec sliding = rotary.readLocal(config.number("rope_local_base_freq", 10_000));
     double scale = scale(config);
     double softCap = config.number("attn_logit_softcapping", 0);
-    LlamaFamily model =
-        gemma(config, sizes)
-            .attention(
-                layer ->
-                    AttentionSpec.usual(sizes, windows.get(layer) == 0 ? full : sliding)
-                        .withScale(scale)
-                        .withSoftCap(softCap)
-                        .withWindow(windows.get(layer))
-                        .withQueryKeyNorm(QueryKeyNorm.PER_HEAD));
-    model.spec().logitSoftCap(config.number("final_logit_softcapping", 0));
-    return model
-        .attentionWeights(
-            (weights, layer) -> {
-              model.attention(weights);
-              model.queryKeyNorms(weights, sizes.headSize(), sizes.headSize());
-            })
-        .build();
+    LlamaFamily model = gemma(config, sizes);
+    model.attention =
+        layer ->
+            AttentionSpec.usual(sizes, windows.get(layer) == 0 ? full : sliding)
+                .withScale(scale)
+                .withSoftCap(softCap)
+                .withWindow(windows.get(layer))
+                .withQueryKeyNorm(QueryKeyNorm.PER_HEAD);
+    model.logitSoftCap = config.number("final_logit_softcapping", 0);
+    model.attentionWeights =
+        (weights, layer) -> {
+          model.attention(weights);
+          model.queryKeyNorms(weights, sizes.headSize(), sizes.headSize());
+        };
+    return model.build();
   }
 
   private static LlamaFamily gemma(ModelConfig config, Dimensions sizes) {
-    boolean biased = config.bool("attention_bias", false);
+    LlamaFamily model = new LlamaFamily(config, sizes);
     Activation activation = Activation.read(config, "hidden_activation", Activation.GELU_TANH);
+    FeedForwardSpec gated = FeedForwardSpec.gated(config.positive("intermediate_size"), activation);
     ConfigKeys.ignore(config, "hidden_act");
-    LlamaFamily model =
-        new LlamaFamily(config, sizes)
-            .tiedWhereAbsent()
-            .norm(NormSpec.rmsOnePlus(config, 1e-6))
-            .placement(Placement.BOTH)
-            .biases(biased, biased, false)
-            .feedForward(FeedForwardSpec.gated(config.positive("intermediate_size"), activation));
-    model.spec().embeddingScale(Math.sqrt(sizes.hidden()));
-    return model.normWeights(
+    model.tiedWhereAbsent = true;
+    model.norm = new NormSpec(NormSpec.Kind.RMS_ONE_PLUS, config.number("rms_norm_eps", 1e-6));
+    model.placement = Placement.BOTH;
+    model.attentionBiases();
+    model.feedForward = layer -> gated;
+    model.embeddingScale = Math.sqrt(sizes.hidden());
+    model.normWeights =
         (weights, layer) -> {
-          model.norm(weights, WeightRole.ATTENTION_NORM, "input_layernorm");
-          model.norm(weights, WeightRole.ATTENTION_POST_NORM, "post_attention_layernorm");
-          model.norm(weights, WeightRole.FEED_FORWARD_NORM, "pre_feedforward_layernorm");
-          model.norm(weights, WeightRole.FEED_FORWARD_POST_NORM, "post_feedforward_layernorm");
-        });
+          model.norms(weights, "input_layernorm", "pre_feedforward_layernorm");
+          model.postNorms(weights, "post_attention_layernorm", "post_feedforward_layernorm");
+        };
+    return model;
   }
 
   private static double scale(ModelConfig config) {

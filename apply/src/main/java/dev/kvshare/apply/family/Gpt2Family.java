@@ -1,17 +1,13 @@
 package dev.kvshare.apply.family;
 
 import dev.kvshare.apply.family.spec.AttentionSpec;
-import dev.kvshare.apply.family.spec.BlockSpec;
 import dev.kvshare.apply.family.spec.BlockSpec.FeedForwardSpec;
 import dev.kvshare.apply.family.spec.BlockSpec.FeedForwardSpec.Activation;
 import dev.kvshare.apply.family.spec.BlockSpec.NormSpec;
-import dev.kvshare.apply.family.spec.BlockSpec.Placement;
 import dev.kvshare.apply.family.spec.ConfigKeys;
 import dev.kvshare.apply.family.spec.Dimensions;
 import dev.kvshare.apply.family.spec.ModelSpec;
-import dev.kvshare.apply.family.spec.ModelSpec.SpecBuilder;
 import dev.kvshare.apply.family.spec.WeightRole;
-import dev.kvshare.apply.family.spec.WeightSpec.AsStored;
 import dev.kvshare.apply.family.spec.WeightSpec.Transposed;
 import dev.kvshare.apply.family.spec.WeightSpec.Weights;
 import dev.kvshare.apply.model.ModelConfig;
@@ -38,12 +34,12 @@ final class Gpt2Family {
             hidden / heads,
             config.positive("n_positions"));
     int inner = config.positiveOr("n_inner", 4 * hidden);
-    NormSpec norm = NormSpec.layer(config, "layer_norm_epsilon", 1e-5);
     FeedForwardSpec feedForward =
         FeedForwardSpec.plain(
             inner, Activation.read(config, "activation_function", Activation.GELU_TANH));
-    boolean scaled = config.bool("scale_attn_weights", true);
+    double scale = config.bool("scale_attn_weights", true) ? 1 / Math.sqrt(sizes.headSize()) : 1;
     boolean scaledByLayer = config.bool("scale_attn_by_inverse_layer_idx", false);
+    AttentionSpec attention = AttentionSpec.usual(sizes, null);
     ConfigKeys.ignore(
         config,
         "n_ctx",
@@ -54,33 +50,32 @@ final class Gpt2Family {
         "summary_type",
         "summary_use_proj");
     String prefix = tensors.contains("wte.weight") ? "" : "transformer.";
-    Weights outer =
+    LlamaFamily model = new LlamaFamily(config, sizes);
+    model.tiedWhereAbsent = true;
+    model.norm = NormSpec.layer(config, "layer_norm_epsilon", 1e-5);
+    model.attention = layer -> attention.withScale(scale / (scaledByLayer ? layer + 1 : 1));
+    model.feedForward = layer -> feedForward;
+    model.outer =
         new Weights(prefix)
             .matrix(WeightRole.EMBEDDING, "wte", sizes.vocabulary(), hidden)
             .matrix(WeightRole.POSITIONS, "wpe", sizes.maxPositions(), hidden)
             .layerNorm(WeightRole.FINAL_NORM, "ln_f", hidden);
-    if (!config.bool("tie_word_embeddings", true)) {
-      outer.addAll(new Weights("").matrix(WeightRole.HEAD, "lm_head", sizes.vocabulary(), hidden));
-    }
-    SpecBuilder spec = new SpecBuilder(config, sizes).finalNorm(norm).outer(outer);
-    for (int layer = 0; layer < sizes.layers(); layer++) {
-      double scale =
-          (scaled ? 1 / Math.sqrt(sizes.headSize()) : 1) / (scaledByLayer ? layer + 1 : 1);
-      AttentionSpec attention = AttentionSpec.usual(sizes, null).withScale(scale);
-      Weights weights =
-          new Weights(prefix + "h." + layer + ".")
-              .layerNorm(WeightRole.ATTENTION_NORM, "ln_1", hidden)
-              .layerNorm(WeightRole.FEED_FORWARD_NORM, "ln_2", hidden);
-      transposed(weights, WeightRole.QUERY_KEY_VALUE, "attn.c_attn", 3L * hidden, hidden);
-      transposed(weights, WeightRole.OUTPUT, "attn.c_proj", hidden, hidden);
-      transposed(weights, WeightRole.GATE_UP, "mlp.c_fc", inner, hidden);
-      transposed(weights, WeightRole.DOWN, "mlp.c_proj", hidden, inner);
-      spec.layer(new BlockSpec(attention, feedForward, norm, Placement.PRE, 1, weights.build()));
-    }
-    return spec.build();
+    model.layerPrefix = prefix + "h.";
+    model.normWeights = (weights, layer) -> model.norms(weights, "ln_1", "ln_2");
+    model.attentionWeights =
+        (weights, layer) -> {
+          transposed(weights, WeightRole.QUERY_KEY_VALUE, "attn.c_attn", 3L * hidden, hidden);
+          transposed(weights, WeightRole.OUTPUT, "attn.c_proj", hidden, hidden);
+        };
+    model.feedForwardWeights =
+        (weights, layer) -> {
+          transposed(weights, WeightRole.GATE_UP, "mlp.c_fc", inner, hidden);
+          transposed(weights, WeightRole.DOWN, "mlp.c_proj", hidden, inner);
+        };
+    return model.build();
   }
 
   private static void transposed(Weights weights, WeightRole role, String name, long out, long in) {
-    weights.linear(role, name, out, in, true, new Transposed(), new AsStored());
+    weights.linear(role, name, out, in, true, new Transposed());
   }
 }

@@ -15,15 +15,12 @@ final class GraniteFamily {
     AttentionSpec attention =
         LlamaFamily.rotated(config, sizes, 10_000)
             .withScale(config.number("attention_multiplier", 1));
-    LlamaFamily model =
-        new LlamaFamily(config, sizes)
-            .configuredBiases()
-            .attention(attention)
-            .residualScale(config.number("residual_multiplier", 1));
-    model
-        .spec()
-        .embeddingScale(config.number("embedding_multiplier", 1))
-        .logitScale(1 / config.number("logits_scaling", 1));
+    LlamaFamily model = new LlamaFamily(config, sizes);
+    model.configuredBiases();
+    model.attention = layer -> attention;
+    model.residualScale = config.number("residual_multiplier", 1);
+    model.embeddingScale = config.number("embedding_multiplier", 1);
+    model.logitScale = 1 / config.number("logits_scaling", 1);
     return model.build();
   }
 }

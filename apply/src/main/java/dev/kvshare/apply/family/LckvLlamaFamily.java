@@ -23,19 +23,19 @@ final class LckvLlamaFamily {
   static ModelSpec lckvLlama(ModelConfig config, Set<String> tensors) {
     Dimensions sizes = Dimensions.read(config);
     Plan plan = plan(config, sizes);
-    LlamaFamily model = new LlamaFamily(config, sizes).configuredBiases();
-    model.spec().plan(plan);
-    return model
-        .attentionWeights(
-            (weights, layer) -> {
-              String key = LlamaFamily.prefix(layer) + "self_attn.k_proj.weight";
-              if (plan.map().ownsCache(layer) || tensors.contains(key)) {
-                model.attention(weights);
-              } else {
-                model.queriesAlone(weights);
-              }
-            })
-        .build();
+    LlamaFamily model = new LlamaFamily(config, sizes);
+    model.configuredBiases();
+    model.plan = plan;
+    model.attentionWeights =
+        (weights, layer) -> {
+          String key = model.prefix(layer) + "self_attn.k_proj.weight";
+          if (plan.map().ownsCache(layer) || tensors.contains(key)) {
+            model.attention(weights);
+          } else {
+            model.queriesAlone(weights);
+          }
+        };
+    return model.build();
   }
 
   private static Plan plan(ModelConfig config, Dimensions sizes) {

@@ -8,48 +8,82 @@ import dev.kvshare.apply.family.spec.BlockSpec.NormSpec;
 import dev.kvshare.apply.family.spec.BlockSpec.Placement;
 import dev.kvshare.apply.family.spec.Dimensions;
 import dev.kvshare.apply.family.spec.ModelSpec;
-import dev.kvshare.apply.family.spec.ModelSpec.SpecBuilder;
 import dev.kvshare.apply.family.spec.RotaryConfig;
 import dev.kvshare.apply.family.spec.WeightRole;
 import dev.kvshare.apply.family.spec.WeightSpec.Part;
 import dev.kvshare.apply.family.spec.WeightSpec.Weights;
 import dev.kvshare.apply.model.ModelConfig;
+import dev.kvshare.apply.plan.Plan;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Set;
 import java.util.function.IntFunction;
 import java.util.function.ObjIntConsumer;
+import java.util.stream.IntStream;
 
 /**
- * Llama 1 to 3 and what is built alike (SmolLM, TinyLlama, Yi, …), and the base of the families
- * that are built like it: separate projections of queries, keys and values, a feed-forward part
- * with a gate, one RMS norm before each part, no biases. A family says only what it does otherwise.
+ * Llama 1 to 3 and what is built alike (SmolLM, TinyLlama, Yi, …), and the base of all other
+ * families: separate projections of queries, keys and values, a feed-forward part with a gate, one
+ * RMS norm before each part, no biases. A family sets only the fields in which it differs.
  */
 final class LlamaFamily {
   private final ModelConfig config;
   private final Dimensions sizes;
-  private final SpecBuilder spec;
-  private IntFunction<AttentionSpec> attention;
-  private IntFunction<FeedForwardSpec> feedForward;
-  private NormSpec norm;
-  private Placement placement = Placement.PRE;
-  private double residualScale = 1;
-  private boolean tiedWhereAbsent;
-  private boolean queryKeyValueBias;
-  private boolean outputBias;
-  private boolean feedForwardBias;
-  private ObjIntConsumer<Weights> attentionWeights = (weights, layer) -> attention(weights);
-  private ObjIntConsumer<Weights> feedForwardWeights = (weights, layer) -> gated(weights);
-  private ObjIntConsumer<Weights> normWeights = (weights, layer) -> norms(weights);
+
+  /** The norms of the layers and the final one. */
+  NormSpec norm;
+
+  boolean hasFinalNorm = true;
+
+  /** Where the norms stand; {@link #normWeights} names their tensors. */
+  Placement placement = Placement.PRE;
+
+  /** The attention of each layer. */
+  IntFunction<AttentionSpec> attention;
+
+  /** The feed-forward part of each layer. */
+  IntFunction<FeedForwardSpec> feedForward;
+
+  double embeddingScale = 1;
+
+  /** Multiplies what each part adds to the residual stream. */
+  double residualScale = 1;
+
+  double logitScale = 1;
+  double logitSoftCap;
+
+  /** Rows before the first learned position. */
+  int positionOffset;
+
+  /** How the layers share as they were trained. */
+  Plan plan;
+
+  /** Whether the head is the embedding where the file does not say. */
+  boolean tiedWhereAbsent;
+
+  boolean queryKeyValueBias;
+  boolean outputBias;
+  boolean feedForwardBias;
+
+  /** Embedding, positions and final norm; the head has the shape of the embedding. */
+  Weights outer;
+
+  String head = "lm_head";
+  String layerPrefix = "model.layers.";
+  ObjIntConsumer<Weights> attentionWeights = (weights, layer) -> attention(weights);
+  ObjIntConsumer<Weights> feedForwardWeights = (weights, layer) -> gated(weights);
+  ObjIntConsumer<Weights> normWeights = (weights, layer) -> norms(weights);
 
   LlamaFamily(ModelConfig config, Dimensions sizes) {
     this.config = config;
     this.sizes = sizes;
-    this.spec = new SpecBuilder(config, sizes);
+    this.plan = Plan.identity(sizes.layers());
   }
 
   static ModelSpec llama(ModelConfig config, Set<String> tensors) {
-    return new LlamaFamily(config, Dimensions.read(config)).configuredBiases().build();
+    LlamaFamily model = new LlamaFamily(config, Dimensions.read(config));
+    model.configuredBiases();
+    return model.build();
   }
 
   /**
@@ -61,87 +95,16 @@ final class LlamaFamily {
     return AttentionSpec.usual(sizes, new RotaryConfig(config, sizes, base).read());
   }
 
-  /** The attention of all layers. */
-  LlamaFamily attention(AttentionSpec all) {
-    return attention(layer -> all);
-  }
-
-  /** The attention of each layer. */
-  LlamaFamily attention(IntFunction<AttentionSpec> ofLayer) {
-    attention = ofLayer;
-    return this;
-  }
-
-  /** The feed-forward part of all layers. */
-  LlamaFamily feedForward(FeedForwardSpec all) {
-    return feedForward(layer -> all);
-  }
-
-  /** The feed-forward part of each layer. */
-  LlamaFamily feedForward(IntFunction<FeedForwardSpec> ofLayer) {
-    feedForward = ofLayer;
-    return this;
-  }
-
-  /** The norms of the layers and the final one. */
-  LlamaFamily norm(NormSpec all) {
-    norm = all;
-    return this;
-  }
-
-  /** Where the norms stand; their tensors are named by {@link #normWeights}. */
-  LlamaFamily placement(Placement ofNorms) {
-    placement = ofNorms;
-    return this;
-  }
-
-  /** What each part is multiplied by before it is added. */
-  LlamaFamily residualScale(double scale) {
-    residualScale = scale;
-    return this;
-  }
-
-  /** Takes the head for the embedding where the file does not say. */
-  LlamaFamily tiedWhereAbsent() {
-    tiedWhereAbsent = true;
-    return this;
-  }
-
-  /** Which projections have biases. */
-  LlamaFamily biases(boolean ofQueryKeyValue, boolean ofOutput, boolean ofFeedForward) {
-    queryKeyValueBias = ofQueryKeyValue;
-    outputBias = ofOutput;
-    feedForwardBias = ofFeedForward;
-    return this;
-  }
-
   /** Biases as {@code attention_bias} and {@code mlp_bias} say. */
-  LlamaFamily configuredBiases() {
-    boolean ofAttention = config.bool("attention_bias", false);
-    return biases(ofAttention, ofAttention, config.bool("mlp_bias", false));
+  void configuredBiases() {
+    attentionBiases();
+    feedForwardBias = config.bool("mlp_bias", false);
   }
 
-  /** Names the projections of a layer's attention. */
-  LlamaFamily attentionWeights(ObjIntConsumer<Weights> names) {
-    attentionWeights = names;
-    return this;
-  }
-
-  /** Names the projections of a layer's feed-forward part. */
-  LlamaFamily feedForwardWeights(ObjIntConsumer<Weights> names) {
-    feedForwardWeights = names;
-    return this;
-  }
-
-  /** Names the norms of a layer. */
-  LlamaFamily normWeights(ObjIntConsumer<Weights> names) {
-    normWeights = names;
-    return this;
-  }
-
-  /** What stands outside the layers and differs from Llama. */
-  SpecBuilder spec() {
-    return spec;
+  /** Biases of attention as {@code attention_bias} says. */
+  void attentionBiases() {
+    queryKeyValueBias = config.bool("attention_bias", false);
+    outputBias = queryKeyValueBias;
   }
 
   /** Describes the model. */
@@ -150,34 +113,49 @@ final class LlamaFamily {
       norm = NormSpec.rms(config, 1e-6);
     }
     if (attention == null) {
-      attention(rotated(config, sizes, 10_000));
+      AttentionSpec all = rotated(config, sizes, 10_000);
+      attention = layer -> all;
     }
     if (feedForward == null) {
-      feedForward(FeedForwardSpec.gated(inner(), activation(config)));
+      FeedForwardSpec all = FeedForwardSpec.gated(inner(), activation(config));
+      feedForward = layer -> all;
     }
-    Weights outer =
-        new Weights("")
-            .matrix(WeightRole.EMBEDDING, "model.embed_tokens", sizes.vocabulary(), sizes.hidden());
-    norm(outer, WeightRole.FINAL_NORM, "model.norm");
+    if (outer == null) {
+      outer = new Weights("");
+      outer.matrix(WeightRole.EMBEDDING, "model.embed_tokens", sizes.vocabulary(), sizes.hidden());
+      norm(outer, WeightRole.FINAL_NORM, "model.norm");
+    }
     if (!config.bool("tie_word_embeddings", tiedWhereAbsent)) {
-      outer.matrix(WeightRole.HEAD, "lm_head", sizes.vocabulary(), sizes.hidden());
+      List<Long> shape = outer.build().get(WeightRole.EMBEDDING).shape();
+      outer.addAll(new Weights("").matrix(WeightRole.HEAD, head, shape.get(0), shape.get(1)));
     }
-    spec.finalNorm(norm).outer(outer);
-    for (int layer = 0; layer < sizes.layers(); layer++) {
-      Weights weights = new Weights(prefix(layer));
-      attentionWeights.accept(weights, layer);
-      feedForwardWeights.accept(weights, layer);
-      normWeights.accept(weights, layer);
-      spec.layer(
-          new BlockSpec(
-              attention.apply(layer),
-              feedForward.apply(layer),
-              norm,
-              placement,
-              residualScale,
-              weights.build()));
-    }
-    return spec.build();
+    return new ModelSpec(
+        config.modelType(),
+        sizes.vocabulary(),
+        sizes.hidden(),
+        sizes.maxPositions(),
+        embeddingScale,
+        positionOffset,
+        hasFinalNorm ? norm : null,
+        logitScale,
+        logitSoftCap,
+        IntStream.range(0, sizes.layers()).mapToObj(this::block).toList(),
+        outer.build(),
+        plan);
+  }
+
+  private BlockSpec block(int layer) {
+    Weights weights = new Weights(prefix(layer));
+    attentionWeights.accept(weights, layer);
+    feedForwardWeights.accept(weights, layer);
+    normWeights.accept(weights, layer);
+    return new BlockSpec(
+        attention.apply(layer),
+        feedForward.apply(layer),
+        norm,
+        placement,
+        residualScale,
+        weights.build());
   }
 
   /** {@code hidden_act}, SiLU where absent. */
@@ -186,15 +164,15 @@ final class LlamaFamily {
   }
 
   /** What the names of a layer's tensors begin with. */
-  static String prefix(int layer) {
-    return "model.layers." + layer + ".";
+  String prefix(int layer) {
+    return layerPrefix + layer + ".";
   }
 
   /** Names separate projections under {@code self_attn}. */
   void attention(Weights weights) {
     weights.queryKeyValue(
         sizes, "self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj", queryKeyValueBias);
-    output(weights);
+    output(weights, "self_attn.o_proj");
   }
 
   /** Names those of a layer that reads the keys and values of another one. */
@@ -205,12 +183,12 @@ final class LlamaFamily {
         sizes.queryRows(),
         sizes.hidden(),
         queryKeyValueBias);
-    output(weights);
+    output(weights, "self_attn.o_proj");
   }
 
-  private void output(Weights weights) {
-    weights.linear(
-        WeightRole.OUTPUT, "self_attn.o_proj", sizes.hidden(), sizes.queryRows(), outputBias);
+  /** Names the output projection of attention. */
+  void output(Weights weights, String name) {
+    weights.linear(WeightRole.OUTPUT, name, sizes.hidden(), sizes.queryRows(), outputBias);
   }
 
   /** Names norms of queries and keys, of the given numbers of entries. */
@@ -227,10 +205,29 @@ final class LlamaFamily {
         .linear(WeightRole.DOWN, "mlp.down_proj", sizes.hidden(), inner(), feedForwardBias);
   }
 
+  /** Names up and down projections without a gate. */
+  void plain(Weights weights, String up, String down) {
+    int inner = feedForward.apply(0).intermediateSize();
+    weights
+        .linear(WeightRole.GATE_UP, up, inner, sizes.hidden(), feedForwardBias)
+        .linear(WeightRole.DOWN, down, sizes.hidden(), inner, feedForwardBias);
+  }
+
   /** Names one norm before each part. */
   void norms(Weights weights) {
-    norm(weights, WeightRole.ATTENTION_NORM, "input_layernorm");
-    norm(weights, WeightRole.FEED_FORWARD_NORM, "post_attention_layernorm");
+    norms(weights, "input_layernorm", "post_attention_layernorm");
+  }
+
+  /** The same under other names. */
+  void norms(Weights weights, String ofAttention, String ofFeedForward) {
+    norm(weights, WeightRole.ATTENTION_NORM, ofAttention);
+    norm(weights, WeightRole.FEED_FORWARD_NORM, ofFeedForward);
+  }
+
+  /** Names one norm behind each part. */
+  void postNorms(Weights weights, String ofAttention, String ofFeedForward) {
+    norm(weights, WeightRole.ATTENTION_POST_NORM, ofAttention);
+    norm(weights, WeightRole.FEED_FORWARD_POST_NORM, ofFeedForward);
   }
 
   /** Names one norm over the hidden size, with a bias if it is a layer norm. */

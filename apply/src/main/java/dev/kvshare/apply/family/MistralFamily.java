@@ -1,5 +1,6 @@
 package dev.kvshare.apply.family;
 
+import dev.kvshare.apply.family.spec.AttentionSpec;
 import dev.kvshare.apply.family.spec.AttentionSpec.SlidingWindows;
 import dev.kvshare.apply.family.spec.BlockSpec.FeedForwardSpec;
 import dev.kvshare.apply.family.spec.BlockSpec.FeedForwardSpec.Experts;
@@ -20,9 +21,10 @@ final class MistralFamily {
   static ModelSpec mistral(ModelConfig config, Set<String> tensors) {
     Dimensions sizes = Dimensions.read(config);
     int window = SlidingWindows.size(config, 4096, true);
-    return new LlamaFamily(config, sizes)
-        .attention(LlamaFamily.rotated(config, sizes, 10_000).withWindow(window))
-        .build();
+    AttentionSpec attention = LlamaFamily.rotated(config, sizes, 10_000).withWindow(window);
+    LlamaFamily model = new LlamaFamily(config, sizes);
+    model.attention = layer -> attention;
+    return model.build();
   }
 
   static ModelSpec mixtral(ModelConfig config, Set<String> tensors) {
@@ -33,19 +35,20 @@ final class MistralFamily {
             config.positiveOr("num_local_experts", 8),
             config.positiveOr("num_experts_per_tok", 2),
             true);
-    int inner = config.positive("intermediate_size");
-    LlamaFamily model =
-        new LlamaFamily(config, sizes)
-            .norm(NormSpec.rms(config, 1e-5))
-            .attention(LlamaFamily.rotated(config, sizes, 1_000_000).withWindow(window))
-            .feedForward(FeedForwardSpec.routed(inner, LlamaFamily.activation(config), experts));
-    return model
-        .feedForwardWeights(
-            (weights, layer) -> {
-              String router = LlamaFamily.prefix(layer) + "mlp.gate.weight";
-              String block = tensors.contains(router) ? "mlp" : "block_sparse_moe";
-              model.experts(weights, layer, tensors, block, List.of("w1", "w3", "w2"));
-            })
-        .build();
+    FeedForwardSpec routed =
+        FeedForwardSpec.routed(
+            config.positive("intermediate_size"), LlamaFamily.activation(config), experts);
+    AttentionSpec attention = LlamaFamily.rotated(config, sizes, 1_000_000).withWindow(window);
+    LlamaFamily model = new LlamaFamily(config, sizes);
+    model.norm = NormSpec.rms(config, 1e-5);
+    model.attention = layer -> attention;
+    model.feedForward = layer -> routed;
+    model.feedForwardWeights =
+        (weights, layer) -> {
+          String router = model.prefix(layer) + "mlp.gate.weight";
+          String block = tensors.contains(router) ? "mlp" : "block_sparse_moe";
+          model.experts(weights, layer, tensors, block, List.of("w1", "w3", "w2"));
+        };
+    return model.build();
   }
 }

@@ -6,7 +6,6 @@ import dev.kvshare.apply.family.spec.BlockSpec.NormSpec;
 import dev.kvshare.apply.family.spec.BlockSpec.Placement;
 import dev.kvshare.apply.family.spec.Dimensions;
 import dev.kvshare.apply.family.spec.ModelSpec;
-import dev.kvshare.apply.family.spec.WeightRole;
 import dev.kvshare.apply.model.ModelConfig;
 import java.util.Set;
 
@@ -16,22 +15,18 @@ final class Olmo2Family {
 
   static ModelSpec olmo2(ModelConfig config, Set<String> tensors) {
     Dimensions sizes = Dimensions.read(config);
-    boolean biased = config.bool("attention_bias", false);
     AttentionSpec attention =
         LlamaFamily.rotated(config, sizes, 10_000).withQueryKeyNorm(QueryKeyNorm.WHOLE);
-    LlamaFamily model =
-        new LlamaFamily(config, sizes)
-            .norm(NormSpec.rms(config, 1e-5))
-            .placement(Placement.POST)
-            .biases(biased, biased, false)
-            .attention(attention);
-    return model
-        .normWeights(
-            (weights, layer) -> {
-              model.queryKeyNorms(weights, sizes.queryRows(), sizes.keyValueRows());
-              model.norm(weights, WeightRole.ATTENTION_POST_NORM, "post_attention_layernorm");
-              model.norm(weights, WeightRole.FEED_FORWARD_POST_NORM, "post_feedforward_layernorm");
-            })
-        .build();
+    LlamaFamily model = new LlamaFamily(config, sizes);
+    model.norm = NormSpec.rms(config, 1e-5);
+    model.placement = Placement.POST;
+    model.attentionBiases();
+    model.attention = layer -> attention;
+    model.normWeights =
+        (weights, layer) -> {
+          model.queryKeyNorms(weights, sizes.queryRows(), sizes.keyValueRows());
+          model.postNorms(weights, "post_attention_layernorm", "post_feedforward_layernorm");
+        };
+    return model.build();
   }
 }

@@ -31,20 +31,20 @@ final class Phi3Family {
             .read();
     int window = SlidingWindows.size(config, 0, true);
     int queryKeyValueRows = sizes.queryRows() + 2 * sizes.keyValueRows();
-    return new LlamaFamily(config, sizes)
-        .norm(NormSpec.rms(config, 1e-5))
-        .attention(AttentionSpec.usual(sizes, rotary).withWindow(window))
-        .attentionWeights(
-            (weights, layer) ->
-                weights
-                    .matrix(
-                        WeightRole.QUERY_KEY_VALUE, "self_attn.qkv_proj", queryKeyValueRows, hidden)
-                    .matrix(WeightRole.OUTPUT, "self_attn.o_proj", hidden, sizes.queryRows()))
-        .feedForwardWeights(
-            (weights, layer) ->
-                weights
-                    .matrix(WeightRole.GATE_UP, "mlp.gate_up_proj", 2L * inner, hidden)
-                    .matrix(WeightRole.DOWN, "mlp.down_proj", hidden, inner))
-        .build();
+    AttentionSpec attention = AttentionSpec.usual(sizes, rotary).withWindow(window);
+    LlamaFamily model = new LlamaFamily(config, sizes);
+    model.norm = NormSpec.rms(config, 1e-5);
+    model.attention = layer -> attention;
+    model.attentionWeights =
+        (weights, layer) ->
+            weights
+                .matrix(WeightRole.QUERY_KEY_VALUE, "self_attn.qkv_proj", queryKeyValueRows, hidden)
+                .matrix(WeightRole.OUTPUT, "self_attn.o_proj", hidden, sizes.queryRows());
+    model.feedForwardWeights =
+        (weights, layer) ->
+            weights
+                .matrix(WeightRole.GATE_UP, "mlp.gate_up_proj", 2L * inner, hidden)
+                .matrix(WeightRole.DOWN, "mlp.down_proj", hidden, inner);
+    return model.build();
   }
 }

@@ -25,22 +25,21 @@ final class QwenFamily {
     Dimensions sizes = Dimensions.read(config);
     AttentionSpec attention = LlamaFamily.rotated(config, sizes, 10_000);
     List<Integer> windows = windows(config, sizes);
-    return new LlamaFamily(config, sizes)
-        .biases(true, false, false)
-        .attention(layer -> attention.withWindow(windows.get(layer)))
-        .build();
+    LlamaFamily model = new LlamaFamily(config, sizes);
+    model.queryKeyValueBias = true;
+    model.attention = layer -> attention.withWindow(windows.get(layer));
+    return model.build();
   }
 
   /** Norms of queries and keys. */
   static ModelSpec qwen3(ModelConfig config, Set<String> tensors) {
     Dimensions sizes = Dimensions.read(config, QWEN3_HEAD_SIZE);
-    AttentionSpec attention = LlamaFamily.rotated(config, sizes, 10_000);
+    AttentionSpec attention =
+        LlamaFamily.rotated(config, sizes, 10_000).withQueryKeyNorm(QueryKeyNorm.PER_HEAD);
     List<Integer> windows = windows(config, sizes);
-    return normed(config, sizes)
-        .attention(
-            layer ->
-                attention.withQueryKeyNorm(QueryKeyNorm.PER_HEAD).withWindow(windows.get(layer)))
-        .build();
+    LlamaFamily model = normed(config, sizes);
+    model.attention = layer -> attention.withWindow(windows.get(layer));
+    return model.build();
   }
 
   /** Routed experts in all layers or in some. */
@@ -64,32 +63,31 @@ final class QwenFamily {
     int step = config.positiveOr("decoder_sparse_step", 1);
     List<Integer> denseLayers = config.integers("mlp_only_layers");
     IntPredicate isRouted = layer -> !denseLayers.contains(layer) && (layer + 1) % step == 0;
-    LlamaFamily model =
-        normed(config, sizes)
-            .attention(attention)
-            .feedForward(layer -> isRouted.test(layer) ? routed : dense);
-    return model
-        .feedForwardWeights(
-            (weights, layer) -> {
-              if (isRouted.test(layer)) {
-                List<String> names = List.of("gate_proj", "up_proj", "down_proj");
-                model.experts(weights, layer, tensors, "mlp", names);
-              } else {
-                model.gated(weights);
-              }
-            })
-        .build();
+    LlamaFamily model = normed(config, sizes);
+    model.attention = layer -> attention;
+    model.feedForward = layer -> isRouted.test(layer) ? routed : dense;
+    model.feedForwardWeights =
+        (weights, layer) -> {
+          if (isRouted.test(layer)) {
+            List<String> names = List.of("gate_proj", "up_proj", "down_proj");
+            model.experts(weights, layer, tensors, "mlp", names);
+          } else {
+            model.gated(weights);
+          }
+        };
+    return model.build();
   }
 
   /** Llama with norms of the queries and keys of each head. */
   private static LlamaFamily normed(ModelConfig config, Dimensions sizes) {
-    boolean biased = config.bool("attention_bias", false);
-    LlamaFamily model = new LlamaFamily(config, sizes).biases(biased, biased, false);
-    return model.attentionWeights(
+    LlamaFamily model = new LlamaFamily(config, sizes);
+    model.attentionBiases();
+    model.attentionWeights =
         (weights, layer) -> {
           model.attention(weights);
           model.queryKeyNorms(weights, sizes.headSize(), sizes.headSize());
-        });
+        };
+    return model;
   }
 
   /** The window of each layer: those from {@code max_window_layers} on slide. */

@@ -23,14 +23,13 @@ final class SmolLm3Family {
     List<Integer> windows =
         SlidingWindows.read(config, sizes, window, layer -> rotatedLayers.get(layer) == 0);
     ConfigKeys.ignore(config, "max_window_layers");
-    return new LlamaFamily(config, sizes)
-        .tiedWhereAbsent()
-        .configuredBiases()
-        .attention(
-            layer ->
-                (rotatedLayers.get(layer) == 0 ? unrotated : rotated)
-                    .withWindow(windows.get(layer)))
-        .build();
+    LlamaFamily model = new LlamaFamily(config, sizes);
+    model.tiedWhereAbsent = true;
+    model.configuredBiases();
+    model.attention =
+        layer ->
+            (rotatedLayers.get(layer) == 0 ? unrotated : rotated).withWindow(windows.get(layer));
+    return model.build();
   }
 
   /** One entry a layer: 1 with rotary embedding, 0 without. */

@@ -23,7 +23,6 @@ final class StableLmFamily {
 
   static ModelSpec stableLm(ModelConfig config, Set<String> tensors) {
     Dimensions sizes = Dimensions.read(config);
-    boolean biased = config.bool("use_qkv_bias", false);
     boolean parallel = config.bool("use_parallel_residual", false);
     boolean normed = config.bool("qk_layernorm", false);
     ConfigKeys.expectOne(config, "rotary_scaling_factor");
@@ -31,26 +30,23 @@ final class StableLmFamily {
     AttentionSpec attention =
         AttentionSpec.usual(sizes, rotary)
             .withQueryKeyNorm(normed ? QueryKeyNorm.EACH_HEAD : QueryKeyNorm.NONE);
-    LlamaFamily model =
-        new LlamaFamily(config, sizes)
-            .norm(NormSpec.layer(config, "layer_norm_eps", 1e-5))
-            .placement(parallel ? Placement.PARALLEL : Placement.PRE)
-            .biases(biased, false, false)
-            .attention(attention);
-    return model
-        .normWeights(
-            (weights, layer) -> {
-              model.norm(weights, WeightRole.ATTENTION_NORM, "input_layernorm");
-              if (!parallel) {
-                model.norm(weights, WeightRole.FEED_FORWARD_NORM, "post_attention_layernorm");
-              }
-              if (normed) {
-                headNorms(weights, WeightRole.QUERY_NORM, "q_layernorm", sizes.queryHeads(), sizes);
-                headNorms(
-                    weights, WeightRole.KEY_NORM, "k_layernorm", sizes.keyValueHeads(), sizes);
-              }
-            })
-        .build();
+    LlamaFamily model = new LlamaFamily(config, sizes);
+    model.norm = NormSpec.layer(config, "layer_norm_eps", 1e-5);
+    model.placement = parallel ? Placement.PARALLEL : Placement.PRE;
+    model.queryKeyValueBias = config.bool("use_qkv_bias", false);
+    model.attention = layer -> attention;
+    model.normWeights =
+        (weights, layer) -> {
+          model.norm(weights, WeightRole.ATTENTION_NORM, "input_layernorm");
+          if (!parallel) {
+            model.norm(weights, WeightRole.FEED_FORWARD_NORM, "post_attention_layernorm");
+          }
+          if (normed) {
+            headNorms(weights, WeightRole.QUERY_NORM, "q_layernorm", sizes.queryHeads(), sizes);
+            headNorms(weights, WeightRole.KEY_NORM, "k_layernorm", sizes.keyValueHeads(), sizes);
+          }
+        };
+    return model.build();
   }
 
   private static void headNorms(

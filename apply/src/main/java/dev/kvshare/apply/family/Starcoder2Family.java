@@ -1,5 +1,6 @@
 package dev.kvshare.apply.family;
 
+import dev.kvshare.apply.family.spec.AttentionSpec;
 import dev.kvshare.apply.family.spec.AttentionSpec.SlidingWindows;
 import dev.kvshare.apply.family.spec.BlockSpec.FeedForwardSpec;
 import dev.kvshare.apply.family.spec.BlockSpec.FeedForwardSpec.Activation;
@@ -7,7 +8,6 @@ import dev.kvshare.apply.family.spec.BlockSpec.NormSpec;
 import dev.kvshare.apply.family.spec.ConfigKeys;
 import dev.kvshare.apply.family.spec.Dimensions;
 import dev.kvshare.apply.family.spec.ModelSpec;
-import dev.kvshare.apply.family.spec.WeightRole;
 import dev.kvshare.apply.model.ModelConfig;
 import java.util.Set;
 
@@ -17,8 +17,6 @@ final class Starcoder2Family {
 
   static ModelSpec starcoder2(ModelConfig config, Set<String> tensors) {
     Dimensions sizes = Dimensions.read(config);
-    int inner = config.positive("intermediate_size");
-    boolean biased = config.bool("use_bias", true);
     ConfigKeys.expect(config, "mlp_type", "default");
     ConfigKeys.expect(config, "norm_type", "layer_norm");
     ConfigKeys.ignore(
@@ -29,18 +27,20 @@ final class Starcoder2Family {
         "scale_attention_softmax_in_fp32",
         "scale_attn_weights");
     int window = SlidingWindows.size(config, 0, true);
-    Activation activation = Activation.read(config, "hidden_act", Activation.GELU_TANH);
-    return new LlamaFamily(config, sizes)
-        .tiedWhereAbsent()
-        .norm(NormSpec.layer(config, "norm_epsilon", 1e-5))
-        .biases(biased, biased, biased)
-        .attention(LlamaFamily.rotated(config, sizes, 10_000).withWindow(window))
-        .feedForward(FeedForwardSpec.plain(inner, activation))
-        .feedForwardWeights(
-            (weights, layer) ->
-                weights
-                    .linear(WeightRole.GATE_UP, "mlp.c_fc", inner, sizes.hidden(), biased)
-                    .linear(WeightRole.DOWN, "mlp.c_proj", sizes.hidden(), inner, biased))
-        .build();
+    AttentionSpec attention = LlamaFamily.rotated(config, sizes, 10_000).withWindow(window);
+    FeedForwardSpec feedForward =
+        FeedForwardSpec.plain(
+            config.positive("intermediate_size"),
+            Activation.read(config, "hidden_act", Activation.GELU_TANH));
+    LlamaFamily model = new LlamaFamily(config, sizes);
+    model.tiedWhereAbsent = true;
+    model.norm = NormSpec.layer(config, "norm_epsilon", 1e-5);
+    model.queryKeyValueBias = config.bool("use_bias", true);
+    model.outputBias = model.queryKeyValueBias;
+    model.feedForwardBias = model.queryKeyValueBias;
+    model.attention = layer -> attention;
+    model.feedForward = layer -> feedForward;
+    model.feedForwardWeights = (weights, layer) -> model.plain(weights, "mlp.c_fc", "mlp.c_proj");
+    return model.build();
   }
 }

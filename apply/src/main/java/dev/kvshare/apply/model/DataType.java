@@ -8,40 +8,36 @@ import java.util.Optional;
  * elements take {@link #blockBytes()} bytes. Plain types have one element a block.
  */
 public enum DataType {
-  F64(1, 8, "F64", 28),
-  F32(1, 4, "F32", 0),
-  F16(1, 2, "F16", 1),
-  BF16(1, 2, "BF16", 30),
-  I64(1, 8, "I64", 27),
-  I32(1, 4, "I32", 26),
-  I16(1, 2, "I16", 25),
-  I8(1, 1, "I8", 24),
-  U64(1, 8, "U64", -1),
-  U32(1, 4, "U32", -1),
-  U16(1, 2, "U16", -1),
-  U8(1, 1, "U8", -1),
-  BOOL(1, 1, "BOOL", -1),
-  Q4_0(32, 18, null, 2),
-  Q4_1(32, 20, null, 3),
-  Q5_0(32, 22, null, 6),
-  Q5_1(32, 24, null, 7),
-  Q8_0(32, 34, null, 8),
-  Q2_K(256, 84, null, 10),
-  Q3_K(256, 110, null, 11),
-  Q4_K(256, 144, null, 12),
-  Q5_K(256, 176, null, 13),
-  Q6_K(256, 210, null, 14);
+  F64(1, 8),
+  F32(1, 4),
+  F16(1, 2),
+  BF16(1, 2),
+  I64(1, 8),
+  I32(1, 4),
+  I16(1, 2),
+  I8(1, 1),
+  U64(1, 8),
+  U32(1, 4),
+  U16(1, 2),
+  U8(1, 1),
+  BOOL(1, 1),
+  Q4_0(32, 18),
+  Q4_1(32, 20),
+  Q5_0(32, 22),
+  Q5_1(32, 24),
+  Q8_0(32, 34),
+  Q2_K(256, 84),
+  Q3_K(256, 110),
+  Q4_K(256, 144),
+  Q5_K(256, 176),
+  Q6_K(256, 210);
 
   private final int blockSize;
   private final int blockBytes;
-  private final String safetensorsName;
-  private final int ggmlId;
 
-  DataType(int blockSize, int blockBytes, String safetensorsName, int ggmlId) {
+  DataType(int blockSize, int blockBytes) {
     this.blockSize = blockSize;
     this.blockBytes = blockBytes;
-    this.safetensorsName = safetensorsName;
-    this.ggmlId = ggmlId;
   }
 
   /** Elements in one block. */
@@ -82,14 +78,9 @@ public enum DataType {
     return Math.multiplyExact(elements / blockSize, blockBytes);
   }
 
-  /** The type of a safetensors header's {@code dtype}. */
-  public static Optional<DataType> ofSafetensors(String name) {
-    return Arrays.stream(values()).filter(type -> name.equals(type.safetensorsName)).findFirst();
-  }
-
-  /** The type of a GGUF tensor's {@code ggml_type} number. */
-  public static Optional<DataType> ofGgml(int id) {
-    return Arrays.stream(values()).filter(type -> id >= 0 && type.ggmlId == id).findFirst();
+  /** The type of this name, which is safetensors' {@code dtype} for plain types, ggml's for all. */
+  public static Optional<DataType> named(String name) {
+    return Arrays.stream(values()).filter(type -> type.name().equals(name)).findFirst();
   }
 
   /** Conversions between float32 and the two 16-bit formats, rounding to nearest, ties to even. */
@@ -100,9 +91,7 @@ public enum DataType {
     public static float fromFloat16(short half) {
       int sign = (half & 0x8000) << 16;
       int magnitude = (half & 0x7fff) << 13;
-      // Exponent and mantissa in place, the bias is corrected by a multiplication, which is exact
-      // for
-      // normal and subnormal numbers alike.
+      // Exponent and mantissa in place; a multiplication, which is exact, corrects the bias.
       float value = Float.intBitsToFloat(magnitude) * 0x1p112f;
       if (magnitude >= 0x0f800000) {
         value = Float.intBitsToFloat(magnitude | 0x7f800000);

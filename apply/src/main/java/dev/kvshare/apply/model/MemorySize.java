@@ -2,26 +2,13 @@ package dev.kvshare.apply.model;
 
 import java.math.BigDecimal;
 import java.util.Locale;
-import java.util.Map;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
 
 /** Amounts of memory, read and written in their usual units. */
 public final class MemorySize {
-  private static final Pattern FORM = Pattern.compile("([0-9]+(?:\\.[0-9]+)?) *([a-z]*)");
-  private static final Map<String, Long> BYTES_OF_UNIT =
-      Map.ofEntries(
-          Map.entry("", 1L),
-          Map.entry("b", 1L),
-          Map.entry("kb", 1_000L),
-          Map.entry("mb", 1_000_000L),
-          Map.entry("gb", 1_000_000_000L),
-          Map.entry("k", 1L << 10),
-          Map.entry("kib", 1L << 10),
-          Map.entry("m", 1L << 20),
-          Map.entry("mib", 1L << 20),
-          Map.entry("g", 1L << 30),
-          Map.entry("gib", 1L << 30));
+  private static final Pattern FORM =
+      Pattern.compile("([0-9]+(?:\\.[0-9]+)?) *(?:([kmg])(b|ib)?|b)?");
 
   private MemorySize() {}
 
@@ -32,10 +19,11 @@ public final class MemorySize {
    */
   public static long parse(String value) {
     Matcher matcher = FORM.matcher(value.toLowerCase(Locale.ROOT));
-    if (matcher.matches() && BYTES_OF_UNIT.containsKey(matcher.group(2))) {
+    if (matcher.matches()) {
+      int power = matcher.group(2) == null ? 0 : " kmg".indexOf(matcher.group(2));
+      int step = "b".equals(matcher.group(3)) ? 1000 : 1024;
       BigDecimal bytes =
-          new BigDecimal(matcher.group(1))
-              .multiply(BigDecimal.valueOf(BYTES_OF_UNIT.get(matcher.group(2))));
+          new BigDecimal(matcher.group(1)).multiply(BigDecimal.valueOf(step).pow(power));
       if (bytes.signum() > 0 && bytes.compareTo(BigDecimal.valueOf(Long.MAX_VALUE)) <= 0) {
         return bytes.longValue();
       }
@@ -46,15 +34,10 @@ public final class MemorySize {
 
   /** An amount in the largest binary unit that keeps it at least 1, such as "3.4 MiB". */
   public static String text(long bytes) {
-    String[] units = {"bytes", "KiB", "MiB", "GiB", "TiB"};
-    double amount = bytes;
-    int unit = 0;
-    while (amount >= 1024 && unit < units.length - 1) {
-      amount /= 1024;
-      unit++;
-    }
+    int unit = Math.min(4, (63 - Long.numberOfLeadingZeros(Math.max(1, bytes))) / 10);
     return unit == 0
         ? bytes + " bytes"
-        : String.format(Locale.ROOT, "%.1f %s", amount, units[unit]);
+        : String.format(
+            Locale.ROOT, "%.1f %siB", bytes / Math.pow(1024, unit), "BKMGT".charAt(unit));
   }
 }

@@ -35,7 +35,6 @@ public record BlockSpec(
     AFTER_RESIDUAL
   }
 
-  /** Copies the map. */
   public BlockSpec {
     weights = Map.copyOf(weights);
   }
@@ -74,11 +73,6 @@ public record BlockSpec(
       return new NormSpec(Kind.RMS, config.number("rms_norm_eps", epsilonWhereAbsent));
     }
 
-    /** Gemma's root mean square with {@code rms_norm_eps}. */
-    public static NormSpec rmsOnePlus(ModelConfig config, double epsilonWhereAbsent) {
-      return new NormSpec(Kind.RMS_ONE_PLUS, config.number("rms_norm_eps", epsilonWhereAbsent));
-    }
-
     /** Layer norm with the epsilon under {@code key}. */
     public static NormSpec layer(ModelConfig config, String key, double epsilonWhereAbsent) {
       return new NormSpec(Kind.LAYER, config.number(key, epsilonWhereAbsent));
@@ -107,11 +101,7 @@ public record BlockSpec(
       /** max(x, 0). */
       RELU;
 
-      /**
-       * The activation under a key.
-       *
-       * @param absent the family's where the key is absent
-       */
+      /** The activation under a key, {@code absent} where the file does not have it. */
       public static Activation read(ModelConfig config, String key, Activation absent) {
         String name = config.string(key, null);
         if (name == null) {

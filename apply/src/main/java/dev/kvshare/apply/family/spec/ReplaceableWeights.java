@@ -18,7 +18,6 @@ public final class ReplaceableWeights {
   private static final List<WeightRole> ROLES =
       List.of(WeightRole.QUERY_KEY_VALUE, WeightRole.OUTPUT, WeightRole.DOWN);
   private static final String WEIGHT = ".weight";
-  private static final String BIAS = ".bias";
   private static final String OWN = "own_proj" + WEIGHT;
 
   /**
@@ -42,7 +41,7 @@ public final class ReplaceableWeights {
         if (weight != null) {
           weights.put(role, weight);
           WeightSpec bias = block.weights().get(role.bias());
-          weights.put(role.bias(), bias == null ? absentBias(weight) : bias);
+          weights.put(role.bias(), bias == null ? weight.bias() : bias);
         }
       }
       weights.put(
@@ -123,19 +122,5 @@ public final class ReplaceableWeights {
     List<Long> shape = List.of(hidden, hidden);
     return new WeightSpec(
         shape, List.of(new WeightSpec.Part(name, shape, new WeightSpec.AsStored())));
-  }
-
-  private static WeightSpec absentBias(WeightSpec weight) {
-    List<WeightSpec.Part> parts = new ArrayList<>();
-    for (WeightSpec.Part part : weight.parts()) {
-      boolean transposed = part.layout() instanceof WeightSpec.Transposed;
-      String stem = part.tensor().substring(0, part.tensor().length() - WEIGHT.length());
-      parts.add(
-          new WeightSpec.Part(
-              stem + BIAS,
-              List.of(part.shape().get(transposed ? 1 : 0)),
-              transposed ? new WeightSpec.AsStored() : part.layout()));
-    }
-    return new WeightSpec(List.of(weight.shape().get(0)), parts);
   }
 }

@@ -77,16 +77,6 @@ public enum WeightRole {
 
   /** Whether it is the scale of a norm. */
   public boolean scalesNorm() {
-    return switch (this) {
-      case FINAL_NORM,
-          ATTENTION_NORM,
-          ATTENTION_POST_NORM,
-          QUERY_NORM,
-          KEY_NORM,
-          FEED_FORWARD_NORM,
-          FEED_FORWARD_POST_NORM ->
-          true;
-      default -> false;
-    };
+    return name().endsWith("_NORM");
   }
 }

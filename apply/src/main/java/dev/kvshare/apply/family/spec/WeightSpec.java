@@ -3,7 +3,7 @@ package dev.kvshare.apply.family.spec;
 import dev.kvshare.apply.family.spec.WeightSpec.AsStored;
 import dev.kvshare.apply.family.spec.WeightSpec.Layout;
 import dev.kvshare.apply.family.spec.WeightSpec.Part;
-import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.EnumMap;
 import java.util.List;
 import java.util.Map;
@@ -16,7 +16,6 @@ import java.util.Map;
  */
 public record WeightSpec(List<Long> shape, List<Part> parts) {
 
-  /** Copies the lists. */
   public WeightSpec {
     shape = List.copyOf(shape);
     parts = List.copyOf(parts);
@@ -30,10 +29,24 @@ public record WeightSpec(List<Long> shape, List<Part> parts) {
    * @param layout how its bytes become rows of the weight
    */
   public record Part(String tensor, List<Long> shape, Layout layout) {
-    /** Copies the list. */
     public Part {
       shape = List.copyOf(shape);
     }
+
+    private long rows() {
+      return shape.get(layout instanceof Transposed ? 1 : 0);
+    }
+
+    private Part bias() {
+      String name = tensor.replaceAll("\\.weight$", ".bias");
+      return new Part(
+          name, List.of(rows()), layout instanceof Transposed ? new AsStored() : layout);
+    }
+  }
+
+  /** The bias [out] that belongs to this projection [out, in], by the names of its tensors. */
+  WeightSpec bias() {
+    return new WeightSpec(List.of(shape.get(0)), parts.stream().map(Part::bias).toList());
   }
 
   /** How a stored tensor becomes rows of a weight. */
@@ -84,31 +97,14 @@ public record WeightSpec(List<Long> shape, List<Part> parts) {
 
     /** A projection [out, in]. */
     public Weights linear(WeightRole role, String name, long out, long in, boolean biased) {
-      if (biased) {
-        put(role.bias(), List.of(out), List.of(part(name + ".bias", out)));
-      }
-      return matrix(role, name, out, in);
+      return linear(role, name, out, in, biased, new AsStored());
     }
 
     /** A projection stored with another layout than [out, in]. */
     public Weights linear(
-        WeightRole role,
-        String name,
-        long out,
-        long in,
-        boolean biased,
-        Layout weight,
-        Layout bias) {
-      List<Long> stored =
-          weight instanceof WeightSpec.Transposed ? List.of(in, out) : List.of(out, in);
-      if (biased) {
-        put(
-            role.bias(),
-            List.of(out),
-            List.of(new Part(prefix + name + ".bias", List.of(out), bias)));
-      }
-      return put(
-          role, List.of(out, in), List.of(new Part(prefix + name + ".weight", stored, weight)));
+        WeightRole role, String name, long out, long in, boolean biased, Layout layout) {
+      List<Long> stored = layout instanceof Transposed ? List.of(in, out) : List.of(out, in);
+      return stacked(role, in, biased, new Part(prefix + name + ".weight", stored, layout));
     }
 
     /** Separate query, key and value projections as one. */
@@ -118,30 +114,27 @@ public record WeightSpec(List<Long> shape, List<Part> parts) {
           WeightRole.QUERY_KEY_VALUE,
           sizes.hidden(),
           biased,
-          List.of(query, key, value),
-          List.of(sizes.queryRows(), sizes.keyValueRows(), sizes.keyValueRows()));
+          part(query + ".weight", sizes.queryRows(), sizes.hidden()),
+          part(key + ".weight", sizes.keyValueRows(), sizes.hidden()),
+          part(value + ".weight", sizes.keyValueRows(), sizes.hidden()));
     }
 
     /** Separate gate and up projections as one. */
     public Weights gateUp(String gate, String up, int inner, int hidden, boolean biased) {
-      return stacked(WeightRole.GATE_UP, hidden, biased, List.of(gate, up), List.of(inner, inner));
+      Part gates = part(gate + ".weight", inner, hidden);
+      return stacked(
+          WeightRole.GATE_UP, hidden, biased, gates, part(up + ".weight", inner, hidden));
     }
 
-    /** Tensors whose rows follow one another, all with {@code columns} columns. */
-    Weights stacked(
-        WeightRole role, int columns, boolean biased, List<String> names, List<Integer> rows) {
-      List<Part> weights = new ArrayList<>();
-      List<Part> biases = new ArrayList<>();
-      long total = 0;
-      for (int index = 0; index < names.size(); index++) {
-        weights.add(part(names.get(index) + ".weight", rows.get(index), columns));
-        biases.add(part(names.get(index) + ".bias", rows.get(index)));
-        total += rows.get(index);
-      }
+    /** Projections whose rows follow one another, all with {@code columns} columns. */
+    private Weights stacked(WeightRole role, long columns, boolean biased, Part... parts) {
+      long rows = Arrays.stream(parts).mapToLong(Part::rows).sum();
+      WeightSpec weight = new WeightSpec(List.of(rows, columns), List.of(parts));
+      specs.put(role, weight);
       if (biased) {
-        put(role.bias(), List.of(total), biases);
+        specs.put(role.bias(), weight.bias());
       }
-      return put(role, List.of(total, (long) columns), weights);
+      return this;
     }
 
     /** What another prefix names. */
@@ -163,11 +156,7 @@ public record WeightSpec(List<Long> shape, List<Part> parts) {
 
     /** A tensor of this prefix, as stored. */
     public Part part(String name, long... shape) {
-      List<Long> sizes = new ArrayList<>();
-      for (long size : shape) {
-        sizes.add(size);
-      }
-      return new Part(prefix + name, sizes, new AsStored());
+      return new Part(prefix + name, Arrays.stream(shape).boxed().toList(), new AsStored());
     }
   }
 }

@@ -19,55 +19,36 @@ import java.util.function.UnaryOperator;
 final class Architecture {
 
   /** A metadata key and the configuration key that it becomes. */
-  record Key(String gguf, String config, Kind kind, boolean required) {}
+  record Key(Kind kind, String gguf, String config) {}
 
-  /** Kinds of values. */
+  /** Kinds of values: whole numbers and others, which must be there or may be absent. */
   enum Kind {
     NATURAL,
-    NUMBER
+    OPTIONAL_NATURAL,
+    NUMBER,
+    OPTIONAL_NUMBER
   }
 
   /** The Hugging Face name of a tensor, and what to undo. */
   record Name(String huggingFace, TensorTransform transform) {}
 
-  private final String name;
-  private final List<Key> keys = new ArrayList<>();
-  private final Set<String> ignoredKeys = new HashSet<>();
-  private final Map<String, JsonNode> constants = new LinkedHashMap<>();
-  private final Map<String, String> biases = new LinkedHashMap<>();
-  private final Map<String, Name> tensors = new LinkedHashMap<>();
-  private final List<BiConsumer<GgufContents, ObjectNode>> derivations = new ArrayList<>();
+  /** The value of {@code general.architecture}. */
+  final String name;
 
-  private Architecture(String name) {
+  final List<Key> keys = new ArrayList<>();
+  final Set<String> ignoredKeys = new HashSet<>();
+  final Map<String, JsonNode> constants = new LinkedHashMap<>();
+  final Map<String, String> biases = new LinkedHashMap<>();
+  final Map<String, Name> tensors = new LinkedHashMap<>();
+  final List<BiConsumer<GgufContents, ObjectNode>> derivations = new ArrayList<>();
+
+  Architecture(String name) {
     this.name = name;
   }
 
-  /** Starts the table of the architecture with this {@code general.architecture}. */
-  static Architecture named(String name) {
-    return new Architecture(name);
-  }
-
-  /** A key with a whole number that must be there. */
-  Architecture natural(String gguf, String config) {
-    keys.add(new Key(gguf, config, Kind.NATURAL, true));
-    return this;
-  }
-
-  /** A key with a whole number that may be absent. */
-  Architecture optionalNatural(String gguf, String config) {
-    keys.add(new Key(gguf, config, Kind.NATURAL, false));
-    return this;
-  }
-
-  /** A key with a number that must be there. */
-  Architecture number(String gguf, String config) {
-    keys.add(new Key(gguf, config, Kind.NUMBER, true));
-    return this;
-  }
-
-  /** A key with a number that may be absent. */
-  Architecture optionalNumber(String gguf, String config) {
-    keys.add(new Key(gguf, config, Kind.NUMBER, false));
+  /** A key with a number. */
+  Architecture key(Kind kind, String gguf, String config) {
+    keys.add(new Key(kind, gguf, config));
     return this;
   }
 
@@ -109,34 +90,6 @@ final class Architecture {
   Architecture derive(BiConsumer<GgufContents, ObjectNode> derivation) {
     derivations.add(derivation);
     return this;
-  }
-
-  String name() {
-    return name;
-  }
-
-  List<Key> keys() {
-    return keys;
-  }
-
-  Set<String> ignoredKeys() {
-    return ignoredKeys;
-  }
-
-  Map<String, JsonNode> constants() {
-    return constants;
-  }
-
-  Map<String, String> biases() {
-    return biases;
-  }
-
-  Map<String, Name> tensors() {
-    return tensors;
-  }
-
-  List<BiConsumer<GgufContents, ObjectNode>> derivations() {
-    return derivations;
   }
 
   /** What the converter of llama.cpp did to a tensor, and so what is undone when it is read. */

@@ -1,5 +1,16 @@
 package dev.kvshare.apply.model.gguf;
 
+import static dev.kvshare.apply.model.gguf.Architecture.Kind.NATURAL;
+import static dev.kvshare.apply.model.gguf.Architecture.Kind.NUMBER;
+import static dev.kvshare.apply.model.gguf.Architecture.Kind.OPTIONAL_NATURAL;
+import static dev.kvshare.apply.model.gguf.Architecture.Kind.OPTIONAL_NUMBER;
+import static dev.kvshare.apply.model.gguf.Architecture.TensorTransform.INTERLEAVED_KEY_HEADS;
+import static dev.kvshare.apply.model.gguf.Architecture.TensorTransform.INTERLEAVED_QUERY_HEADS;
+import static dev.kvshare.apply.model.gguf.Architecture.TensorTransform.NONE;
+import static dev.kvshare.apply.model.gguf.Architecture.TensorTransform.ONE_ADDED;
+import static dev.kvshare.apply.model.gguf.Architecture.TensorTransform.STACKED_HEADS;
+import static dev.kvshare.apply.model.gguf.Architecture.TensorTransform.TRANSPOSED;
+
 import com.fasterxml.jackson.databind.node.ArrayNode;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import dev.kvshare.apply.model.gguf.Architecture.TensorTransform;
@@ -35,7 +46,8 @@ final class Architectures {
               qwen3(),
               stableLm(),
               starcoder2())
-          .collect(Collectors.toMap(Architecture::name, architecture -> architecture));
+          .collect(
+              Collectors.toMap(architecture -> architecture.name, architecture -> architecture));
 
   private Architectures() {}
 
@@ -62,10 +74,10 @@ final class Architectures {
   /** Granite: Llama with scaled embedding, residual stream, scores and logits. */
   private static Architecture granite() {
     return llamaLike("granite")
-        .optionalNumber("attention.scale", "attention_multiplier")
-        .optionalNumber("embedding_scale", "embedding_multiplier")
-        .optionalNumber("residual_scale", "residual_multiplier")
-        .optionalNumber("logit_scale", "logits_scaling")
+        .key(OPTIONAL_NUMBER, "attention.scale", "attention_multiplier")
+        .key(OPTIONAL_NUMBER, "embedding_scale", "embedding_multiplier")
+        .key(OPTIONAL_NUMBER, "residual_scale", "residual_multiplier")
+        .key(OPTIONAL_NUMBER, "logit_scale", "logits_scaling")
         .biasFlag("attention_bias", "blk.0.attn_q.bias")
         .biasFlag("mlp_bias", "blk.0.ffn_gate.bias")
         .with(Architectures::norms)
@@ -105,7 +117,10 @@ final class Architectures {
   /** Phi 3 and 4 mini: fused projections, LongRoPE. */
   private static Architecture phi3() {
     return llamaLike("phi3")
-        .optionalNatural("rope.scaling.original_context_length", "original_max_position_embeddings")
+        .key(
+            OPTIONAL_NATURAL,
+            "rope.scaling.original_context_length",
+            "original_max_position_embeddings")
         .derive(Architectures::slidingWindow)
         .with(Architectures::norms)
         .tensor("blk.{}.attn_qkv", "model.layers.{}.self_attn.qkv_proj")
@@ -118,7 +133,7 @@ final class Architectures {
   private static Architecture starcoder2() {
     return usual("starcoder2", "starcoder2")
         .constant("hidden_act", "gelu_pytorch_tanh")
-        .number("attention.layer_norm_epsilon", "norm_epsilon")
+        .key(NUMBER, "attention.layer_norm_epsilon", "norm_epsilon")
         .biasFlag("use_bias", "blk.0.attn_q.bias")
         .derive(Architectures::slidingWindow)
         .with(Architectures::outer)
@@ -132,7 +147,7 @@ final class Architectures {
   private static Architecture stableLm() {
     return usual("stablelm", "stablelm")
         .constant("hidden_act", "silu")
-        .number("attention.layer_norm_epsilon", "layer_norm_eps")
+        .key(NUMBER, "attention.layer_norm_epsilon", "layer_norm_eps")
         .biasFlag("use_qkv_bias", "blk.0.attn_q.bias")
         .biasFlag("qk_layernorm", "blk.0.attn_q_norm.weight")
         .ignored("use_parallel_residual")
@@ -145,80 +160,66 @@ final class Architectures {
         .with(Architectures::attention)
         .with(Architectures::gatedMlp)
         .tensor(
-            "blk.{}.attn_q_norm",
-            "model.layers.{}.self_attn.q_layernorm.norms.{}",
-            TensorTransform.STACKED_HEADS)
+            "blk.{}.attn_q_norm", "model.layers.{}.self_attn.q_layernorm.norms.{}", STACKED_HEADS)
         .tensor(
-            "blk.{}.attn_k_norm",
-            "model.layers.{}.self_attn.k_layernorm.norms.{}",
-            TensorTransform.STACKED_HEADS);
+            "blk.{}.attn_k_norm", "model.layers.{}.self_attn.k_layernorm.norms.{}", STACKED_HEADS);
   }
 
   /** GPT-2: learned positions, projections that Hugging Face stores [in, out]. */
   private static Architecture gpt2() {
-    return Architecture.named("gpt2")
+    return new Architecture("gpt2")
         .constant("model_type", "gpt2")
         .constant("activation_function", "gelu_new")
-        .natural("block_count", "n_layer")
-        .natural("context_length", "n_positions")
-        .natural("embedding_length", "n_embd")
-        .natural("feed_forward_length", "n_inner")
-        .natural("attention.head_count", "n_head")
-        .number("attention.layer_norm_epsilon", "layer_norm_epsilon")
+        .key(NATURAL, "block_count", "n_layer")
+        .key(NATURAL, "context_length", "n_positions")
+        .key(NATURAL, "embedding_length", "n_embd")
+        .key(NATURAL, "feed_forward_length", "n_inner")
+        .key(NATURAL, "attention.head_count", "n_head")
+        .key(NUMBER, "attention.layer_norm_epsilon", "layer_norm_epsilon")
         .ignored("vocab_size", "attention.head_count_kv")
         .tensor("token_embd", "transformer.wte")
         .tensor("position_embd", "transformer.wpe")
         .tensor("output_norm", "transformer.ln_f")
         .tensor("output", "lm_head")
         .tensor("blk.{}.attn_norm", "transformer.h.{}.ln_1")
-        .tensor("blk.{}.attn_qkv", "transformer.h.{}.attn.c_attn", TensorTransform.TRANSPOSED)
-        .tensor("blk.{}.attn_output", "transformer.h.{}.attn.c_proj", TensorTransform.TRANSPOSED)
+        .tensor("blk.{}.attn_qkv", "transformer.h.{}.attn.c_attn", TRANSPOSED)
+        .tensor("blk.{}.attn_output", "transformer.h.{}.attn.c_proj", TRANSPOSED)
         .tensor("blk.{}.ffn_norm", "transformer.h.{}.ln_2")
-        .tensor("blk.{}.ffn_up", "transformer.h.{}.mlp.c_fc", TensorTransform.TRANSPOSED)
-        .tensor("blk.{}.ffn_down", "transformer.h.{}.mlp.c_proj", TensorTransform.TRANSPOSED);
+        .tensor("blk.{}.ffn_up", "transformer.h.{}.mlp.c_fc", TRANSPOSED)
+        .tensor("blk.{}.ffn_down", "transformer.h.{}.mlp.c_proj", TRANSPOSED);
   }
 
   private static Architecture gemma2() {
     return gemma("gemma2", "gemma2", LARGEST_GEMMA_2_LAYERS)
-        .number("attn_logit_softcapping", "attn_logit_softcapping")
-        .number("final_logit_softcapping", "final_logit_softcapping");
+        .key(NUMBER, "attn_logit_softcapping", "attn_logit_softcapping")
+        .key(NUMBER, "final_logit_softcapping", "final_logit_softcapping");
   }
 
   private static Architecture gemma3() {
     return gemma("gemma3", "gemma3_text", LARGEST_GEMMA_3_LAYERS)
-        .optionalNumber("final_logit_softcapping", "final_logit_softcapping")
-        .optionalNumber("rope.freq_base_swa", "rope_local_base_freq")
+        .key(OPTIONAL_NUMBER, "final_logit_softcapping", "final_logit_softcapping")
+        .key(OPTIONAL_NUMBER, "rope.freq_base_swa", "rope_local_base_freq")
         .ignored("mm.tokens_per_image")
-        .tensor("blk.{}.attn_q_norm", "model.layers.{}.self_attn.q_norm", TensorTransform.ONE_ADDED)
-        .tensor(
-            "blk.{}.attn_k_norm", "model.layers.{}.self_attn.k_norm", TensorTransform.ONE_ADDED);
+        .tensor("blk.{}.attn_q_norm", "model.layers.{}.self_attn.q_norm", ONE_ADDED)
+        .tensor("blk.{}.attn_k_norm", "model.layers.{}.self_attn.k_norm", ONE_ADDED);
   }
 
   /** Norms on both sides of each part, to whose weights the converter adds 1. */
   private static Architecture gemma(String name, String modelType, int largestLayers) {
     return usual(name, modelType)
         .constant("hidden_activation", "gelu_pytorch_tanh")
-        .number("attention.layer_norm_rms_epsilon", "rms_norm_eps")
+        .key(NUMBER, "attention.layer_norm_rms_epsilon", "rms_norm_eps")
         .derive(Architectures::slidingWindow)
         .derive((contents, config) -> scoreScale(config, largestLayers))
         .with(Architectures::attention)
         .with(Architectures::gatedMlp)
         .tensor("token_embd", "model.embed_tokens")
         .tensor("output", "lm_head")
-        .tensor("output_norm", "model.norm", TensorTransform.ONE_ADDED)
-        .tensor("blk.{}.attn_norm", "model.layers.{}.input_layernorm", TensorTransform.ONE_ADDED)
-        .tensor(
-            "blk.{}.post_attention_norm",
-            "model.layers.{}.post_attention_layernorm",
-            TensorTransform.ONE_ADDED)
-        .tensor(
-            "blk.{}.ffn_norm",
-            "model.layers.{}.pre_feedforward_layernorm",
-            TensorTransform.ONE_ADDED)
-        .tensor(
-            "blk.{}.post_ffw_norm",
-            "model.layers.{}.post_feedforward_layernorm",
-            TensorTransform.ONE_ADDED);
+        .tensor("output_norm", "model.norm", ONE_ADDED)
+        .tensor("blk.{}.attn_norm", "model.layers.{}.input_layernorm", ONE_ADDED)
+        .tensor("blk.{}.post_attention_norm", "model.layers.{}.post_attention_layernorm", ONE_ADDED)
+        .tensor("blk.{}.ffn_norm", "model.layers.{}.pre_feedforward_layernorm", ONE_ADDED)
+        .tensor("blk.{}.post_ffw_norm", "model.layers.{}.post_feedforward_layernorm", ONE_ADDED);
   }
 
   /** The file does not have this key: llama.cpp knows it by the number of layers. */
@@ -233,7 +234,7 @@ final class Architectures {
   private static Architecture llamaLike(String name) {
     return usual(name, name)
         .constant("hidden_act", "silu")
-        .number("attention.layer_norm_rms_epsilon", "rms_norm_eps")
+        .key(NUMBER, "attention.layer_norm_rms_epsilon", "rms_norm_eps")
         .with(Architectures::outer);
   }
 
@@ -254,13 +255,12 @@ final class Architectures {
 
   /** Separate projections of queries, keys and values, stored as the model has them. */
   private static Architecture attention(Architecture table) {
-    return attention(table, TensorTransform.NONE, TensorTransform.NONE);
+    return attention(table, NONE, NONE);
   }
 
   /** The same with heads interleaved for llama.cpp's rotary embedding. */
   private static Architecture interleavedAttention(Architecture table) {
-    return attention(
-        table, TensorTransform.INTERLEAVED_QUERY_HEADS, TensorTransform.INTERLEAVED_KEY_HEADS);
+    return attention(table, INTERLEAVED_QUERY_HEADS, INTERLEAVED_KEY_HEADS);
   }
 
   /** Norms of queries and keys. */
@@ -289,15 +289,15 @@ final class Architectures {
 
   /** A table with the keys of sizes and rotary embedding. */
   private static Architecture usual(String architecture, String modelType) {
-    return Architecture.named(architecture)
+    return new Architecture(architecture)
         .constant("model_type", modelType)
-        .natural("block_count", "num_hidden_layers")
-        .natural("context_length", "max_position_embeddings")
-        .natural("embedding_length", "hidden_size")
-        .natural("feed_forward_length", "intermediate_size")
-        .natural("attention.head_count", "num_attention_heads")
-        .optionalNatural("attention.head_count_kv", "num_key_value_heads")
-        .optionalNatural("attention.key_length", "head_dim")
+        .key(NATURAL, "block_count", "num_hidden_layers")
+        .key(NATURAL, "context_length", "max_position_embeddings")
+        .key(NATURAL, "embedding_length", "hidden_size")
+        .key(NATURAL, "feed_forward_length", "intermediate_size")
+        .key(NATURAL, "attention.head_count", "num_attention_heads")
+        .key(OPTIONAL_NATURAL, "attention.head_count_kv", "num_key_value_heads")
+        .key(OPTIONAL_NATURAL, "attention.key_length", "head_dim")
         .ignored("vocab_size", "tensor_data_layout", "rope.scaling.finetuned")
         .derive(Architectures::checkValueLength)
         .derive(RotaryKeys::derive);

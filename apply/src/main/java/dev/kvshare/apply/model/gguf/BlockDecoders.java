@@ -14,15 +14,13 @@ final class BlockDecoders {
   /** The decoder; null for types that are not decoded to floating point. */
   static BlockDecoder of(DataType type) {
     return switch (type) {
-      case Q4_0 -> SmallBlocks::q4Symmetric;
-      case Q4_1 -> SmallBlocks::q4Affine;
-      case Q5_0 -> SmallBlocks::q5Symmetric;
-      case Q5_1 -> SmallBlocks::q5Affine;
+      case Q4_0 -> (blocks, count, values) -> SmallBlocks.q(type, 8, blocks, count, values);
+      case Q5_0 -> (blocks, count, values) -> SmallBlocks.q(type, 16, blocks, count, values);
+      case Q4_1, Q5_1 -> (blocks, count, values) -> SmallBlocks.q(type, 0, blocks, count, values);
       case Q8_0 -> SmallBlocks::q8;
       case Q2_K -> SuperBlocks::q2;
       case Q3_K -> SuperBlocks::q3;
-      case Q4_K -> SuperBlocks::q4;
-      case Q5_K -> SuperBlocks::q5;
+      case Q4_K, Q5_K -> (blocks, count, values) -> SuperBlocks.q(type, blocks, count, values);
       case Q6_K -> SuperBlocks::q6;
       default -> StoredTensor.plainDecoder(type);
     };
@@ -47,58 +45,26 @@ final class BlockDecoders {
 
     private SmallBlocks() {}
 
-    static void q4Symmetric(byte[] blocks, int count, float[] values) {
+    /**
+     * Types of 4 and 5 bits.
+     *
+     * @param zero what is subtracted from each weight; 0 where the blocks have a minimum
+     */
+    static void q(DataType type, int zero, byte[] blocks, int count, float[] values) {
+      boolean fifth = type == DataType.Q5_0 || type == DataType.Q5_1;
       for (int b = 0; b < count; b++) {
-        int start = b * DataType.Q4_0.blockBytes();
+        int start = b * type.blockBytes();
+        int quants = start + type.blockBytes() - HALF;
         int out = b * SIZE;
         float d = half(blocks, start);
+        // Adding -0 changes nothing, not even the sign of a zero.
+        float m = zero == 0 ? half(blocks, start + 2) : -0f;
+        int high = fifth ? word(blocks, quants - 4) : 0;
         for (int i = 0; i < HALF; i++) {
-          int pair = blocks[start + 2 + i];
-          values[out + i] = d * ((pair & 0xf) - 8);
-          values[out + HALF + i] = d * (((pair >> 4) & 0xf) - 8);
-        }
-      }
-    }
-
-    static void q4Affine(byte[] blocks, int count, float[] values) {
-      for (int b = 0; b < count; b++) {
-        int start = b * DataType.Q4_1.blockBytes();
-        int out = b * SIZE;
-        float d = half(blocks, start);
-        float m = half(blocks, start + 2);
-        for (int i = 0; i < HALF; i++) {
-          int pair = blocks[start + 4 + i];
-          values[out + i] = d * (pair & 0xf) + m;
-          values[out + HALF + i] = d * ((pair >> 4) & 0xf) + m;
-        }
-      }
-    }
-
-    static void q5Symmetric(byte[] blocks, int count, float[] values) {
-      for (int b = 0; b < count; b++) {
-        int start = b * DataType.Q5_0.blockBytes();
-        int out = b * SIZE;
-        float d = half(blocks, start);
-        int high = word(blocks, start + 2);
-        for (int i = 0; i < HALF; i++) {
-          int pair = blocks[start + 6 + i];
-          values[out + i] = d * (((pair & 0xf) | fifthBit(high, i)) - 16);
-          values[out + HALF + i] = d * ((((pair >> 4) & 0xf) | fifthBit(high, HALF + i)) - 16);
-        }
-      }
-    }
-
-    static void q5Affine(byte[] blocks, int count, float[] values) {
-      for (int b = 0; b < count; b++) {
-        int start = b * DataType.Q5_1.blockBytes();
-        int out = b * SIZE;
-        float d = half(blocks, start);
-        float m = half(blocks, start + 2);
-        int high = word(blocks, start + 4);
-        for (int i = 0; i < HALF; i++) {
-          int pair = blocks[start + 8 + i];
-          values[out + i] = d * ((pair & 0xf) | fifthBit(high, i)) + m;
-          values[out + HALF + i] = d * (((pair >> 4) & 0xf) | fifthBit(high, HALF + i)) + m;
+          int pair = blocks[quants + i];
+          values[out + i] = d * (((pair & 0xf) | fifthBit(high, i)) - zero) + m;
+          values[out + HALF + i] =
+              d * ((((pair >> 4) & 0xf) | fifthBit(high, HALF + i)) - zero) + m;
         }
       }
     }
@@ -194,57 +160,37 @@ final class BlockDecoders {
       return low | high << 4;
     }
 
-    static void q4(byte[] blocks, int count, float[] values) {
+    /** Types of 4 and 5 bits. */
+    static void q(DataType type, byte[] blocks, int count, float[] values) {
+      boolean fifth = type == DataType.Q5_K;
       for (int b = 0; b < count; b++) {
-        int start = b * DataType.Q4_K.blockBytes();
-        float d = half(blocks, start);
-        float dmin = half(blocks, start + 2);
-        for (int sub = 0; sub < 8; sub++) {
-          float scale = d * scale(blocks, start + 4, sub);
-          float minimum = dmin * minimum(blocks, start + 4, sub);
-          int quants = start + 16 + sub / 2 * 32;
-          int shift = sub % 2 * 4;
-          int out = b * SIZE + sub * 32;
-          for (int i = 0; i < 32; i++) {
-            values[out + i] = scale * ((blocks[quants + i] >> shift) & 0xf) - minimum;
-          }
-        }
-      }
-    }
-
-    static void q5(byte[] blocks, int count, float[] values) {
-      for (int b = 0; b < count; b++) {
-        int start = b * DataType.Q5_K.blockBytes();
+        int start = b * type.blockBytes();
         float d = half(blocks, start);
         float dmin = half(blocks, start + 2);
         for (int sub = 0; sub < 8; sub++) {
           float scale = d * scale(blocks, start + 4, sub);
           float minimum = dmin * minimum(blocks, start + 4, sub);
           int highs = start + 16;
-          int quants = start + 48 + sub / 2 * 32;
+          int quants = highs + (fifth ? 32 : 0) + sub / 2 * 32;
           int shift = sub % 2 * 4;
           int out = b * SIZE + sub * 32;
           for (int i = 0; i < 32; i++) {
             int low = (blocks[quants + i] >> shift) & 0xf;
-            int high = (blocks[highs + i] >> sub) & 1;
+            int high = fifth ? (blocks[highs + i] >> sub) & 1 : 0;
             values[out + i] = scale * (low | high << 4) - minimum;
           }
         }
       }
     }
 
-    /**
-     * Six bits of sub-block scales: bytes 0 to 3 for the first four, else spread over two bytes.
-     */
+    /** Six bits: bytes 0 to 3 for the first four sub-blocks, else spread over two bytes. */
     private static int scale(byte[] blocks, int scales, int sub) {
       return sub < 4
           ? blocks[scales + sub] & 0x3f
           : (blocks[scales + 4 + sub] & 0xf) | ((blocks[scales + sub - 4] >> 2) & 0x30);
     }
 
-    /**
-     * Six bits of sub-block minima: bytes 4 to 7 for the first four, else spread over two bytes.
-     */
+    /** Six bits: bytes 4 to 7 for the first four sub-blocks, else spread over two bytes. */
     private static int minimum(byte[] blocks, int scales, int sub) {
       return sub < 4
           ? blocks[scales + 4 + sub] & 0x3f

@@ -33,10 +33,10 @@ public final class GgufCheckpoint {
       GgufContents contents = read(file, problems);
       Translation translation = Translation.of(contents);
       problems.throwIfAny(REMEDY);
-      ModelConfig config = new ModelConfig(path, translation.config());
+      ModelConfig config = new ModelConfig(path, translation.config);
       var tokenizer = TokenizerMetadata.read(contents);
       problems.throwIfAny(REMEDY);
-      return new MappedCheckpoint(path, config, tokenizer, translation.tensors());
+      return new MappedCheckpoint(path, config, tokenizer, translation.tensors);
     } catch (RuntimeException e) {
       file.close();
       throw e;
@@ -48,9 +48,8 @@ public final class GgufCheckpoint {
     Long parts = header.metadata().natural("split.count");
     if (parts != null && parts > 1) {
       problems.unsupported(
-          "the model is split over "
-              + parts
-              + " files; merge them with `llama-gguf-split --merge`");
+          "the model is split over %s files; merge them with `llama-gguf-split --merge`"
+              .formatted(parts));
     }
     return new GgufContents(
         file, header.metadata(), new TensorTable(file, problems).read(header), problems);
@@ -62,10 +61,12 @@ public final class GgufCheckpoint {
     private static final Set<String> NO_MODEL = Set.of("none", "no_vocab");
 
     private final GgufContents contents;
+    private final Problems problems;
     private final List<String> tokens;
 
     private TokenizerMetadata(GgufContents contents) {
       this.contents = contents;
+      this.problems = contents.problems();
       this.tokens = contents.metadata().texts(PREFIX + "tokens");
     }
 
@@ -83,7 +84,7 @@ public final class GgufCheckpoint {
       List<Double> scores = metadata.numbers(PREFIX + "scores");
       List<Long> types = metadata.integers(PREFIX + "token_type");
       if (tokens.isEmpty()) {
-        contents.problems().corrupt("key '" + PREFIX + "tokens' has no elements");
+        problems.corrupt("key '" + PREFIX + "tokens' has no elements");
       }
       sameLength("scores", scores.isEmpty() ? tokens.size() : scores.size());
       sameLength("token_type", types.isEmpty() ? tokens.size() : types.size());
@@ -110,11 +111,9 @@ public final class GgufCheckpoint {
 
     private void sameLength(String key, int length) {
       if (length != tokens.size()) {
-        contents
-            .problems()
-            .corrupt(
-                "key '%s%s' has %s elements for a vocabulary of %s tokens"
-                    .formatted(PREFIX, key, length, tokens.size()));
+        problems.corrupt(
+            "key '%s%s' has %s elements for a vocabulary of %s tokens"
+                .formatted(PREFIX, key, length, tokens.size()));
       }
     }
 
@@ -124,11 +123,9 @@ public final class GgufCheckpoint {
         return SpecialTokens.ABSENT;
       }
       if (id >= tokens.size()) {
-        contents
-            .problems()
-            .corrupt(
-                "key '%s%s' is %s, but the vocabulary has %s tokens"
-                    .formatted(PREFIX, key, id, tokens.size()));
+        problems.corrupt(
+            "key '%s%s' is %s, but the vocabulary has %s tokens"
+                .formatted(PREFIX, key, id, tokens.size()));
         return SpecialTokens.ABSENT;
       }
       return id.intValue();

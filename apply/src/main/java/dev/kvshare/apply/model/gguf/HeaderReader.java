@@ -24,7 +24,8 @@ import java.util.Map;
  * </pre>
  *
  * All little-endian. Padding fills up to a multiple of {@code general.alignment} (32 when absent);
- * offsets count from there and are multiples of it. Sizes are innermost first.
+ * offsets count from there and are multiples of it. Sizes are innermost first. Every length is
+ * compared with the rest of the file before anything of that size is allocated.
  */
 final class HeaderReader {
   private static final int MAGIC = 0x46554747;
@@ -34,10 +35,13 @@ final class HeaderReader {
   private static final int MAX_DIMENSIONS = 4;
   private static final int PAIR_BYTES = 8 + 4 + 1;
   private static final int TENSOR_BYTES = 8 + 4 + 4 + 8;
+  private static final int BUFFER_BYTES = 1 << 16;
 
   private final ModelFile file;
   private final Problems problems;
-  private final HeaderCursor cursor;
+  private final ByteBuffer buffer =
+      ByteBuffer.allocate(BUFFER_BYTES).order(ByteOrder.LITTLE_ENDIAN).limit(0);
+  private long bufferStart;
 
   /**
    * A tensor as the header describes it.
@@ -48,23 +52,18 @@ final class HeaderReader {
    */
   record RawTensor(String name, List<Long> sizes, long type, long offset) {}
 
-  /**
-   * What was read.
-   *
-   * @param end offset of the first byte behind it
-   */
+  /** What was read; {@code end} is the offset of the first byte behind it. */
   record Header(Metadata metadata, List<RawTensor> tensors, long end) {}
 
   HeaderReader(ModelFile file, Problems problems) {
     this.file = file;
     this.problems = problems;
-    this.cursor = new HeaderCursor(file, problems);
   }
 
   Header read() {
     readVersion();
-    int tensorCount = cursor.count("the number of tensors", TENSOR_BYTES, MAX_ELEMENTS);
-    int pairCount = cursor.count("the number of metadata keys", PAIR_BYTES, MAX_ELEMENTS);
+    int tensorCount = count("the number of tensors", TENSOR_BYTES, MAX_ELEMENTS);
+    int pairCount = count("the number of metadata keys", PAIR_BYTES, MAX_ELEMENTS);
     Map<String, Metadata.Entry> entries = new LinkedHashMap<>();
     for (int i = 0; i < pairCount; i++) {
       readPair(i, entries);
@@ -73,16 +72,16 @@ final class HeaderReader {
     for (int i = 0; i < tensorCount; i++) {
       tensors.add(readTensor(i));
     }
-    return new Header(new Metadata(entries, problems), tensors, cursor.position());
+    return new Header(new Metadata(entries, problems), tensors, position());
   }
 
   private void readVersion() {
-    if (file.size() < 4 || cursor.int32("the magic") != MAGIC) {
+    if (file.size() < 4 || int32("the magic") != MAGIC) {
       throw new CheckpointException.Corrupt(
           "%s (%s bytes): the first four bytes are not 'GGUF'. It is no GGUF file, is older than that format, or its download is incomplete. Download it again."
               .formatted(file.path(), file.size()));
     }
-    int version = cursor.int32("the version");
+    int version = int32("the version");
     int swapped = Integer.reverseBytes(version);
     if (swapped >= 1 && swapped <= 3) {
       throw new CheckpointException.Unsupported(
@@ -102,15 +101,15 @@ final class HeaderReader {
   }
 
   private void readPair(int index, Map<String, Metadata.Entry> entries) {
-    String key = cursor.text("metadata key " + index, MAX_NAME_BYTES);
+    String key = text("metadata key " + index, MAX_NAME_BYTES);
     String what = "the value of key '" + key + "'";
     ValueType type = readType(what);
-    long offset = cursor.position();
+    long offset = position();
     Metadata.Entry entry;
     if (type == ValueType.ARRAY) {
       ValueType elements = readType("an element of key '" + key + "'");
       if (elements == ValueType.ARRAY) {
-        throw cursor.stop("key '" + key + "' at byte " + offset + " is an array of arrays");
+        throw stop("key '" + key + "' at byte " + offset + " is an array of arrays");
       }
       entry = new Metadata.Entry(elements, readArray(key, elements), offset);
     } else {
@@ -122,10 +121,10 @@ final class HeaderReader {
   }
 
   private ValueType readType(String what) {
-    long offset = cursor.position();
-    long type = cursor.unsignedInt("the type of " + what);
+    long offset = position();
+    long type = unsignedInt("the type of " + what);
     if (type >= ValueType.values().length) {
-      throw cursor.stop(
+      throw stop(
           "the type of %s at byte %s is %s, but types are 0 to %s"
               .formatted(what, offset, type, ValueType.values().length - 1));
     }
@@ -134,7 +133,7 @@ final class HeaderReader {
 
   private List<Object> readArray(String key, ValueType type) {
     String what = "the number of elements of key '" + key + "'";
-    int count = cursor.count(what, type.minimumBytes(), MAX_ELEMENTS);
+    int count = count(what, type.minimumBytes(), MAX_ELEMENTS);
     List<Object> values = new ArrayList<>(Math.min(count, 1 << 20));
     String element = "an element of key '" + key + "'";
     for (int i = 0; i < count; i++) {
@@ -145,25 +144,25 @@ final class HeaderReader {
 
   private Object readValue(String what, ValueType type) {
     return switch (type) {
-      case UINT8 -> (long) cursor.unsignedByte(what);
-      case INT8 -> (long) (byte) cursor.unsignedByte(what);
-      case UINT16 -> (long) cursor.unsignedShort(what);
-      case INT16 -> (long) (short) cursor.unsignedShort(what);
-      case UINT32 -> cursor.unsignedInt(what);
-      case INT32 -> (long) cursor.int32(what);
+      case UINT8 -> next(1, what).get() & 0xffL;
+      case INT8 -> (long) next(1, what).get();
+      case UINT16 -> next(2, what).getShort() & 0xffffL;
+      case INT16 -> (long) next(2, what).getShort();
+      case UINT32 -> unsignedInt(what);
+      case INT32 -> (long) int32(what);
       case UINT64 -> readUnsigned64(what);
-      case INT64 -> cursor.int64(what);
-      case FLOAT32 -> (double) cursor.float32(what);
-      case FLOAT64 -> cursor.float64(what);
+      case INT64 -> int64(what);
+      case FLOAT32 -> (double) next(4, what).getFloat();
+      case FLOAT64 -> next(8, what).getDouble();
       case BOOL -> readBool(what);
-      case STRING -> cursor.text(what, MAX_TEXT_BYTES);
-      case ARRAY -> throw cursor.stop(what + " is an array of arrays");
+      case STRING -> text(what, MAX_TEXT_BYTES);
+      case ARRAY -> throw stop(what + " is an array of arrays");
     };
   }
 
   private Long readUnsigned64(String what) {
-    long offset = cursor.position();
-    long value = cursor.int64(what);
+    long offset = position();
+    long value = int64(what);
     if (value < 0) {
       problems.corrupt(
           "%s at byte %s is %s, but at most 2^63-1 is possible"
@@ -174,8 +173,8 @@ final class HeaderReader {
   }
 
   private Boolean readBool(String what) {
-    long offset = cursor.position();
-    int value = cursor.unsignedByte(what);
+    long offset = position();
+    int value = next(1, what).get() & 0xff;
     if (value > 1) {
       problems.corrupt(
           what + " at byte " + offset + " is the bool " + value + ", but 0 or 1 is one");
@@ -183,133 +182,89 @@ final class HeaderReader {
     return value == 1;
   }
 
-  /**
-   * Reads a tensor's description. What cannot be right in itself is refused here.
-   *
-   * @throws CheckpointException when the rest of the header cannot be found any more
-   */
   private RawTensor readTensor(int index) {
-    String name = cursor.text("the name of tensor " + index, MAX_NAME_BYTES);
+    String name = text("the name of tensor " + index, MAX_NAME_BYTES);
     String what = "tensor '" + name + "'";
-    long dimensions = cursor.unsignedInt("the number of dimensions of " + what);
+    long dimensions = unsignedInt("the number of dimensions of " + what);
     if (dimensions > MAX_DIMENSIONS) {
-      throw cursor.stop(
+      throw stop(
           "%s has %s dimensions at byte %s, but at most %s are possible"
-              .formatted(what, dimensions, cursor.position() - 4, MAX_DIMENSIONS));
+              .formatted(what, dimensions, position() - 4, MAX_DIMENSIONS));
     }
     List<Long> sizes = new ArrayList<>();
     for (int i = 0; i < dimensions; i++) {
-      sizes.add(cursor.int64("a size of " + what));
+      sizes.add(int64("a size of " + what));
     }
-    long type = cursor.unsignedInt("the type of " + what);
-    return new RawTensor(name, sizes, type, cursor.int64("the offset of " + what));
+    long type = unsignedInt("the type of " + what);
+    return new RawTensor(name, sizes, type, int64("the offset of " + what));
+  }
+
+  /** Offset of the next byte in the file. */
+  private long position() {
+    return bufferStart + buffer.position();
+  }
+
+  private int int32(String what) {
+    return next(Integer.BYTES, what).getInt();
+  }
+
+  private long unsignedInt(String what) {
+    return Integer.toUnsignedLong(int32(what));
+  }
+
+  private long int64(String what) {
+    return next(Long.BYTES, what).getLong();
   }
 
   /**
-   * Reads the header of a GGUF file from front to back. Every length is compared with the rest of
-   * the file before anything of that size is allocated.
+   * A 64-bit count of things that follow.
+   *
+   * @param itemBytes bytes that one of them takes at least
+   * @param limit the most that is accepted, whatever the size of the file
    */
-  private static final class HeaderCursor {
-    private static final int BUFFER_BYTES = 1 << 16;
-    private static final String REMEDY = "The file is damaged or incomplete; download it again.";
-
-    private final ModelFile file;
-    private final Problems problems;
-    private final ByteBuffer buffer =
-        ByteBuffer.allocate(BUFFER_BYTES).order(ByteOrder.LITTLE_ENDIAN).limit(0);
-    private long bufferStart;
-
-    HeaderCursor(ModelFile file, Problems problems) {
-      this.file = file;
-      this.problems = problems;
+  private int count(String what, int itemBytes, int limit) {
+    long start = position();
+    long count = int64(what);
+    long remaining = file.size() - position();
+    long possible = Math.min(limit, remaining / itemBytes);
+    if (count < 0 || count > possible) {
+      throw stop(
+          "%s at byte %s is %s, but with %s bytes left in the file at most %s are possible"
+              .formatted(what, start, Long.toUnsignedString(count), remaining, possible));
     }
+    return (int) count;
+  }
 
-    /** Offset of the next byte in the file. */
-    long position() {
-      return bufferStart + buffer.position();
+  /** A 64-bit length and as many bytes of UTF-8. Invalid sequences are replaced. */
+  private String text(String what, int maxBytes) {
+    byte[] bytes = new byte[count("the length of " + what, 1, maxBytes)];
+    for (int done = 0; done < bytes.length; ) {
+      int part = Math.min(bytes.length - done, BUFFER_BYTES);
+      next(part, what).get(bytes, done, part);
+      done += part;
     }
+    return new String(bytes, StandardCharsets.UTF_8);
+  }
 
-    long remaining() {
-      return file.size() - position();
-    }
+  /** The exception for a header that cannot be read on. */
+  private CheckpointException stop(String problem) {
+    return problems.stop(problem, "The file is damaged or incomplete; download it again.");
+  }
 
-    int unsignedByte(String what) {
-      return ensure(1, what).get() & 0xff;
-    }
-
-    int unsignedShort(String what) {
-      return ensure(2, what).getShort() & 0xffff;
-    }
-
-    int int32(String what) {
-      return ensure(4, what).getInt();
-    }
-
-    long unsignedInt(String what) {
-      return Integer.toUnsignedLong(int32(what));
-    }
-
-    long int64(String what) {
-      return ensure(8, what).getLong();
-    }
-
-    float float32(String what) {
-      return ensure(4, what).getFloat();
-    }
-
-    double float64(String what) {
-      return ensure(8, what).getDouble();
-    }
-
-    /**
-     * A 64-bit count of things that follow.
-     *
-     * @param itemBytes bytes that one of them takes at least
-     * @param limit the most that is accepted, whatever the size of the file
-     */
-    int count(String what, int itemBytes, int limit) {
+  /** The buffer with at least so many bytes in it, which the file must have. */
+  private ByteBuffer next(int bytes, String what) {
+    if (buffer.remaining() < bytes) {
       long start = position();
-      long count = int64(what);
-      long possible = Math.min(limit, remaining() / itemBytes);
-      if (count < 0 || count > possible) {
+      if (file.size() - start < bytes) {
         throw stop(
-            "%s at byte %s is %s, but with %s bytes left in the file at most %s are possible"
-                .formatted(what, start, Long.toUnsignedString(count), remaining(), possible));
+            "%s at byte %s needs %s bytes, but the file ends after %s"
+                .formatted(what, start, bytes, file.size() - start));
       }
-      return (int) count;
+      buffer.clear().limit((int) Math.min(BUFFER_BYTES, file.size() - start));
+      file.read(start, buffer);
+      buffer.flip();
+      bufferStart = start;
     }
-
-    /** A 64-bit length and as many bytes of UTF-8. Invalid sequences are replaced. */
-    String text(String what, int maxBytes) {
-      int length = count("the length of " + what, 1, maxBytes);
-      byte[] bytes = new byte[length];
-      for (int done = 0; done < length; ) {
-        int part = Math.min(length - done, BUFFER_BYTES);
-        ensure(part, what).get(bytes, done, part);
-        done += part;
-      }
-      return new String(bytes, StandardCharsets.UTF_8);
-    }
-
-    /** The exception for a header that cannot be read on. */
-    CheckpointException stop(String problem) {
-      return problems.stop(problem, REMEDY);
-    }
-
-    private ByteBuffer ensure(int bytes, String what) {
-      if (buffer.remaining() < bytes) {
-        long start = position();
-        if (file.size() - start < bytes) {
-          throw stop(
-              "%s at byte %s needs %s bytes, but the file ends after %s"
-                  .formatted(what, start, bytes, file.size() - start));
-        }
-        buffer.clear().limit((int) Math.min(BUFFER_BYTES, file.size() - start));
-        file.read(start, buffer);
-        buffer.flip();
-        bufferStart = start;
-      }
-      return buffer;
-    }
+    return buffer;
   }
 }

@@ -12,42 +12,20 @@ import java.util.Map;
 import java.util.Optional;
 
 /** Checks the tensors that a GGUF header describes and finds their place in the file. */
-final class TensorTable {
+record TensorTable(ModelFile file, Problems problems) {
   private static final String ALIGNMENT = "general.alignment";
   private static final long DEFAULT_ALIGNMENT = 32;
 
-  /** Types of ggml that are not decoded, by number. */
-  private static final Map<Long, String> OTHER_TYPES =
-      Map.ofEntries(
-          Map.entry(4L, "Q4_2"),
-          Map.entry(5L, "Q4_3"),
-          Map.entry(9L, "Q8_1"),
-          Map.entry(15L, "Q8_K"),
-          Map.entry(16L, "IQ2_XXS"),
-          Map.entry(17L, "IQ2_XS"),
-          Map.entry(18L, "IQ3_XXS"),
-          Map.entry(19L, "IQ1_S"),
-          Map.entry(20L, "IQ4_NL"),
-          Map.entry(21L, "IQ3_S"),
-          Map.entry(22L, "IQ2_S"),
-          Map.entry(23L, "IQ4_XS"),
-          Map.entry(29L, "IQ1_M"),
-          Map.entry(31L, "Q4_0_4_4"),
-          Map.entry(32L, "Q4_0_4_8"),
-          Map.entry(33L, "Q4_0_8_8"),
-          Map.entry(34L, "TQ1_0"),
-          Map.entry(35L, "TQ2_0"),
-          Map.entry(39L, "MXFP4"),
-          Map.entry(40L, "NVFP4"),
-          Map.entry(41L, "Q1_0"));
-
-  private final ModelFile file;
-  private final Problems problems;
-
-  TensorTable(ModelFile file, Problems problems) {
-    this.file = file;
-    this.problems = problems;
-  }
+  /** Names of ggml's types in the order of their numbers. */
+  private static final List<String> TYPES =
+      List.of(
+          """
+          F32 F16 Q4_0 Q4_1 Q4_2 Q4_3 Q5_0 Q5_1 Q8_0 Q8_1 Q2_K Q3_K Q4_K Q5_K Q6_K Q8_K IQ2_XXS
+          IQ2_XS IQ3_XXS IQ1_S IQ4_NL IQ3_S IQ2_S IQ4_XS I8 I16 I32 I64 F64 IQ1_M BF16 Q4_0_4_4
+          Q4_0_4_8 Q4_0_8_8 TQ1_0 TQ2_0 IQ4_NL_4_4 IQ4_NL_4_8 IQ4_NL_8_8 MXFP4 NVFP4 Q1_0
+          """
+              .strip()
+              .split("\\s+", -1));
 
   /** The tensors by their name in the file, in its order, without those that have a problem. */
   Map<String, GgufTensor> read(HeaderReader.Header header) {
@@ -83,12 +61,12 @@ final class TensorTable {
   }
 
   private Optional<DataType> dataType(String what, HeaderReader.RawTensor raw) {
-    Optional<DataType> type = DataType.ofGgml((int) raw.type());
+    String name = raw.type() < TYPES.size() ? TYPES.get((int) raw.type()) : "number " + raw.type();
+    Optional<DataType> type = DataType.named(name);
     if (type.isEmpty()) {
-      String name = OTHER_TYPES.get(raw.type());
       problems.unsupported(
           "%s is of type %s, but only F32, F16, BF16, Q4_0, Q4_1, Q5_0, Q5_1, Q8_0 and Q2_K to Q6_K are decoded"
-              .formatted(what, name == null ? "number " + raw.type() : name));
+              .formatted(what, name));
     }
     return type;
   }

@@ -1,16 +1,18 @@
 package dev.kvshare.apply.model.gguf;
 
+import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.node.JsonNodeFactory;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import dev.kvshare.apply.model.Checkpoint.TensorInfo;
+import dev.kvshare.apply.model.gguf.Architecture.Kind;
 import dev.kvshare.apply.model.gguf.GgufContents.GgufTensor;
+import dev.kvshare.apply.model.storage.Problems;
 import dev.kvshare.apply.model.storage.StoredTensor;
 import dev.kvshare.apply.model.storage.StoredTensor.BlockDecoder;
 import dev.kvshare.apply.model.storage.StoredTensor.RowOrder;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Set;
-import java.util.function.BiConsumer;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
 
@@ -26,15 +28,21 @@ final class Translation {
       Set.of("rope_freqs.weight", "rope_factors_short.weight", "rope_factors_long.weight");
 
   private final GgufContents contents;
+  private final Problems problems;
   private final Architecture architecture;
   private final String prefix;
-  private final ObjectNode config = JsonNodeFactory.instance.objectNode();
-  private final List<StoredTensor> tensors = new ArrayList<>();
+
+  /** The configuration in Hugging Face keys. */
+  final ObjectNode config = JsonNodeFactory.instance.objectNode();
+
+  /** The tensors in Hugging Face names and order. */
+  final List<StoredTensor> tensors = new ArrayList<>();
 
   private Translation(GgufContents contents, Architecture architecture) {
     this.contents = contents;
+    this.problems = contents.problems();
     this.architecture = architecture;
-    this.prefix = architecture.name() + ".";
+    this.prefix = architecture.name + ".";
   }
 
   /**
@@ -60,59 +68,40 @@ final class Translation {
     return translation;
   }
 
-  /** The configuration in Hugging Face keys. */
-  ObjectNode config() {
-    return config;
-  }
-
-  /** The tensors in Hugging Face names and order. */
-  List<StoredTensor> tensors() {
-    return tensors;
-  }
-
   private void translateKeys() {
-    config.setAll(architecture.constants());
-    for (Architecture.Key key : architecture.keys()) {
-      translateKey(key);
-    }
+    config.setAll(architecture.constants);
+    architecture.keys.forEach(this::translateKey);
     GgufTensor embedding = contents.tensors().get("token_embd.weight");
     if (embedding != null && embedding.sizes().size() == 2) {
       config.put("vocab_size", embedding.sizes().get(1));
     }
     config.put("tie_word_embeddings", !contents.hasTensor("output.weight"));
-    architecture.biases().forEach((key, tensor) -> config.put(key, contents.hasTensor(tensor)));
+    architecture.biases.forEach((key, tensor) -> config.put(key, contents.hasTensor(tensor)));
     specialToken("bos_token_id");
     specialToken("eos_token_id");
-    for (BiConsumer<GgufContents, ObjectNode> derivation : architecture.derivations()) {
-      derivation.accept(contents, config);
-    }
+    architecture.derivations.forEach(derivation -> derivation.accept(contents, config));
     for (String key : contents.metadata().unreadKeys(prefix)) {
-      if (!architecture.ignoredKeys().contains(key.substring(prefix.length()))) {
-        contents
-            .problems()
-            .unsupported(
-                "key '%s' (%s) is not understood and may change the computation"
-                    .formatted(key, contents.metadata().describe(key)));
+      if (!architecture.ignoredKeys.contains(key.substring(prefix.length()))) {
+        problems.unsupported(
+            "key '%s' (%s) is not understood and may change the computation"
+                .formatted(key, contents.metadata().describe(key)));
       }
     }
   }
 
   private void translateKey(Architecture.Key key) {
     String name = prefix + key.gguf();
-    boolean absent = !contents.metadata().has(name);
-    if (key.kind() == Architecture.Kind.NATURAL) {
-      Long value = contents.uniform(name);
-      if (value != null) {
-        config.put(key.config(), value);
-      }
-    } else {
-      Double value = contents.metadata().number(name);
-      if (value != null) {
-        config.put(key.config(), value);
-      }
+    JsonNode value =
+        switch (key.kind()) {
+          case NATURAL, OPTIONAL_NATURAL -> config.numberNode(contents.uniform(name));
+          case NUMBER, OPTIONAL_NUMBER -> config.numberNode(contents.metadata().number(name));
+        };
+    if (!value.isNull()) {
+      config.set(key.config(), value);
     }
-    if (absent && key.required()) {
-      contents.problems().corrupt("key '" + name + "' is missing");
+    boolean required = key.kind() == Kind.NATURAL || key.kind() == Kind.NUMBER;
+    if (required && !contents.metadata().has(name)) {
+      problems.corrupt("key '" + name + "' is missing");
     }
   }
 
@@ -132,26 +121,26 @@ final class Translation {
     String layer = null;
     if (matcher.matches()) {
       layer = matcher.group("layer");
-      name = architecture.tensors().get((layer == null ? "" : "blk.{}.") + matcher.group("stem"));
+      name = architecture.tensors.get((layer == null ? "" : "blk.{}.") + matcher.group("stem"));
     }
     if (name == null) {
-      contents
-          .problems()
-          .unsupported(
-              "tensor '%s' %s is not known in the architecture %s"
-                  .formatted(tensor.name(), tensor.shape(), architecture.name()));
+      problems.unsupported(
+          "tensor '%s' %s is not known in the architecture %s"
+              .formatted(tensor.name(), tensor.shape(), architecture.name));
       return;
     }
     String stem = layer == null ? name.huggingFace() : fill(name.huggingFace(), layer);
     String kind = matcher.group("kind");
+    TensorInfo info =
+        new TensorInfo(stem + kind, tensor.dataType(), tensor.shape(), tensor.bytes());
     switch (name.transform()) {
-      case NONE -> add(tensor, stem + kind, new RowOrder.AsIs(), 0);
+      case NONE -> add(tensor, info, new RowOrder.AsIs(), 0);
       case INTERLEAVED_QUERY_HEADS ->
-          add(tensor, stem + kind, interleaved(tensor, "num_attention_heads"), 0);
+          add(tensor, info, interleaved(tensor, "num_attention_heads"), 0);
       case INTERLEAVED_KEY_HEADS ->
-          add(tensor, stem + kind, interleaved(tensor, "num_key_value_heads"), 0);
-      case ONE_ADDED -> add(tensor, stem + kind, new RowOrder.AsIs(), -1);
-      case TRANSPOSED -> addTransposed(tensor, stem + kind);
+          add(tensor, info, interleaved(tensor, "num_key_value_heads"), 0);
+      case ONE_ADDED -> add(tensor, info, new RowOrder.AsIs(), -1);
+      case TRANSPOSED -> addTransposed(tensor, info);
       case STACKED_HEADS -> addHeads(tensor, stem, kind);
     }
   }
@@ -161,34 +150,26 @@ final class Translation {
     return name.substring(0, at) + value + name.substring(at + 2);
   }
 
-  private void add(GgufTensor tensor, String name, RowOrder order, float shift) {
-    add(
-        tensor,
-        new TensorInfo(name, tensor.dataType(), tensor.shape(), tensor.bytes()),
-        order,
-        shift);
-  }
-
   private void add(GgufTensor tensor, TensorInfo info, RowOrder order, float shift) {
     BlockDecoder decoder = BlockDecoders.of(tensor.dataType());
     tensors.add(new StoredTensor(info, contents.file(), tensor.offset(), decoder, order, shift));
   }
 
-  private void addTransposed(GgufTensor tensor, String name) {
-    boolean matrix = tensor.sizes().size() == 2;
-    TensorInfo info =
-        new TensorInfo(
-            name, tensor.dataType(), matrix ? tensor.sizes() : tensor.shape(), tensor.bytes());
-    add(tensor, info, matrix ? new RowOrder.Transposed() : new RowOrder.AsIs(), 0);
+  private void addTransposed(GgufTensor tensor, TensorInfo info) {
+    if (tensor.sizes().size() == 2) {
+      TensorInfo turned =
+          new TensorInfo(info.name(), info.dataType(), tensor.sizes(), info.bytes());
+      add(tensor, turned, new RowOrder.Transposed(), 0);
+    } else {
+      add(tensor, info, new RowOrder.AsIs(), 0);
+    }
   }
 
   /** One tensor a row. */
   private void addHeads(GgufTensor tensor, String stem, String kind) {
     if (tensor.sizes().size() != 2) {
-      contents
-          .problems()
-          .corrupt(
-              "tensor '" + tensor.name() + "' has the sizes " + tensor.sizes() + " instead of two");
+      problems.corrupt(
+          "tensor '" + tensor.name() + "' has the sizes " + tensor.sizes() + " instead of two");
       return;
     }
     long size = tensor.sizes().get(0);
@@ -206,11 +187,9 @@ final class Translation {
     long rows = tensor.shape().isEmpty() ? 1 : tensor.shape().get(0);
     long heads = config.path(headsKey).asLong(config.path("num_attention_heads").asLong());
     if (heads < 1 || rows % (2 * heads) != 0) {
-      contents
-          .problems()
-          .corrupt(
-              "tensor '%s' has %s rows, which do not divide into %s heads of even size"
-                  .formatted(tensor.name(), rows, heads));
+      problems.corrupt(
+          "tensor '%s' has %s rows, which do not divide into %s heads of even size"
+              .formatted(tensor.name(), rows, heads));
       return new RowOrder.AsIs();
     }
     return new RowOrder.InterleavedHeads(Math.toIntExact(rows / heads));

@@ -22,7 +22,7 @@ import java.security.MessageDigest;
 import java.time.Duration;
 import java.util.concurrent.Executors;
 import java.util.concurrent.ScheduledExecutorService;
-import java.util.concurrent.ScheduledFuture;
+import java.util.concurrent.ThreadFactory;
 import java.util.concurrent.TimeUnit;
 
 /**
@@ -30,35 +30,19 @@ import java.util.concurrent.TimeUnit;
  * broken transfer goes on from there, in the same run and in later ones. Only a file of the
  * announced size and hash becomes a blob.
  */
-final class FileDownload {
+record FileDownload(
+    HubModelId model,
+    HubFile file,
+    HubSettings settings,
+    HubClient client,
+    HubCache cache,
+    DownloadListener listener) {
   private static final int SHA1_DIGITS = 40;
   private static final int SHA256_DIGITS = 64;
   private static final int BUFFER_BYTES = 1 << 17;
   private static final int MAX_BROKEN_TRANSFERS = 5;
   private static final long LOCK_POLL_MILLIS = 50;
   private static final Duration PAUSE = Duration.ofSeconds(1);
-
-  private final HubModelId model;
-  private final HubFile file;
-  private final HubSettings settings;
-  private final HubClient client;
-  private final HubCache cache;
-  private final DownloadListener listener;
-
-  FileDownload(
-      HubModelId model,
-      HubFile file,
-      HubSettings settings,
-      HubClient client,
-      HubCache cache,
-      DownloadListener listener) {
-    this.model = model;
-    this.file = file;
-    this.settings = settings;
-    this.client = client;
-    this.cache = cache;
-    this.listener = listener;
-  }
 
   /**
    * Receives the file unless another process or thread has it meanwhile.
@@ -102,8 +86,7 @@ final class FileDownload {
         try {
           Thread.sleep(LOCK_POLL_MILLIS);
         } catch (InterruptedException e) {
-          Thread.currentThread().interrupt();
-          throw new HubException("The download was interrupted. Run again to go on with it.", e);
+          throw HubException.interrupted(e);
         }
       }
     }
@@ -196,15 +179,12 @@ final class FileDownload {
   private static final class TransferException extends Exception {
     private static final long serialVersionUID = 1L;
 
-    private final IOException broken;
-
     TransferException(IOException broken) {
       super(broken);
-      this.broken = broken;
     }
 
     IOException broken() {
-      return broken;
+      return (IOException) getCause();
     }
   }
 
@@ -234,23 +214,26 @@ final class FileDownload {
     }
   }
 
+  /** Makes threads that do not keep the program running. */
+  static ThreadFactory daemons(String name) {
+    return task -> {
+      Thread thread = new Thread(task, name);
+      thread.setDaemon(true);
+      return thread;
+    };
+  }
+
   /** Closes a stream from which nothing arrives any more, so that its reader wakes up. */
   private static final class StallGuard implements AutoCloseable {
     private static final long LONGEST_SILENCE_SECONDS = 60;
 
     private final ScheduledExecutorService timer =
-        Executors.newSingleThreadScheduledExecutor(
-            task -> {
-              Thread thread = new Thread(task, "kvshare-download-guard");
-              thread.setDaemon(true);
-              return thread;
-            });
+        Executors.newSingleThreadScheduledExecutor(daemons("kvshare-download-guard"));
 
-    private final ScheduledFuture<?> check;
     private volatile boolean progress;
 
     StallGuard(InputStream stream) {
-      check =
+      var unused =
           timer.scheduleAtFixedRate(
               () -> {
                 if (!progress) {
@@ -270,8 +253,7 @@ final class FileDownload {
 
     @Override
     public void close() {
-      check.cancel(false);
-      timer.shutdown();
+      timer.shutdownNow();
     }
 
     private static void close(InputStream stream) {

@@ -100,8 +100,7 @@ final class HubClient {
     try {
       sleeper.sleep(pause);
     } catch (InterruptedException e) {
-      Thread.currentThread().interrupt();
-      throw new HubException("The download was interrupted. Run again to go on with it.", e);
+      throw HubException.interrupted(e);
     }
   }
 
@@ -162,8 +161,7 @@ final class HubClient {
     try {
       return http.send(request, body);
     } catch (InterruptedException e) {
-      Thread.currentThread().interrupt();
-      throw new HubException("The download was interrupted. Run again to go on with it.", e);
+      throw HubException.interrupted(e);
     }
   }
 

@@ -25,34 +25,36 @@ public final class HubException extends CheckpointException {
   static HubException of(
       HubModelId model, String what, HubSettings settings, HttpResponse<?> response) {
     int status = response.statusCode();
-    String start = what + " of " + model + " (" + response.uri() + "): ";
+    String reason =
+        switch (status) {
+          case 401 ->
+              settings.token() == null
+                  ? ", the model does not exist or is private. Check the name; if it is right, set HF_TOKEN to a token that may read it."
+                  : ", the hub does not accept the token. Check HF_TOKEN.";
+          case 403 ->
+              ", access is refused. Accept the model's terms on %s/%s and set HF_TOKEN to a token of that account."
+                  .formatted(settings.endpoint(), model.repository());
+          case 404 ->
+              ", there is no such model, revision or file. Check the name and the revision '%s'; if a local path was meant, it does not exist either."
+                  .formatted(model.revision());
+          case 429 ->
+              ", too many requests%s. Try again later, or with a token in HF_TOKEN."
+                  .formatted(
+                      response
+                          .headers()
+                          .firstValue("Retry-After")
+                          .map("; the hub asks to wait (Retry-After: %s)"::formatted)
+                          .orElse(""));
+          default -> status >= 500 ? ", the hub fails. Try again later." : ", not understood.";
+        };
     return new HubException(
-        start
-            + switch (status) {
-              case 401 ->
-                  settings.token() == null
-                      ? "HTTP 401, the model does not exist or is private. Check the name; if it is"
-                          + " right, set HF_TOKEN to a token that may read it."
-                      : "HTTP 401, the hub does not accept the token. Check HF_TOKEN.";
-              case 403 ->
-                  "HTTP 403, access is refused. Accept the model's terms on %s/%s and set HF_TOKEN to a token of that account."
-                      .formatted(settings.endpoint(), model.repository());
-              case 404 ->
-                  "HTTP 404, there is no such model, revision or file. Check the name and the revision '%s'; if a local path was meant, it does not exist either."
-                      .formatted(model.revision());
-              case 429 ->
-                  "HTTP 429, too many requests%s. Try again later, or with a token in HF_TOKEN."
-                      .formatted(
-                          response
-                              .headers()
-                              .firstValue("Retry-After")
-                              .map(after -> "; the hub asks to wait (Retry-After: " + after + ")")
-                              .orElse(""));
-              default ->
-                  "HTTP "
-                      + status
-                      + (status >= 500 ? ", the hub fails. Try again later." : ", not understood.");
-            });
+        "%s of %s (%s): HTTP %s%s".formatted(what, model, response.uri(), status, reason));
+  }
+
+  /** The exception for a wait that was interrupted; the thread stays interrupted. */
+  static HubException interrupted(InterruptedException cause) {
+    Thread.currentThread().interrupt();
+    return new HubException("The download was interrupted. Run again to go on with it.", cause);
   }
 
   /** The exception for a connection that fails. */

@@ -16,25 +16,11 @@ import java.util.Set;
 import java.util.regex.Pattern;
 
 /** What the hub knows of a model: its commit, its files, and each file's hash and size. */
-final class HubRepository {
+record HubRepository(HubModelId model, HubSettings settings, HubClient client) {
   private static final Pattern ETAG = Pattern.compile("[A-Za-z0-9_-]{8,128}");
 
-  private final HubModelId model;
-  private final HubSettings settings;
-  private final HubClient client;
-
-  /**
-   * A revision.
-   *
-   * @param files names of all its files
-   */
+  /** A revision and the names of all its files. */
   record Revision(String commit, List<String> files) {}
-
-  HubRepository(HubModelId model, HubSettings settings, HubClient client) {
-    this.model = model;
-    this.settings = settings;
-    this.client = client;
-  }
 
   /** Finds the commit of the revision and its files. */
   Revision revision() throws IOException {
@@ -127,13 +113,12 @@ final class HubRepository {
   record FileSelection(List<String> files, String gguf) {
     private static final Set<String> DESCRIPTIONS =
         Set.of(
-            "config.json",
-            "generation_config.json",
-            "tokenizer.json",
-            "tokenizer_config.json",
-            "special_tokens_map.json",
-            "added_tokens.json",
-            "chat_template.jinja");
+            """
+            config.json generation_config.json tokenizer.json tokenizer_config.json
+            special_tokens_map.json added_tokens.json chat_template.jinja
+            """
+                .strip()
+                .split("\\s+", -1));
 
     private static final String SINGLE = "model.safetensors";
     private static final String INDEX = "model.safetensors.index.json";

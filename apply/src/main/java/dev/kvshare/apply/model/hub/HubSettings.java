@@ -24,8 +24,7 @@ public record HubSettings(URI endpoint, String token, Path cache, boolean offlin
   public HubSettings {
     String scheme = endpoint.getScheme();
     if (endpoint.getHost() == null || !("http".equals(scheme) || "https".equals(scheme))) {
-      throw new HubException(
-          "HF_ENDPOINT is '" + endpoint + "', but must be like " + DEFAULT_ENDPOINT + ".");
+      throw noEndpoint(endpoint, null);
     }
   }
 
@@ -60,9 +59,13 @@ public record HubSettings(URI endpoint, String token, Path cache, boolean offlin
     try {
       return URI.create(text.replaceAll("/+$", ""));
     } catch (IllegalArgumentException e) {
-      throw new HubException(
-          "HF_ENDPOINT is '" + text + "', but must be like " + DEFAULT_ENDPOINT + ".", e);
+      throw noEndpoint(text, e);
     }
+  }
+
+  private static HubException noEndpoint(Object endpoint, Throwable cause) {
+    return new HubException(
+        "HF_ENDPOINT is '%s', but must be like %s.".formatted(endpoint, DEFAULT_ENDPOINT), cause);
   }
 
   private static Path path(

@@ -14,6 +14,7 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
+import java.util.concurrent.Callable;
 import java.util.concurrent.ExecutionException;
 import java.util.concurrent.ExecutorService;
 import java.util.concurrent.Executors;
@@ -116,7 +117,7 @@ public final class ModelLocator {
     List<HubFile> files =
         parallel(
             selection.files().stream()
-                .map(name -> (Task<HubFile>) () -> repository.describe(commit, name))
+                .map(name -> (Callable<HubFile>) () -> repository.describe(commit, name))
                 .toList());
     Map<String, HubFile> missing = new LinkedHashMap<>();
     for (HubFile file : files) {
@@ -130,7 +131,7 @@ public final class ModelLocator {
     parallel(
         missing.values().stream()
             .map(file -> new FileDownload(id, file, settings, client, cache, listener))
-            .map(download -> (Task<Boolean>) download::run)
+            .map(download -> (Callable<Boolean>) download::run)
             .toList());
     files.forEach(file -> cache.link(commit, file.name(), file.etag()));
     cache.remember(id.revision(), commit);
@@ -154,23 +155,12 @@ public final class ModelLocator {
     listener.starting(id, missing.size(), bytes);
   }
 
-  @FunctionalInterface
-  private interface Task<T> {
-    T run() throws IOException;
-  }
-
-  private static <T> List<T> parallel(List<Task<T>> tasks) throws IOException {
+  private static <T> List<T> parallel(List<Callable<T>> tasks) throws IOException {
     ExecutorService executor =
-        Executors.newFixedThreadPool(
-            PARALLEL_DOWNLOADS,
-            task -> {
-              Thread thread = new Thread(task, "kvshare-download");
-              thread.setDaemon(true);
-              return thread;
-            });
+        Executors.newFixedThreadPool(PARALLEL_DOWNLOADS, FileDownload.daemons("kvshare-download"));
     try {
       List<Future<T>> futures = new ArrayList<>();
-      tasks.forEach(task -> futures.add(executor.submit(task::run)));
+      tasks.forEach(task -> futures.add(executor.submit(task)));
       List<T> results = new ArrayList<>();
       for (Future<T> future : futures) {
         results.add(future.get());
@@ -185,8 +175,7 @@ public final class ModelLocator {
       }
       throw new IllegalStateException(e.getCause());
     } catch (InterruptedException e) {
-      Thread.currentThread().interrupt();
-      throw new HubException("The download was interrupted. Run again to go on with it.", e);
+      throw HubException.interrupted(e);
     } finally {
       executor.shutdownNow();
     }

@@ -42,21 +42,26 @@ import java.util.stream.Collectors;
  * Offsets count from the start of the data. Further fields of a tensor are ignored.
  */
 public final class SafetensorsFile implements AutoCloseable {
+  private static final int LENGTH_BYTES = 8;
+  private static final long MAX_HEADER_BYTES = 100_000_000;
+  private static final String METADATA = "__metadata__";
+  private static final String DOWNLOAD = "Download the file again.";
+
+  /** Types of the format whose values are not computed with. */
+  private static final Set<String> OTHER_TYPES =
+      Set.of(
+          "F4 F6_E2M3 F6_E3M2 F8_E4M3 F8_E5M2 F8_E8M0 F8_E4M3FNUZ F8_E5M2FNUZ C64".split(" ", -1));
+
   private final ModelFile file;
-  private final Map<String, String> metadata;
+  private final Problems problems;
+  private final Map<String, String> metadata = new TreeMap<>();
   private final Map<String, StoredTensor> tensors = new TreeMap<>();
+  private long dataStart;
 
   private SafetensorsFile(ModelFile file) {
     this.file = file;
-    HeaderReader header = new HeaderReader(file);
-    for (HeaderReader.Entry entry : header.read()) {
-      TensorInfo info = entry.info();
-      tensors.put(
-          info.name(),
-          StoredTensor.plain(
-              info, file, entry.offset(), StoredTensor.plainDecoder(info.dataType())));
-    }
-    this.metadata = Collections.unmodifiableMap(header.metadata());
+    this.problems = new Problems(file.path());
+    readHeader();
   }
 
   /**
@@ -80,7 +85,7 @@ public final class SafetensorsFile implements AutoCloseable {
 
   /** The texts of {@code __metadata__} by name. */
   public Map<String, String> metadata() {
-    return metadata;
+    return Collections.unmodifiableMap(metadata);
   }
 
   /** The tensors by name. */
@@ -130,262 +135,207 @@ public final class SafetensorsFile implements AutoCloseable {
     file.close();
   }
 
-  /**
-   * Reads and checks the header of one safetensors file before anything of that size is allocated.
-   */
-  private static final class HeaderReader {
-    private static final int LENGTH_BYTES = 8;
-    private static final long MAX_HEADER_BYTES = 100_000_000;
-    private static final String METADATA = "__metadata__";
-    private static final String DOWNLOAD = "Download the file again.";
-
-    /** Types of the format whose values are not computed with. */
-    private static final Set<String> OTHER_TYPES =
-        Set.of(
-            "F4",
-            "F6_E2M3",
-            "F6_E3M2",
-            "F8_E4M3",
-            "F8_E5M2",
-            "F8_E8M0",
-            "F8_E4M3FNUZ",
-            "F8_E5M2FNUZ",
-            "C64");
-
-    private final ModelFile file;
-    private final Problems problems;
-    private final List<Entry> entries = new ArrayList<>();
-    private final Map<String, String> metadata = new TreeMap<>();
-    private long dataStart;
-
-    /**
-     * A tensor of the header.
-     *
-     * @param begin first byte, counted from the start of the data
-     * @param offset first byte in the file
-     */
-    record Entry(TensorInfo info, long begin, long offset) {
-      long end() {
-        return begin + info.bytes();
-      }
-
-      String range() {
-        return "'" + info.name() + "' [" + begin + ", " + end() + ")";
-      }
+  /** Checks the header before anything of the sizes in it is allocated. */
+  private void readHeader() {
+    int length = headerLength();
+    dataStart = LENGTH_BYTES + (long) length;
+    ByteBuffer header = ByteBuffer.allocate(length);
+    file.read(LENGTH_BYTES, header);
+    String text = JsonFiles.decode(file.path(), header.array(), LENGTH_BYTES);
+    try (JsonParser parser = JsonFiles.parser(text)) {
+      readObject(parser);
+    } catch (JsonProcessingException e) {
+      throw problems.stop(
+          "the header (bytes 8 to %s) is %s"
+              .formatted(dataStart, JsonFiles.describe(e, text, LENGTH_BYTES)),
+          DOWNLOAD);
+    } catch (IOException e) {
+      throw ModelFile.failure(file.path(), e);
     }
-
-    HeaderReader(ModelFile file) {
-      this.file = file;
-      this.problems = new Problems(file.path());
+    if (problems.isEmpty()) {
+      checkCoverage();
     }
+    problems.throwIfAny(
+        "The file is damaged, incomplete or needs another tool. Download it again, or convert the"
+            + " model to BF16 safetensors.");
+  }
 
-    /** The tensors in the order of the header. */
-    List<Entry> read() {
-      int length = headerLength();
-      dataStart = LENGTH_BYTES + (long) length;
-      ByteBuffer header = ByteBuffer.allocate(length);
-      file.read(LENGTH_BYTES, header);
-      String text = JsonFiles.decode(file.path(), header.array(), LENGTH_BYTES);
-      try (JsonParser parser = JsonFiles.parser(text)) {
-        readObject(parser);
-      } catch (JsonProcessingException e) {
-        throw problems.stop(
-            "the header (bytes 8 to %s) is %s"
-                .formatted(dataStart, JsonFiles.describe(e, text, LENGTH_BYTES)),
-            DOWNLOAD);
-      } catch (IOException e) {
-        throw ModelFile.failure(file.path(), e);
-      }
-      if (problems.isEmpty()) {
-        checkCoverage();
-      }
-      problems.throwIfAny(
-          "The file is damaged, incomplete or needs another tool. Download it again, or convert the"
-              + " model to BF16 safetensors.");
-      return entries;
+  private int headerLength() {
+    if (file.size() < LENGTH_BYTES) {
+      throw problems.stop(
+          "the file has %s bytes, but a safetensors file starts with 8 bytes that give the length of its header; the download is probably incomplete"
+              .formatted(file.size()),
+          DOWNLOAD);
     }
-
-    /** The texts of {@code __metadata__}; empty if there are none or before {@link #read}. */
-    Map<String, String> metadata() {
-      return metadata;
+    ByteBuffer bytes = ByteBuffer.allocate(LENGTH_BYTES).order(ByteOrder.LITTLE_ENDIAN);
+    file.read(0, bytes);
+    long length = bytes.getLong(0);
+    long available = file.size() - LENGTH_BYTES;
+    if (length < 0 || length > MAX_HEADER_BYTES || length > available) {
+      throw problems.stop(
+          "bytes 0 to 7 announce a header of %s bytes, but at most %s are possible in a file of %s bytes; it is incomplete or not in the safetensors format"
+              .formatted(
+                  Long.toUnsignedString(length),
+                  Math.min(available, MAX_HEADER_BYTES),
+                  file.size()),
+          DOWNLOAD);
     }
+    return (int) length;
+  }
 
-    private int headerLength() {
-      if (file.size() < LENGTH_BYTES) {
-        throw problems.stop(
-            "the file has %s bytes, but a safetensors file starts with 8 bytes that give the length of its header; the download is probably incomplete"
-                .formatted(file.size()),
-            DOWNLOAD);
-      }
-      ByteBuffer bytes = ByteBuffer.allocate(LENGTH_BYTES).order(ByteOrder.LITTLE_ENDIAN);
-      file.read(0, bytes);
-      long length = bytes.getLong(0);
-      long available = file.size() - LENGTH_BYTES;
-      if (length < 0 || length > MAX_HEADER_BYTES || length > available) {
-        throw problems.stop(
-            "bytes 0 to 7 announce a header of %s bytes, but at most %s are possible in a file of %s bytes; it is incomplete or not in the safetensors format"
-                .formatted(
-                    Long.toUnsignedString(length),
-                    Math.min(available, MAX_HEADER_BYTES),
-                    file.size()),
-            DOWNLOAD);
-      }
-      return (int) length;
+  private void readObject(JsonParser parser) throws IOException {
+    if (parser.nextToken() != JsonToken.START_OBJECT) {
+      throw problems.stop("the header does not hold a JSON object", DOWNLOAD);
     }
-
-    private void readObject(JsonParser parser) throws IOException {
-      if (parser.nextToken() != JsonToken.START_OBJECT) {
-        throw problems.stop("the header does not hold a JSON object", DOWNLOAD);
+    Set<String> names = new HashSet<>();
+    while (parser.nextToken() == JsonToken.FIELD_NAME) {
+      String name = parser.currentName();
+      if (!names.add(name)) {
+        problems.corrupt("the header names '" + name + "' twice");
       }
-      Set<String> names = new HashSet<>();
-      while (parser.nextToken() == JsonToken.FIELD_NAME) {
-        String name = parser.currentName();
-        if (!names.add(name)) {
-          problems.corrupt("the header names '" + name + "' twice");
-        }
-        parser.nextToken();
-        JsonNode value = JsonFiles.readValue(parser);
-        if (name.equals(METADATA)) {
-          readMetadata(value);
-        } else {
-          readTensor(name, value);
-        }
-      }
-      if (parser.nextToken() != null) {
-        problems.corrupt("the header goes on after its JSON object");
-      }
-    }
-
-    private void readMetadata(JsonNode node) {
-      boolean texts = node.isObject();
-      for (JsonNode value : node) {
-        texts &= value.isTextual();
-      }
-      if (texts) {
-        node.properties().forEach(text -> metadata.put(text.getKey(), text.getValue().textValue()));
+      parser.nextToken();
+      JsonNode value = JsonFiles.readValue(parser);
+      if (name.equals(METADATA)) {
+        readMetadata(value);
       } else {
-        problems.corrupt("'" + METADATA + "' is " + brief(node) + ", but maps texts to texts");
+        readTensor(name, value);
       }
     }
+    if (parser.nextToken() != null) {
+      problems.corrupt("the header goes on after its JSON object");
+    }
+  }
 
-    private void readTensor(String name, JsonNode node) {
-      String path = "tensor '" + name + "'";
-      if (!node.isObject()) {
-        problems.corrupt(path + " is " + brief(node) + " instead of an object");
-        return;
+  private void readMetadata(JsonNode node) {
+    if (node.isObject() && node.valueStream().allMatch(JsonNode::isTextual)) {
+      node.properties().forEach(text -> metadata.put(text.getKey(), text.getValue().textValue()));
+    } else {
+      problems.corrupt("'" + METADATA + "' is " + brief(node) + ", but maps texts to texts");
+    }
+  }
+
+  private void readTensor(String name, JsonNode node) {
+    String path = "tensor '" + name + "'";
+    if (!node.isObject()) {
+      problems.corrupt(path + " is " + brief(node) + " instead of an object");
+      return;
+    }
+    Optional<DataType> type = dataType(path, node.path("dtype"));
+    List<Long> shape = naturals(path + ", shape", node.path("shape"));
+    List<Long> range = naturals(path + ", data_offsets", node.path("data_offsets"));
+    if (range != null && range.size() != 2) {
+      problems.corrupt(
+          path + ", data_offsets: " + range.size() + " numbers instead of [begin, end]");
+    } else if (type.isPresent() && shape != null && range != null) {
+      addTensor(path, name, type.get(), shape, range);
+    }
+  }
+
+  private Optional<DataType> dataType(String path, JsonNode node) {
+    if (!node.isTextual()) {
+      problems.corrupt(path + ", dtype: " + brief(node) + " instead of a text");
+      return Optional.empty();
+    }
+    Optional<DataType> type =
+        DataType.named(node.textValue()).filter(known -> !known.isQuantised());
+    if (type.isEmpty()) {
+      String supported =
+          Arrays.stream(DataType.values())
+              .filter(candidate -> !candidate.isQuantised())
+              .map(DataType::toString)
+              .collect(Collectors.joining(", "));
+      String problem = path + ": dtype '" + node.textValue() + "' is none of " + supported;
+      if (OTHER_TYPES.contains(node.textValue())) {
+        problems.unsupported(problem + "; convert the model to BF16");
+      } else {
+        problems.corrupt(problem);
       }
-      Optional<DataType> type = dataType(path, node.path("dtype"));
-      List<Long> shape = naturals(path + ", shape", node.path("shape"));
-      List<Long> range = naturals(path + ", data_offsets", node.path("data_offsets"));
-      if (range != null && range.size() != 2) {
+    }
+    return type;
+  }
+
+  private List<Long> naturals(String path, JsonNode node) {
+    if (!node.isArray()) {
+      problems.corrupt(path + ": " + brief(node) + " instead of an array of whole numbers");
+      return null;
+    }
+    List<Long> values = new ArrayList<>();
+    for (JsonNode element : node) {
+      if (!element.isIntegralNumber() || !element.canConvertToLong() || element.longValue() < 0) {
         problems.corrupt(
-            path + ", data_offsets: " + range.size() + " numbers instead of [begin, end]");
-      } else if (type.isPresent() && shape != null && range != null) {
-        addTensor(path, name, type.get(), shape, range);
-      }
-    }
-
-    private Optional<DataType> dataType(String path, JsonNode node) {
-      if (!node.isTextual()) {
-        problems.corrupt(path + ", dtype: " + brief(node) + " instead of a text");
-        return Optional.empty();
-      }
-      Optional<DataType> type = DataType.ofSafetensors(node.textValue());
-      if (type.isEmpty()) {
-        String supported =
-            Arrays.stream(DataType.values())
-                .filter(candidate -> !candidate.isQuantised())
-                .map(DataType::toString)
-                .collect(Collectors.joining(", "));
-        String problem = path + ": dtype '" + node.textValue() + "' is none of " + supported;
-        if (OTHER_TYPES.contains(node.textValue())) {
-          problems.unsupported(problem + "; convert the model to BF16");
-        } else {
-          problems.corrupt(problem);
-        }
-      }
-      return type;
-    }
-
-    private List<Long> naturals(String path, JsonNode node) {
-      if (!node.isArray()) {
-        problems.corrupt(path + ": " + brief(node) + " instead of an array of whole numbers");
+            path + "[" + values.size() + "]: " + brief(element) + " instead of 0 to 2^63-1");
         return null;
       }
-      List<Long> values = new ArrayList<>();
-      for (JsonNode element : node) {
-        if (!element.isIntegralNumber() || !element.canConvertToLong() || element.longValue() < 0) {
-          problems.corrupt(
-              path + "[" + values.size() + "]: " + brief(element) + " instead of 0 to 2^63-1");
-          return null;
-        }
-        values.add(element.longValue());
-      }
-      return values;
+      values.add(element.longValue());
     }
+    return values;
+  }
 
-    private void addTensor(
-        String path, String name, DataType type, List<Long> shape, List<Long> range) {
-      long begin = range.get(0);
-      long end = range.get(1);
-      if (begin > end) {
-        problems.corrupt(path + ", data_offsets: [" + begin + ", " + end + "] is reversed");
+  private void addTensor(
+      String path, String name, DataType type, List<Long> shape, List<Long> range) {
+    long begin = range.get(0);
+    long end = range.get(1);
+    if (begin > end) {
+      problems.corrupt(path + ", data_offsets: [" + begin + ", " + end + "] is reversed");
+      return;
+    }
+    try {
+      long bytes = type.bytes(shape.stream().reduce(1L, Math::multiplyExact));
+      if (bytes != end - begin) {
+        problems.corrupt(
+            "%s: shape %s of %s takes %s bytes, but data_offsets [%s, %s] hold %s"
+                .formatted(path, shape, type, bytes, begin, end, end - begin));
         return;
       }
-      try {
-        long bytes = type.bytes(shape.stream().reduce(1L, Math::multiplyExact));
-        if (bytes != end - begin) {
-          problems.corrupt(
-              "%s: shape %s of %s takes %s bytes, but data_offsets [%s, %s] hold %s"
-                  .formatted(path, shape, type, bytes, begin, end, end - begin));
-          return;
-        }
-        TensorInfo info = new TensorInfo(name, type, shape, bytes);
-        entries.add(new Entry(info, begin, Math.addExact(dataStart, begin)));
-      } catch (ArithmeticException e) {
-        problems.corrupt(
-            path + ": the size of shape " + shape + " of " + type + " overflows 64 bits");
-      }
+      TensorInfo info = new TensorInfo(name, type, shape, bytes);
+      long offset = Math.addExact(dataStart, end) - bytes;
+      tensors.put(name, StoredTensor.plain(info, file, offset, StoredTensor.plainDecoder(type)));
+    } catch (ArithmeticException e) {
+      problems.corrupt(
+          path + ": the size of shape " + shape + " of " + type + " overflows 64 bits");
     }
+  }
 
-    /** Sorted by offset, the tensors must follow each other and end with the file. */
-    private void checkCoverage() {
-      List<Entry> sorted = new ArrayList<>(entries);
-      sorted.sort(Comparator.comparingLong(Entry::begin).thenComparingLong(Entry::end));
-      long end = 0;
-      Entry previous = null;
-      for (Entry entry : sorted) {
-        if (entry.begin() < end && previous != null) {
-          problems.corrupt("tensors " + previous.range() + " and " + entry.range() + " overlap");
-        } else if (entry.begin() > end) {
-          problems.corrupt(
-              "%s bytes before tensor %s belong to no tensor; the data of the previous one ends at %s"
-                  .formatted(entry.begin() - end, entry.range(), end));
-        }
-        if (entry.end() >= end) {
-          end = entry.end();
-          previous = entry;
-        }
+  /** Sorted by offset, the tensors must follow each other and end with the file. */
+  private void checkCoverage() {
+    List<StoredTensor> sorted = new ArrayList<>(tensors.values());
+    sorted.sort(Comparator.comparingLong(StoredTensor::offset).thenComparing(StoredTensor::end));
+    long end = dataStart;
+    StoredTensor previous = null;
+    for (StoredTensor tensor : sorted) {
+      if (tensor.offset() < end && previous != null) {
+        problems.corrupt("tensors " + range(previous) + " and " + range(tensor) + " overlap");
+      } else if (tensor.offset() > end) {
+        problems.corrupt(
+            "%s bytes before tensor %s belong to no tensor; the data of the previous one ends at %s"
+                .formatted(tensor.offset() - end, range(tensor), end - dataStart));
       }
-      long available = file.size() - dataStart;
-      if (end > available) {
-        problems.corrupt(
-            "%s bytes are missing: tensor %s ends at byte %s, but the file has %s"
-                .formatted(end - available, previous.range(), dataStart + end, file.size()));
-      } else if (end < available) {
-        problems.corrupt(
-            (available - end)
-                + " extra bytes follow the last tensor, which ends at byte "
-                + (dataStart + end));
+      if (tensor.end() >= end) {
+        end = tensor.end();
+        previous = tensor;
       }
     }
+    if (end > file.size()) {
+      problems.corrupt(
+          "%s bytes are missing: tensor %s ends at byte %s, but the file has %s"
+              .formatted(end - file.size(), range(previous), end, file.size()));
+    } else if (end < file.size()) {
+      problems.corrupt(
+          "%s extra bytes follow the last tensor, which ends at byte %s"
+              .formatted(file.size() - end, end));
+    }
+  }
 
-    private static String brief(JsonNode node) {
-      if (node.isMissingNode()) {
-        return "missing";
-      }
-      String text = node.toString();
-      return text.length() <= 80 ? text : text.substring(0, 80) + "…";
+  private String range(StoredTensor tensor) {
+    return "'%s' [%s, %s)"
+        .formatted(tensor.info().name(), tensor.offset() - dataStart, tensor.end() - dataStart);
+  }
+
+  private static String brief(JsonNode node) {
+    if (node.isMissingNode()) {
+      return "missing";
     }
+    String text = node.toString();
+    return text.length() <= 80 ? text : text.substring(0, 80) + "…";
   }
 }

@@ -13,15 +13,18 @@ import java.util.Collection;
 import java.util.Collections;
 import java.util.Map;
 import java.util.TreeMap;
+import java.util.function.Function;
 import java.util.stream.Collectors;
+import java.util.stream.Stream;
 
 /** A checkpoint over mapped files, whatever their format. */
-public final class MappedCheckpoint implements Checkpoint {
-  private final Path location;
-  private final ModelConfig config;
-  private final TokenizerSource tokenizerSource;
-  private final Map<String, StoredTensor> stored;
-  private final Map<String, TensorInfo> tensors = new TreeMap<>();
+public record MappedCheckpoint(
+    Path location,
+    ModelConfig config,
+    TokenizerSource tokenizerSource,
+    Map<String, TensorInfo> tensors,
+    Map<String, StoredTensor> stored)
+    implements Checkpoint {
 
   /** Takes over the files of the tensors, which {@link #close} closes. */
   public MappedCheckpoint(
@@ -29,31 +32,17 @@ public final class MappedCheckpoint implements Checkpoint {
       ModelConfig config,
       TokenizerSource tokenizerSource,
       Collection<StoredTensor> stored) {
-    this.location = location;
-    this.config = config;
-    this.tokenizerSource = tokenizerSource;
-    this.stored = stored.stream().collect(Collectors.toMap(t -> t.info().name(), t -> t));
-    stored.forEach(tensor -> tensors.put(tensor.info().name(), tensor.info()));
+    this(
+        location,
+        config,
+        tokenizerSource,
+        Collections.unmodifiableMap(
+            new TreeMap<>(byName(stored.stream().map(StoredTensor::info), TensorInfo::name))),
+        byName(stored.stream(), tensor -> tensor.info().name()));
   }
 
-  @Override
-  public Path location() {
-    return location;
-  }
-
-  @Override
-  public ModelConfig config() {
-    return config;
-  }
-
-  @Override
-  public Map<String, TensorInfo> tensors() {
-    return Collections.unmodifiableMap(tensors);
-  }
-
-  @Override
-  public TokenizerSource tokenizerSource() {
-    return tokenizerSource;
+  private static <T> Map<String, T> byName(Stream<T> values, Function<T, String> name) {
+    return values.collect(Collectors.toMap(name, value -> value));
   }
 
   @Override

@@ -36,6 +36,11 @@ public record StoredTensor(
     return new StoredTensor(info, file, offset, decoder, new RowOrder.AsIs(), 0);
   }
 
+  /** First byte behind the tensor in the file. */
+  public long end() {
+    return offset + info.bytes();
+  }
+
   /** Whether the stored values, in their order, are the model's. */
   public boolean isVerbatim() {
     return order instanceof RowOrder.AsIs && shift == 0;
