@@ -4,8 +4,8 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
 import com.fasterxml.jackson.databind.JsonNode;
-import dev.kvshare.apply.decoder.script.ComputeType;
 import dev.kvshare.apply.decoder.DecoderOptions;
+import dev.kvshare.apply.decoder.script.ComputeType;
 import dev.kvshare.apply.generate.LoadedModel;
 import dev.kvshare.calibrate.capture.KvStatistics;
 import java.nio.file.Path;

@@ -57,11 +57,7 @@ public final class ByteSource {
     return name;
   }
 
-  /**
-   * Returns all bytes.
-   *
-   * @throws DatasetException if there are none, too many, or they cannot be read
-   */
+  /** Returns all bytes; there must be some, but not too many. */
   byte[] read() {
     byte[] bytes;
     try (InputStream in = opener.open()) {

@@ -1,5 +1,6 @@
 package dev.kvshare.datasets;
 
+import dev.kvshare.datasets.Passages.Counts;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
@@ -22,7 +23,6 @@ import java.util.function.Function;
  * @param tokens tokens of a sample
  */
 public record CalibrationSampler(int samples, int tokens) {
-  /** Refuses counts below one. */
   public CalibrationSampler {
     if (samples < 1 || tokens < 1) {
       throw new IllegalArgumentException(
@@ -56,12 +56,8 @@ public record CalibrationSampler(int samples, int tokens) {
       }
     }
     if (passages.size() == samples) {
-      return new Passages(
-          text.name(),
-          text.sha256(),
-          passages,
-          new Passages.Counts("paragraphs", read, samples, read - samples),
-          List.of());
+      Counts counts = new Counts("paragraphs", read, samples, read - samples);
+      return new Passages(text, passages, counts, List.of());
     }
     return sampleRunningText(text, encoder, passages.size());
   }
@@ -80,12 +76,7 @@ public record CalibrationSampler(int samples, int tokens) {
         "Only %d of the %d paragraphs of %s have %d tokens or more, fewer than the %d samples asked for: the running text was cut into passages instead."
             .formatted(longEnough, text.paragraphs().size(), text.name(), tokens, samples));
     addNoteIfFewer(notes, text.name(), passages.size());
-    return new Passages(
-        text.name(),
-        text.sha256(),
-        passages,
-        new Passages.Counts("passages", passages.size(), passages.size(), 0),
-        notes);
+    return new Passages(text, passages, Counts.allUsed("passages", passages), notes);
   }
 
   private Passages sampleTokens(Corpus.Tokens corpus) {
@@ -96,12 +87,7 @@ public record CalibrationSampler(int samples, int tokens) {
             .toList();
     List<String> notes = new ArrayList<>();
     addNoteIfFewer(notes, corpus.name(), passages.size());
-    return new Passages(
-        corpus.name(),
-        corpus.sha256(),
-        passages,
-        new Passages.Counts("sequences", passages.size(), passages.size(), 0),
-        notes);
+    return new Passages(corpus, passages, Counts.allUsed("sequences", passages), notes);
   }
 
   private void addNoteIfFewer(List<String> notes, String name, int found) {

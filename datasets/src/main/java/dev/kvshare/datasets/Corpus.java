@@ -20,7 +20,6 @@ public sealed interface Corpus {
    * @param paragraphs its paragraphs in order, none blank
    */
   record Text(String name, String sha256, String text, List<String> paragraphs) implements Corpus {
-    /** Copies the list. */
     public Text {
       paragraphs = List.copyOf(paragraphs);
     }
@@ -34,7 +33,6 @@ public sealed interface Corpus {
    * @param sequences token ids in order, none empty; the arrays are shared, not copied
    */
   record Tokens(String name, String sha256, List<int[]> sequences) implements Corpus {
-    /** Copies the list. */
     public Tokens {
       sequences = List.copyOf(sequences);
     }
@@ -53,11 +51,7 @@ public sealed interface Corpus {
   record Summary(String unit, int units, int smallest, int median, int largest, long total) {
     private static final Pattern SPACE = Pattern.compile("\\s+");
 
-    /**
-     * Counts {@code corpus}.
-     *
-     * @throws DatasetException if there is nothing but blanks in it
-     */
+    /** Counts {@code corpus}, which must not be blank. */
     public static Summary of(Corpus corpus) {
       boolean text = corpus instanceof Corpus.Text;
       List<Integer> sizes = sizes(corpus);

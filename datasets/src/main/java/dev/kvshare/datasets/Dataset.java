@@ -30,7 +30,6 @@ public record Dataset(
       String name, Path file, String field, String description, String licence, boolean replace) {
     private static final Pattern NAME = Pattern.compile("[a-z0-9][a-z0-9._-]{0,63}");
 
-    /** Refuses names that are not names. */
     public Import {
       if (!isName(name)) {
         throw new DatasetException(

@@ -4,12 +4,10 @@ package dev.kvshare.datasets;
 public final class DatasetException extends RuntimeException {
   private static final long serialVersionUID = 1L;
 
-  /** Creates the exception with its whole message. */
   public DatasetException(String message) {
     super(message);
   }
 
-  /** Creates the exception with its whole message and the failure behind it. */
   public DatasetException(String message, Throwable cause) {
     super(message, cause);
   }

@@ -8,10 +8,10 @@ import java.io.UncheckedIOException;
 import java.nio.file.Files;
 import java.nio.file.InvalidPathException;
 import java.nio.file.Path;
-import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
 import java.util.stream.Collectors;
+import java.util.stream.Stream;
 
 /** The named data sets, and the way from what a user wrote to a {@link TextSource}. */
 public final class Datasets {
@@ -36,12 +36,7 @@ public final class Datasets {
     this.imported = new ImportedDatasets(folder);
   }
 
-  /**
-   * Returns the registry of this user: imported data sets lie in {@code $KVSHARE_HOME/datasets} or,
-   * without that variable, in {@code ~/.cache/kvshare/datasets}.
-   *
-   * @param environment the environment variables
-   */
+  /** Returns the registry in {@code $KVSHARE_HOME/datasets}, else in the user's cache folder. */
   public static Datasets ofUser(Map<String, String> environment) {
     String home = environment.getOrDefault("KVSHARE_HOME", "");
     Path base =
@@ -62,16 +57,10 @@ public final class Datasets {
   }
 
   private List<TextSource.Named> sources() {
-    List<TextSource.Named> sources = new ArrayList<>(builtIn());
-    sources.addAll(imported.list());
-    return sources;
+    return Stream.concat(builtIn().stream(), imported.list().stream()).toList();
   }
 
-  /**
-   * Returns the data set {@code name}.
-   *
-   * @throws DatasetException if there is none
-   */
+  /** Returns the data set {@code name}. */
   public TextSource.Named find(String name) {
     return sources().stream()
         .filter(source -> source.name().equals(name))
@@ -94,11 +83,13 @@ public final class Datasets {
    */
   public TextSource resolve(String text, String field, InputStream standardInput) {
     if (text.equals(STANDARD_INPUT)) {
-      return source(ByteSource.ofStream("standard input", standardInput), field);
+      return TextSource.of(ByteSource.ofStream("standard input", standardInput), field);
     }
     if (isFile(text)) {
       ByteSource bytes = ByteSource.ofFile(Path.of(text));
-      return isJsonLines(text) ? new TextSource.JsonLines(bytes, field) : source(bytes, field);
+      return isJsonLines(text)
+          ? new TextSource.JsonLines(bytes, field)
+          : TextSource.of(bytes, field);
     }
     if (list().stream().anyMatch(dataset -> dataset.name().equals(text))) {
       return find(text);
@@ -106,10 +97,6 @@ public final class Datasets {
     throw new DatasetException(
         "There is no text file and no data set \"%s\". Give a file, - for standard input, or one of the data sets %s."
             .formatted(text, names()));
-  }
-
-  private static TextSource source(ByteSource bytes, String field) {
-    return field == null ? new TextSource.Plain(bytes) : new TextSource.JsonLines(bytes, field);
   }
 
   private static boolean isJsonLines(String file) {
@@ -149,17 +136,14 @@ public final class Datasets {
     }
     byte[] content = ByteSource.ofFile(request.file()).read();
     Corpus corpus =
-        source(ByteSource.ofBytes(request.file().toString(), content), request.field()).load();
+        TextSource.of(ByteSource.ofBytes(request.file().toString(), content), request.field())
+            .load();
     Corpus.Summary.of(corpus);
     imported.add(request, content, corpus.sha256());
     return find(request.name()).dataset();
   }
 
-  /**
-   * Removes an imported data set.
-   *
-   * @throws DatasetException if there is none of that name or it is built in
-   */
+  /** Removes an imported data set. */
   public void remove(String name) {
     if (find(name).dataset().builtIn()) {
       throw new DatasetException(
@@ -170,22 +154,21 @@ public final class Datasets {
 
   /** The texts {@code builtin/NAME.txt}, in the order of {@code builtin/index.json}. */
   private static List<TextSource.Named> builtIn() {
-    List<TextSource.Named> datasets = new ArrayList<>();
-    for (JsonNode entry : index()) {
-      String name = entry.path("name").asText();
-      byte[] content = content(name + ".txt");
-      Dataset dataset =
-          new Dataset(
-              name,
-              entry.path("description").asText(),
-              entry.path("licence").asText(),
-              true,
-              null,
-              ByteSource.sha256(content));
-      datasets.add(
-          new TextSource.Named(dataset, new TextSource.Plain(ByteSource.ofBytes(name, content))));
-    }
-    return datasets;
+    return index().valueStream().map(Datasets::builtIn).toList();
+  }
+
+  private static TextSource.Named builtIn(JsonNode entry) {
+    String name = entry.path("name").asText();
+    byte[] content = content(name + ".txt");
+    Dataset dataset =
+        new Dataset(
+            name,
+            entry.path("description").asText(),
+            entry.path("licence").asText(),
+            true,
+            null,
+            ByteSource.sha256(content));
+    return new TextSource.Named(dataset, new TextSource.Plain(ByteSource.ofBytes(name, content)));
   }
 
   private static JsonNode index() {

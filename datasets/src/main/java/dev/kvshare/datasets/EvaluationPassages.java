@@ -11,7 +11,6 @@ import java.util.function.Function;
  * @param passages how many passages to take at most
  */
 public record EvaluationPassages(int tokens, int passages) {
-  /** Refuses passages without a scored token. */
   public EvaluationPassages {
     if (tokens < 2 || passages < 1) {
       throw new IllegalArgumentException(
@@ -41,11 +40,6 @@ public record EvaluationPassages(int tokens, int passages) {
             : List.of(
                 "%s has %d tokens: %d passages of %d instead of %d."
                     .formatted(corpus.name(), ids.length, found.size(), tokens, passages));
-    return new Passages(
-        corpus.name(),
-        corpus.sha256(),
-        found,
-        new Passages.Counts("passages", found.size(), found.size(), 0),
-        notes);
+    return new Passages(corpus, found, Passages.Counts.allUsed("passages", found), notes);
   }
 }

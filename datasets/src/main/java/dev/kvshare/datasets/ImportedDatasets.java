@@ -8,7 +8,6 @@ import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.StandardCopyOption;
-import java.util.ArrayList;
 import java.util.List;
 import java.util.stream.Stream;
 
@@ -16,18 +15,11 @@ import java.util.stream.Stream;
  * The imported data sets: a folder for each, with the text in {@code data} and its description in
  * {@code manifest.json}.
  */
-final class ImportedDatasets {
+record ImportedDatasets(Path folder) {
   private static final String SCHEMA = "kvshare.dataset/1";
   private static final String DATA = "data";
   private static final String MANIFEST = "manifest.json";
   private static final ObjectMapper JSON = new ObjectMapper();
-
-  private final Path folder;
-
-  /** Creates a view of {@code folder}, which need not exist yet. */
-  ImportedDatasets(Path folder) {
-    this.folder = folder;
-  }
 
   /** Returns all of them, sorted by name. */
   List<TextSource.Named> list() {
@@ -35,22 +27,22 @@ final class ImportedDatasets {
       return List.of();
     }
     try (Stream<Path> entries = Files.list(folder)) {
-      List<TextSource.Named> datasets = new ArrayList<>();
-      for (Path entry : entries.filter(this::isDataset).sorted().toList()) {
-        datasets.add(read(entry));
-      }
-      return datasets;
+      return entries
+          .filter(ImportedDatasets::isDataset)
+          .sorted()
+          .map(ImportedDatasets::read)
+          .toList();
     } catch (IOException e) {
       throw failure("read", folder, e);
     }
   }
 
-  private boolean isDataset(Path entry) {
+  private static boolean isDataset(Path entry) {
     return Dataset.Import.isName(entry.getFileName().toString())
         && Files.isRegularFile(entry.resolve(MANIFEST));
   }
 
-  private TextSource.Named read(Path entry) {
+  private static TextSource.Named read(Path entry) {
     Path file = entry.resolve(MANIFEST);
     try {
       JsonNode manifest = JSON.readTree(file.toFile());
@@ -68,11 +60,7 @@ final class ImportedDatasets {
               manifest.path("field").textValue(),
               manifest.path("sha256").asText());
       ByteSource data = ByteSource.ofFile(entry.resolve(DATA), dataset.name());
-      return new TextSource.Named(
-          dataset,
-          dataset.field() == null
-              ? new TextSource.Plain(data)
-              : new TextSource.JsonLines(data, dataset.field()));
+      return new TextSource.Named(dataset, TextSource.of(data, dataset.field()));
     } catch (JsonProcessingException e) {
       throw new DatasetException(
           "The data set manifest %s is not valid JSON (%s). Import the data set again, or remove its folder."
@@ -112,12 +100,13 @@ final class ImportedDatasets {
   }
 
   private static byte[] manifest(Dataset.Import request, String sha256) throws IOException {
-    ObjectNode manifest = JSON.createObjectNode();
-    manifest.put("schema", SCHEMA);
-    manifest.put("description", request.description());
-    manifest.put("licence", request.licence());
-    manifest.put("field", request.field());
-    manifest.put("sha256", sha256);
+    ObjectNode manifest =
+        JSON.createObjectNode()
+            .put("schema", SCHEMA)
+            .put("description", request.description())
+            .put("licence", request.licence())
+            .put("field", request.field())
+            .put("sha256", sha256);
     return JSON.writerWithDefaultPrettyPrinter().writeValueAsBytes(manifest);
   }
 

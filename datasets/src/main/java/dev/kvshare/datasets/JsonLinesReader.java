@@ -8,8 +8,8 @@ import com.fasterxml.jackson.databind.ObjectReader;
 import com.fasterxml.jackson.databind.json.JsonMapper;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Map;
 import java.util.stream.Collectors;
-import java.util.stream.Stream;
 
 /** Reads one field of JSON lines: strings as paragraphs, or arrays of integers as token ids. */
 final class JsonLinesReader {
@@ -136,12 +136,8 @@ final class JsonLinesReader {
   }
 
   private static String fields(JsonNode object) {
-    return object.properties().isEmpty()
-        ? "none"
-        : Stream.of(object)
-            .flatMap(node -> node.properties().stream())
-            .map(entry -> entry.getKey())
-            .limit(20)
-            .collect(Collectors.joining(", "));
+    String names =
+        object.propertyStream().map(Map.Entry::getKey).limit(20).collect(Collectors.joining(", "));
+    return names.isEmpty() ? "none" : names;
   }
 }

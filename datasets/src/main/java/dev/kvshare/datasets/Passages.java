@@ -34,15 +34,22 @@ public record Passages(
    * @param used units that became passages
    * @param dropped units looked at and too short
    */
-  public record Counts(String unit, int read, int used, int dropped) {}
+  public record Counts(String unit, int read, int used, int dropped) {
+    static Counts allUsed(String unit, List<int[]> passages) {
+      return new Counts(unit, passages.size(), passages.size(), 0);
+    }
+  }
 
-  /** Copies the lists and refuses to be empty. */
   public Passages {
     passages = List.copyOf(passages);
     notes = List.copyOf(notes);
     if (passages.isEmpty()) {
       throw new IllegalArgumentException("no passages");
     }
+  }
+
+  Passages(Corpus corpus, List<int[]> passages, Counts counts, List<String> notes) {
+    this(corpus.name(), corpus.sha256(), passages, counts, notes);
   }
 
   /** Returns the number of tokens of all passages together. */

@@ -6,6 +6,7 @@ import java.nio.charset.CoderResult;
 import java.nio.charset.StandardCharsets;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.stream.IntStream;
 
 /** Strict decoding of UTF-8 text, and its paragraphs. */
 final class PlainText {
@@ -51,11 +52,7 @@ final class PlainText {
   }
 
   private static int lineOf(byte[] bytes, int offset) {
-    int line = 1;
-    for (int i = 0; i < offset; i++) {
-      line += bytes[i] == '\n' ? 1 : 0;
-    }
-    return line;
+    return 1 + (int) IntStream.range(0, offset).filter(i -> bytes[i] == '\n').count();
   }
 
   private static String remedy(byte[] bytes) {

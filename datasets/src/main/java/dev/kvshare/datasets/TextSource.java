@@ -5,18 +5,17 @@ public sealed interface TextSource {
   /** Returns the file name or the name of the data set. */
   String name();
 
-  /**
-   * Reads the text as a whole.
-   *
-   * @throws DatasetException if there is none or it is not what it claims to be
-   */
+  /** Reads the text as a whole, which must be what it claims to be. */
   Corpus load();
+
+  /** A plain text, or with a {@code field} JSON lines. */
+  static TextSource of(ByteSource bytes, String field) {
+    return field == null ? new Plain(bytes) : new JsonLines(bytes, field);
+  }
 
   /**
    * A text in UTF-8 whose paragraphs are separated by blank lines or, where there are none between
    * other lines, are its lines. Nothing in it is interpreted: Markdown and HTML are text as well.
-   *
-   * @param bytes the text
    */
   record Plain(ByteSource bytes) implements TextSource {
     @Override
@@ -47,17 +46,11 @@ public sealed interface TextSource {
 
     @Override
     public Corpus load() {
-      byte[] content = bytes.read();
-      return JsonLinesReader.read(name(), content, field);
+      return JsonLinesReader.read(name(), bytes.read(), field);
     }
   }
 
-  /**
-   * A built-in or imported data set.
-   *
-   * @param dataset its description
-   * @param source its text
-   */
+  /** A built-in or imported data set: its description and its text. */
   record Named(Dataset dataset, TextSource source) implements TextSource {
     @Override
     public String name() {

@@ -86,11 +86,7 @@ final class LlamaFamily {
     return model.build();
   }
 
-  /**
-   * Attention over all positions with a rotary embedding of whole heads.
-   *
-   * @param base theta where the file has none
-   */
+  /** Attention over all positions, whole heads rotated; {@code base} is theta where absent. */
   static AttentionSpec rotated(ModelConfig config, Dimensions sizes, double base) {
     return AttentionSpec.usual(sizes, new RotaryConfig(config, sizes, base).read());
   }

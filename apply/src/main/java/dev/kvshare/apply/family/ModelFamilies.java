@@ -46,14 +46,7 @@ public final class ModelFamilies {
     return new TreeSet<>(FAMILIES.keySet());
   }
 
-  /**
-   * Describes what a checkpoint computes, and checks that its tensors fit.
-   *
-   * @throws CheckpointException.Unsupported when the family is unknown or the configuration asks
-   *     for something that the decoder does not compute
-   * @throws dev.kvshare.apply.model.CheckpointException.Mismatch when tensors are missing, too many
-   *     or of another shape
-   */
+  /** Describes what a checkpoint computes; refuses unknown families and unfitting tensors. */
   public static ModelSpec spec(Checkpoint checkpoint) {
     ModelSpec spec = spec(checkpoint.config(), checkpoint.tensors().keySet());
     WeightCheck.check(spec, checkpoint);

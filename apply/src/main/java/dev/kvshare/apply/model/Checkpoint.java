@@ -47,12 +47,7 @@ public interface Checkpoint extends AutoCloseable {
    */
   ByteBuffer mapped(String tensor, DataType target);
 
-  /**
-   * Copies stored bytes of a tensor as they are in the file.
-   *
-   * @param offset first byte, counted from the tensor's start
-   * @param dst filled completely
-   */
+  /** Fills {@code dst} with stored bytes of a tensor from {@code offset} of it on. */
   void readStored(String tensor, long offset, ByteBuffer dst);
 
   /** Where the tokenizer comes from. */
@@ -62,11 +57,7 @@ public interface Checkpoint extends AutoCloseable {
   @Override
   void close();
 
-  /**
-   * The description of one tensor.
-   *
-   * @throws CheckpointException.Mismatch when there is no such tensor
-   */
+  /** The description of one tensor, which must be there. */
   default TensorInfo info(String tensor) {
     TensorInfo info = tensors().get(tensor);
     if (info == null) {

@@ -12,11 +12,7 @@ public final class MemorySize {
 
   private MemorySize() {}
 
-  /**
-   * The bytes of an amount such as {@code 8GiB}, {@code 512MB} or {@code 65536}.
-   *
-   * @throws IllegalArgumentException if it is no amount, or less than a byte
-   */
+  /** The bytes of an amount such as {@code 8GiB}, {@code 512MB} or {@code 65536}, at least one. */
   public static long parse(String value) {
     Matcher matcher = FORM.matcher(value.toLowerCase(Locale.ROOT));
     if (matcher.matches()) {

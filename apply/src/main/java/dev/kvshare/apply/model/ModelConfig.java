@@ -3,8 +3,6 @@ package dev.kvshare.apply.model;
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import java.nio.file.Path;
-import java.util.ArrayList;
-import java.util.Iterator;
 import java.util.List;
 import java.util.Set;
 import java.util.TreeSet;
@@ -22,11 +20,7 @@ public final class ModelConfig {
   private final ObjectNode json;
   private final Set<String> readKeys = new TreeSet<>();
 
-  /**
-   * Wraps a configuration.
-   *
-   * @param origin the file named in messages
-   */
+  /** Wraps a configuration; messages name {@code origin}. */
   public ModelConfig(Path origin, ObjectNode json) {
     this(origin, "", json);
   }
@@ -81,7 +75,11 @@ public final class ModelConfig {
 
   /** A whole number of at least 1. */
   public int positive(String key) {
-    return positive(key, integer(key));
+    int value = integer(key);
+    if (value < 1) {
+      throw invalid(key, "a whole number of at least 1 is expected");
+    }
+    return value;
   }
 
   /** A whole number of at least 1, or {@code absent} when the key is absent. */
@@ -103,13 +101,10 @@ public final class ModelConfig {
   /** A truth value, or {@code absent} when the key is absent. */
   public boolean bool(String key, boolean absent) {
     JsonNode node = node(key);
-    if (node == null) {
-      return absent;
-    }
-    if (!node.isBoolean()) {
+    if (node != null && !node.isBoolean()) {
       throw invalid(key, "true or false is expected");
     }
-    return node.booleanValue();
+    return node == null ? absent : node.booleanValue();
   }
 
   /** A text. */
@@ -141,24 +136,17 @@ public final class ModelConfig {
   /** A nested object, or null when the key is absent. It keeps its own list of read keys. */
   public ModelConfig child(String key) {
     JsonNode node = node(key);
-    if (node == null) {
-      return null;
-    }
-    if (!node.isObject()) {
+    if (node != null && !node.isObject()) {
       throw invalid(key, "an object is expected");
     }
-    return new ModelConfig(origin, path(key) + ".", (ObjectNode) node);
+    return node == null ? null : new ModelConfig(origin, prefix + key + ".", (ObjectNode) node);
   }
 
   /** Keys with a value that no getter was asked for, sorted. */
   public Set<String> unreadKeys() {
     Set<String> keys = new TreeSet<>();
-    for (Iterator<String> names = json.fieldNames(); names.hasNext(); ) {
-      String key = names.next();
-      if (contains(key) && !readKeys.contains(key)) {
-        keys.add(key);
-      }
-    }
+    json.fieldNames().forEachRemaining(keys::add);
+    keys.removeIf(key -> !contains(key) || readKeys.contains(key));
     return keys;
   }
 
@@ -166,7 +154,7 @@ public final class ModelConfig {
   public CheckpointException.Unsupported invalid(String key, String rule) {
     return new CheckpointException.Unsupported(
         "%s: the key '%s' is %s, but %s. Correct the file or download the model again."
-            .formatted(origin, path(key), contains(key) ? json.get(key) : "absent", rule));
+            .formatted(origin, prefix + key, contains(key) ? json.get(key) : "absent", rule));
   }
 
   private JsonNode node(String key) {
@@ -181,13 +169,6 @@ public final class ModelConfig {
       throw invalid(key, kind + " is expected");
     }
     return node;
-  }
-
-  private int positive(String key, int value) {
-    if (value < 1) {
-      throw invalid(key, "a whole number of at least 1 is expected");
-    }
-    return value;
   }
 
   private int integer(String key, JsonNode node) {
@@ -213,18 +194,9 @@ public final class ModelConfig {
 
   private <T> List<T> list(String key, String kind, Function<JsonNode, T> element) {
     JsonNode node = node(key);
-    List<T> values = new ArrayList<>();
-    if (node == null) {
-      return values;
-    }
-    if (!node.isArray()) {
+    if (node != null && !node.isArray()) {
       throw invalid(key, kind + " is expected");
     }
-    node.forEach(entry -> values.add(element.apply(entry)));
-    return values;
-  }
-
-  private String path(String key) {
-    return prefix + key;
+    return node == null ? List.of() : node.valueStream().map(element).toList();
   }
 }

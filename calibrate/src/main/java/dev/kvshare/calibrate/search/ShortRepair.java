@@ -2,15 +2,15 @@ package dev.kvshare.calibrate.search;
 
 import dev.kvshare.apply.decoder.Decoder;
 import dev.kvshare.apply.decoder.LayerParts.Part;
-import dev.kvshare.calibrate.repair.fit.QueryFit;
 import dev.kvshare.apply.family.spec.ModelSpec;
 import dev.kvshare.apply.plan.Plan;
 import dev.kvshare.calibrate.capture.CalibrationException;
 import dev.kvshare.calibrate.repair.Repair;
-import dev.kvshare.calibrate.repair.RepairTrials;
 import dev.kvshare.calibrate.repair.RepairPassages;
 import dev.kvshare.calibrate.repair.RepairQuality;
 import dev.kvshare.calibrate.repair.RepairSettings;
+import dev.kvshare.calibrate.repair.RepairTrials;
+import dev.kvshare.calibrate.repair.fit.QueryFit;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;

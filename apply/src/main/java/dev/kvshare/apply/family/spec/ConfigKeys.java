@@ -36,12 +36,7 @@ public final class ConfigKeys {
 
   private ConfigKeys() {}
 
-  /**
-   * Refuses what was not read.
-   *
-   * @throws dev.kvshare.apply.model.CheckpointException.Unsupported naming the first such key and
-   *     its value
-   */
+  /** Refuses what was not read, naming the first such key and its value. */
   public static void refuseUnknown(ModelConfig config) {
     for (String key : config.unreadKeys()) {
       if (!HARMLESS.contains(key) && !isNeutral(config.json().get(key))) {

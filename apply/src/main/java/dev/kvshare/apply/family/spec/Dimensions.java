@@ -31,11 +31,7 @@ public record Dimensions(
     return read(config, hidden, queryHeads, headSize);
   }
 
-  /**
-   * Reads and checks the sizes.
-   *
-   * @param headSize D of this family where {@code head_dim} is absent
-   */
+  /** Reads and checks the sizes; {@code head_dim} is {@code headSize} where absent. */
   public static Dimensions read(ModelConfig config, int headSize) {
     int hidden = config.positive("hidden_size");
     int queryHeads = config.positive("num_attention_heads");

@@ -20,13 +20,7 @@ public final class ReplaceableWeights {
   private static final String WEIGHT = ".weight";
   private static final String OWN = "own_proj" + WEIGHT;
 
-  /**
-   * Where a tensor stands.
-   *
-   * @param layer the layer
-   * @param role the weight that it is, or is a part of
-   * @param part the tensor's number among the parts of that weight
-   */
+  /** Where a tensor stands: it is the {@code part}-th of the parts of a layer's weight. */
   public record Slot(int layer, WeightRole role, int part) {}
 
   private final List<Map<WeightRole, WeightSpec>> layers = new ArrayList<>();
@@ -81,12 +75,7 @@ public final class ReplaceableWeights {
     return part(tensor).layout() instanceof WeightSpec.Transposed;
   }
 
-  /**
-   * The names of the tensors that a weight of a layer is put together from; none where the layer
-   * has no such weight.
-   *
-   * @param role a projection or its bias
-   */
+  /** The tensors that a layer's weight is put together from; none where it has no such weight. */
   public List<String> names(int layer, WeightRole role) {
     WeightSpec weight = layers.get(layer).get(role);
     return weight == null

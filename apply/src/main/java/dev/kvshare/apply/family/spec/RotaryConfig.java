@@ -34,33 +34,21 @@ public final class RotaryConfig {
     ConfigKeys.ignore(config, TRAINED_POSITIONS);
   }
 
-  /**
-   * Lets a part of each head be rotated; families without this have no such thing.
-   *
-   * @param factor the rotated fraction where the file has none under its usual key
-   */
+  /** Lets a part of each head be rotated, {@code factor} where the file does not say. */
   public RotaryConfig withPartialFactor(double factor) {
     mayBePartial = true;
     partialFactor = config.number(PARTIAL_FACTOR, factor);
     return this;
   }
 
-  /**
-   * Takes every scaling for LongRoPE, as Phi 3 does.
-   *
-   * @param trained trained positions where the file does not say
-   */
+  /** Takes every scaling for LongRoPE, as Phi 3 does; {@code trained} positions where absent. */
   public RotaryConfig withLongRope(int trained) {
     onlyLongRope = true;
     trainedPositions = trained;
     return this;
   }
 
-  /**
-   * The rotary embedding of sliding layers that have one of their own.
-   *
-   * @param localBase theta where {@code rope_parameters} has none for sliding layers
-   */
+  /** The rotary embedding of sliding layers, with theta {@code localBase} where absent. */
   public RotarySpec readLocal(double localBase) {
     ModelConfig section = config.child("rope_parameters");
     if (section == null || !section.isObject(SLIDING)) {
@@ -76,11 +64,7 @@ public final class RotaryConfig {
     return read(null);
   }
 
-  /**
-   * The rotary embedding of the layers of one type.
-   *
-   * @param layerType {@code full_attention} or {@code sliding_attention}; null where all are alike
-   */
+  /** The rotary embedding of the layers of one type; null where all layers are alike. */
   public RotarySpec read(String layerType) {
     ModelConfig section = config.child("rope_parameters");
     if (section == null) {

@@ -20,11 +20,7 @@ public record RotarySpec(double base, int dimensions, Scaling scaling) {
   /** Positions divided by {@code factor}. */
   public record Linear(double factor) implements Scaling {}
 
-  /**
-   * The base grows with the sequence once it is longer than the trained context.
-   *
-   * @param trainedPositions the trained context
-   */
+  /** The base grows with the sequence once it is longer than the trained context. */
   public record Dynamic(double factor, int trainedPositions) implements Scaling {}
 
   /**

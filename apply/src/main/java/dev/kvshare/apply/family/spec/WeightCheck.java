@@ -22,11 +22,7 @@ public final class WeightCheck {
 
   private WeightCheck() {}
 
-  /**
-   * Checks names and shapes of all tensors.
-   *
-   * @throws CheckpointException.Mismatch listing the problems
-   */
+  /** Checks names and shapes of all tensors; a mismatch lists the problems. */
   public static void check(ModelSpec spec, Checkpoint checkpoint) {
     List<String> problems = new ArrayList<>();
     Set<String> known = new HashSet<>();

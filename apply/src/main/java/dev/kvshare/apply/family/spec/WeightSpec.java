@@ -21,13 +21,7 @@ public record WeightSpec(List<Long> shape, List<Part> parts) {
     parts = List.copyOf(parts);
   }
 
-  /**
-   * One tensor of the checkpoint.
-   *
-   * @param tensor its name
-   * @param shape the shape that it must have in the checkpoint
-   * @param layout how its bytes become rows of the weight
-   */
+  /** A tensor of the checkpoint, its shape there, and how it becomes rows of the weight. */
   public record Part(String tensor, List<Long> shape, Layout layout) {
     public Part {
       shape = List.copyOf(shape);

@@ -11,26 +11,20 @@ import java.nio.file.Path;
 public final class Checkpoints {
   private Checkpoints() {}
 
-  /**
-   * Opens a Hugging Face directory or a GGUF file.
-   *
-   * @throws CheckpointException when there is no model there or it cannot be used
-   */
+  /** Opens a Hugging Face directory or a GGUF file. */
   public static Checkpoint open(Path directoryOrGguf) {
     if (!Files.exists(directoryOrGguf)) {
       throw new CheckpointException(
-          directoryOrGguf
-              + ": there is no such file or directory. Give a directory with config.json and"
-              + " *.safetensors, or a .gguf file.");
+          "%s: there is no such file or directory. Give a directory with config.json and *.safetensors, or a .gguf file."
+              .formatted(directoryOrGguf));
     }
     if (Files.isDirectory(directoryOrGguf)) {
       return SafetensorsDirectory.open(directoryOrGguf);
     }
     if (directoryOrGguf.toString().endsWith(".safetensors")) {
       throw new CheckpointException(
-          directoryOrGguf
-              + ": these are weights without the configuration that they need. Give the directory"
-              + " that holds them together with config.json.");
+          "%s: these are weights without the configuration that they need. Give the directory that holds them together with config.json."
+              .formatted(directoryOrGguf));
     }
     return GgufCheckpoint.open(directoryOrGguf);
   }

@@ -96,9 +96,7 @@ public final class Fingerprint {
     }
   }
 
-  /**
-   * JSON with sorted keys, without null members, each number as the hexadecimal form of a double.
-   */
+  /** JSON with sorted keys and without nulls, numbers as hexadecimal doubles. */
   private static String canonical(JsonNode value) {
     if (value.isNumber()) {
       return Double.toHexString(value.doubleValue());

@@ -81,9 +81,21 @@ final class Architecture {
     return this;
   }
 
+  /** A tensor of each layer that is stored as the Hugging Face model has it. */
+  Architecture layer(String gguf, String huggingFace) {
+    return layer(gguf, huggingFace, TensorTransform.NONE);
+  }
+
+  /** A tensor of each layer that the converter changed. */
+  Architecture layer(String gguf, String huggingFace, TensorTransform transform) {
+    return tensor("blk.{}." + gguf, "model.layers.{}." + huggingFace, transform);
+  }
+
   /** What several architectures have alike. */
-  Architecture with(UnaryOperator<Architecture> common) {
-    return common.apply(this);
+  @SafeVarargs
+  final Architecture with(UnaryOperator<Architecture>... common) {
+    List.of(common).forEach(part -> part.apply(this));
+    return this;
   }
 
   /** A step that fills further configuration keys. */

@@ -1,9 +1,5 @@
 package dev.kvshare.apply.model.gguf;
 
-import static dev.kvshare.apply.model.gguf.Architecture.Kind.NATURAL;
-import static dev.kvshare.apply.model.gguf.Architecture.Kind.NUMBER;
-import static dev.kvshare.apply.model.gguf.Architecture.Kind.OPTIONAL_NATURAL;
-import static dev.kvshare.apply.model.gguf.Architecture.Kind.OPTIONAL_NUMBER;
 import static dev.kvshare.apply.model.gguf.Architecture.TensorTransform.INTERLEAVED_KEY_HEADS;
 import static dev.kvshare.apply.model.gguf.Architecture.TensorTransform.INTERLEAVED_QUERY_HEADS;
 import static dev.kvshare.apply.model.gguf.Architecture.TensorTransform.NONE;
@@ -13,6 +9,7 @@ import static dev.kvshare.apply.model.gguf.Architecture.TensorTransform.TRANSPOS
 
 import com.fasterxml.jackson.databind.node.ArrayNode;
 import com.fasterxml.jackson.databind.node.ObjectNode;
+import dev.kvshare.apply.model.gguf.Architecture.Kind;
 import dev.kvshare.apply.model.gguf.Architecture.TensorTransform;
 import java.util.ArrayList;
 import java.util.List;
@@ -39,7 +36,7 @@ final class Architectures {
               gemma3(),
               gpt2(),
               granite(),
-              llama(),
+              llama("llama"),
               olmo2(),
               phi3(),
               qwen2(),
@@ -62,92 +59,80 @@ final class Architectures {
   }
 
   /** Llama 1 to 3, SmolLM2, Mistral and others of the same computation. */
-  private static Architecture llama() {
-    return llamaLike("llama")
+  private static Architecture llama(String name) {
+    return llamaLike(name)
         .biasFlag("attention_bias", "blk.0.attn_q.bias")
         .biasFlag("mlp_bias", "blk.0.ffn_gate.bias")
-        .with(Architectures::norms)
-        .with(Architectures::interleavedAttention)
-        .with(Architectures::gatedMlp);
+        .with(Architectures::norms, Architectures::interleavedAttention, Architectures::gatedMlp);
   }
 
   /** Granite: Llama with scaled embedding, residual stream, scores and logits. */
   private static Architecture granite() {
-    return llamaLike("granite")
-        .key(OPTIONAL_NUMBER, "attention.scale", "attention_multiplier")
-        .key(OPTIONAL_NUMBER, "embedding_scale", "embedding_multiplier")
-        .key(OPTIONAL_NUMBER, "residual_scale", "residual_multiplier")
-        .key(OPTIONAL_NUMBER, "logit_scale", "logits_scaling")
-        .biasFlag("attention_bias", "blk.0.attn_q.bias")
-        .biasFlag("mlp_bias", "blk.0.ffn_gate.bias")
-        .with(Architectures::norms)
-        .with(Architectures::interleavedAttention)
-        .with(Architectures::gatedMlp);
+    return llama("granite")
+        .key(Kind.OPTIONAL_NUMBER, "attention.scale", "attention_multiplier")
+        .key(Kind.OPTIONAL_NUMBER, "embedding_scale", "embedding_multiplier")
+        .key(Kind.OPTIONAL_NUMBER, "residual_scale", "residual_multiplier")
+        .key(Kind.OPTIONAL_NUMBER, "logit_scale", "logits_scaling");
   }
 
   /** Qwen 2 and 2.5. */
   private static Architecture qwen2() {
     return llamaLike("qwen2")
-        .with(Architectures::norms)
-        .with(Architectures::attention)
-        .with(Architectures::gatedMlp);
+        .with(Architectures::norms, Architectures::attention, Architectures::gatedMlp);
   }
 
   /** Qwen 3: norms of queries and keys. */
   private static Architecture qwen3() {
     return llamaLike("qwen3")
         .biasFlag("attention_bias", "blk.0.attn_q.bias")
-        .with(Architectures::norms)
-        .with(Architectures::attention)
-        .with(Architectures::queryKeyNorms)
-        .with(Architectures::gatedMlp);
+        .with(
+            Architectures::norms,
+            Architectures::attention,
+            Architectures::queryKeyNorms,
+            Architectures::gatedMlp);
   }
 
   /** OLMo 2: norms behind each part, and of whole queries and keys. */
   private static Architecture olmo2() {
     return llamaLike("olmo2")
         .biasFlag("attention_bias", "blk.0.attn_q.bias")
-        .with(Architectures::attention)
-        .with(Architectures::queryKeyNorms)
-        .with(Architectures::gatedMlp)
-        .tensor("blk.{}.post_attention_norm", "model.layers.{}.post_attention_layernorm")
-        .tensor("blk.{}.post_ffw_norm", "model.layers.{}.post_feedforward_layernorm");
+        .with(Architectures::attention, Architectures::queryKeyNorms, Architectures::gatedMlp)
+        .layer("post_attention_norm", "post_attention_layernorm")
+        .layer("post_ffw_norm", "post_feedforward_layernorm");
   }
 
   /** Phi 3 and 4 mini: fused projections, LongRoPE. */
   private static Architecture phi3() {
     return llamaLike("phi3")
         .key(
-            OPTIONAL_NATURAL,
+            Kind.OPTIONAL_NATURAL,
             "rope.scaling.original_context_length",
             "original_max_position_embeddings")
         .derive(Architectures::slidingWindow)
         .with(Architectures::norms)
-        .tensor("blk.{}.attn_qkv", "model.layers.{}.self_attn.qkv_proj")
-        .tensor("blk.{}.attn_output", "model.layers.{}.self_attn.o_proj")
-        .tensor("blk.{}.ffn_up", "model.layers.{}.mlp.gate_up_proj")
-        .tensor("blk.{}.ffn_down", "model.layers.{}.mlp.down_proj");
+        .layer("attn_qkv", "self_attn.qkv_proj")
+        .layer("attn_output", "self_attn.o_proj")
+        .layer("ffn_up", "mlp.gate_up_proj")
+        .layer("ffn_down", "mlp.down_proj");
   }
 
   /** StarCoder 2: layer norms, biases, a feed-forward part without gate. */
   private static Architecture starcoder2() {
     return usual("starcoder2", "starcoder2")
         .constant("hidden_act", "gelu_pytorch_tanh")
-        .key(NUMBER, "attention.layer_norm_epsilon", "norm_epsilon")
+        .key(Kind.NUMBER, "attention.layer_norm_epsilon", "norm_epsilon")
         .biasFlag("use_bias", "blk.0.attn_q.bias")
         .derive(Architectures::slidingWindow)
-        .with(Architectures::outer)
-        .with(Architectures::norms)
-        .with(Architectures::attention)
-        .tensor("blk.{}.ffn_up", "model.layers.{}.mlp.c_fc")
-        .tensor("blk.{}.ffn_down", "model.layers.{}.mlp.c_proj");
+        .with(Architectures::outer, Architectures::norms, Architectures::attention)
+        .layer("ffn_up", "mlp.c_fc")
+        .layer("ffn_down", "mlp.c_proj");
   }
 
   /** StableLM 2: layer norms, and with parallel parts only one of them a layer. */
   private static Architecture stableLm() {
     return usual("stablelm", "stablelm")
         .constant("hidden_act", "silu")
-        .key(NUMBER, "attention.layer_norm_epsilon", "layer_norm_eps")
+        .key(Kind.NUMBER, "attention.layer_norm_epsilon", "layer_norm_eps")
         .biasFlag("use_qkv_bias", "blk.0.attn_q.bias")
         .biasFlag("qk_layernorm", "blk.0.attn_q_norm.weight")
         .ignored("use_parallel_residual")
@@ -155,14 +140,13 @@ final class Architectures {
             // As in llama.cpp, the tensors decide and not the key, which older files have wrong.
             (contents, config) ->
                 config.put("use_parallel_residual", !contents.hasTensor("blk.0.ffn_norm.weight")))
-        .with(Architectures::outer)
-        .with(Architectures::norms)
-        .with(Architectures::attention)
-        .with(Architectures::gatedMlp)
-        .tensor(
-            "blk.{}.attn_q_norm", "model.layers.{}.self_attn.q_layernorm.norms.{}", STACKED_HEADS)
-        .tensor(
-            "blk.{}.attn_k_norm", "model.layers.{}.self_attn.k_layernorm.norms.{}", STACKED_HEADS);
+        .with(
+            Architectures::outer,
+            Architectures::norms,
+            Architectures::attention,
+            Architectures::gatedMlp)
+        .layer("attn_q_norm", "self_attn.q_layernorm.norms.{}", STACKED_HEADS)
+        .layer("attn_k_norm", "self_attn.k_layernorm.norms.{}", STACKED_HEADS);
   }
 
   /** GPT-2: learned positions, projections that Hugging Face stores [in, out]. */
@@ -170,12 +154,12 @@ final class Architectures {
     return new Architecture("gpt2")
         .constant("model_type", "gpt2")
         .constant("activation_function", "gelu_new")
-        .key(NATURAL, "block_count", "n_layer")
-        .key(NATURAL, "context_length", "n_positions")
-        .key(NATURAL, "embedding_length", "n_embd")
-        .key(NATURAL, "feed_forward_length", "n_inner")
-        .key(NATURAL, "attention.head_count", "n_head")
-        .key(NUMBER, "attention.layer_norm_epsilon", "layer_norm_epsilon")
+        .key(Kind.NATURAL, "block_count", "n_layer")
+        .key(Kind.NATURAL, "context_length", "n_positions")
+        .key(Kind.NATURAL, "embedding_length", "n_embd")
+        .key(Kind.NATURAL, "feed_forward_length", "n_inner")
+        .key(Kind.NATURAL, "attention.head_count", "n_head")
+        .key(Kind.NUMBER, "attention.layer_norm_epsilon", "layer_norm_epsilon")
         .ignored("vocab_size", "attention.head_count_kv")
         .tensor("token_embd", "transformer.wte")
         .tensor("position_embd", "transformer.wpe")
@@ -191,35 +175,34 @@ final class Architectures {
 
   private static Architecture gemma2() {
     return gemma("gemma2", "gemma2", LARGEST_GEMMA_2_LAYERS)
-        .key(NUMBER, "attn_logit_softcapping", "attn_logit_softcapping")
-        .key(NUMBER, "final_logit_softcapping", "final_logit_softcapping");
+        .key(Kind.NUMBER, "attn_logit_softcapping", "attn_logit_softcapping")
+        .key(Kind.NUMBER, "final_logit_softcapping", "final_logit_softcapping");
   }
 
   private static Architecture gemma3() {
     return gemma("gemma3", "gemma3_text", LARGEST_GEMMA_3_LAYERS)
-        .key(OPTIONAL_NUMBER, "final_logit_softcapping", "final_logit_softcapping")
-        .key(OPTIONAL_NUMBER, "rope.freq_base_swa", "rope_local_base_freq")
+        .key(Kind.OPTIONAL_NUMBER, "final_logit_softcapping", "final_logit_softcapping")
+        .key(Kind.OPTIONAL_NUMBER, "rope.freq_base_swa", "rope_local_base_freq")
         .ignored("mm.tokens_per_image")
-        .tensor("blk.{}.attn_q_norm", "model.layers.{}.self_attn.q_norm", ONE_ADDED)
-        .tensor("blk.{}.attn_k_norm", "model.layers.{}.self_attn.k_norm", ONE_ADDED);
+        .layer("attn_q_norm", "self_attn.q_norm", ONE_ADDED)
+        .layer("attn_k_norm", "self_attn.k_norm", ONE_ADDED);
   }
 
   /** Norms on both sides of each part, to whose weights the converter adds 1. */
   private static Architecture gemma(String name, String modelType, int largestLayers) {
     return usual(name, modelType)
         .constant("hidden_activation", "gelu_pytorch_tanh")
-        .key(NUMBER, "attention.layer_norm_rms_epsilon", "rms_norm_eps")
+        .key(Kind.NUMBER, "attention.layer_norm_rms_epsilon", "rms_norm_eps")
         .derive(Architectures::slidingWindow)
         .derive((contents, config) -> scoreScale(config, largestLayers))
-        .with(Architectures::attention)
-        .with(Architectures::gatedMlp)
+        .with(Architectures::attention, Architectures::gatedMlp)
         .tensor("token_embd", "model.embed_tokens")
         .tensor("output", "lm_head")
         .tensor("output_norm", "model.norm", ONE_ADDED)
-        .tensor("blk.{}.attn_norm", "model.layers.{}.input_layernorm", ONE_ADDED)
-        .tensor("blk.{}.post_attention_norm", "model.layers.{}.post_attention_layernorm", ONE_ADDED)
-        .tensor("blk.{}.ffn_norm", "model.layers.{}.pre_feedforward_layernorm", ONE_ADDED)
-        .tensor("blk.{}.post_ffw_norm", "model.layers.{}.post_feedforward_layernorm", ONE_ADDED);
+        .layer("attn_norm", "input_layernorm", ONE_ADDED)
+        .layer("post_attention_norm", "post_attention_layernorm", ONE_ADDED)
+        .layer("ffn_norm", "pre_feedforward_layernorm", ONE_ADDED)
+        .layer("post_ffw_norm", "post_feedforward_layernorm", ONE_ADDED);
   }
 
   /** The file does not have this key: llama.cpp knows it by the number of layers. */
@@ -234,7 +217,7 @@ final class Architectures {
   private static Architecture llamaLike(String name) {
     return usual(name, name)
         .constant("hidden_act", "silu")
-        .key(NUMBER, "attention.layer_norm_rms_epsilon", "rms_norm_eps")
+        .key(Kind.NUMBER, "attention.layer_norm_rms_epsilon", "rms_norm_eps")
         .with(Architectures::outer);
   }
 
@@ -249,8 +232,8 @@ final class Architectures {
   /** One norm before each part of a layer. */
   private static Architecture norms(Architecture table) {
     return table
-        .tensor("blk.{}.attn_norm", "model.layers.{}.input_layernorm")
-        .tensor("blk.{}.ffn_norm", "model.layers.{}.post_attention_layernorm");
+        .layer("attn_norm", "input_layernorm")
+        .layer("ffn_norm", "post_attention_layernorm");
   }
 
   /** Separate projections of queries, keys and values, stored as the model has them. */
@@ -263,41 +246,39 @@ final class Architectures {
     return attention(table, INTERLEAVED_QUERY_HEADS, INTERLEAVED_KEY_HEADS);
   }
 
+  private static Architecture attention(
+      Architecture table, TensorTransform queries, TensorTransform keys) {
+    return table
+        .layer("attn_q", "self_attn.q_proj", queries)
+        .layer("attn_k", "self_attn.k_proj", keys)
+        .layer("attn_v", "self_attn.v_proj")
+        .layer("attn_output", "self_attn.o_proj");
+  }
+
   /** Norms of queries and keys. */
   private static Architecture queryKeyNorms(Architecture table) {
-    return table
-        .tensor("blk.{}.attn_q_norm", "model.layers.{}.self_attn.q_norm")
-        .tensor("blk.{}.attn_k_norm", "model.layers.{}.self_attn.k_norm");
+    return table.layer("attn_q_norm", "self_attn.q_norm").layer("attn_k_norm", "self_attn.k_norm");
   }
 
   /** A feed-forward part with a gate. */
   private static Architecture gatedMlp(Architecture table) {
     return table
-        .tensor("blk.{}.ffn_gate", "model.layers.{}.mlp.gate_proj")
-        .tensor("blk.{}.ffn_up", "model.layers.{}.mlp.up_proj")
-        .tensor("blk.{}.ffn_down", "model.layers.{}.mlp.down_proj");
-  }
-
-  private static Architecture attention(
-      Architecture table, TensorTransform queries, TensorTransform keys) {
-    return table
-        .tensor("blk.{}.attn_q", "model.layers.{}.self_attn.q_proj", queries)
-        .tensor("blk.{}.attn_k", "model.layers.{}.self_attn.k_proj", keys)
-        .tensor("blk.{}.attn_v", "model.layers.{}.self_attn.v_proj")
-        .tensor("blk.{}.attn_output", "model.layers.{}.self_attn.o_proj");
+        .layer("ffn_gate", "mlp.gate_proj")
+        .layer("ffn_up", "mlp.up_proj")
+        .layer("ffn_down", "mlp.down_proj");
   }
 
   /** A table with the keys of sizes and rotary embedding. */
   private static Architecture usual(String architecture, String modelType) {
     return new Architecture(architecture)
         .constant("model_type", modelType)
-        .key(NATURAL, "block_count", "num_hidden_layers")
-        .key(NATURAL, "context_length", "max_position_embeddings")
-        .key(NATURAL, "embedding_length", "hidden_size")
-        .key(NATURAL, "feed_forward_length", "intermediate_size")
-        .key(NATURAL, "attention.head_count", "num_attention_heads")
-        .key(OPTIONAL_NATURAL, "attention.head_count_kv", "num_key_value_heads")
-        .key(OPTIONAL_NATURAL, "attention.key_length", "head_dim")
+        .key(Kind.NATURAL, "block_count", "num_hidden_layers")
+        .key(Kind.NATURAL, "context_length", "max_position_embeddings")
+        .key(Kind.NATURAL, "embedding_length", "hidden_size")
+        .key(Kind.NATURAL, "feed_forward_length", "intermediate_size")
+        .key(Kind.NATURAL, "attention.head_count", "num_attention_heads")
+        .key(Kind.OPTIONAL_NATURAL, "attention.head_count_kv", "num_key_value_heads")
+        .key(Kind.OPTIONAL_NATURAL, "attention.key_length", "head_dim")
         .ignored("vocab_size", "tensor_data_layout", "rope.scaling.finetuned")
         .derive(Architectures::checkValueLength)
         .derive(RotaryKeys::derive);

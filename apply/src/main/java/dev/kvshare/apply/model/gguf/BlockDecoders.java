@@ -45,11 +45,7 @@ final class BlockDecoders {
 
     private SmallBlocks() {}
 
-    /**
-     * Types of 4 and 5 bits.
-     *
-     * @param zero what is subtracted from each weight; 0 where the blocks have a minimum
-     */
+    /** Types of 4 and 5 bits; {@code zero} is subtracted, 0 where the blocks have a minimum. */
     static void q(DataType type, int zero, byte[] blocks, int count, float[] values) {
       boolean fifth = type == DataType.Q5_0 || type == DataType.Q5_1;
       for (int b = 0; b < count; b++) {

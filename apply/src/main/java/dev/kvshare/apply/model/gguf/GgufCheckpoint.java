@@ -1,7 +1,6 @@
 package dev.kvshare.apply.model.gguf;
 
 import dev.kvshare.apply.model.Checkpoint;
-import dev.kvshare.apply.model.CheckpointException;
 import dev.kvshare.apply.model.ModelConfig;
 import dev.kvshare.apply.model.TokenizerSource;
 import dev.kvshare.apply.model.TokenizerSource.AddedTokens;
@@ -21,11 +20,7 @@ public final class GgufCheckpoint {
 
   private GgufCheckpoint() {}
 
-  /**
-   * Opens a file.
-   *
-   * @throws CheckpointException naming every problem that was found
-   */
+  /** Opens a file, or throws an exception that names every problem found. */
   public static Checkpoint open(Path path) {
     ModelFile file = ModelFile.open(path);
     try {

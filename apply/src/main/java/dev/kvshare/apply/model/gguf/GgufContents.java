@@ -10,12 +10,7 @@ import java.util.Collections;
 import java.util.List;
 import java.util.Map;
 
-/**
- * What a GGUF file holds, in its own names.
- *
- * @param tensors by name, in the order of the file
- * @param problems where further findings go
- */
+/** What a GGUF file holds, in its own names and order; findings go to {@code problems}. */
 record GgufContents(
     ModelFile file, Metadata metadata, Map<String, GgufTensor> tensors, Problems problems) {
   private static final long MAX_FACTORS = 1 << 16;
@@ -66,13 +61,7 @@ record GgufContents(
     return values.get(0);
   }
 
-  /**
-   * A tensor of a GGUF file.
-   *
-   * @param name as in the file
-   * @param sizes innermost first
-   * @param offset first byte in the file
-   */
+  /** A tensor of a GGUF file: sizes innermost first, offset from the start of the file. */
   record GgufTensor(String name, DataType dataType, List<Long> sizes, long bytes, long offset) {
     public GgufTensor {
       sizes = List.copyOf(sizes);

@@ -43,13 +43,7 @@ final class HeaderReader {
       ByteBuffer.allocate(BUFFER_BYTES).order(ByteOrder.LITTLE_ENDIAN).limit(0);
   private long bufferStart;
 
-  /**
-   * A tensor as the header describes it.
-   *
-   * @param sizes innermost first
-   * @param type number of the ggml type
-   * @param offset first byte, counted from the start of the data
-   */
+  /** A tensor as in the header: sizes innermost first, offset from the start of the data. */
   record RawTensor(String name, List<Long> sizes, long type, long offset) {}
 
   /** What was read; {@code end} is the offset of the first byte behind it. */
@@ -216,12 +210,7 @@ final class HeaderReader {
     return next(Long.BYTES, what).getLong();
   }
 
-  /**
-   * A 64-bit count of things that follow.
-   *
-   * @param itemBytes bytes that one of them takes at least
-   * @param limit the most that is accepted, whatever the size of the file
-   */
+  /** A 64-bit count of things that follow, of at least {@code itemBytes} each. */
   private int count(String what, int itemBytes, int limit) {
     long start = position();
     long count = int64(what);

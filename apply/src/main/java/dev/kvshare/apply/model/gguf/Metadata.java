@@ -16,13 +16,7 @@ import java.util.function.Predicate;
  */
 final class Metadata {
 
-  /**
-   * A value.
-   *
-   * @param type its type, or that of the elements of an array
-   * @param value a Long, Double, Boolean or String, or a List of one of these
-   * @param offset first byte of the value in the file
-   */
+  /** A Long, Double, Boolean or String, or a List of one of these; type of the elements. */
   record Entry(ValueType type, Object value, long offset) {
     boolean isArray() {
       return value instanceof List;

@@ -45,11 +45,7 @@ final class Translation {
     this.prefix = architecture.name + ".";
   }
 
-  /**
-   * Translates, recording what cannot be translated as problems of the contents.
-   *
-   * @return null when the architecture is not known
-   */
+  /** Translates, recording problems of the contents; null when the architecture is not known. */
   static Translation of(GgufContents contents) {
     String name = contents.architecture();
     Architecture architecture = name == null ? null : Architectures.of(name);

@@ -44,11 +44,7 @@ record FileDownload(
   private static final long LOCK_POLL_MILLIS = 50;
   private static final Duration PAUSE = Duration.ofSeconds(1);
 
-  /**
-   * Receives the file unless another process or thread has it meanwhile.
-   *
-   * @return whether anything was received
-   */
+  /** Receives the file unless another process or thread did; returns whether it was needed. */
   boolean run() {
     Path incomplete = cache.incomplete(file.etag());
     Path blob = cache.blob(file.etag());

@@ -17,11 +17,7 @@ public final class HubException extends CheckpointException {
     super(message, cause);
   }
 
-  /**
-   * The exception for an answer that is no success.
-   *
-   * @param what what was asked for
-   */
+  /** The exception for an answer that is no success, to a request for {@code what}. */
   static HubException of(
       HubModelId model, String what, HubSettings settings, HttpResponse<?> response) {
     int status = response.statusCode();

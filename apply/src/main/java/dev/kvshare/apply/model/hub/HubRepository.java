@@ -38,9 +38,8 @@ record HubRepository(HubModelId model, HubSettings settings, HubClient client) {
     description.path("siblings").forEach(file -> files.add(file.path("rfilename").asText()));
     if (!HubCache.isCommit(commit) || files.isEmpty()) {
       throw new HubException(
-          address
-              + ": the answer names no commit ('sha') or no files ('siblings'). Check that"
-              + " HF_ENDPOINT is a hub.");
+          "%s: the answer names no commit ('sha') or no files ('siblings'). Check that HF_ENDPOINT is a hub."
+              .formatted(address));
     }
     return new Revision(commit, files);
   }
@@ -94,22 +93,10 @@ record HubRepository(HubModelId model, HubSettings settings, HubClient client) {
     return URLEncoder.encode(text, StandardCharsets.UTF_8).replace("+", "%20");
   }
 
-  /**
-   * A file of a repository at one commit.
-   *
-   * @param name in the repository
-   * @param etag the hash by which the hub and the cache know its content
-   * @param size in bytes
-   * @param address where it is read from
-   */
+  /** A file of a repository at one commit; the hub and the cache know its content by the etag. */
   record HubFile(String name, String etag, long size, URI address) {}
 
-  /**
-   * The files of a repository that are needed to run the model.
-   *
-   * @param files their names
-   * @param gguf the GGUF file that holds the whole model; null for a model of safetensors
-   */
+  /** Files that are needed to run the model; {@code gguf} alone holds all of it, or is null. */
   record FileSelection(List<String> files, String gguf) {
     private static final Set<String> DESCRIPTIONS =
         Set.of(
@@ -130,11 +117,7 @@ record HubRepository(HubModelId model, HubSettings settings, HubClient client) {
       files = List.copyOf(files);
     }
 
-    /**
-     * Selects from all files of a repository: safetensors, else the GGUF file.
-     *
-     * @throws HubException when there is nothing that can be loaded, or a choice has to be made
-     */
+    /** Selects from all files of a repository: safetensors, else the only GGUF file. */
     static FileSelection of(HubModelId model, List<String> all) {
       if (model.file() != null) {
         if (!all.contains(model.file())) {

@@ -39,13 +39,7 @@ public final class ModelLocator {
     this.client = new HubClient(settings, listener, sleeper);
   }
 
-  /**
-   * Finds a model.
-   *
-   * @param model a path, or {@code org/name}, {@code org/name@revision}, {@code org/name/file.gguf}
-   * @return a local directory or GGUF file
-   * @throws CheckpointException when there is no such model or it cannot be fetched
-   */
+  /** Finds the local directory or file of a path or {@code org/name[/file.gguf][@revision]}. */
   public static Path locate(String model, HubSettings settings, DownloadListener listener) {
     return locate(model, settings, listener, pause -> Thread.sleep(pause.toMillis()));
   }
@@ -186,11 +180,7 @@ public final class ModelLocator {
     /** Hears nothing. */
     DownloadListener SILENT = new DownloadListener() {};
 
-    /**
-     * The download starts.
-     *
-     * @param bytes what is still to be received
-     */
+    /** The download starts; {@code bytes} are still to be received. */
     default void starting(HubModelId model, int files, long bytes) {}
 
     /** More bytes have been received. */

@@ -39,11 +39,7 @@ public final class SafetensorsDirectory {
 
   private SafetensorsDirectory() {}
 
-  /**
-   * Opens a directory.
-   *
-   * @throws CheckpointException when a file is missing or damaged
-   */
+  /** Opens a directory. */
   public static Checkpoint open(Path path) {
     ModelDirectory directory = new ModelDirectory(path);
     if (!directory.has(CONFIG)) {
@@ -214,11 +210,7 @@ public final class SafetensorsDirectory {
       }
     }
 
-    /**
-     * A file of the directory.
-     *
-     * @throws CheckpointException when the name leads out of the directory
-     */
+    /** A file of the directory, which the name must not lead out of. */
     Path file(String name) {
       String problem = escape(name);
       if (problem != null) {

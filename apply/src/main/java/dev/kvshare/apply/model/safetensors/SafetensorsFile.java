@@ -64,11 +64,7 @@ public final class SafetensorsFile implements AutoCloseable {
     readHeader();
   }
 
-  /**
-   * Opens a file and checks its whole header.
-   *
-   * @throws CheckpointException naming every problem of the header
-   */
+  /** Opens a file and checks its whole header; an exception names every problem of it. */
   public static SafetensorsFile open(Path path) {
     ModelFile file = ModelFile.open(path);
     try {

@@ -33,11 +33,7 @@ public final class SafetensorsWriter {
     }
   }
 
-  /**
-   * A file without tensors.
-   *
-   * @param metadata texts by name
-   */
+  /** A file without tensors, with the texts of {@code __metadata__} by name. */
   public SafetensorsWriter(Map<String, String> metadata) {
     this.metadata = new TreeMap<>(metadata);
   }

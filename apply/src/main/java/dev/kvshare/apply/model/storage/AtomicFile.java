@@ -52,11 +52,7 @@ public final class AtomicFile {
     }
   }
 
-  /**
-   * Renames a file that was written, in place of what is there.
-   *
-   * @throws OutputException if it cannot be renamed
-   */
+  /** Renames a file that was written, in place of what is there. */
   public static void move(Path from, Path target) {
     try {
       rename(from, resolved(target));
@@ -93,9 +89,8 @@ public final class AtomicFile {
       Files.delete(temporary);
     } catch (IOException e) {
       throw new OutputException(
-          "Cannot write %s: no file can be created in the folder %s (%s). Change its permissions or"
-                  .formatted(target, folder, reason(e))
-              + " choose another place.",
+          "Cannot write %s: no file can be created in the folder %s (%s). Change its permissions or choose another place."
+              .formatted(target, folder, reason(e)),
           e);
     }
   }

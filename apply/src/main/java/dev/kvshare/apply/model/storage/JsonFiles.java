@@ -119,11 +119,7 @@ public final class JsonFiles {
     return VALUES.readTree(parser);
   }
 
-  /**
-   * Reads a file that holds one JSON object.
-   *
-   * @throws CheckpointException naming file, byte and reason
-   */
+  /** Reads a file that holds one JSON object; an exception names file, byte and reason. */
   public static ObjectNode readObject(Path file) {
     String text = decode(file, bytes(file), 0);
     String foreign = ModelFile.foreignContent(text);
@@ -144,11 +140,7 @@ public final class JsonFiles {
     }
   }
 
-  /**
-   * Decodes UTF-8 and refuses everything else.
-   *
-   * @param base offset of the bytes in the file, for the message
-   */
+  /** Decodes UTF-8 and refuses everything else; {@code base} is where the bytes begin. */
   public static String decode(Path file, byte[] bytes, long base) {
     ByteBuffer source = ByteBuffer.wrap(bytes);
     CharBuffer text = CharBuffer.allocate(bytes.length);
@@ -161,11 +153,7 @@ public final class JsonFiles {
     return text.flip().toString();
   }
 
-  /**
-   * Says where and why a text is no valid JSON.
-   *
-   * @param base offset of the text in the file
-   */
+  /** Says where and why a text is no valid JSON; {@code base} is its offset in the file. */
   public static String describe(JsonProcessingException e, String text, long base) {
     long character = e.getLocation() == null ? 0 : Math.max(0, e.getLocation().getCharOffset());
     String before = text.substring(0, (int) Math.min(character, text.length()));

@@ -121,8 +121,7 @@ public final class ModelFile implements AutoCloseable {
   private void refuseForeignContent() {
     ByteBuffer start = ByteBuffer.allocate((int) Math.min(SNIFFED_BYTES, size));
     read(0, start);
-    String text = new String(start.array(), StandardCharsets.ISO_8859_1);
-    String problem = foreignContent(text);
+    String problem = foreignContent(new String(start.array(), StandardCharsets.ISO_8859_1));
     if (problem != null) {
       throw new CheckpointException.Corrupt(path + " (" + size + " bytes): " + problem);
     }
@@ -150,9 +149,6 @@ public final class ModelFile implements AutoCloseable {
 
     private final ByteBuffer bytes;
 
-    /**
-     * @param bytes as {@link ModelFile#map} returned it; not used once this is closed
-     */
     MappedRange(ByteBuffer bytes) {
       this.bytes = bytes;
     }
@@ -188,22 +184,14 @@ public final class ModelFile implements AutoCloseable {
     }
   }
 
-  /**
-   * What the start of a file is, if it is something that commonly stands in for a model, and what
-   * to do about it.
-   *
-   * @param start the first bytes as ISO 8859-1
-   * @return null when nothing is recognised
-   */
+  /** What a file that starts so (ISO 8859-1) is instead of a model, and what to do; or null. */
   public static String foreignContent(String start) {
     if (start.startsWith("version https://git-lfs.github.com/spec/")) {
-      return "this is a Git LFS pointer, not the file itself. Run `git lfs pull` in the repository, or"
-          + " download the file again.";
+      return "this is a Git LFS pointer, not the file itself. Run `git lfs pull` in the repository, or download the file again.";
     }
     String text = start.stripLeading().toLowerCase(Locale.ROOT);
     if (text.startsWith("<!doctype") || text.startsWith("<html") || text.startsWith("<?xml")) {
-      return "this is a web page (HTML), not a model: probably a login or error page was saved. Download"
-          + " the file again, with a token if the model is gated.";
+      return "this is a web page (HTML), not a model: probably a login or error page was saved. Download the file again, with a token if the model is gated.";
     }
     return null;
   }

@@ -37,11 +37,7 @@ public final class Problems {
     return count == 0;
   }
 
-  /**
-   * Throws what was found, if anything.
-   *
-   * @param remedy what the user can do, a sentence
-   */
+  /** Throws what was found, if anything, with a sentence on what the user can do. */
   public void throwIfAny(String remedy) {
     if (!isEmpty()) {
       throw exception(remedy);

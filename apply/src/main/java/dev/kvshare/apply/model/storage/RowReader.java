@@ -174,12 +174,7 @@ final class RowReader {
     private final float[] values;
     private final short[] halves;
 
-    /**
-     * Prepares buffers.
-     *
-     * @param out the result, little-endian
-     * @param capacity most elements handled at once
-     */
+    /** Writes to {@code out}, little-endian, at most {@code capacity} elements at once. */
     Sink(StoredTensor tensor, DataType target, ByteBuffer out, int capacity) {
       this.tensor = tensor;
       this.target = target;

@@ -77,13 +77,7 @@ public record StoredTensor(
   @FunctionalInterface
   public interface BlockDecoder {
 
-    /**
-     * Decodes whole blocks.
-     *
-     * @param blocks stored bytes; block b starts at byte b x block bytes
-     * @param count number of blocks
-     * @param values receives count x block size float32 values from index 0
-     */
+    /** Decodes {@code count} blocks, laid end to end, to float32 values from index 0. */
     void decode(byte[] blocks, int count, float[] values);
   }
 

@@ -17,7 +17,8 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Set;
-import java.util.TreeSet;
+import java.util.stream.Collectors;
+import java.util.stream.Stream;
 
 /**
  * Makes a {@code tokenizer.json} from the metadata of a GGUF file. Two kinds of vocabulary are
@@ -35,7 +36,8 @@ final class GgufTokenizers {
   private GgufTokenizers() {}
 
   static TokenizerDefinition read(GgufTokenizer source, ModelConfig config) {
-    checkSizes(source);
+    checkSize(source, "token_type", source.tokenTypes().size());
+    checkSize(source, "scores", source.scores().size());
     boolean byteLevel =
         switch (String.valueOf(source.model())) {
           case "gpt2" -> true;
@@ -54,17 +56,15 @@ final class GgufTokenizers {
     if (config.contains("vocab_size")) {
       TokenizerJsonRules.checkModelSize(json, config.integer("vocab_size"));
     }
-    boolean addsBos = byteLevel ? PreTokenizers.of(source.file(), source.pre()).addBos() : true;
-    if (source.addedTokens().bos() != null) {
-      addsBos = source.addedTokens().bos();
-    }
+    Boolean configured = source.addedTokens().bos();
+    boolean usual = !byteLevel || PreTokenizers.of(source.file(), source.pre()).addBos();
+    boolean addsBos = configured == null ? usual : configured;
+    boolean addsEos = Boolean.TRUE.equals(source.addedTokens().eos());
     Map<String, String> specialTokens = specialTokens(source);
     return new TokenizerDefinition(
         json.withAddedTokens(
             addsBos ? specialTokens.get(TokenizerDefinition.BOS) : null,
-            Boolean.TRUE.equals(source.addedTokens().eos())
-                ? specialTokens.get(TokenizerDefinition.EOS)
-                : null),
+            addsEos ? specialTokens.get(TokenizerDefinition.EOS) : null),
         specialTokens,
         eosIds(source),
         source.chatTemplate() == null
@@ -82,11 +82,7 @@ final class GgufTokenizers {
     return first < 0 ? null : source.tokens().get(first);
   }
 
-  /**
-   * The vocabulary with ids in order.
-   *
-   * @param tokens the text of each id
-   */
+  /** The vocabulary with ids in order, from the text of each id. */
   static Map<String, Integer> vocabulary(GgufTokenizer source, List<String> tokens) {
     Map<String, Integer> ids = new LinkedHashMap<>();
     for (int id = 0; id < tokens.size(); id++) {
@@ -115,11 +111,6 @@ final class GgufTokenizers {
       merges.addArray().add(merge.substring(0, border)).add(merge.substring(border + 1));
     }
     return merges;
-  }
-
-  private static void checkSizes(GgufTokenizer source) {
-    checkSize(source, "token_type", source.tokenTypes().size());
-    checkSize(source, "scores", source.scores().size());
   }
 
   private static void checkSize(GgufTokenizer source, String key, int size) {
@@ -171,13 +162,9 @@ final class GgufTokenizers {
   }
 
   private static Set<Integer> eosIds(GgufTokenizer source) {
-    Set<Integer> ids = new TreeSet<>();
-    for (int id : new int[] {source.specialTokens().eos(), source.specialTokens().endOfTurn()}) {
-      if (isToken(source, id)) {
-        ids.add(id);
-      }
-    }
-    return ids;
+    return Stream.of(source.specialTokens().eos(), source.specialTokens().endOfTurn())
+        .filter(id -> isToken(source, id))
+        .collect(Collectors.toSet());
   }
 
   private static boolean isToken(GgufTokenizer source, int id) {
@@ -189,9 +176,8 @@ final class GgufTokenizers {
     PreTokenizers.Kind kind = PreTokenizers.of(source.file(), source.pre());
     if (source.merges().isEmpty()) {
       throw new CheckpointException.Tokenizer(
-          source.file()
-              + ": the key 'tokenizer.ggml.merges' is absent, but a byte-level tokenizer needs it."
-              + " Convert the model again with a current version of llama.cpp.");
+          "%s: the key 'tokenizer.ggml.merges' is absent, but a byte-level tokenizer needs it. Convert the model again with a current version of llama.cpp."
+              .formatted(source.file()));
     }
     ObjectNode root = JsonNodeFactory.instance.objectNode();
     root.set("normalizer", kind.normalizer());
@@ -203,8 +189,7 @@ final class GgufTokenizers {
         .put("use_regex", true);
     ObjectNode model =
         root.putObject("model").put("type", "BPE").put("ignore_merges", kind.ignoreMerges());
-    ObjectNode vocabulary = model.putObject("vocab");
-    vocabulary(source, source.tokens()).forEach(vocabulary::put);
+    vocabulary(source, source.tokens()).forEach(model.putObject("vocab")::put);
     model.set("merges", merges(source));
     return root;
   }
@@ -230,12 +215,7 @@ final class GgufTokenizers {
      */
     record Kind(JsonNode normalizer, JsonNode preTokenizer, boolean ignoreMerges, boolean addBos) {}
 
-    /**
-     * The kind of a name.
-     *
-     * @param origin the file, for messages
-     * @param name {@code tokenizer.ggml.pre}, or null when the file has none
-     */
+    /** The kind of {@code tokenizer.ggml.pre}, null when the file has none. */
     static Kind of(Object origin, String name) {
       Kind kind = KINDS.get(name);
       if (kind == null) {

@@ -7,6 +7,7 @@ import dev.kvshare.apply.model.CheckpointException;
 import dev.kvshare.apply.model.OfflineDjl;
 import java.io.ByteArrayInputStream;
 import java.nio.charset.StandardCharsets;
+import java.util.Arrays;
 import java.util.List;
 import java.util.Map;
 
@@ -31,11 +32,7 @@ final class NativeTokenizer implements AutoCloseable {
     this.tokenizer = tokenizer;
   }
 
-  /**
-   * Loads the text of a {@code tokenizer.json}.
-   *
-   * @throws CheckpointException.Tokenizer with the library's own words when it refuses the text
-   */
+  /** Loads the text of a {@code tokenizer.json}, or throws the library's own words. */
   static NativeTokenizer load(String json) {
     try (ByteArrayInputStream bytes =
         new ByteArrayInputStream(json.getBytes(StandardCharsets.UTF_8))) {
@@ -50,20 +47,12 @@ final class NativeTokenizer implements AutoCloseable {
   int[] encode(String text, boolean addSpecialTokens) {
     String valid = new String(text.getBytes(StandardCharsets.UTF_8), StandardCharsets.UTF_8);
     long[] ids = tokenizer.encode(valid, addSpecialTokens, false).getIds();
-    int[] result = new int[ids.length];
-    for (int i = 0; i < ids.length; i++) {
-      result[i] = Math.toIntExact(ids[i]);
-    }
-    return result;
+    return Arrays.stream(ids).mapToInt(Math::toIntExact).toArray();
   }
 
   /** Decodes ids; the library leaves out ids that it does not know. */
   String decode(int[] ids, boolean skipSpecialTokens) {
-    long[] wide = new long[ids.length];
-    for (int i = 0; i < ids.length; i++) {
-      wide[i] = ids[i];
-    }
-    return tokenizer.decode(wide, skipSpecialTokens);
+    return tokenizer.decode(Arrays.stream(ids).asLongStream().toArray(), skipSpecialTokens);
   }
 
   @Override

@@ -12,6 +12,7 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Set;
+import java.util.stream.IntStream;
 
 /**
  * SentencePiece BPE ({@code tokenizer.ggml.model} is {@code llama}): pieces with scores, spaces
@@ -44,8 +45,7 @@ final class SentencePieceGguf {
             .put("byte_fallback", source.tokenTypes().contains(BYTE));
     List<String> tokens = source.tokens().stream().map(SentencePieceGguf::respell).toList();
     Map<String, Integer> ids = GgufTokenizers.vocabulary(source, tokens);
-    ObjectNode vocabulary = model.putObject("vocab");
-    ids.forEach(vocabulary::put);
+    ids.forEach(model.putObject("vocab")::put);
     model.set("merges", merges(source, ids, gemma));
     return root;
   }
@@ -99,13 +99,12 @@ final class SentencePieceGguf {
     if (!source.merges().isEmpty()) {
       return GgufTokenizers.merges(source);
     }
-    Map<String, Integer> pieces = new LinkedHashMap<>();
-    for (Map.Entry<String, Integer> entry : ids.entrySet()) {
-      int type = source.tokenTypes().isEmpty() ? NORMAL : source.tokenTypes().get(entry.getValue());
-      if (type == NORMAL || type == USER_DEFINED) {
-        pieces.put(entry.getKey(), entry.getValue());
-      }
-    }
+    Map<String, Integer> pieces = new LinkedHashMap<>(ids);
+    List<Integer> types = source.tokenTypes();
+    pieces
+        .values()
+        .removeIf(
+            id -> !types.isEmpty() && types.get(id) != NORMAL && types.get(id) != USER_DEFINED);
     ArrayNode array = JSON.arrayNode();
     for (Merge merge : derive(pieces, scores(source, gemma))) {
       array.addArray().add(merge.left()).add(merge.right());
@@ -117,22 +116,15 @@ final class SentencePieceGguf {
   private static double[] scores(GgufTokenizer source, boolean gemma) {
     if (!gemma && source.scores().isEmpty()) {
       throw new CheckpointException.Tokenizer(
-          source.file()
-              + ": the key 'tokenizer.ggml.scores' is absent, but a SentencePiece tokenizer needs"
-              + " it. Convert the model again with a current version of llama.cpp.");
+          "%s: the key 'tokenizer.ggml.scores' is absent, but a SentencePiece tokenizer needs it. Convert the model again with a current version of llama.cpp."
+              .formatted(source.file()));
     }
-    double[] scores = new double[source.tokens().size()];
-    for (int id = 0; id < scores.length; id++) {
-      scores[id] = gemma ? -id : source.scores().get(id);
-    }
-    return scores;
+    return IntStream.range(0, source.tokens().size())
+        .mapToDouble(id -> gemma ? -id : source.scores().get(id))
+        .toArray();
   }
 
-  /**
-   * A rule by which two pieces merge.
-   *
-   * @param score of the joined piece; higher goes first
-   */
+  /** A rule by which two pieces merge; a joined piece of a higher score goes first. */
   private record Merge(String left, String right, double score) {}
 
   /**

@@ -24,11 +24,9 @@ public final class Tokenizer implements AutoCloseable {
   private Tokenizer(TokenizerDefinition definition) {
     this.definition = definition;
     this.tokenizer = NativeTokenizer.load(definition.json());
-    for (Map.Entry<String, Integer> entry : definition.json().ids().entrySet()) {
-      if (BYTE_TOKEN.matcher(entry.getKey()).matches()) {
-        byteTokens.add(entry.getValue());
-      }
-    }
+    definition.json().ids().entrySet().stream()
+        .filter(entry -> BYTE_TOKEN.matcher(entry.getKey()).matches())
+        .forEach(entry -> byteTokens.add(entry.getValue()));
   }
 
   /**
@@ -45,9 +43,8 @@ public final class Tokenizer implements AutoCloseable {
       return new Tokenizer(GgufTokenizers.read(gguf, config));
     }
     throw new CheckpointException.Tokenizer(
-        config.origin()
-            + ": the model has no tokenizer. Put its tokenizer.json beside it, or work with token"
-            + " ids, which need no tokenizer.");
+        "%s: the model has no tokenizer. Put its tokenizer.json beside it, or work with token ids, which need no tokenizer."
+            .formatted(config.origin()));
   }
 
   /**
@@ -70,11 +67,7 @@ public final class Tokenizer implements AutoCloseable {
     return literal.encode(text, false);
   }
 
-  /**
-   * Decodes ids to text.
-   *
-   * @param skipSpecialTokens whether to leave out special tokens
-   */
+  /** Decodes ids to text, with or without special tokens. */
   public String decode(int[] ids, boolean skipSpecialTokens) {
     return tokenizer.decode(ids, skipSpecialTokens);
   }
@@ -84,11 +77,7 @@ public final class Tokenizer implements AutoCloseable {
     return streaming(new int[0]);
   }
 
-  /**
-   * A decoder for tokens that continue others, so that the first one keeps its leading space.
-   *
-   * @param context the tokens in front, whose text is not given out again
-   */
+  /** A decoder for tokens behind others, so that the first one keeps its leading space. */
   public StreamingDecoder streaming(int[] context) {
     return new StreamingDecoder(ids -> decode(ids, true), byteTokens::contains).behind(context);
   }

@@ -27,13 +27,7 @@ import java.util.TreeSet;
 final class TokenizerFiles {
   private static final List<String> SPECIAL_TOKENS =
       List.of(
-          "bos_token",
-          "eos_token",
-          "unk_token",
-          "pad_token",
-          "sep_token",
-          "cls_token",
-          "mask_token");
+          "bos_token eos_token unk_token pad_token sep_token cls_token mask_token".split(" ", -1));
 
   private static final String END_TOKENS = "eos_token_id";
 
@@ -43,9 +37,8 @@ final class TokenizerFiles {
     Path file = directory.resolve("tokenizer.json");
     if (!Files.isRegularFile(file)) {
       throw new CheckpointException.Tokenizer(
-          directory
-              + " has no tokenizer.json. Save it there with transformers' AutoTokenizer, or work"
-              + " with token ids, which need no tokenizer.");
+          "%s has no tokenizer.json. Save it there with transformers' AutoTokenizer, or work with token ids, which need no tokenizer."
+              .formatted(directory));
     }
     TokenizerJson json = TokenizerJson.read(file);
     if (config.contains("vocab_size")) {
@@ -81,15 +74,11 @@ final class TokenizerFiles {
     if (!settings.has("add_bos_token") && !settings.has("add_eos_token")) {
       return json;
     }
-    String before =
-        settings.path("add_bos_token").asBoolean()
-            ? specialTokens.get(TokenizerDefinition.BOS)
-            : null;
-    String after =
-        settings.path("add_eos_token").asBoolean()
-            ? specialTokens.get(TokenizerDefinition.EOS)
-            : null;
-    return json.withAddedTokens(before, after);
+    boolean bos = settings.path("add_bos_token").asBoolean();
+    boolean eos = settings.path("add_eos_token").asBoolean();
+    return json.withAddedTokens(
+        bos ? specialTokens.get(TokenizerDefinition.BOS) : null,
+        eos ? specialTokens.get(TokenizerDefinition.EOS) : null);
   }
 
   private static Map<String, String> chatTemplates(Path directory, ObjectNode settings) {
@@ -124,18 +113,11 @@ final class TokenizerFiles {
         : JsonNodeFactory.instance.objectNode();
   }
 
-  /**
-   * The end tokens of {@code generation_config.json} where it names any, else those of the model's
-   * configuration; either file may give one id or a list.
-   *
-   * @param location the model's directory or file
-   */
   static Set<Integer> endTokens(Path location, ModelConfig config) {
     Path file = location.resolve("generation_config.json");
     Set<Integer> ids = new TreeSet<>();
     if (Files.isRegularFile(file)) {
-      ObjectNode json = TokenizerJson.readObject(file);
-      add(json.path(END_TOKENS), file, ids);
+      add(TokenizerJson.readObject(file).path(END_TOKENS), file, ids);
     }
     if (ids.isEmpty()) {
       add(config.json().path(END_TOKENS), config.origin(), ids);

@@ -1,5 +1,6 @@
 package dev.kvshare.apply.model.tokenizer;
 
+import com.fasterxml.jackson.core.JsonLocation;
 import com.fasterxml.jackson.core.JsonProcessingException;
 import com.fasterxml.jackson.databind.DeserializationFeature;
 import com.fasterxml.jackson.databind.JsonNode;
@@ -15,6 +16,7 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.HashMap;
 import java.util.Map;
+import java.util.stream.Stream;
 
 /**
  * The content of a {@code tokenizer.json} as a tree, with what is asked of it here.
@@ -56,13 +58,10 @@ record TokenizerJson(
       throw new CheckpointException.Tokenizer(
           file + " holds no JSON object. It is damaged or not complete: download it again.");
     } catch (JsonProcessingException e) {
+      JsonLocation at = e.getLocation() == null ? JsonLocation.NA : e.getLocation();
       throw new CheckpointException.Tokenizer(
           "%s is not valid JSON at line %d, column %d: %s. It is damaged or not complete: download it again."
-              .formatted(
-                  file,
-                  e.getLocation() == null ? 0 : e.getLocation().getLineNr(),
-                  e.getLocation() == null ? 0 : e.getLocation().getColumnNr(),
-                  e.getOriginalMessage()),
+              .formatted(file, at.getLineNr(), at.getColumnNr(), e.getOriginalMessage()),
           e);
     } catch (IOException e) {
       throw new UncheckedIOException(file + " cannot be read: " + e.getMessage(), e);
@@ -83,14 +82,11 @@ record TokenizerJson(
 
   /** One above the highest id. */
   int size() {
-    int highest = -1;
-    for (int id : ids.values()) {
-      highest = Math.max(highest, id);
-    }
-    for (int id : addedIds.values()) {
-      highest = Math.max(highest, id);
-    }
-    return highest + 1;
+    return Stream.concat(ids.values().stream(), addedIds.values().stream())
+            .mapToInt(Integer::intValue)
+            .max()
+            .orElse(-1)
+        + 1;
   }
 
   /** The document for the library, without built-in truncation and padding. */
@@ -142,9 +138,7 @@ record TokenizerJson(
         ids.put(vocabulary.get(id).path(0).asText(), id);
       }
     } else {
-      for (Map.Entry<String, JsonNode> entry : vocabulary.properties()) {
-        ids.put(entry.getKey(), entry.getValue().asInt(-1));
-      }
+      vocabulary.properties().forEach(entry -> ids.put(entry.getKey(), entry.getValue().asInt(-1)));
     }
     return ids;
   }
@@ -157,12 +151,7 @@ record TokenizerJson(
     return ids;
   }
 
-  /**
-   * A {@code TemplateProcessing} entry.
-   *
-   * @param before the token in front of the text, or null
-   * @param after the token behind the text, or null
-   */
+  /** A {@code TemplateProcessing} entry with a token (or null) in front of and behind the text. */
   private static JsonNode template(TokenizerJson json, String before, String after) {
     ArrayNode single = JSON.arrayNode();
     ArrayNode pair = JSON.arrayNode();
@@ -172,11 +161,9 @@ record TokenizerJson(
     addToken(json, after, single, tokens);
     pair.addAll(single);
     pair.add(piece("Sequence", "B"));
-    ObjectNode template = JSON.objectNode().put("type", "TemplateProcessing");
-    template.set("single", single);
-    template.set("pair", pair);
-    template.set("special_tokens", tokens);
-    return template;
+    return JSON.objectNode()
+        .put("type", "TemplateProcessing")
+        .setAll(Map.of("single", single, "pair", pair, "special_tokens", tokens));
   }
 
   private static void addToken(
