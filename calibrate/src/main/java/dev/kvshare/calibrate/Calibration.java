@@ -1,14 +1,7 @@
 package dev.kvshare.calibrate;
 
-import ai.djl.ndarray.NDArray;
-import ai.djl.ndarray.NDManager;
-import ai.djl.ndarray.types.DataType;
-import ai.djl.ndarray.types.Shape;
-import dev.kvshare.apply.decoder.CacheOptions;
-import dev.kvshare.apply.decoder.Decoder;
 import dev.kvshare.apply.decoder.DecoderOptions;
 import dev.kvshare.apply.decoder.DecoderOptions.WeightResidency;
-import dev.kvshare.apply.decoder.KvCache;
 import dev.kvshare.apply.decoder.MachineSpeed;
 import dev.kvshare.apply.family.ModelFamilies;
 import dev.kvshare.apply.family.spec.ModelSpec;
@@ -30,7 +23,6 @@ import dev.kvshare.calibrate.capture.CalibrationListener.Phase;
 import dev.kvshare.calibrate.capture.CalibrationListener.Progress;
 import dev.kvshare.calibrate.capture.KvDistances;
 import dev.kvshare.calibrate.capture.KvStatistics;
-import dev.kvshare.calibrate.capture.SampleBatch;
 import dev.kvshare.calibrate.capture.SampleRunner;
 import dev.kvshare.calibrate.capture.SimilarityMeter.LayerWork;
 import dev.kvshare.calibrate.capture.StatisticsFile;
@@ -52,7 +44,6 @@ import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
-import java.util.Arrays;
 import java.util.List;
 import java.util.OptionalInt;
 import java.util.function.IntFunction;
@@ -78,7 +69,6 @@ public final class Calibration {
 
   private static final int SHARING_REPAIR_TOKENS = 100_000;
   private static final int WINDOWED_REPAIR_TOKENS = 50_000;
-  private static final int SCHEME_BATCH_TOKENS = 4096;
   private static final int DEFAULT_CONTEXT = 2048;
   private static final int CHARACTERS_PER_TOKEN = 4;
 
@@ -96,7 +86,7 @@ public final class Calibration {
   private Path statisticsFile;
   private int samples = 30;
   private int tokensPerSample = 64;
-  private Keep keep = Keep.DEFAULT;
+  private Keep keep = Keep.usual();
   private Integer context;
   private String method = Method.NAMES.get(0);
   private IntFunction<Plan> plan;
@@ -532,7 +522,7 @@ public final class Calibration {
   private Policy policy(
       LoadedModel loaded, SearchSettings settings, KvStatistics measured, SearchOutcome outcome) {
     Provenance.Builder origin =
-        origin(loaded, measured.dataset(), measured.samples())
+        origin(measured.dataset(), measured.samples())
             .threshold(settings.limits().threshold())
             .similarity(outcome.similarity())
             .seed(seed)
@@ -557,7 +547,7 @@ public final class Calibration {
         .withTool(tool());
   }
 
-  private Provenance.Builder origin(LoadedModel loaded, DatasetReference dataset, List<int[]> ids) {
+  private Provenance.Builder origin(DatasetReference dataset, List<int[]> ids) {
     return Provenance.builder()
         .method(method)
         .command(command)
@@ -599,9 +589,10 @@ public final class Calibration {
             .withTool(tool());
     Passages chosen = sample(loaded, corpus);
     requireTokens(loaded.decoder().spec(), chosen.passages());
-    double similarity = similarity(loaded.decoder(), wanted, chosen.passages());
+    double similarity =
+        SampleRunner.similarity(loaded.decoder(), wanted, chosen.passages(), listener);
     Provenance origin =
-        origin(loaded, new DatasetReference(chosen.name(), chosen.sha256()), chosen.passages())
+        origin(new DatasetReference(chosen.name(), chosen.sha256()), chosen.passages())
             .similarity(similarity)
             .build();
     SearchOutcome outcome =
@@ -622,41 +613,6 @@ public final class Calibration {
         null,
         outcome,
         contextOf(loaded.decoder().spec()));
-  }
-
-  /** Mean cosine similarity of the flattened last hidden states to the unshared model's. */
-  private double similarity(Decoder decoder, Plan wanted, List<int[]> ids) {
-    double cosines = 0;
-    int done = 0;
-    for (SampleBatch batch : SampleBatch.of(ids, SCHEME_BATCH_TOKENS)) {
-      CalibrationException.Interrupted.check();
-      listener.progressed(Progress.of(Phase.CAPTURE, done, ids.size()));
-      float[] unshared = lastHidden(decoder, Plan.identity(wanted.map().layers()), batch);
-      float[] reduced = lastHidden(decoder, wanted, batch);
-      int size = unshared.length / batch.size();
-      for (int row = 0; row < batch.size(); row++) {
-        float[] first = Arrays.copyOfRange(unshared, row * size, (row + 1) * size);
-        cosines += SampleRunner.cosine(first, reduced, row);
-      }
-      done += batch.size();
-    }
-    double mean = cosines / ids.size();
-    if (!Double.isFinite(mean)) {
-      throw new CalibrationException(
-          "The similarity under the plan %s is not a number: check the weights with `kvshare inspect`, or compute in float32."
-              .formatted(wanted));
-    }
-    return mean;
-  }
-
-  /** Last hidden states after the final norm, float32 [B, T, E] row-major. */
-  private static float[] lastHidden(Decoder decoder, Plan wanted, SampleBatch batch) {
-    try (NDManager scratch = decoder.newManager();
-        KvCache cache = decoder.newCache(CacheOptions.of(wanted), batch.size(), batch.tokens())) {
-      NDArray ids = scratch.create(batch.ids(), new Shape(batch.size(), batch.tokens()));
-      NDArray hidden = decoder.layers(decoder.embed(ids, cache), cache, 0, wanted.map().layers());
-      return decoder.finalNorm(hidden).toType(DataType.FLOAT32, false).toFloatArray();
-    }
   }
 
   // The repair.

@@ -1,5 +1,6 @@
 package dev.kvshare.calibrate;
 
+import dev.kvshare.apply.plan.KvUse;
 import dev.kvshare.apply.plan.Plan;
 import dev.kvshare.apply.policy.Policy;
 import dev.kvshare.apply.policy.PolicyFile;
@@ -144,21 +145,20 @@ public record CalibrationResult(
 
   private String kept(Plan plan) {
     int layers = plan.map().layers();
+    double percent = 100 * KvUse.alike(plan, 1).fraction(context);
     if (plan.windows() == null) {
       return format(
           "%d of %d layers read another layer's keys and values: %.1f %% of the KV cache is kept",
-          plan.map().sharedLayers(), layers, 100.0 * plan.map().ownedLayers() / layers);
+          plan.map().sharedLayers(), layers, percent);
     }
-    int windowed = plan.windowedLayers().size();
-    double seen = Math.min(1, (double) plan.windows().tokens() / context);
     return format(
         "%d of %d layers keep the first %d and the last %d tokens: %.1f %% of the KV cache is kept of"
             + " a text of %,d tokens",
-        windowed,
+        plan.windowedLayers().size(),
         layers,
         plan.windows().first(),
         plan.windows().last(),
-        100 * (layers - windowed + windowed * seen) / layers,
+        percent,
         context);
   }
 

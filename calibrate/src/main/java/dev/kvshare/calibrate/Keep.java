@@ -18,7 +18,9 @@ import java.util.regex.Pattern;
 public sealed interface Keep {
 
   /** What is kept when nothing is said: 70 % of the KV cache. */
-  Keep DEFAULT = new Fraction(0.7);
+  static Keep usual() {
+    return new Fraction(0.7);
+  }
 
   /** Bytes of an element of the caches that are counted. */
   int BYTES_PER_ELEMENT = 2;

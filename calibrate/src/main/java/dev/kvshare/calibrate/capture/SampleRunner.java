@@ -4,6 +4,7 @@ import ai.djl.ndarray.NDArray;
 import ai.djl.ndarray.NDManager;
 import ai.djl.ndarray.types.DataType;
 import ai.djl.ndarray.types.Shape;
+import dev.kvshare.apply.decoder.CacheOptions;
 import dev.kvshare.apply.decoder.Decoder;
 import dev.kvshare.apply.decoder.KvCache;
 import dev.kvshare.apply.family.spec.ModelSpec;
@@ -39,6 +40,8 @@ public final class SampleRunner implements SimilarityMeter, AutoCloseable {
 
   /** Beyond this many, reading a layer costs little beside running it. */
   private static final int MOST_CANDIDATES = 8;
+
+  private static final int PLAN_BATCH_TOKENS = 4096;
 
   private final Decoder decoder;
   private final List<ResumableBatch> batches = new ArrayList<>();
@@ -242,6 +245,46 @@ public final class SampleRunner implements SimilarityMeter, AutoCloseable {
       secondSquare += b * b;
     }
     return dot / Math.sqrt(firstSquare * secondSquare);
+  }
+
+  /**
+   * Of a plan of any kind: mean cosine similarity of the flattened last hidden states to the
+   * unshared model's.
+   */
+  public static double similarity(
+      Decoder decoder, Plan wanted, List<int[]> ids, CalibrationListener listener) {
+    double cosines = 0;
+    int done = 0;
+    for (SampleBatch batch : SampleBatch.of(ids, PLAN_BATCH_TOKENS)) {
+      CalibrationException.Interrupted.check();
+      listener.progressed(
+          CalibrationListener.Progress.of(CalibrationListener.Phase.CAPTURE, done, ids.size()));
+      float[] unshared = lastHidden(decoder, Plan.identity(wanted.map().layers()), batch);
+      float[] reduced = lastHidden(decoder, wanted, batch);
+      int size = unshared.length / batch.size();
+      for (int row = 0; row < batch.size(); row++) {
+        float[] first = Arrays.copyOfRange(unshared, row * size, (row + 1) * size);
+        cosines += cosine(first, reduced, row);
+      }
+      done += batch.size();
+    }
+    double mean = cosines / ids.size();
+    if (!Double.isFinite(mean)) {
+      throw new CalibrationException(
+          "The similarity under the plan %s is not a number: check the weights with `kvshare inspect`, or compute in float32."
+              .formatted(wanted));
+    }
+    return mean;
+  }
+
+  /** Last hidden states after the final norm, float32 [B, T, E] row-major. */
+  private static float[] lastHidden(Decoder decoder, Plan wanted, SampleBatch batch) {
+    try (NDManager scratch = decoder.newManager();
+        KvCache cache = decoder.newCache(CacheOptions.of(wanted), batch.size(), batch.tokens())) {
+      NDArray ids = scratch.create(batch.ids(), new Shape(batch.size(), batch.tokens()));
+      NDArray hidden = decoder.layers(decoder.embed(ids, cache), cache, 0, wanted.map().layers());
+      return decoder.finalNorm(hidden).toType(DataType.FLOAT32, false).toFloatArray();
+    }
   }
 
   private static float[] row(float[] hidden, SampleBatch batch, int row) {

@@ -5,15 +5,21 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import dev.kvshare.apply.model.DataType;
+import dev.kvshare.apply.model.safetensors.SafetensorsWriter;
 import dev.kvshare.apply.policy.ModelIdentity;
 import dev.kvshare.apply.policy.Provenance.DatasetReference;
 import dev.kvshare.calibrate.KvSharerGolden;
 import java.io.IOException;
+import java.io.OutputStream;
+import java.nio.ByteBuffer;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.Arrays;
 import java.util.List;
+import java.util.Map;
+import java.util.stream.Stream;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
@@ -69,6 +75,33 @@ class StatisticsFileTest {
     bytes[lengths] = 4;
     Files.write(file, bytes);
     assertMessage(file, "the lengths of the samples do not add up to the token ids");
+  }
+
+  /** The size of more than 2 GiB of states is a long, and they are written a piece at a time. */
+  @Test
+  void statesMayHaveMoreThanTwoGibibytes() throws IOException {
+    ByteBuffer piece = ByteBuffer.allocate(1 << 20);
+    long pieces = 2100;
+    SafetensorsWriter writer = new SafetensorsWriter(Map.of());
+    writer.add(
+        "last_hidden",
+        DataType.F32,
+        List.of(pieces, (1L << 20) / Float.BYTES),
+        () -> Stream.generate(() -> piece).limit(pieces).iterator());
+    long[] written = {0};
+    writer.writeTo(
+        new OutputStream() {
+          @Override
+          public void write(int number) {
+            written[0]++;
+          }
+
+          @Override
+          public void write(byte[] bytes, int from, int length) {
+            written[0] += length;
+          }
+        });
+    assertTrue(written[0] > pieces << 20 && written[0] < (pieces << 20) + 1000, "" + written[0]);
   }
 
   private static KvStatistics statistics() {
