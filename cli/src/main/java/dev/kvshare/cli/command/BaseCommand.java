@@ -4,7 +4,6 @@ import dev.kvshare.apply.model.hub.HubSettings;
 import dev.kvshare.apply.model.hub.ModelLocator;
 import dev.kvshare.cli.options.CommonOptions;
 import dev.kvshare.cli.print.DownloadProgress;
-import dev.kvshare.cli.print.Invocation;
 import dev.kvshare.cli.print.Output;
 import dev.kvshare.datasets.Datasets;
 import java.nio.file.Path;
@@ -91,22 +90,22 @@ abstract class BaseCommand implements Callable<Integer> {
     }
   }
 
-  /** The command line in long option names, without some of them. */
-  final String command(Collection<String> without) {
+  /** The words of the command line in long option names, without some of them. */
+  final List<String> command(Collection<String> without) {
     ParseResult parsed = spec.commandLine().getParseResult();
-    List<String> words = new ArrayList<>(List.of("kvshare", spec.name()));
+    List<String> words = new ArrayList<>(List.of(spec.name()));
     for (OptionSpec option : spec.options()) {
       String name = option.longestName();
       if (parsed.hasMatchedOption(option) && !without.contains(name)) {
         for (String value : parsed.matchedOption(name).stringValues()) {
           words.add(name);
           if (option.arity().max() > 0) {
-            words.add(Invocation.quote(value));
+            words.add(value);
           }
         }
       }
     }
-    return String.join(" ", words);
+    return words;
   }
 
   /** An error of the command line itself: exit code 2 and a pointer to the help. */

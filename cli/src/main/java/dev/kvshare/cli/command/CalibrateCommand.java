@@ -180,12 +180,15 @@ final class CalibrateCommand extends BaseCommand {
               .configure(Calibration.of(model), text, repairText)
               .journal(options.isScheme() ? null : files.journal())
               .listener(new CalibrationProgress(output, progress))
-              .command(command(WITHOUT_EFFECT))
+              .command("kvshare " + Invocation.words(command(WITHOUT_EFFECT)))
               .run();
     }
     result.write(files.policy(), files.report(), files.statistics());
-    String sharing = command(SHARING_LEAVES_OUT) + " --method share";
-    new CalibrationSummary(options.model, files).print(result, sharing, output);
+    List<String> words = new ArrayList<>(command(SHARING_LEAVES_OUT));
+    words.addAll(List.of("--method", "share"));
+    String sharing = Invocation.of(words);
+    new CalibrationSummary(options.model, files.policy(), files.report(), files.statistics())
+        .print(result, sharing, output);
     return result.reached() ? ExitCodes.DONE : ExitCodes.NOT_MET;
   }
 

@@ -18,7 +18,7 @@ import java.nio.file.Path;
  * @param report the report, or null for none
  * @param statistics where to keep the statistics, or null for nowhere
  */
-public record CalibrationFiles(Path policy, Path report, Path statistics) {
+record CalibrationFiles(Path policy, Path report, Path statistics) {
   private static final Path DEFAULT_POLICY = Path.of("policy.json");
   private static final String JSON = ".json";
   private static final int REPORT_HEAD_BYTES = 4096;
@@ -52,11 +52,6 @@ public record CalibrationFiles(Path policy, Path report, Path statistics) {
     }
     OutputFiles.checkWritable(policy, report, statistics);
     return new CalibrationFiles(policy, report, statistics);
-  }
-
-  /** The refitted weights, if there are any. */
-  public Path weights() {
-    return PolicyFile.weightsFile(policy);
   }
 
   /** Keeps the progress of the search until the policy is written. */

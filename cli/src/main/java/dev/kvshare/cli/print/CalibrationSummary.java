@@ -2,12 +2,12 @@ package dev.kvshare.cli.print;
 
 import dev.kvshare.apply.plan.PlanDescription;
 import dev.kvshare.apply.policy.PolicyDescription;
+import dev.kvshare.apply.policy.PolicyFile;
 import dev.kvshare.calibrate.CalibrationResult;
 import dev.kvshare.calibrate.capture.KvStatistics;
 import dev.kvshare.calibrate.report.TextHeatMap;
 import dev.kvshare.calibrate.search.SearchOutcome;
 import dev.kvshare.calibrate.search.WindowsMethod;
-import dev.kvshare.cli.command.CalibrationFiles;
 import dev.kvshare.cli.options.ModelOptions;
 import java.io.PrintWriter;
 import java.nio.file.Path;
@@ -21,11 +21,20 @@ import java.util.Optional;
 /** What {@code calibrate} says at its end: the map, the files and what to do next. */
 public final class CalibrationSummary {
   private final ModelOptions model;
-  private final CalibrationFiles files;
+  private final Path policy;
+  private final Path report;
+  private final Path statistics;
 
-  public CalibrationSummary(ModelOptions model, CalibrationFiles files) {
+  /**
+   * Of files that were written.
+   *
+   * @param report null for none, as {@code statistics}
+   */
+  public CalibrationSummary(ModelOptions model, Path policy, Path report, Path statistics) {
     this.model = model;
-    this.files = files;
+    this.policy = policy;
+    this.report = report;
+    this.statistics = statistics;
   }
 
   /**
@@ -36,12 +45,11 @@ public final class CalibrationSummary {
   public void print(CalibrationResult result, String sharing, Output output) {
     PrintWriter out = output.results();
     if (result.statistics() == null) {
-      output.print(PolicyDescription.of(files.policy(), result.policy()));
+      output.print(PolicyDescription.of(policy, result.policy()));
       out.println();
-      wrote(out, "policy", files.policy());
+      wrote(out, "policy", policy);
       output.note("");
-      output.note(
-          "next: " + Invocation.of("eval", model, List.of("--policy", files.policy().toString())));
+      output.note("next: " + Invocation.of("eval", model, List.of("--policy", policy.toString())));
       return;
     }
     out.println(result.summary());
@@ -51,7 +59,7 @@ public final class CalibrationSummary {
     if (result.policy().plan().windows() != null) {
       sharingAlone(result).ifPresent(line -> out.println(line + " See: " + sharing));
     }
-    if (result.compared().size() > 1) {
+    if (!result.compared().isEmpty()) {
       out.println("Searches:");
       result.compared().forEach(line -> out.println("  " + line));
     }
@@ -66,19 +74,19 @@ public final class CalibrationSummary {
     } else {
       PlanDescription.picture(result.policy().plan()).forEach(out::println);
     }
-    KvStatistics statistics = result.statistics();
-    if (statistics != null && statistics.distances().layers() <= TextHeatMap.MAX_LAYERS) {
+    KvStatistics measured = result.statistics();
+    if (measured != null && measured.distances().layers() <= TextHeatMap.MAX_LAYERS) {
       out.println();
       out.println("Distance of the keys and values of each two layers:");
-      TextHeatMap.lines(statistics.distances()).forEach(out::println);
+      TextHeatMap.lines(measured.distances()).forEach(out::println);
     }
     out.println();
-    wrote(out, "policy", files.policy());
+    wrote(out, "policy", policy);
     if (result.weights() != null) {
-      wrote(out, "refitted weights", files.weights());
+      wrote(out, "refitted weights", PolicyFile.weightsFile(policy));
     }
-    wrote(out, "report", files.report());
-    wrote(out, "statistics", files.statistics());
+    wrote(out, "report", report);
+    wrote(out, "statistics", statistics);
     int shared = result.policy().map().sharedLayers();
     boolean windows =
         result.outcome().compared().stream()
@@ -91,7 +99,7 @@ public final class CalibrationSummary {
     }
     output.note("");
     output.note("next:");
-    String policy = files.policy().toString();
+    String file = policy.toString();
     output.note(
         "  "
             + Invocation.of(
@@ -99,14 +107,14 @@ public final class CalibrationSummary {
                 model,
                 List.of(
                     "--policy",
-                    policy,
+                    file,
                     "--temperature",
                     "0.8",
                     "--prompt",
                     "It was a fine morning")));
-    output.note("  " + Invocation.of("eval", model, List.of("--policy", policy)));
-    if (files.report() != null) {
-      output.note("  open " + Invocation.quote(files.report().toString()) + " in a browser");
+    output.note("  " + Invocation.of("eval", model, List.of("--policy", file)));
+    if (report != null) {
+      output.note("  open " + Invocation.quote(report.toString()) + " in a browser");
     }
   }
 

@@ -14,16 +14,18 @@ public final class Invocation {
 
   /** The program, called as the user called it, with these words. */
   public static String of(List<String> words) {
-    return quote(System.getProperty("kvshare.command", "kvshare"))
-        + words.stream().map(word -> " " + quote(word)).collect(Collectors.joining());
+    return quote(System.getProperty("kvshare.command", "kvshare")) + " " + words(words);
+  }
+
+  /** The words as a shell reads them. */
+  public static String words(List<String> words) {
+    return words.stream().map(Invocation::quote).collect(Collectors.joining(" "));
   }
 
   /** As {@link #of(List)}, with the option that names the model unless it is the built-in one. */
   public static String of(String verb, ModelOptions model, List<String> words) {
     String modelWords = model.model == null ? "" : " --model " + quote(model.model);
-    return of(List.of(verb))
-        + modelWords
-        + words.stream().map(word -> " " + quote(word)).collect(Collectors.joining());
+    return of(List.of(verb)) + modelWords + " " + words(words);
   }
 
   public static String quote(String word) {
