@@ -53,10 +53,10 @@ public record EvaluationReport(
       CacheSavings cache,
       Speed speed) {
 
-    /** The same with a speed. */
-    Row withSpeed(Speed measured) {
+    /** The same numbers under another name, with a speed. */
+    public Row with(String name, Speed measured) {
       return new Row(
-          policy,
+          name,
           perplexity,
           ratio,
           divergence,
@@ -65,20 +65,6 @@ public record EvaluationReport(
           kvBytesPerToken,
           cache,
           measured);
-    }
-
-    /** The same for a policy that runs in the same way. */
-    public Row named(String other) {
-      return new Row(
-          other,
-          perplexity,
-          ratio,
-          divergence,
-          agreement,
-          kvFraction,
-          kvBytesPerToken,
-          cache,
-          speed);
     }
   }
 

@@ -56,7 +56,7 @@ public final class Evaluator {
   private final LoadedModel model;
   private final Decoder decoder;
   private final int bytesPerElement;
-  private final List<EvaluatedPolicy> policies = new ArrayList<>();
+  private List<EvaluatedPolicy> policies = new ArrayList<>();
   private Datasets datasets = Datasets.ofUser(System.getenv());
   private Corpus corpus;
   private EvaluationPassages cut = new EvaluationPassages(PASSAGE_TOKENS, PASSAGES);
@@ -74,6 +74,27 @@ public final class Evaluator {
   /** Policies of this model, which stays open. */
   public static Evaluator of(LoadedModel model) {
     return new Evaluator(model);
+  }
+
+  public LoadedModel model() {
+    return model;
+  }
+
+  public List<EvaluatedPolicy> policies() {
+    return List.copyOf(policies);
+  }
+
+  public QualityMeter.Listener listener() {
+    return listener;
+  }
+
+  /** What besides model, text and policies decides the quality that is measured. */
+  public String key() {
+    return "%d passages of %d tokens%s"
+        .formatted(
+            cut.passages(),
+            cut.tokens(),
+            caches.isEmpty() ? "" : ", %s behind %d".formatted(caches, cachePrompt));
   }
 
   /** What is read; by default a text that comes along and that no calibration reads. */
@@ -94,17 +115,18 @@ public final class Evaluator {
   }
 
   /**
-   * A policy file to compare, with its refitted weights.
+   * Adds a policy file, with its refitted weights.
    *
    * @throws dev.kvshare.apply.policy.PolicyException if it is not usable or of another model
    */
   public Evaluator policy(Path file) {
-    return policies(List.of(EvaluatedPolicy.read(file, model, false)));
+    policies.add(EvaluatedPolicy.read(file, model, false));
+    return this;
   }
 
-  /** Further policies to compare, in the order of the rows. */
-  public Evaluator policies(List<EvaluatedPolicy> more) {
-    policies.addAll(more);
+  /** Sets the policies to compare, in the order of the rows. */
+  public Evaluator policies(List<EvaluatedPolicy> compared) {
+    policies = new ArrayList<>(compared);
     return this;
   }
 
@@ -153,28 +175,34 @@ public final class Evaluator {
    */
   public EvaluationReport run() {
     Passages passages = passages();
+    try (Variants variants = new Variants()) {
+      return complete(passages, quality(passages, variants), variants);
+    }
+  }
+
+  /** Measures the rows of {@link #run} without the speed. */
+  public List<Row> quality() {
+    try (Variants variants = new Variants()) {
+      return quality(passages(), variants);
+    }
+  }
+
+  private List<Row> quality(Passages passages, Variants variants) {
     int length = passages.passages().get(0).length;
-    int prompt = caches.isEmpty() ? 1 : prompt(length);
     QualityMeter.Limits limits =
         caches.isEmpty() ? QualityMeter.Limits.DEFAULT : QualityMeter.Limits.STEPWISE;
     QualityMeter meter = new QualityMeter(decoder, limits, listener);
-    try (Variants variants = new Variants()) {
-      List<List<PassageScore>> scores =
-          meter.measure(passages.passages(), variants.distinct, prompt);
-      checkFinite(variants.distinct, scores);
-      List<Row> rows = new ArrayList<>();
-      for (int row = 0; row < variants.rows.size(); row++) {
-        int place = variants.places.get(row);
-        rows.add(
-            row(
-                variants.rows.get(row),
-                length,
-                scores.get(place),
-                scores.get(0),
-                meter.compressedBytes(place)));
-      }
-      return complete(passages, rows, variants);
+    List<List<PassageScore>> scores =
+        meter.measure(passages.passages(), variants.distinct, unscored(length));
+    checkFinite(variants.distinct, scores);
+    List<Row> rows = new ArrayList<>();
+    for (int row = 0; row < variants.rows.size(); row++) {
+      int place = variants.places.get(row);
+      List<PassageScore> found = scores.get(place);
+      long bytes = meter.compressedBytes(place);
+      rows.add(row(variants.rows.get(row), length, found, scores.get(0), bytes));
     }
+    return rows;
   }
 
   /**
@@ -196,8 +224,8 @@ public final class Evaluator {
     for (EvaluatedPolicy policy : policies) {
       policy.overlapWarning(text(), datasets).ifPresent(warnings::add);
     }
-    int length = passages.passages().get(0).length;
-    return new EvaluationReport(passages, caches.isEmpty() ? 1 : prompt(length), timed, warnings);
+    int unscored = unscored(passages.passages().get(0).length);
+    return new EvaluationReport(passages, unscored, timed, warnings);
   }
 
   /**
@@ -259,8 +287,11 @@ public final class Evaluator {
     }
   }
 
-  /** The tokens of a passage that are the prompt of a cache policy. */
-  private int prompt(int length) {
+  /** Tokens at the start of a passage that are not scored: the first, or the prompt. */
+  private int unscored(int length) {
+    if (caches.isEmpty()) {
+      return 1;
+    }
     int prompt = cachePrompt == 0 ? length / 2 : cachePrompt;
     if (prompt < 1 || prompt >= length) {
       throw new EvaluationException(
@@ -296,7 +327,8 @@ public final class Evaluator {
         new SpeedMeter(decoder, speed, listener)
             .measure(Arrays.copyOf(running, length), variants.distinct);
     return IntStream.range(0, rows.size())
-        .mapToObj(row -> rows.get(row).withSpeed(speeds.get(variants.places.get(row))))
+        .mapToObj(
+            row -> rows.get(row).with(rows.get(row).policy(), speeds.get(variants.places.get(row))))
         .toList();
   }
 

@@ -115,7 +115,7 @@ class EvaluatorTest {
     List<Row> rows = evaluate(tokens(32), 16, policies, new Settings(8, 1, 1)).rows();
 
     assertEquals("two", rows.get(2).policy());
-    assertEquals(rows.get(1).named("two"), rows.get(2));
+    assertEquals(rows.get(1).with("two", rows.get(1).speed()), rows.get(2));
     // Two measurements of time are never the same to the nanosecond.
     assertEquals(rows.get(1).speed(), rows.get(2).speed());
     assertNotEquals(rows.get(1).speed(), rows.get(3).speed());

@@ -15,7 +15,6 @@ import dev.kvshare.eval.Evaluator;
 import dev.kvshare.eval.experiment.Experiment;
 import dev.kvshare.eval.experiment.Trials;
 import dev.kvshare.eval.format.Report;
-import dev.kvshare.eval.quality.QualityMeter;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Path;
 import java.util.ArrayList;
@@ -68,18 +67,21 @@ final class EvalCommand extends BaseCommand {
         LoadedModel model =
             ProgressLine.load(
                 locate(options.model.model), options.model.decoderOptions(), output)) {
-      QualityMeter.Listener listener =
-          (phase, done, total) -> progress.show(phase, done, total, "");
       List<EvaluatedPolicy> policies = policies(model);
-      Experiment experiment =
-          Experiment.of(model)
-              .texts(texts)
+      Evaluator evaluator =
+          Evaluator.of(model)
+              .text(texts.get(0))
               .passages(options.text.count, options.text.tokens)
               .policies(policies)
               .caches(caches(), options.cache.prompt)
-              .repair(calibration, options.model.repairTokens)
+              .speed(options.speed.settings())
               .datasets(datasets())
-              .listener(listener, trial -> note("measured " + trial, progress, output));
+              .listener((phase, done, total) -> progress.show(phase, done, total, ""));
+      Experiment experiment =
+          Experiment.of(evaluator)
+              .texts(texts)
+              .repair(calibration, options.model.repairTokens)
+              .listener(trial -> note("measured " + trial, progress, output));
       if (compare) {
         report =
             experiment
@@ -98,15 +100,12 @@ final class EvalCommand extends BaseCommand {
               .forEach(
                   trial -> policies.add(new EvaluatedPolicy(trial.name(), trial.search().get())));
         }
-        report = evaluator(model, texts, policies, listener).stream(options.cache.stream).report();
+        report = evaluator.policies(policies).stream(options.cache.stream).report();
       } else {
         EvaluationReport rows =
             sweep
-                ? experiment
-                    .folder(options.model.sweepFolder)
-                    .trials(schemes(model))
-                    .table(options.speed.settings())
-                : evaluator(model, texts, policies, listener).run();
+                ? experiment.folder(options.model.sweepFolder).trials(schemes(model)).table()
+                : evaluator.run();
         warn(rows, progress, output);
         report = rows.report();
       }
@@ -118,21 +117,6 @@ final class EvalCommand extends BaseCommand {
           "next: compare policies with the unshared model by --policy FILE, which may be given several times");
     }
     return ExitCodes.DONE;
-  }
-
-  private Evaluator evaluator(
-      LoadedModel model,
-      List<Corpus> texts,
-      List<EvaluatedPolicy> policies,
-      QualityMeter.Listener listener) {
-    return Evaluator.of(model)
-        .text(texts.get(0))
-        .passages(options.text.count, options.text.tokens)
-        .policies(policies)
-        .caches(caches(), options.cache.prompt)
-        .speed(options.speed.settings())
-        .datasets(datasets())
-        .listener(listener);
   }
 
   private List<Experiment.Trial> schemes(LoadedModel model) {

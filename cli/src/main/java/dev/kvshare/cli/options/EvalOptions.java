@@ -178,7 +178,7 @@ public final class EvalOptions {
         hideParamSyntax = true,
         split = ",",
         description =
-            "Instead, compare the methods of calibration: search plans that reduce so many layers (or fractions of all layers) by 'kvsharer', 'similar', 'random' (mean of five seeds), 'auto' and 'windows', and measure each with and without repair. --text may then be given several times.")
+            "Instead, compare the methods of calibration: search plans that reduce so many layers (or fractions of all layers) by 'kvsharer', 'similar', 'random' (mean of five seeds), 'share', 'windows' and 'auto', and measure each with and without repair. --text may then be given several times.")
     public List<Double> sizes = new ArrayList<>();
 
     @Option(

@@ -18,6 +18,8 @@ import dev.kvshare.datasets.Corpus;
 import dev.kvshare.eval.experiment.Experiment.Trial;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.concurrent.atomic.AtomicReference;
+import java.util.function.Supplier;
 
 /** Lists of plans to try. */
 public final class Trials {
@@ -33,7 +35,7 @@ public final class Trials {
 
   /** The methods that are compared. */
   private static final List<String> METHODS =
-      List.of("kvsharer", "similar", "random", "auto", "windows");
+      List.of("kvsharer", "similar", "random", "share", "windows", "auto");
 
   private static final String RANDOM = "random";
   private static final int RANDOM_SEEDS = 5;
@@ -77,68 +79,51 @@ public final class Trials {
   }
 
   /**
-   * What every method of calibration finds: the papers' order, its reverse, five random ones, the
-   * best of all searches, and windows in place of sharing.
+   * What the methods of calibration find, of {@code random} with five seeds; nothing is repaired.
    *
-   * @param calibration what the searches read
+   * @param calibration what the searches read; its samples are captured once
    * @param sizes numbers of layers to share, or to window
    */
   public static List<Trial> methods(
       LoadedModel model, Corpus calibration, List<Integer> sizes, CalibrationListener listener) {
-    Search search = new Search(model, calibration, listener);
+    CalibrationText passages = new CalibrationText(model);
+    Supplier<Calibration> start =
+        () -> Calibration.of(model).text(calibration).passages(passages).listener(listener);
+    AtomicReference<KvStatistics> captured = new AtomicReference<>();
     List<Trial> trials = new ArrayList<>();
     for (int size : sizes) {
       for (String method : METHODS) {
         boolean random = method.equals(RANDOM);
-        for (int seed = 0; seed < (random ? RANDOM_SEEDS : 1); seed++) {
-          int number = seed;
-          trials.add(
-              new Trial(
-                  "%s%s-%d".formatted(method, random ? seed : "", size),
-                  method,
-                  size,
-                  () -> search.run(method, number, size)));
+        for (int number = 0; number < (random ? RANDOM_SEEDS : 1); number++) {
+          int seed = number;
+          String name = "%s%s-%d".formatted(method, random ? seed : "", size);
+          Supplier<Policy> search =
+              () -> {
+                if (captured.get() == null) {
+                  captured.set(start.get().capture());
+                }
+                Calibration calibrating = start.get().statistics(captured.get());
+                return calibrating
+                    .method(method)
+                    .seed(seed)
+                    .keep(keep(method, size, model.decoder().spec().layers()))
+                    .repair(null)
+                    .run()
+                    .policy();
+              };
+          trials.add(new Trial(name, method, size, search));
         }
       }
     }
     return trials;
   }
 
-  /** Searches of one model on one text, whose statistics are captured once. */
-  private static final class Search {
-    private final LoadedModel model;
-    private final Corpus text;
-    private final CalibrationListener listener;
-    private final CalibrationText passages;
-    private KvStatistics statistics;
-
-    Search(LoadedModel model, Corpus text, CalibrationListener listener) {
-      this.model = model;
-      this.text = text;
-      this.listener = listener;
-      this.passages = new CalibrationText(model);
-    }
-
-    Policy run(String method, int seed, int size) {
-      if (statistics == null) {
-        statistics = calibration().capture();
-      }
-      return calibration()
-          .statistics(statistics)
-          .passages(passages)
-          .method(method)
-          .seed(seed)
-          .keep(
-              method.equals("windows")
-                  ? new Keep.WindowedLayers(size)
-                  : new Keep.SharedLayers(size))
-          .repair(null)
-          .run()
-          .policy();
-    }
-
-    private Calibration calibration() {
-      return Calibration.of(model).text(text).listener(listener);
-    }
+  /** As much as leaves so many layers reduced; {@code auto} shares or windows them. */
+  private static Keep keep(String method, int size, int layers) {
+    return switch (method) {
+      case "windows" -> new Keep.WindowedLayers(size);
+      case "auto" -> new Keep.KeptLayers(layers - size);
+      default -> new Keep.SharedLayers(size);
+    };
   }
 }

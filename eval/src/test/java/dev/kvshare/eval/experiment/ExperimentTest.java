@@ -15,10 +15,10 @@ import dev.kvshare.datasets.Corpus;
 import dev.kvshare.datasets.Datasets;
 import dev.kvshare.eval.EvaluationReport;
 import dev.kvshare.eval.EvaluationReport.Row;
+import dev.kvshare.eval.Evaluator;
 import dev.kvshare.eval.Goldens;
 import dev.kvshare.eval.experiment.Experiment.Trial;
 import dev.kvshare.eval.quality.EvaluationException;
-import dev.kvshare.eval.quality.QualityMeter;
 import dev.kvshare.eval.speed.SpeedMeter;
 import java.io.IOException;
 import java.nio.file.Files;
@@ -67,13 +67,19 @@ class ExperimentTest {
   }
 
   private Experiment experiment(LoadedModel ofModel, Trial... trials) {
-    return Experiment.of(ofModel)
+    return experiment(evaluator(ofModel), trials);
+  }
+
+  private Evaluator evaluator(LoadedModel ofModel) {
+    return Evaluator.of(ofModel).passages(2, 16).speed(null).datasets(new Datasets(folder));
+  }
+
+  private Experiment experiment(Evaluator evaluator, Trial... trials) {
+    return Experiment.of(evaluator)
         .texts(List.of(text(64, 1)))
-        .passages(2, 16)
         .trials(List.of(trials))
         .folder(folder.resolve("kept"))
-        .datasets(new Datasets(folder))
-        .listener(QualityMeter.Listener.SILENT, measured::add);
+        .listener(measured::add);
   }
 
   @Test
@@ -97,7 +103,7 @@ class ExperimentTest {
     assertEquals(2, second.plans().get(1).texts().size());
 
     // Other passages are measured anew, with the policies of before.
-    experiment(model, trials).repair(text(600, 2), 600).passages(1, 16).compare();
+    experiment(evaluator(model).passages(1, 16), trials).repair(text(600, 2), 600).compare();
     assertEquals(3, searched.size());
     assertEquals(6, measured.size());
   }
@@ -137,12 +143,15 @@ class ExperimentTest {
   @Test
   void plansThatAreAlikeAreRepairedAndMeasuredOnce() {
     List<String> phases = new ArrayList<>();
+    Evaluator evaluator =
+        evaluator(model)
+            .speed(new SpeedMeter.Settings(8, 2, 1))
+            .listener((phase, done, total) -> phases.add(phase + " " + done));
     EvaluationReport report =
-        experiment(model, trial("a", 0, 0, 2, 2), trial("b", 0, 0, 2, 2))
+        experiment(evaluator, trial("a", 0, 0, 2, 2), trial("b", 0, 0, 2, 2))
             .repair(text(1200, 2), 1200)
             .folder(null)
-            .listener((phase, done, total) -> phases.add(phase + " " + done), measured::add)
-            .table(new SpeedMeter.Settings(8, 2, 1));
+            .table();
     List<Row> rows = report.rows();
     int each = (rows.size() - 1) / 2;
 
@@ -163,8 +172,9 @@ class ExperimentTest {
   @Test
   void theSpeedIsAddedToWhatWasKept() {
     Trial trial = trial("2x pizza, 2 KV layers", 0, 0, 2, 2);
-    List<Row> quality = experiment(model, trial).table(null).rows();
-    List<Row> all = experiment(model, trial).table(new SpeedMeter.Settings(8, 2, 1)).rows();
+    List<Row> quality = experiment(model, trial).table().rows();
+    Evaluator timing = evaluator(model).speed(new SpeedMeter.Settings(8, 2, 1));
+    List<Row> all = experiment(timing, trial).table().rows();
 
     assertEquals(1, measured.size());
     assertTrue(Files.exists(folder.resolve("kept/2x-pizza-2-kv-layers.json")));
