@@ -13,7 +13,6 @@ import dev.kvshare.apply.plan.UpwardReading;
 import dev.kvshare.apply.plan.schemes.Scheme;
 import dev.kvshare.apply.policy.Policy;
 import dev.kvshare.apply.policy.Policy.ToolVersion;
-import dev.kvshare.apply.policy.Provenance;
 import dev.kvshare.apply.policy.Provenance.Candidate;
 import dev.kvshare.apply.policy.Provenance.ComparedMethod;
 import dev.kvshare.apply.policy.Provenance.DatasetReference;
@@ -521,40 +520,45 @@ public final class Calibration {
 
   private Policy policy(
       LoadedModel loaded, SearchSettings settings, KvStatistics measured, SearchOutcome outcome) {
-    Provenance.Builder origin =
-        origin(measured.dataset(), measured.samples())
-            .threshold(settings.limits().threshold())
-            .similarity(outcome.similarity())
-            .seed(seed)
-            .accepted(candidates(outcome.accepted()))
-            .rejected(candidates(outcome.rejected()))
-            .compared(
-                outcome.compared().stream()
-                    .map(
-                        found ->
-                            new ComparedMethod(
-                                found.name(),
-                                found.plan().reducedLayers(),
-                                found.reached(),
-                                found.quality().divergence().mean(),
-                                found.quality().divergence().perplexityRatio(),
-                                found.quality().divergence().agreement(),
-                                found.quality().similarity()))
-                    .toList());
-    return Policy.of(loaded.identity(), outcome.plan())
-        .withContext(contextOf(loaded.decoder().spec()))
-        .withCalibration(origin.build())
-        .withTool(tool());
+    return policy(loaded, outcome.plan(), measured.dataset(), measured.samples())
+        .withCalibration(
+            origin -> {
+              origin.threshold = settings.limits().threshold();
+              origin.similarity = outcome.similarity();
+              origin.seed = seed;
+              origin.accepted = candidates(outcome.accepted());
+              origin.rejected = candidates(outcome.rejected());
+              origin.compared =
+                  outcome.compared().stream()
+                      .map(
+                          found ->
+                              new ComparedMethod(
+                                  found.name(),
+                                  found.plan().reducedLayers(),
+                                  found.reached(),
+                                  found.quality().divergence().mean(),
+                                  found.quality().divergence().perplexityRatio(),
+                                  found.quality().divergence().agreement(),
+                                  found.quality().similarity()))
+                      .toList();
+            });
   }
 
-  private Provenance.Builder origin(DatasetReference dataset, List<int[]> ids) {
-    return Provenance.builder()
-        .method(method)
-        .command(command)
-        .acrossKinds(acrossKinds)
-        .dataset(dataset)
-        .samples(ids.size())
-        .tokensPerSample(ids.stream().mapToInt(sample -> sample.length).max().orElse(0));
+  /** A policy that says how it is made, but not yet what was measured. */
+  private Policy policy(LoadedModel loaded, Plan plan, DatasetReference dataset, List<int[]> ids) {
+    return Policy.of(loaded.identity(), plan)
+        .withContext(contextOf(loaded.decoder().spec()))
+        .withTool(tool())
+        .withCalibration(
+            origin -> {
+              origin.method = method;
+              origin.command = command;
+              origin.acrossKinds = acrossKinds;
+              origin.dataset = dataset;
+              origin.samples = ids.size();
+              origin.tokensPerSample =
+                  ids.stream().mapToInt(sample -> sample.length).max().orElse(0);
+            });
   }
 
   private static List<Candidate> candidates(List<SearchOutcome.Tested> tested) {
@@ -583,18 +587,14 @@ public final class Calibration {
       throw new CalibrationException.Usage(
           "A policy cannot say this plan: every layer that others read must keep its own keys and values.");
     }
-    Policy policy =
-        Policy.of(loaded.identity(), wanted)
-            .withContext(contextOf(loaded.decoder().spec()))
-            .withTool(tool());
     Passages chosen = sample(loaded, corpus);
     requireTokens(loaded.decoder().spec(), chosen.passages());
     double similarity =
         SampleRunner.similarity(loaded.decoder(), wanted, chosen.passages(), listener);
-    Provenance origin =
-        origin(new DatasetReference(chosen.name(), chosen.sha256()), chosen.passages())
-            .similarity(similarity)
-            .build();
+    DatasetReference dataset = new DatasetReference(chosen.name(), chosen.sha256());
+    Policy policy =
+        policy(loaded, wanted, dataset, chosen.passages())
+            .withCalibration(origin -> origin.similarity = similarity);
     SearchOutcome outcome =
         new SearchOutcome(
             wanted,
@@ -606,13 +606,7 @@ public final class Calibration {
             LayerWork.NONE,
             List.of());
     return new CalibrationResult(
-        policy.withCalibration(origin),
-        null,
-        keep,
-        null,
-        null,
-        outcome,
-        contextOf(loaded.decoder().spec()));
+        policy, null, keep, null, null, outcome, contextOf(loaded.decoder().spec()));
   }
 
   // The repair.
@@ -653,11 +647,8 @@ public final class Calibration {
     RepairedPolicy written = RepairedPolicy.of(found.policy(), outcome);
     Policy policy = written.policy();
     if (repairText != null) {
-      policy =
-          policy.withCalibration(
-              policy.calibration().toBuilder()
-                  .repairDataset(new DatasetReference(repairText.name(), repairText.sha256()))
-                  .build());
+      DatasetReference dataset = new DatasetReference(repairText.name(), repairText.sha256());
+      policy = policy.withCalibration(origin -> origin.repairDataset = dataset);
     }
     return new CalibrationResult(
         policy,

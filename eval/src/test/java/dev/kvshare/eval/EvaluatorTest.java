@@ -26,7 +26,6 @@ import dev.kvshare.apply.policy.ModelIdentity;
 import dev.kvshare.apply.policy.Policy;
 import dev.kvshare.apply.policy.PolicyException;
 import dev.kvshare.apply.policy.PolicyFile;
-import dev.kvshare.apply.policy.Provenance;
 import dev.kvshare.apply.policy.Provenance.DatasetReference;
 import dev.kvshare.apply.policy.RefittedWeights;
 import dev.kvshare.datasets.Corpus;
@@ -338,8 +337,7 @@ class EvaluatorTest {
   private static EvaluatedPolicy calibratedOn(String name, String sha256) {
     Policy policy =
         Policy.of(ModelIdentity.ofLayers(4), Plan.of(SharingMap.of(0, 0, 2, 3)))
-            .withCalibration(
-                Provenance.builder().dataset(new DatasetReference(name, sha256)).build());
+            .withCalibration(origin -> origin.dataset = new DatasetReference(name, sha256));
     return new EvaluatedPolicy("p.json", policy);
   }
 

@@ -1,15 +1,14 @@
 package dev.kvshare.apply.policy;
 
 import com.fasterxml.jackson.databind.JsonNode;
-import com.fasterxml.jackson.databind.node.ArrayNode;
-import com.fasterxml.jackson.databind.node.ObjectNode;
 import com.fasterxml.jackson.databind.node.TextNode;
 import java.math.BigDecimal;
 import java.math.MathContext;
 import java.math.RoundingMode;
 import java.util.ArrayList;
 import java.util.List;
-import java.util.TreeSet;
+import java.util.Map;
+import java.util.function.Function;
 
 /**
  * Prints JSON for people and for comparison by bytes: keys sorted, two blanks of indentation, a
@@ -34,30 +33,15 @@ final class CanonicalJson {
     if (fits || !node.isContainerNode() || isNumbers(node)) {
       return line;
     }
-    String inner = " ".repeat(indent + 2);
-    List<String> parts = new ArrayList<>();
-    if (node instanceof ObjectNode object) {
-      for (String name : sortedNames(object)) {
-        parts.add(inner + quoted(name) + ": " + print(object.get(name), indent + 2));
-      }
-      return "{\n" + String.join(",\n", parts) + "\n" + " ".repeat(indent) + "}";
-    }
-    node.forEach(entry -> parts.add(inner + print(entry, indent + 2)));
-    return "[\n" + String.join(",\n", parts) + "\n" + " ".repeat(indent) + "]";
+    String inner = "\n" + " ".repeat(indent + 2);
+    String end = "\n" + " ".repeat(indent);
+    return joined(node, part -> print(part, indent + 2), inner, "," + inner, end);
   }
 
   /** Returns {@code node} on one line, keys sorted. */
   static String onOneLine(JsonNode node) {
-    List<String> parts = new ArrayList<>();
-    if (node instanceof ObjectNode object) {
-      for (String name : sortedNames(object)) {
-        parts.add(quoted(name) + ": " + onOneLine(object.get(name)));
-      }
-      return "{" + String.join(", ", parts) + "}";
-    }
-    if (node instanceof ArrayNode array) {
-      array.forEach(entry -> parts.add(onOneLine(entry)));
-      return "[" + String.join(", ", parts) + "]";
+    if (node.isContainerNode()) {
+      return joined(node, CanonicalJson::onOneLine, "", ", ", "");
     }
     if (node.isDouble()) {
       return number(decimal(node.doubleValue()));
@@ -82,14 +66,21 @@ final class CanonicalJson {
     return Math.abs((long) value.scale()) > 20 ? value.toString() : value.toPlainString();
   }
 
-  private static String quoted(String name) {
-    return TextNode.valueOf(name).toString();
-  }
-
-  private static Iterable<String> sortedNames(ObjectNode object) {
-    TreeSet<String> names = new TreeSet<>();
-    object.fieldNames().forEachRemaining(names::add);
-    return names;
+  private static String joined(
+      JsonNode node, Function<JsonNode, String> print, String start, String comma, String end) {
+    List<String> parts = new ArrayList<>();
+    if (node.isArray()) {
+      node.forEach(entry -> parts.add(print.apply(entry)));
+    } else {
+      node.properties().stream()
+          .sorted(Map.Entry.comparingByKey())
+          .forEach(
+              field ->
+                  parts.add(
+                      TextNode.valueOf(field.getKey()) + ": " + print.apply(field.getValue())));
+    }
+    String text = start + String.join(comma, parts) + end;
+    return node.isArray() ? "[" + text + "]" : "{" + text + "}";
   }
 
   private static boolean isNumbers(JsonNode node) {

@@ -6,6 +6,8 @@ import dev.kvshare.apply.model.Checkpoint;
 import dev.kvshare.apply.model.checkpoint.Fingerprint;
 import dev.kvshare.apply.plan.KvUse;
 import dev.kvshare.apply.plan.Plan;
+import java.util.ArrayList;
+import java.util.List;
 
 /**
  * The model that a policy was made for. Only the number of layers is always known; hand-written
@@ -48,6 +50,26 @@ public record ModelIdentity(
   /** Returns the identity of a model of which only the number of layers is known. */
   public static ModelIdentity ofLayers(int layers) {
     return new ModelIdentity(null, layers, null, null, null, null);
+  }
+
+  /** What differs of {@code found}, as far as both are known: "head_dim 64 against 128". */
+  List<String> differences(ModelIdentity found) {
+    List<String> differences = new ArrayList<>();
+    if (layers != found.layers) {
+      differences.add("%d layers against %d".formatted(layers, found.layers));
+    }
+    add(differences, "fingerprint", fingerprint, found.fingerprint);
+    add(differences, "model_type", modelType, found.modelType);
+    add(differences, "num_attention_heads", queryHeads, found.queryHeads);
+    add(differences, "num_key_value_heads", keyValueHeads, found.keyValueHeads);
+    add(differences, "head_dim", headSize, found.headSize);
+    return differences;
+  }
+
+  private static void add(List<String> differences, String name, Object one, Object other) {
+    if (one != null && other != null && !one.equals(other)) {
+      differences.add("%s %s against %s".formatted(name, one, other));
+    }
   }
 
   /** Whether the size of a token's keys and values is known. */

@@ -2,10 +2,13 @@ package dev.kvshare.apply.policy;
 
 import com.fasterxml.jackson.databind.node.JsonNodeFactory;
 import com.fasterxml.jackson.databind.node.ObjectNode;
+import dev.kvshare.apply.family.spec.ModelSpec;
 import dev.kvshare.apply.plan.KvUse;
 import dev.kvshare.apply.plan.Plan;
 import dev.kvshare.apply.plan.SharingMap;
+import java.util.ArrayList;
 import java.util.List;
+import java.util.function.Consumer;
 
 /**
  * A plan for one model, with refitted weights, savings and provenance: what a policy file holds.
@@ -82,7 +85,7 @@ public record Policy(
   /** Checks that the parts agree with each other. */
   public Policy {
     unknownFields = unknownFields.deepCopy();
-    List<String> problems = PolicyRules.problems(model, plan);
+    List<String> problems = problems(model, plan);
     if (!problems.isEmpty()) {
       throw new IllegalArgumentException(String.join("; ", problems));
     }
@@ -109,8 +112,9 @@ public record Policy(
     return new Policy(model, plan, repair, other, calibration, tool, unknownFields);
   }
 
-  /** The same with another origin. */
-  public Policy withCalibration(Provenance other) {
+  /** The same with another origin: the one it has, or an empty one, after {@code change}. */
+  public Policy withCalibration(Consumer<Provenance.Draft> change) {
+    Provenance other = Provenance.changed(calibration, change);
     return new Policy(model, plan, repair, savings, other, tool, unknownFields);
   }
 
@@ -135,12 +139,67 @@ public record Policy(
   }
 
   /**
+   * Every violated rule between model and plan as a sentence that starts with the JSON path; empty
+   * if none.
+   */
+  static List<String> problems(ModelIdentity model, Plan plan) {
+    List<String> problems = new ArrayList<>();
+    SharingMap map = plan.map();
+    if (map.layers() != model.layers()) {
+      problems.add(
+          "$.plan.kv_source has %d entries, but $.model.num_hidden_layers is %d: one entry a layer is needed"
+              .formatted(map.layers(), model.layers()));
+    }
+    if (map.hasChains()) {
+      problems.add(
+          "$.plan.kv_source has a source that itself reads from another layer (%s): a source must keep its own keys and values"
+              .formatted(map));
+    }
+    if (map.hasUpwardSources() && plan.upward() == null) {
+      problems.add(
+          "$.plan.kv_source has a source above its reader, but $.plan.upward is null: it must be {\"forward_passes\": N} or {\"sequential\": true}");
+    }
+    if (plan.hidesOwnToken()) {
+      problems.add("no policy can say that the own token is hidden: " + plan);
+    }
+    return problems;
+  }
+
+  /**
    * Checks that this policy was made for a model.
    *
-   * @throws PolicyException.Mismatch if the layers, the fingerprint or, where one side has no
-   *     fingerprint, any other known property differs
+   * @throws PolicyException.Mismatch if the layers, the fingerprint or any other property differs
+   *     that both sides know
    */
   public void check(ModelIdentity found) {
-    PolicyRules.checkModel(model, found);
+    List<String> differences = model.differences(found);
+    if (!differences.isEmpty()) {
+      boolean alike = model.layers() == found.layers();
+      throw new PolicyException.Mismatch(
+          "The policy was made for another model (policy against model: %s). Use the model it was made for or calibrate this model with `kvshare calibrate`%s."
+              .formatted(
+                  String.join(", ", differences),
+                  alike ? "; or apply it all the same with --force" : ""));
+    }
+  }
+
+  /**
+   * Checks that layers read layers of their own kind of attention.
+   *
+   * @throws PolicyException.Mismatch if one does not, unless calibration was asked for that
+   */
+  public void checkKinds(ModelSpec spec) {
+    int layer = spec.acrossKinds(map());
+    if (layer >= 0 && (calibration == null || calibration.acrossKinds() == null)) {
+      int source = map().source(layer);
+      throw new PolicyException.Mismatch(
+          "The policy has layer %d (%s) read the keys and values of layer %d (%s), which calibration does not do: their attention is of different kinds. Calibrate this model with `kvshare calibrate`, with --across-kinds if that is wanted; or apply the policy all the same with --force."
+              .formatted(layer, kind(spec, layer), source, kind(spec, source)));
+    }
+  }
+
+  private static String kind(ModelSpec spec, int layer) {
+    int window = spec.blocks().get(layer).attention().window();
+    return window == 0 ? "full attention" : "a sliding window of " + window + " tokens";
   }
 }

@@ -2,7 +2,6 @@ package dev.kvshare.apply.policy;
 
 import dev.kvshare.apply.model.MemorySize;
 import dev.kvshare.apply.plan.KvUse;
-import dev.kvshare.apply.plan.Plan;
 import dev.kvshare.apply.plan.PlanDescription;
 import dev.kvshare.apply.policy.Provenance.ComparedMethod;
 import dev.kvshare.apply.policy.Provenance.DatasetReference;
@@ -14,6 +13,8 @@ import java.util.List;
 import java.util.Locale;
 import java.util.Map;
 import java.util.Objects;
+import java.util.stream.Collectors;
+import java.util.stream.Stream;
 
 /** Explains a policy: its map, where it came from and what it saves. */
 public final class PolicyDescription {
@@ -25,55 +26,48 @@ public final class PolicyDescription {
   /** Lines under names, in the order to print them. */
   public static Map<String, List<String>> of(Path file, Policy policy) {
     Map<String, List<String>> facts = new LinkedHashMap<>();
-    facts.put("policy", List.of(file.toString()));
-    facts.put("made for", List.of(model(policy.model())));
-    if (policy.model().fingerprint() != null) {
-      facts.put("fingerprint", List.of(policy.model().fingerprint()));
-    }
-    Plan plan = policy.plan();
-    PlanDescription.addTo(facts, plan);
-    List<String> cache = new ArrayList<>(List.of(savings(policy.model(), plan)));
-    if (policy.model().kvUse(plan).dropsTokens()) {
-      LENGTHS.forEach(tokens -> cache.add(kept(policy.model(), plan, tokens)));
-    }
-    facts.put("KV cache", cache);
+    add(facts, "policy", "%s", file);
+    add(facts, "made for", "%s", model(policy.model()));
+    add(facts, "fingerprint", "%s", policy.model().fingerprint());
+    PlanDescription.addTo(facts, policy.plan());
+    facts.put("KV cache", cache(policy.model(), policy.model().kvUse(policy.plan())));
     if (policy.repair() != null) {
-      facts.put(
-          "repair",
-          List.of(
-              policy.repair().tensors().size() + " refitted tensors in " + policy.repair().file()));
+      int tensors = policy.repair().tensors().size();
+      add(facts, "repair", "%d refitted tensors in %s", tensors, policy.repair().file());
     }
     if (policy.calibration() != null) {
       addOrigin(facts, policy.calibration());
     }
     if (policy.tool() != null) {
-      facts.put("written by", List.of(policy.tool().name() + " " + policy.tool().version()));
+      add(facts, "written by", "%s %s", policy.tool().name(), policy.tool().version());
     }
     return facts;
   }
 
-  private static String model(ModelIdentity model) {
-    List<String> parts = new ArrayList<>();
-    if (model.modelType() != null) {
-      parts.add(model.modelType());
+  /** Adds a line, unless the first of its values is not known. */
+  private static void add(
+      Map<String, List<String>> facts, String name, String pattern, Object... values) {
+    if (values[0] != null) {
+      facts.put(name, List.of(String.format(Locale.ROOT, pattern, values)));
     }
-    parts.add(model.layers() + " layers");
-    if (model.queryHeads() != null) {
-      parts.add(model.queryHeads() + " query heads");
-    }
-    if (model.keyValueHeads() != null) {
-      parts.add(model.keyValueHeads() + " key/value heads");
-    }
-    if (model.headSize() != null) {
-      parts.add("head size " + model.headSize());
-    }
-    return String.join(", ", parts);
   }
 
-  private static String savings(ModelIdentity model, Plan plan) {
-    KvUse use = model.kvUse(plan);
+  private static String model(ModelIdentity model) {
+    return Stream.of(
+            model.modelType(),
+            model.layers() + " layers",
+            model.queryHeads() == null ? null : model.queryHeads() + " query heads",
+            model.keyValueHeads() == null ? null : model.keyValueHeads() + " key/value heads",
+            model.headSize() == null ? null : "head size " + model.headSize())
+        .filter(Objects::nonNull)
+        .collect(Collectors.joining(", "));
+  }
+
+  /** What a token adds, and what is kept of some texts where windows of the plan bound it. */
+  private static List<String> cache(ModelIdentity model, KvUse use) {
     boolean bounded = use.dropsTokens();
-    String text =
+    List<String> lines = new ArrayList<>();
+    String layers =
         String.format(
             Locale.ROOT,
             "%d of %d layers keep %s (%.1f %%)",
@@ -81,85 +75,61 @@ public final class PolicyDescription {
             model.layers(),
             bounded ? "one of the whole text" : "one",
             100.0 * use.wholeTextLayers() / model.layers());
-    return model.knowsHeads()
-        ? text
-            + ": "
-            + MemorySize.text(use.bytesPerToken(2))
-            + (bounded ? " a further token" : " a token")
-            + " instead of "
-            + MemorySize.text(use.unsharedBytes(1, 2))
-            + " (16-bit numbers)"
-        : text;
+    String bytes =
+        ": %s a %s instead of %s (16-bit numbers)"
+            .formatted(
+                MemorySize.text(use.bytesPerToken(2)),
+                bounded ? "further token" : "token",
+                MemorySize.text(use.unsharedBytes(1, 2)));
+    lines.add(model.knowsHeads() ? layers + bytes : layers);
+    for (int tokens : bounded ? LENGTHS : List.<Integer>of()) {
+      String kept =
+          String.format(
+              Locale.ROOT, "of %,d tokens %.1f %% stay", tokens, 100 * use.fraction(tokens));
+      String sizes =
+          ": %s instead of %s"
+              .formatted(
+                  MemorySize.text(use.bytes(tokens, 2)),
+                  MemorySize.text(use.unsharedBytes(tokens, 2)));
+      lines.add(model.knowsHeads() ? kept + sizes : kept);
+    }
+    return lines;
   }
 
-  /** What is kept of a text, where windows of the policy bound what layers keep. */
-  private static String kept(ModelIdentity model, Plan plan, int tokens) {
-    KvUse use = model.kvUse(plan);
-    String text =
-        String.format(
-            Locale.ROOT, "of %,d tokens %.1f %% stay", tokens, 100 * use.fraction(tokens));
-    return model.knowsHeads()
-        ? text
-            + ": "
-            + MemorySize.text(use.bytes(tokens, 2))
-            + " instead of "
-            + MemorySize.text(use.unsharedBytes(tokens, 2))
-        : text;
-  }
-
-  private static void addOrigin(Map<String, List<String>> facts, Provenance calibration) {
-    if (calibration.method() != null) {
-      facts.put("method", List.of(calibration.method() + seed(calibration)));
-    }
-    if (calibration.similarity() != null) {
-      facts.put(
-          "similarity",
-          List.of(
-              calibration.similarity()
-                  + (calibration.threshold() == null
-                      ? ""
-                      : " (threshold " + calibration.threshold() + ")")));
-    }
-    addText(facts, "text", calibration.dataset());
-    addText(facts, "repair text", calibration.repairDataset());
-    if (calibration.samples() != null) {
-      facts.put(
-          "samples",
-          List.of(calibration.samples() + " of " + calibration.tokensPerSample() + " tokens"));
-    }
-    Validation validation = calibration.validation();
+  private static void addOrigin(Map<String, List<String>> facts, Provenance origin) {
+    String seed = Objects.equals(origin.method(), "random") ? ", seed " + origin.seed() : "";
+    add(facts, "method", "%s%s", origin.method(), seed);
+    String limit = origin.threshold() == null ? "" : " (threshold " + origin.threshold() + ")";
+    add(facts, "similarity", "%s%s", origin.similarity(), limit);
+    addText(facts, "text", origin.dataset());
+    addText(facts, "repair text", origin.repairDataset());
+    add(facts, "samples", "%d of %d tokens", origin.samples(), origin.tokensPerSample());
+    Validation validation = origin.validation();
     if (validation != null) {
-      facts.put(
+      add(
+          facts,
           "quality",
-          List.of(
-              String.format(
-                  Locale.ROOT,
-                  "KL divergence from the unshared model %.4f (%.4f without repair), perplexity %.3f times, same token at %.1f %%, on %d tokens",
-                  validation.divergence(),
-                  validation.plainDivergence(),
-                  validation.perplexityRatio(),
-                  100 * validation.agreement(),
-                  validation.tokens())));
+          "KL divergence from the unshared model %.4f (%.4f without repair), perplexity %.3f times, same token at %.1f %%, on %d tokens",
+          validation.divergence(),
+          validation.plainDivergence(),
+          validation.perplexityRatio(),
+          100 * validation.agreement(),
+          validation.tokens());
     }
-    if (!calibration.compared().isEmpty()) {
-      facts.put("tried", calibration.compared().stream().map(PolicyDescription::compared).toList());
+    if (!origin.compared().isEmpty()) {
+      facts.put("tried", origin.compared().stream().map(PolicyDescription::compared).toList());
     }
-    if (calibration.accepted().isEmpty() && calibration.rejected().isEmpty()) {
-      return;
+    int accepted = origin.accepted().size();
+    int rejected = origin.rejected().size();
+    if (accepted + rejected > 0) {
+      add(facts, "search", "%d pairs of layers accepted, %d refused", accepted, rejected);
     }
-    facts.put(
-        "search",
-        List.of(
-            calibration.accepted().size()
-                + " pairs of layers accepted, "
-                + calibration.rejected().size()
-                + " refused"));
   }
 
   private static void addText(Map<String, List<String>> facts, String name, DatasetReference text) {
     if (text != null) {
-      facts.put(
-          name, List.of(text.name() + (text.sha256() == null ? "" : ", sha256 " + text.sha256())));
+      String digest = text.sha256() == null ? "" : ", sha256 " + text.sha256();
+      add(facts, name, "%s%s", text.name(), digest);
     }
   }
 
@@ -173,9 +143,5 @@ public final class PolicyDescription {
         found.divergence(),
         found.perplexityRatio(),
         100 * found.agreement());
-  }
-
-  private static String seed(Provenance calibration) {
-    return Objects.equals(calibration.method(), "random") ? ", seed " + calibration.seed() : "";
   }
 }

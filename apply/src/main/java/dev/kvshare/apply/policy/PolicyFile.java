@@ -79,11 +79,10 @@ public final class PolicyFile {
     Policy policy = read(file);
     try {
       if (!force || policy.map().layers() != model.layers()) {
-        PolicyRules.checkModel(policy.model(), model);
+        policy.check(model);
       }
-      boolean asked = policy.calibration() != null && policy.calibration().allowsKinds();
-      if (!force && !asked) {
-        PolicyRules.checkKinds(policy.map(), spec);
+      if (!force) {
+        policy.checkKinds(spec);
       }
     } catch (PolicyException.Mismatch e) {
       throw new PolicyException.Mismatch(file + ": " + e.getMessage());

@@ -6,7 +6,6 @@ import com.fasterxml.jackson.databind.DeserializationFeature;
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.PropertyNamingStrategies;
 import com.fasterxml.jackson.databind.json.JsonMapper;
-import com.fasterxml.jackson.databind.node.ArrayNode;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import dev.kvshare.apply.model.storage.Digest;
 import dev.kvshare.apply.plan.Plan;
@@ -91,7 +90,7 @@ final class PolicyJson {
         root.has("model")
             ? bind(root.path("model"), ModelIdentity.class)
             : ModelIdentity.ofLayers(plan.map().layers());
-    problems.addAll(PolicyRules.problems(model, plan));
+    problems.addAll(Policy.problems(model, plan));
     return problems.isEmpty()
         ? new Policy(
             model,
@@ -137,6 +136,11 @@ final class PolicyJson {
             node.path("forward_passes").intValue(), node.path("backward_passes").asInt(0));
   }
 
+  /** An object of another class with the components of the same names. */
+  static <T> T convert(Object from, Class<T> type) {
+    return MAPPER.convertValue(from, type);
+  }
+
   private static <T> T bind(JsonNode node, Class<T> type) {
     try {
       return node.isMissingNode() || node.isNull() ? null : MAPPER.treeToValue(node, type);
@@ -145,26 +149,20 @@ final class PolicyJson {
     }
   }
 
-  private static void merge(ObjectNode into, ObjectNode extra) {
+  /** Adds what {@code into} lacks; a list that has changed its length since gets nothing. */
+  private static void merge(JsonNode into, JsonNode extra) {
     for (Map.Entry<String, JsonNode> field : extra.properties()) {
       JsonNode present = into.get(field.getKey());
-      if (present instanceof ObjectNode object && field.getValue() instanceof ObjectNode inner) {
-        merge(object, inner);
-      } else if (present instanceof ArrayNode array
-          && field.getValue() instanceof ArrayNode inner) {
-        mergeEntries(array, inner);
-      } else if (present == null) {
-        into.set(field.getKey(), field.getValue());
+      if (present != null) {
+        merge(present, field.getValue());
+      } else if (into instanceof ObjectNode object) {
+        object.set(field.getKey(), field.getValue());
       }
     }
-  }
-
-  /** Merges entry by entry; a list that has changed its length since it was read gets nothing. */
-  private static void mergeEntries(ArrayNode into, ArrayNode extra) {
-    for (int i = 0; i < into.size() && into.size() == extra.size(); i++) {
-      if (into.get(i) instanceof ObjectNode object && extra.get(i) instanceof ObjectNode inner) {
-        merge(object, inner);
-      }
+    for (int i = 0;
+        into.isArray() && extra.isArray() && into.size() == extra.size() && i < into.size();
+        i++) {
+      merge(into.get(i), extra.get(i));
     }
   }
 }

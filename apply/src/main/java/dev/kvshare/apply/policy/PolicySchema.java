@@ -17,6 +17,7 @@ import java.io.UncheckedIOException;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
+import java.util.stream.StreamSupport;
 
 /** A published JSON Schema of the policy file. */
 final class PolicySchema {
@@ -57,46 +58,30 @@ final class PolicySchema {
     return tree.path("properties").has(field);
   }
 
-  /** Returns the fields of {@code document} that the schema does not name, nested as found. */
+  /** The fields of {@code document} that the schema does not name, nested as found. */
   ObjectNode unknownFields(ObjectNode document) {
-    return unknown(document, tree);
+    JsonNode unknown = unknown(document, tree);
+    return unknown.isEmpty() ? JsonNodeFactory.instance.objectNode() : (ObjectNode) unknown;
   }
 
-  private ObjectNode unknown(ObjectNode found, JsonNode schema) {
-    ObjectNode unknown = JsonNodeFactory.instance.objectNode();
+  /** Of an array one object of unknown fields an entry; nothing where there are none. */
+  private JsonNode unknown(JsonNode found, JsonNode schema) {
+    JsonNodeFactory nodes = JsonNodeFactory.instance;
+    ObjectNode fields = nodes.objectNode();
     for (Map.Entry<String, JsonNode> field : found.properties()) {
       JsonNode known = resolve(schema.path("properties").path(field.getKey()));
-      JsonNode value = field.getValue();
-      if (known.isMissingNode()) {
-        unknown.set(field.getKey(), value.deepCopy());
-      } else if (value instanceof ObjectNode object) {
-        ObjectNode inner = unknown(object, known);
-        if (!inner.isEmpty()) {
-          unknown.set(field.getKey(), inner);
-        }
-      } else if (value instanceof ArrayNode array) {
-        ArrayNode inner = unknown(array, resolve(known.path("items")));
-        if (!inner.isEmpty()) {
-          unknown.set(field.getKey(), inner);
-        }
+      JsonNode unknown =
+          known.isMissingNode() ? field.getValue().deepCopy() : unknown(field.getValue(), known);
+      if (known.isMissingNode() || !unknown.isEmpty()) {
+        fields.set(field.getKey(), unknown);
       }
     }
-    return unknown;
-  }
-
-  /** Returns one object of unknown fields an entry, or nothing if no entry has any. */
-  private ArrayNode unknown(ArrayNode found, JsonNode schema) {
-    ArrayNode unknown = JsonNodeFactory.instance.arrayNode();
-    boolean any = false;
-    for (JsonNode entry : found) {
-      ObjectNode inner =
-          entry instanceof ObjectNode object
-              ? unknown(object, schema)
-              : JsonNodeFactory.instance.objectNode();
-      any |= !inner.isEmpty();
-      unknown.add(inner);
+    ArrayNode entries = nodes.arrayNode();
+    if (found.isArray()) {
+      found.forEach(entry -> entries.add(unknown(entry, resolve(schema.path("items")))));
     }
-    return any ? unknown : unknown.removeAll();
+    boolean any = StreamSupport.stream(entries.spliterator(), false).anyMatch(e -> !e.isEmpty());
+    return any ? entries : fields;
   }
 
   private JsonNode resolve(JsonNode schema) {

@@ -3,6 +3,7 @@ package dev.kvshare.apply.policy;
 import com.fasterxml.jackson.annotation.JsonInclude;
 import com.fasterxml.jackson.annotation.JsonProperty;
 import java.util.List;
+import java.util.function.Consumer;
 
 /**
  * Where a policy came from. Everything but the lists may be null in hand-written policies.
@@ -18,7 +19,8 @@ import java.util.List;
  * @param seed seed of everything random
  * @param dtype number format of the decoder, such as {@code float32}
  * @param threads threads that computed
- * @param acrossKinds true where layers of different kinds of attention were allowed to share
+ * @param acrossKinds true where layers of different kinds of attention were allowed to share, else
+ *     null
  * @param accepted the accepted steps, in order
  * @param rejected the tested and refused steps, in order
  * @param compared what each method found that was tried, the one whose plan was taken at the front;
@@ -155,182 +157,34 @@ public record Provenance(
     compared = compared == null ? List.of() : List.copyOf(compared);
   }
 
-  /** Whether layers of different kinds of attention were allowed to share. */
-  public boolean allowsKinds() {
-    return acrossKinds != null;
+  /** The same with what {@code change} sets; {@code before} is null for none. */
+  static Provenance changed(Provenance before, Consumer<Draft> change) {
+    Draft draft = before == null ? new Draft() : PolicyJson.convert(before, Draft.class);
+    change.accept(draft);
+    return PolicyJson.convert(draft, Provenance.class);
   }
 
-  /** Returns a builder that starts from this record. */
-  public Builder toBuilder() {
-    return builder()
-        .method(method)
-        .command(command)
-        .threshold(threshold)
-        .similarity(similarity)
-        .recall(recall)
-        .dataset(dataset)
-        .samples(samples)
-        .tokensPerSample(tokensPerSample)
-        .seed(seed)
-        .dtype(dtype)
-        .threads(threads)
-        .acrossKinds(acrossKinds)
-        .accepted(accepted)
-        .rejected(rejected)
-        .compared(compared)
-        .repairDataset(repairDataset)
-        .validation(validation);
-  }
-
-  /** Returns a builder with nothing set. */
-  public static Builder builder() {
-    return new Builder();
-  }
-
-  /** Collects the components of a {@link Provenance}. */
-  public static final class Builder {
-    private String method;
-    private String command;
-    private Double threshold;
-    private Double similarity;
-    private Recall recall;
-    private DatasetReference dataset;
-    private Integer samples;
-    private Integer tokensPerSample;
-    private Long seed;
-    private String dtype;
-    private Integer threads;
-    private Boolean acrossKinds;
-    private List<Candidate> accepted;
-    private List<Candidate> rejected;
-    private List<ComparedMethod> compared;
-    private DatasetReference repairDataset;
-    private Validation validation;
-
-    private Builder() {}
-
-    /** Sets the name of the method that found the plan. */
-    public Builder method(String value) {
-      method = value;
-      return this;
-    }
-
-    /** Sets the command that made the policy. */
-    public Builder command(String value) {
-      command = value;
-      return this;
-    }
-
-    /** Sets the mean cosine similarity that a map had to exceed. */
-    public Builder threshold(Double value) {
-      threshold = value;
-      return this;
-    }
-
-    /** Sets the mean cosine similarity of the final map. */
-    public Builder similarity(Double value) {
-      similarity = value;
-      return this;
-    }
-
-    /** Sets how often planted facts are found again. */
-    public Builder recall(Recall value) {
-      recall = value;
-      return this;
-    }
-
-    /** Sets the calibration text. */
-    public Builder dataset(DatasetReference value) {
-      dataset = value;
-      return this;
-    }
-
-    /** Sets number of samples run. */
-    public Builder samples(Integer value) {
-      samples = value;
-      return this;
-    }
-
-    /** Sets tokens of a sample. */
-    public Builder tokensPerSample(Integer value) {
-      tokensPerSample = value;
-      return this;
-    }
-
-    /** Sets seed of everything random. */
-    public Builder seed(Long value) {
-      seed = value;
-      return this;
-    }
-
-    /** Sets number format of the decoder. */
-    public Builder dtype(String value) {
-      dtype = value;
-      return this;
-    }
-
-    /** Sets threads that computed. */
-    public Builder threads(Integer value) {
-      threads = value;
-      return this;
-    }
-
-    /** Sets true where layers of different kinds of attention were allowed to share. */
-    public Builder acrossKinds(Boolean value) {
-      acrossKinds = value;
-      return this;
-    }
-
-    /** Sets the accepted steps. */
-    public Builder accepted(List<Candidate> value) {
-      accepted = value;
-      return this;
-    }
-
-    /** Sets the tested and refused steps. */
-    public Builder rejected(List<Candidate> value) {
-      rejected = value;
-      return this;
-    }
-
-    /** Sets what each method found that was tried. */
-    public Builder compared(List<ComparedMethod> value) {
-      compared = value;
-      return this;
-    }
-
-    /** Sets the text of the repair where it is another than that of the calibration. */
-    public Builder repairDataset(DatasetReference value) {
-      repairDataset = value;
-      return this;
-    }
-
-    /** Sets how near the final plan comes to the unshared model. */
-    public Builder validation(Validation value) {
-      validation = value;
-      return this;
-    }
-
-    /** Returns the record. */
-    public Provenance build() {
-      return new Provenance(
-          method,
-          command,
-          threshold,
-          similarity,
-          recall,
-          dataset,
-          samples,
-          tokensPerSample,
-          seed,
-          dtype,
-          threads,
-          acrossKinds,
-          accepted,
-          rejected,
-          compared,
-          repairDataset,
-          validation);
-    }
+  /**
+   * The components of a {@link Provenance}, to be set one by one: see {@link
+   * Policy#withCalibration}.
+   */
+  public static final class Draft {
+    public String method;
+    public String command;
+    public Double threshold;
+    public Double similarity;
+    public Recall recall;
+    public DatasetReference dataset;
+    public Integer samples;
+    public Integer tokensPerSample;
+    public Long seed;
+    public String dtype;
+    public Integer threads;
+    public Boolean acrossKinds;
+    public List<Candidate> accepted;
+    public List<Candidate> rejected;
+    public List<ComparedMethod> compared;
+    public DatasetReference repairDataset;
+    public Validation validation;
   }
 }

@@ -22,7 +22,6 @@ import dev.kvshare.apply.policy.ModelIdentity;
 import dev.kvshare.apply.policy.Policy;
 import dev.kvshare.apply.policy.PolicyException;
 import dev.kvshare.apply.policy.PolicyFile;
-import dev.kvshare.apply.policy.Provenance;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Collections;
@@ -284,8 +283,7 @@ class PolicyModelTest {
     PolicyModel.load(new PolicyModel.Options(mixed, file, DecoderOptions.DEFAULT, true, true))
         .close();
 
-    Provenance asked = Provenance.builder().acrossKinds(true).build();
-    PolicyFile.write(policy.withCalibration(asked), null, file);
+    PolicyFile.write(policy.withCalibration(origin -> origin.acrossKinds = true), null, file);
     PolicyModel.load(mixed, file).close();
     Plan alike = Plan.of(SharingMap.of(0, 1, 0, 1));
     PolicyFile.write(Policy.of(ModelIdentity.ofLayers(4), alike), null, file);

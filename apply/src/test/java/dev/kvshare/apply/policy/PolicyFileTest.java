@@ -47,32 +47,34 @@ class PolicyFileTest {
     ModelIdentity model =
         new ModelIdentity("llama", 6, 9, 3, 64, "sha256:" + "0123456789abcdef".repeat(4));
     return new Policy(
-        model,
-        PLAN.withWindows(new Plan.Windows(List.of(1, 4), 0, 256)),
-        new RepairReference(
-            "policy.safetensors",
-            "ab".repeat(32),
-            null,
-            List.of(
-                "model.layers.3.self_attn.o_proj.weight",
-                "model.layers.5.self_attn.o_proj.weight")),
-        null,
-        Provenance.builder()
-            .method("dissimilar")
-            .threshold(0.5)
-            .similarity(0.71234567891234)
-            .dataset(new DatasetReference("parlour-calibration", "cd".repeat(32)))
-            .samples(30)
-            .tokensPerSample(64)
-            .seed(0L)
-            .accepted(
+            model,
+            PLAN.withWindows(new Plan.Windows(List.of(1, 4), 0, 256)),
+            new RepairReference(
+                "policy.safetensors",
+                "ab".repeat(32),
+                null,
                 List.of(
-                    new Candidate(3, 0, 12.0625, 0.875, null),
-                    new Candidate(5, 1, 1.0 / 3, 0.75, null)))
-            .rejected(List.of(new Candidate(4, 2, 2e-9, null, null)))
-            .build(),
-        new ToolVersion("kvshare", "0.1.0"),
-        JsonNodeFactory.instance.objectNode());
+                    "model.layers.3.self_attn.o_proj.weight",
+                    "model.layers.5.self_attn.o_proj.weight")),
+            null,
+            null,
+            new ToolVersion("kvshare", "0.1.0"),
+            JsonNodeFactory.instance.objectNode())
+        .withCalibration(
+            origin -> {
+              origin.method = "dissimilar";
+              origin.threshold = 0.5;
+              origin.similarity = 0.71234567891234;
+              origin.dataset = new DatasetReference("parlour-calibration", "cd".repeat(32));
+              origin.samples = 30;
+              origin.tokensPerSample = 64;
+              origin.seed = 0L;
+              origin.accepted =
+                  List.of(
+                      new Candidate(3, 0, 12.0625, 0.875, null),
+                      new Candidate(5, 1, 1.0 / 3, 0.75, null));
+              origin.rejected = List.of(new Candidate(4, 2, 2e-9, null, null));
+            });
   }
 
   private static Policy policy(Plan plan) {
@@ -90,15 +92,14 @@ class PolicyFileTest {
   }
 
   private static Policy recorded() {
-    Provenance more =
-        complete().calibration().toBuilder()
-            .command("kvshare calibrate --keep 70%")
-            .recall(new Provenance.Recall(0.9, 0.95))
-            .dtype("float32")
-            .threads(2)
-            .build();
     return complete()
-        .withCalibration(more)
+        .withCalibration(
+            origin -> {
+              origin.command = "kvshare calibrate --keep 70%";
+              origin.recall = new Provenance.Recall(0.9, 0.95);
+              origin.dtype = "float32";
+              origin.threads = 2;
+            })
         .withRepair(
             new RepairReference(
                 "policy.safetensors",
@@ -207,8 +208,7 @@ class PolicyFileTest {
   @Test
   void keepsOnHowManySamplesARefusalWasCertain() {
     Candidate refused = new Candidate(4, 2, 1.5, 0.25, 21);
-    Policy policy =
-        policy(PLAN).withCalibration(Provenance.builder().rejected(List.of(refused)).build());
+    Policy policy = policy(PLAN).withCalibration(origin -> origin.rejected = List.of(refused));
     byte[] bytes = PolicyFile.toBytes(policy);
 
     assertTrue(new String(bytes, StandardCharsets.UTF_8).contains("\"samples\": 21"));
@@ -224,7 +224,11 @@ class PolicyFileTest {
     DatasetReference text = new DatasetReference("book.txt", "0".repeat(64));
     Policy policy =
         policy(PLAN)
-            .withCalibration(Provenance.builder().compared(compared).repairDataset(text).build());
+            .withCalibration(
+                origin -> {
+                  origin.compared = compared;
+                  origin.repairDataset = text;
+                });
     byte[] bytes = PolicyFile.toBytes(policy);
     Policy read = PolicyFile.fromBytes(bytes, "policy.json");
 
@@ -389,7 +393,11 @@ class PolicyFileTest {
     Policy policy =
         complete()
             .withCalibration(
-                Provenance.builder().similarity(-0.0).threshold(123456789012.0).seed(-5L).build());
+                origin -> {
+                  origin.similarity = -0.0;
+                  origin.threshold = 123456789012.0;
+                  origin.seed = -5L;
+                });
 
     String text = new String(PolicyFile.toBytes(policy), StandardCharsets.UTF_8);
     assertTrue(text.contains("\"similarity\": 0,"), text);

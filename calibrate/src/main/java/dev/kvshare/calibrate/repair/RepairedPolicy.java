@@ -31,10 +31,8 @@ public record RepairedPolicy(Policy policy, RefittedWeights weights) {
             quality.divergence().perplexityRatio(),
             quality.divergence().agreement(),
             outcome.plain().divergence().mean());
-    Provenance calibration =
-        policy.calibration() == null ? Provenance.builder().build() : policy.calibration();
     return new RepairedPolicy(
-        policy.withCalibration(calibration.toBuilder().validation(validation).build()),
+        policy.withCalibration(origin -> origin.validation = validation),
         used ? outcome.weights() : null);
   }
 

@@ -3,7 +3,6 @@ package dev.kvshare.eval.experiment;
 import dev.kvshare.apply.plan.Plan;
 import dev.kvshare.apply.policy.Policy;
 import dev.kvshare.apply.policy.PolicyFile;
-import dev.kvshare.apply.policy.Provenance;
 import dev.kvshare.calibrate.Calibration;
 import dev.kvshare.calibrate.CalibrationResult;
 import dev.kvshare.calibrate.CalibrationText;
@@ -304,8 +303,6 @@ public final class Experiment {
     if (repaired.validation() == null) {
       return policy;
     }
-    Provenance origin =
-        policy.calibration() == null ? Provenance.builder().build() : policy.calibration();
-    return policy.withCalibration(origin.toBuilder().validation(repaired.validation()).build());
+    return policy.withCalibration(origin -> origin.validation = repaired.validation());
   }
 }
