@@ -16,7 +16,8 @@ import picocli.CommandLine.Model.UsageMessageSpec;
 
 /**
  * The two help texts of a command: {@code --help} shows the everyday options, with the first line
- * of each description, on one screen; {@code --help-all} shows everything, in groups.
+ * of each description, on one screen; {@code --help-all} shows everything, in groups. Texts are in
+ * the resource {@code help.properties}.
  */
 final class HelpText {
   static final String ALL = "--help-all";

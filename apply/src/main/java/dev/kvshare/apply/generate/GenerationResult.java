@@ -1,6 +1,11 @@
 package dev.kvshare.apply.generate;
 
+import dev.kvshare.apply.cache.CachePolicy;
+import dev.kvshare.apply.model.MemorySize;
+import java.util.LinkedHashMap;
 import java.util.List;
+import java.util.Locale;
+import java.util.Map;
 import java.util.Objects;
 import java.util.OptionalLong;
 
@@ -14,6 +19,43 @@ public record GenerationResult(List<Completion> completions, Stats stats) {
   public GenerationResult {
     completions = List.copyOf(completions);
     Objects.requireNonNull(stats, "stats");
+  }
+
+  /**
+   * What it cost in words: lines under names, in the order to print them.
+   *
+   * @param cachePolicyOrNull the cache policy that it ran with
+   */
+  public Map<String, List<String>> facts(CachePolicy cachePolicyOrNull) {
+    Map<String, List<String>> facts = new LinkedHashMap<>();
+    facts.put("prompt", List.of(speed(stats.promptTokens(), stats.prefillTokensPerSecond())));
+    double decoding = stats.decodeTokensPerSecond(completions.size());
+    facts.put("decoding", List.of(speed(stats.newTokens(), decoding)));
+    facts.put(
+        "KV cache",
+        List.of(
+            "%d bytes a token, %s allocated"
+                .formatted(stats.kvBytesPerToken(), MemorySize.text(stats.kvBytesAllocated()))));
+    if (cachePolicyOrNull != null) {
+      facts.put(
+          "cache policy",
+          List.of(
+              cachePolicyOrNull.description(),
+              String.format(
+                  Locale.ROOT,
+                  "with sharing %.1f %% of the %s that all layers and tokens would take",
+                  100.0 * stats.kvBytesAllocated() / stats.kvBytesOfWholeModel(),
+                  MemorySize.text(stats.kvBytesOfWholeModel()))));
+    }
+    stats
+        .peakResidentBytes()
+        .ifPresent(
+            bytes -> facts.put("peak memory", List.of(MemorySize.text(bytes) + " of the process")));
+    return facts;
+  }
+
+  private static String speed(long tokens, double tokensPerSecond) {
+    return String.format(Locale.ROOT, "%d tokens, %.1f tokens/s", tokens, tokensPerSecond);
   }
 
   /**

@@ -42,21 +42,7 @@ import picocli.CommandLine.Mixin;
     name = "apply",
     sortOptions = false,
     customSynopsis = "kvshare apply [OPTIONS] --prompt TEXT",
-    header = "Generate text with a model under a policy.",
-    description = {
-      "",
-      "Continues each prompt with the unchanged model, whose shared layers keep no keys and values of their own. Text appears as it is generated. Without --policy the model runs unshared, for comparison. With --export it writes a checkpoint for another program instead."
-    },
-    footerHeading = "%nExamples%n",
-    footer = {
-      "  kvshare apply --prompt \"It was a fine morning\"",
-      "  kvshare apply --model model.gguf --policy policy.json --stats --prompt \"Once upon\"",
-      "  kvshare apply --model models/SmolLM2 --policy p.json --chat --prompt \"Why is it dark?\"",
-      "  kvshare apply --policy policy.json --cache streaming-llm -n 5000 --ignore-eos --stats",
-      "  kvshare apply --model llama --policy lckv.json --export lckv --out llama-lckv",
-      "",
-      "Exit codes: 0 done; 1 failed; 2 bad usage; 130 interrupted."
-    })
+    footerHeading = "%nExamples%n")
 final class ApplyCommand extends BaseCommand {
 
   private static final String EXAMPLE_PROMPT = "It was a fine morning";
@@ -102,7 +88,7 @@ final class ApplyCommand extends BaseCommand {
         output.note("a text ended because the model has no further position");
       }
       if (options.shown.stats) {
-        output.printStatistics(GenerationPrinter.facts(result, request.cachePolicy()));
+        output.printStatistics(result.facts(request.cachePolicy()));
       }
     }
     return ExitCodes.DONE;

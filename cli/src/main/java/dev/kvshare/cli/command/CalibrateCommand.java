@@ -22,25 +22,7 @@ import picocli.CommandLine.Mixin;
     name = "calibrate",
     sortOptions = false,
     customSynopsis = "kvshare calibrate [OPTIONS]",
-    header = "Find what each layer's KV cache can do without, and write a policy.",
-    description = {
-      "",
-      "Runs the model on sample text and finds layers that can read the keys and values of another layer, or that need no more than the first and last tokens of their own. The plan is repaired, judged on other text and written as a policy for 'kvshare apply' and 'kvshare eval', with a report to open in a browser.",
-      "",
-      "The method kvsharer is the paper alone. With a scheme, or --layer-types, nothing is searched: the policy has the scheme's plan, which is repaired where that is possible.",
-      "",
-      "All options have defaults: 'kvshare calibrate' calibrates the built-in model on a built-in text, in less than a minute."
-    },
-    footerHeading = "%nExamples%n",
-    footer = {
-      "  kvshare calibrate --model model.gguf --keep 70%% --text notes.txt",
-      "  kvshare calibrate --model models/SmolLM2 --method share --share-layers 8 -o smol8.json",
-      "  kvshare calibrate --model models/SmolLM2 --method windows --keep 15layers",
-      "  kvshare calibrate --method sandwich-middle --kv-layers 6 -o sandwich.json",
-      "",
-      "Exit codes: 0 done; 3 the size was not reached above the threshold, and the best policy",
-      "found was written; 1 failed; 2 bad usage; 130 interrupted."
-    })
+    footerHeading = "%nExamples%n")
 final class CalibrateCommand extends BaseCommand {
 
   /** What changes neither plan nor weights, and is left out of the command in the policy. */

@@ -21,19 +21,8 @@ import picocli.CommandLine.Parameters;
     name = "datasets",
     synopsisSubcommandLabel = "COMMAND",
     customSynopsis = "kvshare datasets COMMAND",
-    header = "List, import and look at calibration and evaluation text.",
-    description = {
-      "",
-      "A data set is a text with a name, for --dataset. Some are built in. Others are copied from a file of yours into kvshare's folder, so that later runs use the same bytes: into KVSHARE_HOME/datasets, or ~/.cache/kvshare/datasets without that variable."
-    },
     commandListHeading = "%nCommands%n",
     footerHeading = "%nExamples%n",
-    footer = {
-      "  kvshare datasets list",
-      "  kvshare datasets import notes notes.txt",
-      "  kvshare datasets show notes",
-      "  kvshare calibrate --dataset notes"
-    },
     subcommands = {
       DatasetsCommand.ListCommand.class,
       DatasetsCommand.ImportCommand.class,
@@ -48,10 +37,7 @@ final class DatasetsCommand extends BaseCommand {
   }
 
   /** {@code kvshare datasets list}. */
-  @Command(
-      name = "list",
-      customSynopsis = "kvshare datasets list [OPTIONS]",
-      header = "List the data sets.")
+  @Command(name = "list", customSynopsis = "kvshare datasets list [OPTIONS]")
   static final class ListCommand extends BaseCommand {
 
     @Override
@@ -80,42 +66,29 @@ final class DatasetsCommand extends BaseCommand {
   @Command(
       name = "import",
       sortOptions = false,
-      customSynopsis = "kvshare datasets import [OPTIONS] NAME FILE",
-      header = "Copy a text file under a name.")
+      customSynopsis = "kvshare datasets import [OPTIONS] NAME FILE")
   static final class ImportCommand extends BaseCommand {
 
-    @Parameters(index = "0", paramLabel = "NAME", description = "The new name.")
+    @Parameters(index = "0", paramLabel = "NAME", descriptionKey = "NAME")
     private String name;
 
-    @Parameters(
-        index = "1",
-        paramLabel = "FILE",
-        description = "A text file in UTF-8, or a .jsonl file with --field.")
+    @Parameters(index = "1", paramLabel = "FILE", descriptionKey = "FILE")
     private Path file;
 
     @Everyday
-    @Option(
-        names = "--field",
-        paramLabel = "FIELD",
-        description =
-            "The field of each JSONL line that holds its text, or its token ids as an array.")
+    @Option(names = "--field", paramLabel = "FIELD")
     private String field;
 
     @Everyday
-    @Option(
-        names = "--description",
-        paramLabel = "TEXT",
-        description = "A sentence for 'kvshare datasets list'.")
+    @Option(names = "--description", paramLabel = "TEXT")
     private String description = "";
 
     @Everyday
-    @Option(names = "--licence", paramLabel = "TEXT", description = "The licence of the text.")
+    @Option(names = "--licence", paramLabel = "TEXT")
     private String licence;
 
     @Everyday
-    @Option(
-        names = {"-f", "--force"},
-        description = "Replace an imported data set of this name.")
+    @Option(names = {"-f", "--force"})
     private boolean replace;
 
     @Override
@@ -134,13 +107,12 @@ final class DatasetsCommand extends BaseCommand {
   @Command(
       name = "show",
       aliases = "inspect",
-      customSynopsis = "kvshare datasets show [OPTIONS] NAME",
-      header = "Say what a data set holds, with its beginning.")
+      customSynopsis = "kvshare datasets show [OPTIONS] NAME")
   static final class ShowCommand extends BaseCommand {
     private static final int SAMPLES = 3;
     private static final int SAMPLE_CHARACTERS = 100;
 
-    @Parameters(paramLabel = "NAME", description = "A name of 'kvshare datasets list'.")
+    @Parameters(paramLabel = "NAME", descriptionKey = "NAME")
     private String name;
 
     @Override
@@ -193,13 +165,10 @@ final class DatasetsCommand extends BaseCommand {
   }
 
   /** {@code kvshare datasets remove}. */
-  @Command(
-      name = "remove",
-      customSynopsis = "kvshare datasets remove [OPTIONS] NAME",
-      header = "Delete an imported data set.")
+  @Command(name = "remove", customSynopsis = "kvshare datasets remove [OPTIONS] NAME")
   static final class RemoveCommand extends BaseCommand {
 
-    @Parameters(paramLabel = "NAME", description = "A name of 'kvshare datasets list'.")
+    @Parameters(paramLabel = "NAME", descriptionKey = "NAME")
     private String name;
 
     @Override

@@ -27,23 +27,7 @@ import picocli.CommandLine.Mixin;
     name = "eval",
     sortOptions = false,
     customSynopsis = "kvshare eval [OPTIONS] [--policy FILE]...",
-    header = "Compare policies: quality, speed and memory.",
-    description = {
-      "",
-      "Measures the perplexity of the unshared model and of each policy on the same passages of a text, with its standard error, and what the KV cache costs; then the speed of prompts and of decoding. One row each; 'ratio' is the perplexity against the unshared model.",
-      "",
-      "With --cache each of them is measured with the whole cache and with each cache policy: the first half of a passage is read as a prompt, the other half token by token, and only the latter is scored, in all rows. 'sharing' x 'method' = 'KV cache' are the bytes that are left of the unshared model's whole cache at the end of a passage."
-    },
-    footerHeading = "%nExamples%n",
-    footer = {
-      "  kvshare eval --policy policy.json",
-      "  kvshare eval --model model.gguf --policy four.json --policy eight.json --text book.txt",
-      "  kvshare eval --policy policy.json --cache h2o,pyramid --cache-budget 50%%",
-      "  kvshare eval --sweep --passages 4 --format markdown",
-      "  kvshare eval --compare 0.25,0.5 --text book.txt --text manual.txt --format markdown",
-      "",
-      "Exit codes: 0 done; 1 failed; 2 bad usage; 130 interrupted."
-    })
+    footerHeading = "%nExamples%n")
 final class EvalCommand extends BaseCommand {
 
   @Mixin private EvalOptions options;

@@ -16,25 +16,12 @@ import picocli.CommandLine.Spec;
 /** The command without a subcommand: shows what there is. */
 @Command(
     name = "kvshare",
+    resourceBundle = "dev.kvshare.cli.help",
     versionProvider = KvshareCommand.Version.class,
     synopsisSubcommandLabel = "COMMAND",
-    header = "Runs language models with a smaller KV cache, without training.",
-    description = {
-      "",
-      "kvshare finds out which layers of a pretrained model can read the keys and values of another layer instead of keeping their own, checks the choice against the model's own outputs, and writes it to a small policy file. The checkpoint stays as it is; under the policy it needs less memory for the KV cache and decodes faster."
-    },
     optionListHeading = "%n",
     commandListHeading = "%nCommands%n",
     footerHeading = "%nStart here (without --model, the small built-in model is used)%n",
-    footer = {
-      "  kvshare calibrate",
-      "  kvshare apply --policy policy.json --prompt \"It was a fine morning\"",
-      "  kvshare eval --policy policy.json",
-      "",
-      "Exit codes",
-      "  0  done          2  bad usage             130  interrupted",
-      "  1  failed        3  validation not met"
-    },
     subcommands = {
       CalibrateCommand.class,
       ApplyCommand.class,
@@ -54,8 +41,7 @@ public final class KvshareCommand implements Callable<Integer> {
   @Everyday
   @Option(
       names = {"-V", "--version"},
-      versionHelp = true,
-      description = "Show the version and exit.")
+      versionHelp = true)
   boolean version;
 
   private final Terminal terminal;

@@ -17,11 +17,7 @@ import picocli.CommandLine.Mixin;
  * {@code kvshare measure}: loads a model and answers the lines of standard input as {@link
  * Measurements} does, for the scripts in {@code bench/}.
  */
-@Command(
-    name = "measure",
-    hidden = true,
-    customSynopsis = "kvshare measure [OPTIONS]",
-    header = "Answer the benchmark scripts in bench/ over standard input.")
+@Command(name = "measure", hidden = true, customSynopsis = "kvshare measure [OPTIONS]")
 final class MeasureCommand extends BaseCommand {
 
   @Mixin private ModelOptions options;

@@ -32,24 +32,16 @@ public final class ApplyOptions {
     @Everyday
     @Option(
         names = {"-p", "--policy"},
-        paramLabel = "FILE",
-        description = "The policy to run under. Default: none, the model runs unshared.")
+        paramLabel = "FILE")
     Path policy;
 
-    @Option(
-        names = "--no-policy",
-        description = "Run unshared also when --policy is given: to compare by one added word.")
+    @Option(names = "--no-policy")
     boolean noPolicy;
 
-    @Option(
-        names = "--no-repair",
-        description = "Leave out the refitted weights of the policy: plain sharing.")
+    @Option(names = "--no-repair")
     public boolean noRepair;
 
-    @Option(
-        names = {"-f", "--force"},
-        description =
-            "Apply a policy that was made for another model with the same layers and heads.")
+    @Option(names = {"-f", "--force"})
     public boolean force;
 
     /** The policy to run under, null for none. */
@@ -60,26 +52,14 @@ public final class ApplyOptions {
 
   public static final class ExportOptions {
     @Everyday
-    @Option(
-        names = "--export",
-        paramLabel = "NAME",
-        description = {
-          "Write a checkpoint for another program: lckv.",
-          "lckv: a checkpoint of the LCKV code (model_type lckv-llama) from a Llama model under the policy."
-        })
+    @Option(names = "--export", paramLabel = "NAME")
     public ExportTarget target;
 
     @Everyday
-    @Option(names = "--out", paramLabel = "DIR", description = "The folder of the export.")
+    @Option(names = "--out", paramLabel = "DIR")
     public Path directory;
 
-    @Option(
-        names = "--kv-weights",
-        paramLabel = "NAME",
-        description = {
-          "Key and value weights of a layer that others read: own or averaged. Default: own.",
-          "own: as under the policy. averaged: over its readers, as convert_pretrained.py of the LCKV code does before training."
-        })
+    @Option(names = "--kv-weights", paramLabel = "NAME")
     public KeyValueWeights weights = KeyValueWeights.OWN;
   }
 
@@ -91,36 +71,20 @@ public final class ApplyOptions {
 
   public static final class PromptOptions {
     @Everyday
-    @Option(
-        names = "--prompt",
-        paramLabel = "TEXT",
-        description = "A text to continue; may be given several times: all run as one batch.")
+    @Option(names = "--prompt", paramLabel = "TEXT")
     public List<String> prompts = new ArrayList<>();
 
-    @Option(
-        names = "--prompts",
-        paramLabel = "FILE",
-        description = "A file with one prompt a line, or - for standard input.")
+    @Option(names = "--prompts", paramLabel = "FILE")
     public String file;
 
-    @Option(
-        names = "--prompt-ids",
-        paramLabel = "ID,ID,...",
-        hideParamSyntax = true,
-        split = ",",
-        description = "Token ids to continue, such as 5,7,9; needs no tokenizer.")
+    @Option(names = "--prompt-ids", paramLabel = "ID,ID,...", hideParamSyntax = true, split = ",")
     public List<Integer> ids = new ArrayList<>();
 
     @Everyday
-    @Option(
-        names = "--chat",
-        description = "Ask each prompt as a user's message, by the model's own chat template.")
+    @Option(names = "--chat")
     public boolean chat;
 
-    @Option(
-        names = "--system",
-        paramLabel = "TEXT",
-        description = "The system message of --chat. Default: the chat template's own.")
+    @Option(names = "--system", paramLabel = "TEXT")
     public String system;
   }
 
@@ -129,75 +93,45 @@ public final class ApplyOptions {
     @Option(
         names = {"-n", "--max-tokens"},
         paramLabel = "N",
-        converter = Converters.Positive.class,
-        description = "The most new tokens for a prompt. Default: 128.")
+        converter = Converters.Positive.class)
     public int maxTokens = 128;
 
     @Everyday
-    @Option(
-        names = "--temperature",
-        paramLabel = "X",
-        description = "0 takes the likeliest token; higher varies more. Default: 0.")
+    @Option(names = "--temperature", paramLabel = "X")
     public double temperature;
 
-    @Option(
-        names = "--top-k",
-        paramLabel = "N",
-        description = "Choose among the N likeliest tokens. Default: 0, all.")
+    @Option(names = "--top-k", paramLabel = "N")
     public int topK;
 
-    @Option(
-        names = "--top-p",
-        paramLabel = "X",
-        description = "Choose among the likeliest tokens that together have X. Default: 1, all.")
+    @Option(names = "--top-p", paramLabel = "X")
     public double topP = 1;
 
-    @Option(
-        names = "--min-p",
-        paramLabel = "X",
-        description = "Leave out tokens below X times the likeliest one's. Default: 0, none.")
+    @Option(names = "--min-p", paramLabel = "X")
     public double minP;
 
-    @Option(
-        names = "--repetition-penalty",
-        paramLabel = "X",
-        description = "Above 1 makes tokens that were seen less likely. Default: 1.")
+    @Option(names = "--repetition-penalty", paramLabel = "X")
     public double repetitionPenalty = 1;
 
-    @Option(
-        names = "--seed",
-        paramLabel = "N",
-        description = "The same seed gives the same text. Default: 0.")
+    @Option(names = "--seed", paramLabel = "N")
     public long seed;
 
-    @Option(
-        names = "--ignore-eos",
-        description = "Go on to --max-tokens: tokens that end a text are never chosen.")
+    @Option(names = "--ignore-eos")
     public boolean ignoreEos;
 
     @Everyday
-    @Option(
-        names = "--stop",
-        paramLabel = "TEXT",
-        description = "End before this text; may be given several times.")
+    @Option(names = "--stop", paramLabel = "TEXT")
     public List<String> stop = new ArrayList<>();
   }
 
   public static final class OutputOptions {
     @Everyday
-    @Option(
-        names = "--stats",
-        description = "Say tokens per second, KV bytes per token and peak memory at the end.")
+    @Option(names = "--stats")
     public boolean stats;
 
-    @Option(
-        names = "--stats-every",
-        paramLabel = "N",
-        converter = Converters.Positive.class,
-        description = "Say the size of KV cache and process each time N tokens are generated.")
+    @Option(names = "--stats-every", paramLabel = "N", converter = Converters.Positive.class)
     public int statsEvery;
 
-    @Option(names = "--print-ids", description = "Print token ids instead of text.")
+    @Option(names = "--print-ids")
     public boolean printIds;
   }
 }

@@ -24,74 +24,32 @@ public class CachePolicyOptions {
   }
 
   @Everyday
-  @Option(
-      names = "--cache",
-      paramLabel = "NAME",
-      split = ",",
-      hideParamSyntax = true,
-      description = {
-        "Keep part of each cache: streaming-llm, h2o, snapkv, pyramid, int8; h2o+int8 and so on.",
-        "streaming-llm (StreamingLLM): first tokens and a window of last ones; texts of any length. h2o (H2O): heavy hitters and recent tokens. snapkv (SnapKV): what the end of the prompt attends to. pyramid (PyramidKV, PyramidInfer): budgets that decrease over the layers. int8: 8-bit keys and values, as in KIVI. Default: everything is kept."
-      })
+  @Option(names = "--cache", paramLabel = "NAME", split = ",", hideParamSyntax = true)
   List<String> names = new ArrayList<>();
 
   @Everyday
-  @Option(
-      names = "--cache-budget",
-      paramLabel = "AMOUNT",
-      converter = Converters.Tokens.class,
-      description = {
-        "Tokens that a layer keeps: 256, or a part of the prompt as 25%%. Default: 50%%.",
-        "For streaming-llm the default is 256 tokens."
-      })
+  @Option(names = "--cache-budget", paramLabel = "AMOUNT", converter = Converters.Tokens.class)
   TokenAmount budget;
 
-  @Option(
-      names = "--cache-sinks",
-      paramLabel = "N",
-      description = "First tokens that streaming-llm keeps within the budget. Default: 4.")
+  @Option(names = "--cache-sinks", paramLabel = "N")
   Integer sinks;
 
-  @Option(
-      names = "--cache-recent",
-      paramLabel = "AMOUNT",
-      converter = Converters.Tokens.class,
-      description = "Last tokens that h2o keeps: a number, or a part of the budget. Default: 50%%.")
+  @Option(names = "--cache-recent", paramLabel = "AMOUNT", converter = Converters.Tokens.class)
   TokenAmount recent;
 
-  @Option(
-      names = "--cache-scores",
-      paramLabel = "NAME",
-      description = "How h2o adds up attention over queries: sum or mean. Default: sum.")
+  @Option(names = "--cache-scores", paramLabel = "NAME")
   Scores scores;
 
-  @Option(
-      names = "--cache-window",
-      paramLabel = "N",
-      converter = Converters.Positive.class,
-      description =
-          "Last tokens of the prompt that choose for snapkv and pyramid, and stay. Default: 32.")
+  @Option(names = "--cache-window", paramLabel = "N", converter = Converters.Positive.class)
   Integer window;
 
-  @Option(
-      names = "--cache-kernel",
-      paramLabel = "N",
-      converter = Converters.Positive.class,
-      description = "Neighbours that snapkv and pyramid choose together, odd. Default: 5.")
+  @Option(names = "--cache-kernel", paramLabel = "N", converter = Converters.Positive.class)
   Integer kernel;
 
-  @Option(
-      names = "--cache-steepness",
-      paramLabel = "X",
-      description =
-          "How many times the budget of pyramid's top layer goes into the mean. Default: 20.")
+  @Option(names = "--cache-steepness", paramLabel = "X")
   Double steepness;
 
-  @Option(
-      names = "--cache-scales",
-      paramLabel = "NAME",
-      description =
-          "int8: a scale for each token, or for each channel of 32 keys: token or channel. Default: token.")
+  @Option(names = "--cache-scales", paramLabel = "NAME")
   Scales scales;
 
   /**

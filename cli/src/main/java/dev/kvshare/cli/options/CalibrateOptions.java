@@ -55,169 +55,83 @@ public final class CalibrateOptions {
     @Everyday
     @Option(
         names = {"-k", "--keep"},
-        paramLabel = "AMOUNT",
-        description = {
-          "What stays of the KV cache: 70%%, 21layers or 16KiB. Default: 70%%.",
-          "A part of the cache, a number of layers that keep all of theirs, or bytes a token with 16-bit numbers."
-        })
+        paramLabel = "AMOUNT")
     public String keep;
 
     @Everyday
-    @Option(
-        names = "--context",
-        paramLabel = "TOKENS",
-        converter = Converters.Positive.class,
-        description = {
-          "Length of the text of which that stays. Default: 2048.",
-          "It matters where layers keep the first and last tokens only. A model that takes less has its longest text as the default."
-        })
+    @Option(names = "--context", paramLabel = "TOKENS", converter = Converters.Positive.class)
     Integer context;
 
     @Everyday
-    @Option(
-        names = "--method",
-        paramLabel = "NAME",
-        description = {
-          "auto, share, windows, kvsharer, or a baseline or scheme. Default: auto.",
-          "  auto       what loses least: layers that share, or layers that keep the first and last tokens only",
-          "  share      layers read the keys and values of other layers; the best of several searches, repaired",
-          "  windows    layers keep the first and last tokens of a text only, repaired",
-          "  kvsharer   the paper alone (arXiv 2410.18517): most different keys and values first, a threshold, no repair",
-          "  similar, random, layer-order",
-          "             baselines: most similar pairs first, pairs shuffled by --seed, top layers first; no repair",
-          "  pizza-, sandwich- or lasagna- with -bottom, -middle or -top",
-          "             the configurations of arXiv 2410.14442: ordinary layers at the bottom, at both ends or nowhere, and where the source of a group stands",
-          "  cla-K      Cross-Layer Attention, arXiv 2405.12981: groups of K layers",
-          "  yoco       You Only Cache Once, arXiv 2405.05254",
-          "  mixattention",
-          "             MixAttention, arXiv 2409.15012, in the form Pairs",
-          "  lckv       Layer-Condensed KV Cache, arXiv 2405.10637: sandwich-top"
-        })
+    @Option(names = "--method", paramLabel = "NAME")
     public String method = Method.NAMES.get(0);
 
     @Everyday
     @Option(
         names = {"-n", "--share-layers"},
         paramLabel = "N",
-        converter = Converters.Positive.class,
-        description = "Number of layers that share, in place of --keep.")
+        converter = Converters.Positive.class)
     public Integer shareLayers;
 
     @Everyday
-    @Option(
-        names = "--threshold",
-        paramLabel = "X",
-        description = {
-          "Least similarity of the last hidden states. Default: 0.5.",
-          "A plan is kept when their mean cosine similarity to the unshared model's is above this."
-        })
+    @Option(names = "--threshold", paramLabel = "X")
     double threshold = Limits.DEFAULT_THRESHOLD;
 
-    @Option(
-        names = "--max-kl",
-        paramLabel = "NATS",
-        description =
-            "Refuse plans whose next-token distributions diverge more from the unshared model's, after repair, on average. Default: no limit.")
+    @Option(names = "--max-kl", paramLabel = "NATS")
     double maxDivergence = Double.POSITIVE_INFINITY;
 
-    @Option(
-        names = "--max-perplexity-rise",
-        paramLabel = "X",
-        description =
-            "Refuse plans under which the perplexity rises by more than this fraction, after repair (0.05 for 5 %%). Default: no limit.")
+    @Option(names = "--max-perplexity-rise", paramLabel = "X")
     double maxPerplexityRise = Double.POSITIVE_INFINITY;
 
-    @Option(
-        names = "--window",
-        paramLabel = "TOKENS",
-        converter = Converters.Positive.class,
-        description = "Last tokens that layers with a window keep. Default: 64.")
+    @Option(names = "--window", paramLabel = "TOKENS", converter = Converters.Positive.class)
     int window = SearchGoals.Window.DEFAULT.last();
 
-    @Option(
-        names = "--sinks",
-        paramLabel = "TOKENS",
-        converter = Converters.Count.class,
-        description = "First tokens that they keep. Default: 4.")
+    @Option(names = "--sinks", paramLabel = "TOKENS", converter = Converters.Count.class)
     int sinks = SearchGoals.Window.DEFAULT.first();
   }
 
   public static final class SampleOptions extends TextOptions {
     @Everyday
-    @Option(
-        names = "--samples",
-        paramLabel = "N",
-        converter = Converters.Positive.class,
-        description = "Number of samples. Default: 30.")
+    @Option(names = "--samples", paramLabel = "N", converter = Converters.Positive.class)
     int samples = 30;
 
     @Everyday
-    @Option(
-        names = "--tokens",
-        paramLabel = "N",
-        converter = Converters.Positive.class,
-        description = "Tokens a sample; longer ones are cut. Default: 64.")
+    @Option(names = "--tokens", paramLabel = "N", converter = Converters.Positive.class)
     int tokens = 64;
   }
 
   public static final class SearchOptions {
     @Everyday
-    @Option(
-        names = "--resume",
-        description = "Continue a search that was interrupted, with the same options.")
+    @Option(names = "--resume")
     public boolean resume;
 
     @Everyday
-    @Option(
-        names = "--dry-run",
-        description = {
-          "Say what the calibration would cost, and stop.",
-          "Measures one layer of the model, or this machine alone where the model is a folder with nothing but config.json."
-        })
+    @Option(names = "--dry-run")
     public boolean dryRun;
 
-    @Option(
-        names = "--across-kinds",
-        description =
-            "Let layers with a sliding window and layers with full attention share with each other. By default only layers of one kind do.")
+    @Option(names = "--across-kinds")
     boolean acrossKinds;
 
-    @Option(
-        names = "--prefer-top",
-        description =
-            "Let auto and share prefer to share the layers at the top: what shares there, a prompt skips.")
+    @Option(names = "--prefer-top")
     boolean preferTop;
 
-    @Option(names = "--seed", paramLabel = "N", description = "For random choices. Default: 0.")
+    @Option(names = "--seed", paramLabel = "N")
     long seed;
 
-    @Option(
-        names = "--batch-memory",
-        paramLabel = "SIZE",
-        converter = Converters.Bytes.class,
-        description =
-            "Memory for hidden states that are kept between candidates; with less, more is computed again, and the policy is the same. Default: 2GiB.")
+    @Option(names = "--batch-memory", paramLabel = "SIZE", converter = Converters.Bytes.class)
     long batchMemoryBytes = 2L << 30;
 
-    @Option(
-        names = "--offload",
-        description =
-            "For a model larger than memory: only one layer is in memory, read from the files when it runs. The policy is the same. Reads least with '--method kvsharer'; auto, share and windows read the model once for each plan that they repair.")
+    @Option(names = "--offload")
     public boolean offload;
 
     @Option(
         names = "--save-stats",
         paramLabel = "FILE",
         arity = "0..1",
-        fallbackValue = BESIDE_POLICY,
-        description =
-            "Keep what was read from the text, so that --stats solves another size, threshold or method without reading it again. Default for FILE: beside the policy.")
+        fallbackValue = BESIDE_POLICY)
     public Path saveStats;
 
-    @Option(
-        names = "--stats",
-        paramLabel = "FILE",
-        description = "Start from a file of --save-stats instead of a text.")
+    @Option(names = "--stats", paramLabel = "FILE")
     public Path stats;
 
     /** Whether the statistics are wanted at their default place. */
@@ -227,39 +141,19 @@ public final class CalibrateOptions {
   }
 
   public static final class RepairOptions {
-    @Option(
-        names = "--repair",
-        description = "Repair the plan of a method that is not repaired otherwise.")
+    @Option(names = "--repair")
     boolean repair;
 
-    @Option(
-        names = "--no-repair",
-        description =
-            "Write the plan alone. By default, weights from the first changed layer on are refitted to the text, so that the model comes back to what it computed unshared; they are written to NAME.safetensors beside the policy.")
+    @Option(names = "--no-repair")
     boolean noRepair;
 
-    @Option(
-        names = "--repair-text",
-        paramLabel = "TEXT",
-        description =
-            "A text file, .jsonl file (its field text, input_ids or token_ids) or data set that the repair reads in place of the calibration text.")
+    @Option(names = "--repair-text", paramLabel = "TEXT")
     public String text;
 
-    @Option(
-        names = "--repair-tokens",
-        paramLabel = "N",
-        converter = Converters.Positive.class,
-        description =
-            "The most tokens of the text that the repair reads; an eighth of them judges it. Default: 100000, with windowed layers 50000.")
+    @Option(names = "--repair-tokens", paramLabel = "N", converter = Converters.Positive.class)
     Integer tokens;
 
-    @Option(
-        names = "--repair-parts",
-        paramLabel = "PART",
-        split = ",",
-        hideParamSyntax = true,
-        description =
-            "What is refitted, separated by commas: attention (the output projections), own-token (in layers that share, also a projection of each token's own input, which no checkpoint of another program has room for), queries (of layers that share) and feed-forward (the down projections). Default: attention,own-token,queries.")
+    @Option(names = "--repair-parts", paramLabel = "PART", split = ",", hideParamSyntax = true)
     List<String> parts = new ArrayList<>();
 
     private RepairSettings settings() {
@@ -271,27 +165,17 @@ public final class CalibrateOptions {
     @Everyday
     @Option(
         names = {"-o", "--out"},
-        paramLabel = "FILE",
-        description = "The policy file. Default: policy.json.")
+        paramLabel = "FILE")
     public Path out;
 
     @Everyday
-    @Option(
-        names = {"-f", "--force"},
-        description = {
-          "Replace an existing file given by --out.",
-          "Without --out, an earlier policy.json of kvshare is replaced anyway."
-        })
+    @Option(names = {"-f", "--force"})
     public boolean force;
 
-    @Option(
-        names = "--report",
-        paramLabel = "FILE",
-        description =
-            "The report: one HTML page that needs nothing else. Default: report.html beside policy.json, NAME.report.html beside NAME.json.")
+    @Option(names = "--report", paramLabel = "FILE")
     public Path report;
 
-    @Option(names = "--no-report", description = "Write no report.")
+    @Option(names = "--no-report")
     public boolean noReport;
   }
 

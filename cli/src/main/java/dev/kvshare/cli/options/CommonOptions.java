@@ -12,26 +12,19 @@ public final class CommonOptions {
 
   static final class Group {
     @Everyday
-    @Option(
-        names = {"-q", "--quiet"},
-        description = "No progress, no notes: results, warnings and errors only.")
+    @Option(names = {"-q", "--quiet"})
     boolean quiet;
 
-    @Option(
-        names = {"-v", "--verbose"},
-        description = "Say more on the way, and show the stack trace of an error.")
+    @Option(names = {"-v", "--verbose"})
     boolean verbose;
 
-    @Option(
-        names = "--no-color",
-        description = "No colors. The environment variable NO_COLOR does the same.")
+    @Option(names = "--no-color")
     boolean noColor;
 
     @Everyday
     @Option(
         names = {"-h", "--help", "--help-all"},
-        usageHelp = true,
-        description = "Show the everyday options, or all of them, and exit.")
+        usageHelp = true)
     boolean help;
   }
 
@@ -54,18 +47,10 @@ public final class CommonOptions {
 
     static final class Group {
       @Everyday
-      @Option(
-          names = "--config",
-          paramLabel = "FILE",
-          description = {
-            "Take options from a YAML file: 'keep: 70%%', 'force: true'.",
-            "Options on the command line come before those of the file."
-          })
+      @Option(names = "--config", paramLabel = "FILE")
       Path config;
 
-      @Option(
-          names = "--print-config",
-          description = "Print the options as a file for --config, and exit.")
+      @Option(names = "--print-config")
       boolean printConfig;
     }
   }

@@ -35,22 +35,14 @@ public final class EvalOptions {
     @Everyday
     @Option(
         names = {"-p", "--policy"},
-        paramLabel = "FILE",
-        description = "A policy to measure; may be given several times.")
+        paramLabel = "FILE")
     public List<Path> policies = new ArrayList<>();
 
-    @Option(
-        names = "--no-repair",
-        description = "Leave out the refitted weights of policies, and the repairs of a sweep.")
+    @Option(names = "--no-repair")
     public boolean noRepair;
 
     @Everyday
-    @Option(
-        names = {"-f", "--force"},
-        description = {
-          "Replace existing output files.",
-          "And measure a policy that was made for another model with the same layers and heads."
-        })
+    @Option(names = {"-f", "--force"})
     public boolean force;
 
     @Everyday
@@ -61,59 +53,27 @@ public final class EvalOptions {
         arity = "0..1",
         fallbackValue = "2,3,4",
         split = ",",
-        converter = Converters.Positive.class,
-        description = {
-          "Measure the sharing schemes of the papers. Default for X: 2,3,4.",
-          "With a KV cache that is X times smaller, the nine configurations of arXiv 2410.14442 (pizza, sandwich and lasagna; bottom, middle and top), and cla-2, cla-3, yoco, mixattention and lckv. Those whose sources lie below their readers are also measured repaired."
-        })
+        converter = Converters.Positive.class)
     public List<Integer> reductions = new ArrayList<>();
 
-    @Option(
-        names = "--sweep-window",
-        paramLabel = "TOKENS",
-        converter = Converters.Positive.class,
-        description =
-            "The sliding window of yoco and mixattention in a sweep. Default: a quarter of --passage-tokens.")
+    @Option(names = "--sweep-window", paramLabel = "TOKENS", converter = Converters.Positive.class)
     public Integer sweepWindow;
 
-    @Option(
-        names = "--sweep-folder",
-        paramLabel = "DIR",
-        description =
-            "Keep the repaired policies of a sweep and what was measured but the speed in DIR: a sweep that was interrupted goes on from there, and after one with --no-speed another run measures the speed alone. What was made with another model, number format, device or repair text is refused.")
+    @Option(names = "--sweep-folder", paramLabel = "DIR")
     public Path sweepFolder;
 
-    @Option(
-        names = "--repair-text",
-        paramLabel = "TEXT",
-        description =
-            "With --sweep and --compare, the text file, .jsonl file (its field text, input_ids or token_ids) or data set that searches and repairs read. Default: the model's default calibration text.")
+    @Option(names = "--repair-text", paramLabel = "TEXT")
     public String repairText;
 
-    @Option(
-        names = "--repair-tokens",
-        paramLabel = "N",
-        converter = Converters.Positive.class,
-        description =
-            "With --sweep and --compare, the most tokens of that text that a repair reads. Default: 20000.")
+    @Option(names = "--repair-tokens", paramLabel = "N", converter = Converters.Positive.class)
     public int repairTokens = Experiment.REPAIR_TOKENS;
   }
 
   public static final class ComparedCacheOptions extends CachePolicyOptions {
-    @Option(
-        names = "--cache-prompt",
-        paramLabel = "TOKENS",
-        converter = Converters.Positive.class,
-        description =
-            "Tokens of each passage that are the prompt. Default: half of the passage. Several names may be given to --cache here, separated by commas.")
+    @Option(names = "--cache-prompt", paramLabel = "TOKENS", converter = Converters.Positive.class)
     public int prompt;
 
-    @Option(
-        names = "--stream",
-        paramLabel = "TOKENS",
-        converter = Converters.Positive.class,
-        description =
-            "Read so many tokens of the text as one, and print perplexity and memory for each 2,000 of them instead: what a cache policy for texts of any length is for.")
+    @Option(names = "--stream", paramLabel = "TOKENS", converter = Converters.Positive.class)
     public Integer stream;
   }
 
@@ -123,46 +83,26 @@ public final class EvalOptions {
     @Option(
         names = "--passage-tokens",
         paramLabel = "TOKENS",
-        converter = Converters.Positive.class,
-        description = "Tokens a passage; each but the first is predicted. Default: 512.")
+        converter = Converters.Positive.class)
     public int tokens = Evaluator.PASSAGE_TOKENS;
 
     @Everyday
-    @Option(
-        names = "--passages",
-        paramLabel = "N",
-        converter = Converters.Positive.class,
-        description = {
-          "The most passages. Default: 12.",
-          "They stand one after another at the start of the text."
-        })
+    @Option(names = "--passages", paramLabel = "N", converter = Converters.Positive.class)
     public int count = Evaluator.PASSAGES;
   }
 
   public static final class SpeedOptions {
     @Everyday
-    @Option(names = "--no-speed", description = "Measure quality and memory only.")
+    @Option(names = "--no-speed")
     boolean noSpeed;
 
-    @Option(
-        names = "--prompt-tokens",
-        paramLabel = "N",
-        converter = Converters.Positive.class,
-        description = "Tokens of the prompt. Default: 256.")
+    @Option(names = "--prompt-tokens", paramLabel = "N", converter = Converters.Positive.class)
     int promptTokens = SpeedMeter.Settings.DEFAULT.promptTokens();
 
-    @Option(
-        names = "--new-tokens",
-        paramLabel = "N",
-        converter = Converters.Positive.class,
-        description = "Tokens decoded after it. Default: 32.")
+    @Option(names = "--new-tokens", paramLabel = "N", converter = Converters.Positive.class)
     int newTokens = SpeedMeter.Settings.DEFAULT.newTokens();
 
-    @Option(
-        names = "--rounds",
-        paramLabel = "N",
-        converter = Converters.Positive.class,
-        description = "Repetitions, of which the median counts. Default: 3.")
+    @Option(names = "--rounds", paramLabel = "N", converter = Converters.Positive.class)
     int rounds = SpeedMeter.Settings.DEFAULT.rounds();
 
     /** Null when speed is not measured. */
@@ -172,20 +112,10 @@ public final class EvalOptions {
   }
 
   public static final class ComparisonOptions {
-    @Option(
-        names = "--compare",
-        paramLabel = "N,N,...",
-        hideParamSyntax = true,
-        split = ",",
-        description =
-            "Instead, compare the methods of calibration: search plans that reduce so many layers (or fractions of all layers) by 'kvsharer', 'similar', 'random' (mean of five seeds), 'share', 'windows' and 'auto', and measure each with and without repair. --text may then be given several times.")
+    @Option(names = "--compare", paramLabel = "N,N,...", hideParamSyntax = true, split = ",")
     public List<Double> sizes = new ArrayList<>();
 
-    @Option(
-        names = "--compare-folder",
-        paramLabel = "DIR",
-        description =
-            "Where the policies and what was measured of each are kept; a comparison that was interrupted goes on from there, and another one adds texts. Default: comparison.")
+    @Option(names = "--compare-folder", paramLabel = "DIR")
     public Path folder = Path.of("comparison");
 
     /** Numbers of layers; a fraction below 1 is one of all. */
@@ -198,26 +128,17 @@ public final class EvalOptions {
     private static final String STANDARD_OUTPUT = "-";
 
     @Everyday
-    @Option(
-        names = "--format",
-        paramLabel = "NAME",
-        description = "text, markdown, csv or json. Default: text.")
+    @Option(names = "--format", paramLabel = "NAME")
     public Report.Format format = Report.Format.TEXT;
 
     @Everyday
     @Option(
         names = {"-o", "--output"},
-        paramLabel = "FILE",
-        description = "Write the table to FILE instead of standard output.")
+        paramLabel = "FILE")
     public Path output;
 
     @Everyday
-    @Option(
-        names = "--json",
-        paramLabel = "FILE",
-        arity = "0..1",
-        fallbackValue = STANDARD_OUTPUT,
-        description = {"Write the rows as JSON, alone or to FILE beside the table."})
+    @Option(names = "--json", paramLabel = "FILE", arity = "0..1", fallbackValue = STANDARD_OUTPUT)
     String json;
 
     /** Whether the rows go to standard output, or to --output, as JSON alone. */

@@ -13,11 +13,7 @@ import picocli.CommandLine.Parameters;
 /** The options of {@code kvshare inspect}, grouped as its help shows them. */
 public final class InspectOptions {
 
-  @Parameters(
-      arity = "0..1",
-      paramLabel = "TARGET",
-      description =
-          "A model directory, a .gguf file, a hub id org/name[@revision] or a policy file. Default: the built-in model.")
+  @Parameters(arity = "0..1", paramLabel = "TARGET", descriptionKey = "TARGET")
   public String target;
 
   @ArgGroup(validate = false, order = 1, heading = "%nOptions%n")
@@ -31,59 +27,33 @@ public final class InspectOptions {
 
   public static final class GeneralOptions {
     @Everyday
-    @Option(
-        names = "--memory",
-        paramLabel = "SIZE",
-        converter = Converters.Bytes.class,
-        description = {
-          "Memory for weights and KV cache. Default: 8GiB.",
-          "The largest batch and context that fit follow from it."
-        })
+    @Option(names = "--memory", paramLabel = "SIZE", converter = Converters.Bytes.class)
     public long memoryBytes = 8L << 30;
 
     @Everyday
     @Option(
         names = {"-p", "--policy"},
-        paramLabel = "FILE",
-        description = "Reckon, or check, under this policy.")
+        paramLabel = "FILE")
     public Path policy;
 
-    @Option(
-        names = {"-f", "--force"},
-        description =
-            "Take a policy that was made for another model with the same layers and heads.")
+    @Option(names = {"-f", "--force"})
     public boolean force;
 
     @Everyday
-    @Option(
-        names = "--dtype",
-        paramLabel = "NAME",
-        converter = Converters.NumberFormat.class,
-        description = "float32, bfloat16 or float16, to reckon or check with. Default: float32.")
+    @Option(names = "--dtype", paramLabel = "NAME", converter = Converters.NumberFormat.class)
     public ComputeType dtype = ComputeType.FLOAT32;
   }
 
   /** Schemes with what only checkpoints of the LCKV code, and none of its papers, have. */
   public static final class ModelSchemeOptions extends SchemeOptions {
     @Everyday
-    @Option(
-        names = "--scheme",
-        paramLabel = "NAME",
-        description = {
-          "A sharing scheme of the papers, such as sandwich-middle, cla-2, yoco or lckv.",
-          "'kvshare calibrate --help-all' says what each is, at --method."
-        })
+    @Option(names = "--scheme", paramLabel = "NAME")
     String scheme;
 
-    @Option(
-        names = "--window-plus-one",
-        description =
-            "Let layers with a sliding window see one token more, as the flash attention of the LCKV code does.")
+    @Option(names = "--window-plus-one")
     public boolean windowPlusOne;
 
-    @Option(
-        names = "--force-nodiag",
-        description = "Let no layer see the keys and values of the current token.")
+    @Option(names = "--force-nodiag")
     boolean forceNodiag;
 
     public boolean isGiven() {
@@ -103,42 +73,20 @@ public final class InspectOptions {
 
   public static final class CheckOptions {
     @Everyday
-    @Option(
-        names = "--check",
-        paramLabel = "FILE",
-        description = "A .safetensors file with the stored outputs.")
+    @Option(names = "--check", paramLabel = "FILE")
     public Path file;
 
-    @Option(
-        names = "--input-ids",
-        paramLabel = "ID,ID,...",
-        hideParamSyntax = true,
-        split = ",",
-        description = "Token ids to run instead of the file's 'input_ids'.")
+    @Option(names = "--input-ids", paramLabel = "ID,ID,...", hideParamSyntax = true, split = ",")
     public List<Integer> inputIds = new ArrayList<>();
 
-    @Option(
-        names = "--tensor",
-        paramLabel = "NAME",
-        description =
-            "The stored logits. Default: logits. With a scheme, a name CONFIG/VARIANT/MODE as in outputs of the LCKV code says more: MODE incremental runs half of the tokens at once and the rest one by one, VARIANT flash is compared with and without --window-plus-one, and the better fit counts.")
+    @Option(names = "--tensor", paramLabel = "NAME")
     public String tensor = CheckpointCheck.Request.LOGITS;
 
-    @Option(
-        names = "--prefill-tokens",
-        paramLabel = "N",
-        converter = Converters.Positive.class,
-        description = "Run N tokens at once and the rest one by one. Default: all at once.")
+    @Option(names = "--prefill-tokens", paramLabel = "N", converter = Converters.Positive.class)
     public Integer prefillTokens;
 
     @Everyday
-    @Option(
-        names = "--tolerance",
-        paramLabel = "X",
-        description = {
-          "Largest absolute difference that passes. Default: 2e-4.",
-          "The default is 1e-2 where sources lie above their readers, since passes amplify rounding."
-        })
+    @Option(names = "--tolerance", paramLabel = "X")
     public Double tolerance;
   }
 }

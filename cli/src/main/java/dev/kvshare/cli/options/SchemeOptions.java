@@ -8,57 +8,25 @@ import picocli.CommandLine.Option;
 
 /** What there is to say of a sharing scheme besides its name. */
 public class SchemeOptions {
-  @Option(
-      names = "--layer-types",
-      paramLabel = "TYPES",
-      description = {
-        "A plan in the notation of the LCKV code, in place of a scheme's name.",
-        "For each layer the one that it reads, with s for a sliding window, as in 0_6_6_6_6_6_6_7 or 0s_1s_2_2."
-      })
+  @Option(names = "--layer-types", paramLabel = "TYPES")
   public String layerTypes;
 
-  @Option(
-      names = "--kv-layers",
-      paramLabel = "N",
-      converter = Converters.Positive.class,
-      description = "Layers that keep a KV cache, ordinary ones included.")
+  @Option(names = "--kv-layers", paramLabel = "N", converter = Converters.Positive.class)
   Integer kvLayers;
 
-  @Option(
-      names = "--warmup",
-      paramLabel = "N",
-      converter = Converters.Count.class,
-      description =
-          "Ordinary layers, in which nothing is shared. Default: one less than --kv-layers, 0 for lasagna, 2 for lckv.")
+  @Option(names = "--warmup", paramLabel = "N", converter = Converters.Count.class)
   Integer warmup;
 
-  @Option(
-      names = "--sliding-window",
-      paramLabel = "TOKENS",
-      converter = Converters.Positive.class,
-      description =
-          "Tokens that a layer with a sliding window sees, the current one included. Default: 4096; 1024 for yoco and mixattention.")
+  @Option(names = "--sliding-window", paramLabel = "TOKENS", converter = Converters.Positive.class)
   Integer slidingWindow;
 
-  @Option(
-      names = "--forward-passes",
-      paramLabel = "N",
-      converter = Converters.Count.class,
-      description =
-          "Where a source lies above its reader, a prompt is run through these layers in N passes and those of --backward-passes. Default: 7.")
+  @Option(names = "--forward-passes", paramLabel = "N", converter = Converters.Count.class)
   Integer forwardPasses;
 
-  @Option(
-      names = "--backward-passes",
-      paramLabel = "N",
-      converter = Converters.Count.class,
-      description = "Further passes, at least 1. Default: 2.")
+  @Option(names = "--backward-passes", paramLabel = "N", converter = Converters.Count.class)
   Integer backwardPasses;
 
-  @Option(
-      names = "--sequential",
-      description =
-          "Where a source lies above its reader, run a prompt token by token, whatever the numbers of passes.")
+  @Option(names = "--sequential")
   boolean sequential;
 
   /**

@@ -12,25 +12,16 @@ public class TextOptions {
   @Everyday
   @Option(
       names = {"-t", "--text"},
-      paramLabel = "FILE",
-      description = {
-        "A text file, a .jsonl file, or - for standard input.",
-        "Paragraphs are lines, or where there are blank lines what stands between them."
-      })
+      paramLabel = "FILE")
   public List<String> texts = new ArrayList<>();
 
-  @Option(
-      names = "--field",
-      paramLabel = "NAME",
-      description =
-          "Read JSONL and take this field of each line: its text, or its array of token ids.")
+  @Option(names = "--field", paramLabel = "NAME")
   String field;
 
   @Everyday
   @Option(
       names = {"-d", "--dataset"},
-      paramLabel = "NAME",
-      description = "A data set of 'kvshare datasets list'. Default: a built-in text.")
+      paramLabel = "NAME")
   public String dataset;
 
   /**

@@ -1,17 +1,13 @@
 package dev.kvshare.cli.print;
 
-import dev.kvshare.apply.cache.CachePolicy;
-import dev.kvshare.apply.generate.GenerationResult;
 import dev.kvshare.apply.generate.GenerationResult.FinishReason;
 import dev.kvshare.apply.generate.ProcessMemory;
 import dev.kvshare.apply.generate.TokenListener;
 import dev.kvshare.apply.model.MemorySize;
 import java.io.PrintWriter;
 import java.util.ArrayList;
-import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Locale;
-import java.util.Map;
 
 /**
  * Prints generated rows one after another, each as it grows, and now and then the memory they take.
@@ -98,39 +94,5 @@ public final class GenerationPrinter implements TokenListener {
       current++;
     }
     out.flush();
-  }
-
-  /** What {@code apply --stats} prints; the cache policy may be null. */
-  public static Map<String, List<String>> facts(GenerationResult result, CachePolicy cachePolicy) {
-    GenerationResult.Stats stats = result.stats();
-    Map<String, List<String>> facts = new LinkedHashMap<>();
-    facts.put("prompt", List.of(speed(stats.promptTokens(), stats.prefillTokensPerSecond())));
-    double decoding = stats.decodeTokensPerSecond(result.completions().size());
-    facts.put("decoding", List.of(speed(stats.newTokens(), decoding)));
-    facts.put(
-        "KV cache",
-        List.of(
-            "%d bytes a token, %s allocated"
-                .formatted(stats.kvBytesPerToken(), MemorySize.text(stats.kvBytesAllocated()))));
-    if (cachePolicy != null) {
-      facts.put(
-          "cache policy",
-          List.of(
-              cachePolicy.description(),
-              String.format(
-                  Locale.ROOT,
-                  "with sharing %.1f %% of the %s that all layers and tokens would take",
-                  100.0 * stats.kvBytesAllocated() / stats.kvBytesOfWholeModel(),
-                  MemorySize.text(stats.kvBytesOfWholeModel()))));
-    }
-    stats
-        .peakResidentBytes()
-        .ifPresent(
-            bytes -> facts.put("peak memory", List.of(MemorySize.text(bytes) + " of the process")));
-    return facts;
-  }
-
-  private static String speed(long tokens, double tokensPerSecond) {
-    return String.format(Locale.ROOT, "%d tokens, %.1f tokens/s", tokens, tokensPerSecond);
   }
 }
