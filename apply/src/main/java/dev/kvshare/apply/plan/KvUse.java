@@ -12,8 +12,13 @@ import java.util.stream.IntStream;
  * <p>A layer that owns a cache keeps all tokens, unless windows of the plan hide those between the
  * first and the last from all of its readers, itself included. Windows of the model itself drop
  * nothing here: the decoder masks what they hide.
+ *
+ * @param plan what every layer does
+ * @param layers those of the model, bottom first
+ * @param keysStay whether cached keys stay as they are while a text grows; where all are computed
+ *     anew once it has grown long, none can be dropped
  */
-public final class KvUse {
+public record KvUse(Plan plan, List<Layer> layers, boolean keysStay) {
   /**
    * What a model says of the cache of one layer.
    *
@@ -43,19 +48,9 @@ public final class KvUse {
     }
   }
 
-  private final Plan plan;
-  private final List<Layer> layers;
-  private final boolean keysStay;
-
-  /**
-   * @param layers those of the model, bottom first
-   * @param keysStay whether cached keys stay as they are while a text grows; where all are computed
-   *     anew once it has grown long, none can be dropped
-   */
-  public KvUse(Plan plan, List<Layer> layers, boolean keysStay) {
-    this.plan = plan;
-    this.layers = List.copyOf(layers);
-    this.keysStay = keysStay;
+  /** Copies the list. */
+  public KvUse {
+    layers = List.copyOf(layers);
   }
 
   /** For a model whose layers are alike and see whole texts. */
@@ -92,7 +87,7 @@ public final class KvUse {
 
   /** Whether tokens are dropped that the plan's windows hide from all layers. */
   public boolean dropsTokens() {
-    return plan.map().owners().stream().anyMatch(owner -> bound(owner) < Integer.MAX_VALUE);
+    return wholeTextLayers() < plan.map().ownedLayers();
   }
 
   /** How many layers keep the keys and values of the whole text. */

@@ -1,9 +1,10 @@
 package dev.kvshare.apply.plan;
 
+import java.util.ArrayList;
+import java.util.Collections;
 import java.util.List;
 import java.util.Objects;
 import java.util.stream.IntStream;
-import java.util.stream.Stream;
 
 /**
  * What every layer of a model does with keys and values, and how prompts are processed. Immutable.
@@ -87,7 +88,7 @@ public record Plan(
     Objects.requireNonNull(prefill, "prefill");
     int layers = map.layers();
     if (windows != null
-        && windows.layers().stream().anyMatch(layer -> layer < 0 || layer >= layers)) {
+        && (windows.layers().get(0) < 0 || Collections.max(windows.layers()) >= layers)) {
       throw new IllegalArgumentException(
           "the windowed layers %s must be 0 to %d".formatted(windows.layers(), layers - 1));
     }
@@ -137,7 +138,7 @@ public record Plan(
 
   /** Whether the plan gives {@code layer} a window. */
   public boolean isWindowed(int layer) {
-    return windows != null && windows.layers().contains(layer);
+    return windowedLayers().contains(layer);
   }
 
   /** Whether this is a map alone, with sources below their readers. */
@@ -150,22 +151,18 @@ public record Plan(
     return !map.ownsCache(layer) || isWindowed(layer);
   }
 
-  /** Whether {@code layer} sees the same keys and values under another plan. */
-  private boolean treatsAlike(int layer, Plan other) {
-    return map.source(layer) == other.map.source(layer)
-        && isWindowed(layer) == other.isWindowed(layer)
-        && (!isWindowed(layer)
-            || (windows.first() == other.windows.first() && windows.last() == other.windows.last()))
-        && hidesOwnToken(layer) == other.hidesOwnToken(layer);
-  }
-
   /**
    * The lowest layer that {@code other} treats otherwise, the number of layers if there is none.
    */
   public int firstDifference(Plan other) {
     int layers = map.layers();
     return IntStream.range(0, layers)
-        .filter(layer -> !treatsAlike(layer, other))
+        .filter(
+            layer ->
+                map.source(layer) != other.map.source(layer)
+                    || window(layer, 0) != other.window(layer, 0)
+                    || sinks(layer, 0) != other.sinks(layer, 0)
+                    || hidesOwnToken(layer) != other.hidesOwnToken(layer))
         .findFirst()
         .orElse(layers);
   }
@@ -207,21 +204,18 @@ public record Plan(
    * before its tokens are written, or where a layer owns a cache and reads another.
    */
   public boolean restricts(int owner) {
-    return dropsTokens()
+    return !map.hasUpwardSources()
+        && !map.hasChains()
+        && !hidesOwnToken
         && IntStream.range(0, map.layers())
             .filter(layer -> map.source(layer) == owner)
             .allMatch(this::isWindowed);
   }
 
-  /** Whether what windows hide need not be kept. */
-  private boolean dropsTokens() {
-    return !map.hasUpwardSources() && !map.hasChains() && !hidesOwnToken;
-  }
-
   /** The same with one more windowed layer; all of them get this window. */
   public Plan withWindowed(int layer, int last, int first) {
-    List<Integer> layers =
-        Stream.concat(windowedLayers().stream(), Stream.of(layer)).distinct().toList();
+    List<Integer> layers = new ArrayList<>(windowedLayers());
+    layers.add(layer);
     return withWindows(new Windows(layers, first, last));
   }
 
@@ -241,21 +235,26 @@ public record Plan(
     return map.hasUpwardSources();
   }
 
-  /** Returns the map, and what there is besides. */
+  /** The map, and what there is besides: plans that differ have different texts. */
   @Override
   public String toString() {
-    StringBuilder text = new StringBuilder(map.toString());
+    List<String> parts = new ArrayList<>(List.of(map.toString()));
     if (windows != null) {
-      text.append(", the first ").append(windows.first());
-      text.append(" and last ").append(windows.last());
-      text.append(" tokens seen by layers ").append(windows.layers());
+      parts.add(
+          "the first %d and last %d tokens seen by layers %s"
+              .formatted(windows.first(), windows.last(), windows.layers()));
     }
     if (prefill == Prefill.EXACT) {
-      text.append(", exact prefill");
+      parts.add("exact prefill");
+    }
+    if (upward instanceof UpwardReading.Parallel parallel) {
+      parts.add("%d + %d passes".formatted(parallel.forwardPasses(), parallel.backwardPasses()));
+    } else if (upward != null) {
+      parts.add("token by token");
     }
     if (hidesOwnToken) {
-      text.append(", own token hidden");
+      parts.add("own token hidden");
     }
-    return text.toString();
+    return String.join(", ", parts);
   }
 }

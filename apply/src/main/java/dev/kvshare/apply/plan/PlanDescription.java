@@ -5,6 +5,7 @@ import java.util.List;
 import java.util.Locale;
 import java.util.Map;
 import java.util.stream.Collectors;
+import java.util.stream.IntStream;
 
 /** A plan in words, and as a picture: one mark a layer, and below it who reads whom. */
 public final class PlanDescription {
@@ -17,14 +18,8 @@ public final class PlanDescription {
   public static void addTo(Map<String, List<String>> facts, Plan plan) {
     facts.put("layer types", List.of(LayerTypes.of(plan).toString()));
     facts.put("map", picture(plan));
-    if (!plan.windowedLayers().isEmpty()) {
-      facts.put(
-          "window",
-          plan.windows().first() > 0
-              ? ends(plan)
-              : List.of(
-                  "%s: %d tokens, the current one included"
-                      .formatted(layers(plan.windowedLayers()), plan.windows().last())));
+    if (plan.windows() != null) {
+      facts.put("window", windows(plan));
     }
     if (plan.hidesOwnToken()) {
       facts.put("own token", List.of("no layer sees the keys and values of the current token"));
@@ -35,26 +30,34 @@ public final class PlanDescription {
     facts.put("prompt", List.of(promptCost(plan)));
   }
 
+  private static List<String> windows(Plan plan) {
+    return plan.windows().first() > 0
+        ? ends(plan)
+        : List.of(
+            "%s: %d tokens, the current one included"
+                .formatted(layers(plan.windowedLayers()), plan.windows().last()));
+  }
+
   /** What layers with a window and sinks keep, and those that read what is kept for others, see. */
   public static List<String> ends(Plan plan) {
-    Map<Boolean, List<Integer>> byKeeping =
-        plan.windowedLayers().stream()
-            .collect(
-                Collectors.partitioningBy(
-                    layer -> plan.map().ownsCache(layer) && plan.restricts(layer)));
-    String ends =
-        "first %d and last %d tokens, the current one included"
-            .formatted(plan.windows().first(), plan.windows().last());
     List<String> lines = new ArrayList<>();
-    byKeeping.forEach(
-        (keeps, layers) -> {
-          if (!layers.isEmpty()) {
-            boolean one = layers.size() == 1;
-            String verb =
-                keeps ? (one ? "keeps its " : "keep their ") : (one ? "sees the " : "see the ");
-            lines.add(layers(layers) + " " + verb + ends);
-          }
-        });
+    for (boolean keeps : new boolean[] {false, true}) {
+      List<Integer> layers =
+          plan.windowedLayers().stream()
+              .filter(layer -> keeps == (plan.map().ownsCache(layer) && plan.restricts(layer)))
+              .toList();
+      String verb = (keeps ? "keep" : "see") + (layers.size() == 1 ? "s" : "");
+      if (!layers.isEmpty()) {
+        lines.add(
+            "%s %s %s first %d and last %d tokens, the current one included"
+                .formatted(
+                    layers(layers),
+                    verb,
+                    keeps ? (layers.size() == 1 ? "its" : "their") : "the",
+                    plan.windows().first(),
+                    plan.windows().last()));
+      }
+    }
     return lines;
   }
 
@@ -81,14 +84,11 @@ public final class PlanDescription {
     int layers = plan.map().layers();
     int run = UpwardReading.layersPerPromptToken(plan);
     int unshared = UpwardReading.layersPerPromptToken(Plan.identity(layers));
-    String text =
-        "each token goes through %d layers instead of %d".formatted(run, unshared)
-            + (unshared == 0
-                ? ""
-                : String.format(Locale.ROOT, ": %.2f times the work", (double) run / unshared));
-    return plan.upward() instanceof UpwardReading.Sequential
-        ? text + ", one token after another"
-        : text;
+    return "each token goes through %d layers instead of %d".formatted(run, unshared)
+        + (unshared == 0
+            ? ""
+            : String.format(Locale.ROOT, ": %.2f times the work", (double) run / unshared))
+        + (plan.upward() instanceof UpwardReading.Sequential ? ", one token after another" : "");
   }
 
   /**
@@ -105,9 +105,10 @@ public final class PlanDescription {
       lines.add(line.toString().stripTrailing());
     }
     lines.add(
-        map.isIdentity() && !plan.windowedLayers().isEmpty()
-            ? "    ● keeps its own keys and values"
-            : "    ● keeps its own keys and values   ○ reads those of another layer");
+        "    ● keeps its own keys and values"
+            + (map.isIdentity() && plan.windows() != null
+                ? ""
+                : "   ○ reads those of another layer"));
     if (map.owners().stream().anyMatch(owner -> keepsEnds(plan, owner))) {
       lines.add(
           "    ◐ keeps its own of the first %d and last %d tokens"
@@ -119,12 +120,11 @@ public final class PlanDescription {
     if (map.hasChains()) {
       lines.add("    ◐ makes keys and values for others and itself reads those of another layer");
     }
-    List<String> readers = new ArrayList<>();
-    for (int layer = 0; layer < map.layers(); layer++) {
-      if (map.source(layer) != layer) {
-        readers.add(layer + " reads " + map.source(layer));
-      }
-    }
+    List<String> readers =
+        IntStream.range(0, map.layers())
+            .filter(layer -> map.source(layer) != layer)
+            .mapToObj(layer -> layer + " reads " + map.source(layer))
+            .toList();
     for (int start = 0; start < readers.size(); start += READERS_A_LINE) {
       int end = Math.min(readers.size(), start + READERS_A_LINE);
       lines.add(

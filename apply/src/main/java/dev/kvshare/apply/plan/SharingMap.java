@@ -38,11 +38,7 @@ public final class SharingMap {
    *     does not keep its own keys and values
    */
   public static SharingMap of(int... source) {
-    List<String> problems = problems(source);
-    if (!problems.isEmpty()) {
-      throw new IllegalArgumentException(String.join("; ", problems));
-    }
-    return new SharingMap(source.clone());
+    return checked(source, problems(source));
   }
 
   /**
@@ -53,16 +49,17 @@ public final class SharingMap {
    * @throws IllegalArgumentException if there is no layer or a source does not exist
    */
   public static SharingMap withChains(int... source) {
-    List<String> problems = problems(source, true);
+    return checked(source, problems(source, true));
+  }
+
+  private static SharingMap checked(int[] source, List<String> problems) {
     if (!problems.isEmpty()) {
       throw new IllegalArgumentException(String.join("; ", problems));
     }
     return new SharingMap(source.clone());
   }
 
-  /**
-   * Returns every violation of the rules of a sharing map, in layer order; empty for a valid map.
-   */
+  /** Every violation of the rules of a sharing map, in layer order; empty for a valid map. */
   public static List<String> problems(int[] source) {
     return problems(source, false);
   }

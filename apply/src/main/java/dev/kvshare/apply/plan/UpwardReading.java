@@ -51,11 +51,6 @@ public sealed interface UpwardReading {
     return sequential ? new Sequential() : new Parallel(forwardPasses, Math.max(1, backwardPasses));
   }
 
-  /** Passes over the whole prompt. */
-  static Parallel passes(int passes) {
-    return new Parallel(passes, 0);
-  }
-
   /**
    * Layers that follow one another.
    *
@@ -73,12 +68,17 @@ public sealed interface UpwardReading {
    */
   static List<Group> groups(SharingMap map) {
     List<Group> groups = new ArrayList<>();
-    int from = 0;
-    while (from < map.layers()) {
+    int to;
+    for (int from = 0; from < map.layers(); from = to) {
       boolean iterated = map.source(from) > from;
-      int to = iterated ? endOfGroup(map, from) : endOfPlain(map, from);
+      to = Math.max(map.source(from), from) + 1;
+      for (int layer = from; iterated && layer < to; layer++) {
+        to = Math.max(to, map.source(layer) + 1);
+      }
+      while (!iterated && to < map.layers() && map.source(to) <= to) {
+        to++;
+      }
       groups.add(new Group(from, to, iterated));
-      from = to;
     }
     return groups;
   }
@@ -101,21 +101,5 @@ public sealed interface UpwardReading {
       }
     }
     return layers;
-  }
-
-  private static int endOfGroup(SharingMap map, int from) {
-    int top = map.source(from);
-    for (int layer = from; layer <= top; layer++) {
-      top = Math.max(top, map.source(layer));
-    }
-    return top + 1;
-  }
-
-  private static int endOfPlain(SharingMap map, int from) {
-    int to = from + 1;
-    while (to < map.layers() && map.source(to) <= to) {
-      to++;
-    }
-    return to;
   }
 }

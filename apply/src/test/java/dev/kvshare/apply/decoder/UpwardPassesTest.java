@@ -76,9 +76,9 @@ class UpwardPassesTest {
     Plan sequential = plan(LCKV, new UpwardReading.Sequential());
     // One token more than passes keeps the passes from being replaced by single tokens.
     float[] expected = prefillThenStep(sequential, prompt)[0];
-    float[] found = prefillThenStep(plan(LCKV, UpwardReading.passes(10)), prompt)[0];
+    float[] found = prefillThenStep(plan(LCKV, new UpwardReading.Parallel(10, 0)), prompt)[0];
     assertTrue(Goldens.difference(expected, found) > 0);
-    found = prefillThenStep(plan(LCKV, UpwardReading.passes(11)), prompt)[0];
+    found = prefillThenStep(plan(LCKV, new UpwardReading.Parallel(11, 0)), prompt)[0];
     assertEquals(0, Goldens.difference(expected, found), TOLERANCE);
   }
 
@@ -92,7 +92,9 @@ class UpwardPassesTest {
     // for the last token only.
     assertEquals(
         4 * 4 * 24 + 3 * 24 + 1,
-        cost(plan(SharingMap.of(1, 1, 3, 3, 5, 5, 7, 7), UpwardReading.passes(4)), tokens(24, 6)));
+        cost(
+            plan(SharingMap.of(1, 1, 3, 3, 5, 5, 7, 7), new UpwardReading.Parallel(4, 0)),
+            tokens(24, 6)));
     // Token by token, every token goes through all layers but the last.
     assertEquals(24 * 7 + 1, cost(plan(LCKV, new UpwardReading.Sequential()), tokens(24, 6)));
   }

@@ -33,6 +33,26 @@ class PlanTest {
     assertEquals(3, Plan.of(MAP).withWindowed(3, 8, 2).firstDifference(Plan.of(MAP)));
   }
 
+  /** What was measured under a plan is taken up by its text: see {@code MeasurementKey}. */
+  @Test
+  void plansThatDifferHaveDifferentTexts() {
+    Plan upward = Plan.of(SharingMap.of(0, 3, 3, 3));
+    List<Plan> plans =
+        List.of(
+            upward,
+            upward.withUpward(new UpwardReading.Sequential()),
+            upward.withUpward(new UpwardReading.Parallel(7, 2)),
+            upward.withUpward(new UpwardReading.Parallel(9, 0)),
+            upward.withPrefill(Plan.Prefill.EXACT),
+            upward.withWindowed(3, 64, 4),
+            upward.withWindowed(3, 4, 64),
+            new Plan(upward.map(), null, Plan.Prefill.PLAN, null, true),
+            Plan.of(MAP));
+
+    assertEquals(plans.size(), plans.stream().map(Plan::toString).distinct().count());
+    assertEquals("4 layers, 2 shared: 1<-3 2<-3, 7 + 2 passes", plans.get(2).toString());
+  }
+
   @Test
   void windowsThatRestrictNothingAreNone() {
     assertNull(Windows.of(List.of(), 4, 64));

@@ -3,6 +3,7 @@ package dev.kvshare.apply.plan.schemes;
 import dev.kvshare.apply.plan.LayerTypes;
 import dev.kvshare.apply.plan.SharingMap;
 import java.util.ArrayList;
+import java.util.Collections;
 import java.util.List;
 import java.util.Locale;
 
@@ -35,11 +36,6 @@ public record Configuration(
         partition, position, keyValueLayers, partition.usualWarmup(keyValueLayers));
   }
 
-  /** LCKV: all but the warm-up layers read the highest of them. */
-  public static Configuration lckv(int warmupLayers) {
-    return new Configuration(Partition.SANDWICH, Position.TOP, warmupLayers + 1, warmupLayers);
-  }
-
   /** The name, as in {@code sandwich-top}. */
   public String name() {
     return name(partition, position);
@@ -56,11 +52,35 @@ public record Configuration(
           "%s with %d KV layers needs a model of as many layers, but this one has %d"
               .formatted(name(), keyValueLayers, layers));
     }
-    return new Groups()
-        .ordinary(partition.below(warmupLayers))
-        .groups(layers - warmupLayers, keyValueLayers - warmupLayers, position)
-        .ordinary(partition.above(warmupLayers))
-        .types();
+    List<Integer> sizes = new ArrayList<>(Collections.nCopies(partition.below(warmupLayers), 1));
+    sizes.addAll(sizes(layers - warmupLayers, keyValueLayers - warmupLayers));
+    sizes.addAll(Collections.nCopies(partition.above(warmupLayers), 1));
+    return ofGroups(sizes, position);
+  }
+
+  /**
+   * The sizes of equal groups. What does not divide leaves the lowest group smaller, as in the
+   * CLA-3 configuration of the LCKV code, or, where that would leave it empty, the lower groups
+   * smaller by one.
+   */
+  private static List<Integer> sizes(int layers, int groups) {
+    int size = (layers + groups - 1) / groups;
+    int lowest = layers - size * (groups - 1);
+    int larger = lowest >= 1 ? groups - 1 : layers % groups;
+    List<Integer> sizes = new ArrayList<>(Collections.nCopies(groups - larger, layers / groups));
+    sizes.addAll(Collections.nCopies(larger, (layers + groups - 1) / groups));
+    sizes.set(0, lowest >= 1 ? lowest : sizes.get(0));
+    return sizes;
+  }
+
+  /** Layer types of groups from the bottom up; a group of one keeps its own. */
+  static LayerTypes ofGroups(List<Integer> sizes, Position position) {
+    List<Integer> sources = new ArrayList<>();
+    for (int size : sizes) {
+      int source = position.of(sources.size(), sources.size() + size);
+      sources.addAll(Collections.nCopies(size, source));
+    }
+    return new LayerTypes(SharingMap.of(sources.stream().mapToInt(i -> i).toArray()), List.of());
   }
 
   /** How layers are parted (arXiv 2410.14442, section 3); ordinary layers keep their own cache. */
@@ -104,66 +124,6 @@ public record Configuration(
         case MIDDLE -> (from + to - 1) / 2;
         case TOP -> to - 1;
       };
-    }
-  }
-
-  /** Collects the sources of layers from the bottom up. */
-  static final class Groups {
-    private final List<Integer> sources = new ArrayList<>();
-
-    /** Layers that each keep their own. */
-    Groups ordinary(int layers) {
-      for (int i = 0; i < layers; i++) {
-        sources.add(sources.size());
-      }
-      return this;
-    }
-
-    /** One group. */
-    Groups group(int layers, Position position) {
-      int from = sources.size();
-      int source = position.of(from, from + layers);
-      for (int i = 0; i < layers; i++) {
-        sources.add(source);
-      }
-      return this;
-    }
-
-    /**
-     * Equal groups. What does not divide leaves the lowest group smaller, as in the CLA-3
-     * configuration of the LCKV code, or, where that would leave it empty, the lower groups smaller
-     * by one.
-     */
-    Groups groups(int layers, int count, Position position) {
-      int size = (layers + count - 1) / count;
-      int lowest = layers - size * (count - 1);
-      if (lowest >= 1) {
-        group(lowest, position);
-        for (int i = 1; i < count; i++) {
-          group(size, position);
-        }
-        return this;
-      }
-      int larger = layers % count;
-      for (int i = 0; i < count; i++) {
-        group(layers / count + (i >= count - larger ? 1 : 0), position);
-      }
-      return this;
-    }
-
-    /** The number of the next layer. */
-    int next() {
-      return sources.size();
-    }
-
-    /** Layer types without windows. */
-    LayerTypes types() {
-      return types(List.of());
-    }
-
-    LayerTypes types(List<Integer> windowed) {
-      int[] map = sources.stream().mapToInt(source -> source).toArray();
-      return new LayerTypes(SharingMap.of(map), windowed);
     }
   }
 }

@@ -2,7 +2,10 @@ package dev.kvshare.apply.plan.schemes;
 
 import dev.kvshare.apply.plan.LayerTypes;
 import dev.kvshare.apply.plan.SharingMap;
+import dev.kvshare.apply.plan.schemes.Configuration.Partition;
+import dev.kvshare.apply.plan.schemes.Configuration.Position;
 import java.util.ArrayList;
+import java.util.Collections;
 import java.util.List;
 import java.util.Locale;
 import java.util.regex.Matcher;
@@ -47,14 +50,11 @@ public sealed interface Scheme
 
     @Override
     public LayerTypes layerTypes(int layers) {
-      Configuration.Groups groups = new Configuration.Groups();
+      List<Integer> sizes = new ArrayList<>(Collections.nCopies(layers / groupSize, groupSize));
       if (layers % groupSize > 0) {
-        groups.group(layers % groupSize, Configuration.Position.BOTTOM);
+        sizes.add(0, layers % groupSize);
       }
-      while (groups.next() < layers) {
-        groups.group(groupSize, Configuration.Position.BOTTOM);
-      }
-      return groups.types();
+      return Configuration.ofGroups(sizes, Position.BOTTOM);
     }
   }
 
@@ -71,8 +71,7 @@ public sealed interface Scheme
     public LayerTypes layerTypes(int layers) {
       int kept = keyValueLayers == 0 ? Math.min(layers, layers / 2 + 1) : keyValueLayers;
       LayerTypes pizza =
-          Configuration.of(Configuration.Partition.PIZZA, Configuration.Position.BOTTOM, kept)
-              .layerTypes(layers);
+          Configuration.of(Partition.PIZZA, Position.BOTTOM, kept).layerTypes(layers);
       return new LayerTypes(pizza.map(), IntStream.range(0, kept - 1).boxed().toList());
     }
 
@@ -137,13 +136,15 @@ public sealed interface Scheme
     Matcher configuration = CONFIGURATION.matcher(lower);
     if (configuration.matches()) {
       return configuration(
-          Configuration.Partition.valueOf(configuration.group(1).toUpperCase(Locale.ROOT)),
-          Configuration.Position.valueOf(configuration.group(2).toUpperCase(Locale.ROOT)),
+          Partition.valueOf(configuration.group(1).toUpperCase(Locale.ROOT)),
+          Position.valueOf(configuration.group(2).toUpperCase(Locale.ROOT)),
           keyValueLayers,
           warmupLayers);
     }
     if (lower.equals("lckv")) {
-      return lckv(keyValueLayers, warmupLayers);
+      boolean usual = keyValueLayers == null && warmupLayers == null;
+      return configuration(
+          Partition.SANDWICH, Position.TOP, keyValueLayers, usual ? LCKV_WARMUP : warmupLayers);
     }
     refuse(name, "warm-up layers", warmupLayers);
     if (lower.equals("yoco")) {
@@ -163,11 +164,8 @@ public sealed interface Scheme
   }
 
   private static Scheme configuration(
-      Configuration.Partition partition,
-      Configuration.Position position,
-      Integer keyValueLayers,
-      Integer warmupLayers) {
-    boolean oneGroup = partition != Configuration.Partition.LASAGNA;
+      Partition partition, Position position, Integer keyValueLayers, Integer warmupLayers) {
+    boolean oneGroup = partition != Partition.LASAGNA;
     if (keyValueLayers == null && warmupLayers != null && oneGroup) {
       return new Configuration(partition, position, warmupLayers + 1, warmupLayers);
     }
@@ -179,14 +177,6 @@ public sealed interface Scheme
     return warmupLayers == null
         ? Configuration.of(partition, position, keyValueLayers)
         : new Configuration(partition, position, keyValueLayers, warmupLayers);
-  }
-
-  private static Scheme lckv(Integer keyValueLayers, Integer warmupLayers) {
-    if (keyValueLayers == null && warmupLayers == null) {
-      return Configuration.lckv(LCKV_WARMUP);
-    }
-    return configuration(
-        Configuration.Partition.SANDWICH, Configuration.Position.TOP, keyValueLayers, warmupLayers);
   }
 
   private static void refuse(String name, String what, Integer number) {
