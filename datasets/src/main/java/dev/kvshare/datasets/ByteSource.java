@@ -11,21 +11,13 @@ import java.security.NoSuchAlgorithmException;
 import java.util.HexFormat;
 
 /** Where bytes come from, under the name that messages and provenance use. */
-public final class ByteSource {
+public record ByteSource(String name, Opener opener) {
   /** Largest text that is read; more than any calibration or evaluation looks at. */
   static final long MAX_BYTES = 256L << 20;
 
-  private final String name;
-  private final Opener opener;
-
   @FunctionalInterface
-  private interface Opener {
+  interface Opener {
     InputStream open() throws IOException;
-  }
-
-  private ByteSource(String name, Opener opener) {
-    this.name = name;
-    this.opener = opener;
   }
 
   /** Returns the bytes of {@code file}, named by its file name. */
@@ -50,11 +42,6 @@ public final class ByteSource {
   /** Returns the bytes of {@code stream}, which is read once and then closed. */
   public static ByteSource ofStream(String name, InputStream stream) {
     return new ByteSource(name, () -> stream);
-  }
-
-  /** Returns the name for messages and provenance. */
-  public String name() {
-    return name;
   }
 
   /** Returns all bytes; there must be some, but not too many. */

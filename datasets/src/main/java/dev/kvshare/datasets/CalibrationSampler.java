@@ -30,12 +30,7 @@ public record CalibrationSampler(int samples, int tokens) {
     }
   }
 
-  /**
-   * Returns the samples of {@code corpus}.
-   *
-   * @param encoder tokenises text; not used, and may be null, if the corpus holds token ids
-   * @throws DatasetException if the text has fewer tokens than one sample
-   */
+  /** Returns samples of {@code corpus}; token ids need no {@code encoder}. */
   public Passages sample(Corpus corpus, Function<String, int[]> encoder) {
     return corpus instanceof Corpus.Text text
         ? sampleText(text, encoder)

@@ -14,8 +14,6 @@ public sealed interface Corpus {
   /**
    * Text.
    *
-   * @param name the file name or the name of the data set
-   * @param sha256 64 hexadecimal digits over the bytes that were read
    * @param text the running text, as it stands in the source
    * @param paragraphs its paragraphs in order, none blank
    */
@@ -28,8 +26,6 @@ public sealed interface Corpus {
   /**
    * Token ids, for models without a tokenizer.
    *
-   * @param name the file name or the name of the data set
-   * @param sha256 64 hexadecimal digits over the bytes that were read
    * @param sequences token ids in order, none empty; the arrays are shared, not copied
    */
   record Tokens(String name, String sha256, List<int[]> sequences) implements Corpus {

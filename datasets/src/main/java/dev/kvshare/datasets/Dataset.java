@@ -16,15 +16,8 @@ import java.util.regex.Pattern;
 public record Dataset(
     String name, String description, String licence, boolean builtIn, String field, String sha256) {
   /**
-   * A request to keep a text under a name.
-   *
-   * @param name lower-case letters, digits, {@code . _ -}, starting with a letter or digit
-   * @param file the text
-   * @param field the field of JSON lines that holds the text or the token ids, or null for plain
-   *     text
-   * @param description what it is, one sentence; may be empty
-   * @param licence its licence, or null
-   * @param replace whether an imported data set of that name is replaced
+   * A request to keep the text of a file under a name; it may {@code replace} an imported data set.
+   * The other components become those of the data set.
    */
   public record Import(
       String name, Path file, String field, String description, String licence, boolean replace) {

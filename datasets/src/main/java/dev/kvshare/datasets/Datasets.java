@@ -116,13 +116,7 @@ public final class Datasets {
     return list().stream().map(Dataset::name).collect(Collectors.joining(", "));
   }
 
-  /**
-   * Copies a text into the folder of this registry, checked to be readable as what it claims to be.
-   *
-   * @return its description
-   * @throws DatasetException if the name is taken, the text is not readable or the folder cannot be
-   *     written
-   */
+  /** Copies a text into the folder of this registry, checked to be what it claims to be. */
   public Dataset importText(Dataset.Import request) {
     if (builtIn().stream().anyMatch(s -> s.name().equals(request.name()))) {
       throw new DatasetException(
@@ -154,7 +148,12 @@ public final class Datasets {
 
   /** The texts {@code builtin/NAME.txt}, in the order of {@code builtin/index.json}. */
   private static List<TextSource.Named> builtIn() {
-    return index().valueStream().map(Datasets::builtIn).toList();
+    try {
+      JsonNode index = new ObjectMapper().readTree(content(INDEX));
+      return index.valueStream().map(Datasets::builtIn).toList();
+    } catch (IOException e) {
+      throw new UncheckedIOException("the resource builtin/" + INDEX + " is not JSON", e);
+    }
   }
 
   private static TextSource.Named builtIn(JsonNode entry) {
@@ -169,14 +168,6 @@ public final class Datasets {
             null,
             ByteSource.sha256(content));
     return new TextSource.Named(dataset, new TextSource.Plain(ByteSource.ofBytes(name, content)));
-  }
-
-  private static JsonNode index() {
-    try {
-      return new ObjectMapper().readTree(content(INDEX));
-    } catch (IOException e) {
-      throw new UncheckedIOException("the resource builtin/" + INDEX + " is not JSON", e);
-    }
   }
 
   private static byte[] content(String file) {

@@ -19,12 +19,7 @@ public record EvaluationPassages(int tokens, int passages) {
     }
   }
 
-  /**
-   * Returns the passages of {@code corpus}.
-   *
-   * @param encoder tokenises text; not used, and may be null, if the corpus holds token ids
-   * @throws DatasetException if the text has fewer tokens than one passage
-   */
+  /** Returns the passages of {@code corpus}; token ids need no {@code encoder}. */
   public Passages cut(Corpus corpus, Function<String, int[]> encoder) {
     long wanted = (long) tokens * passages;
     int[] ids = Passages.first(corpus, encoder, wanted);

@@ -110,7 +110,6 @@ record ImportedDatasets(Path folder) {
     return JSON.writerWithDefaultPrettyPrinter().writeValueAsBytes(manifest);
   }
 
-  /** Deletes the folder of the data set {@code name}. */
   void remove(String name) {
     try {
       delete(folder.resolve(name));

@@ -26,14 +26,7 @@ public record Passages(
   /** Tokens before the end of a prefix that are not used, since the cut may have changed them. */
   private static final int MARGIN = 256;
 
-  /**
-   * What was read, used and dropped.
-   *
-   * @param unit what is counted: {@code paragraphs}, {@code passages} or {@code sequences}
-   * @param read units looked at
-   * @param used units that became passages
-   * @param dropped units looked at and too short
-   */
+  /** Units (paragraphs, passages or sequences) that were read, used, and dropped as too short. */
   public record Counts(String unit, int read, int used, int dropped) {
     static Counts allUsed(String unit, List<int[]> passages) {
       return new Counts(unit, passages.size(), passages.size(), 0);

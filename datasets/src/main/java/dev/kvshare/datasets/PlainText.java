@@ -15,12 +15,7 @@ final class PlainText {
 
   private PlainText() {}
 
-  /**
-   * Returns the text in {@code bytes}, without a byte order mark.
-   *
-   * @throws DatasetException naming line and byte offset of the first byte that is not UTF-8, or
-   *     the first line that is too long
-   */
+  /** Returns the text without a byte order mark; refuses what is not UTF-8 and long lines. */
   static String decode(byte[] bytes, String name) {
     checkLines(bytes, name);
     ByteBuffer in = ByteBuffer.wrap(bytes);
@@ -28,9 +23,10 @@ final class PlainText {
     CoderResult result = StandardCharsets.UTF_8.newDecoder().decode(in, out, true);
     if (result.isError()) {
       int offset = in.position();
+      long line = 1 + IntStream.range(0, offset).filter(i -> bytes[i] == '\n').count();
       throw new DatasetException(
           "The text %s is not UTF-8: the byte 0x%02x at offset %d (line %d) cannot be decoded. %s"
-              .formatted(name, bytes[offset], offset, lineOf(bytes, offset), remedy(bytes)));
+              .formatted(name, bytes[offset], offset, line, remedy(bytes)));
     }
     String text = out.flip().toString();
     return text.startsWith("\uFEFF") ? text.substring(1) : text;
@@ -49,10 +45,6 @@ final class PlainText {
                 .formatted(line, name, MAX_LINE_BYTES >> 20));
       }
     }
-  }
-
-  private static int lineOf(byte[] bytes, int offset) {
-    return 1 + (int) IntStream.range(0, offset).filter(i -> bytes[i] == '\n').count();
   }
 
   private static String remedy(byte[] bytes) {

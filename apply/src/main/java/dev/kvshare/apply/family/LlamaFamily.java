@@ -38,12 +38,8 @@ final class LlamaFamily {
   /** Where the norms stand; {@link #normWeights} names their tensors. */
   Placement placement = Placement.PRE;
 
-  /** The attention of each layer. */
   IntFunction<AttentionSpec> attention;
-
-  /** The feed-forward part of each layer. */
   IntFunction<FeedForwardSpec> feedForward;
-
   double embeddingScale = 1;
 
   /** Multiplies what each part adds to the residual stream. */
@@ -72,7 +68,8 @@ final class LlamaFamily {
   String layerPrefix = "model.layers.";
   ObjIntConsumer<Weights> attentionWeights = (weights, layer) -> attention(weights);
   ObjIntConsumer<Weights> feedForwardWeights = (weights, layer) -> gated(weights);
-  ObjIntConsumer<Weights> normWeights = (weights, layer) -> norms(weights);
+  ObjIntConsumer<Weights> normWeights =
+      (weights, layer) -> norms(weights, "input_layernorm", "post_attention_layernorm");
 
   LlamaFamily(ModelConfig config, Dimensions sizes) {
     this.config = config;
@@ -103,7 +100,6 @@ final class LlamaFamily {
     outputBias = queryKeyValueBias;
   }
 
-  /** Describes the model. */
   ModelSpec build() {
     if (norm == null) {
       norm = NormSpec.rms(config, 1e-6);
@@ -210,11 +206,6 @@ final class LlamaFamily {
   }
 
   /** Names one norm before each part. */
-  void norms(Weights weights) {
-    norms(weights, "input_layernorm", "post_attention_layernorm");
-  }
-
-  /** The same under other names. */
   void norms(Weights weights, String ofAttention, String ofFeedForward) {
     norm(weights, WeightRole.ATTENTION_NORM, ofAttention);
     norm(weights, WeightRole.FEED_FORWARD_NORM, ofFeedForward);
@@ -235,13 +226,7 @@ final class LlamaFamily {
     }
   }
 
-  /**
-   * Names the router and the routed experts, which are stored one by one or all in one.
-   *
-   * @param tensors the names of all tensors
-   * @param block what router and experts stand under, for example {@code mlp}
-   * @param names gate, up and down projection of one expert
-   */
+  /** Names the router and the experts under {@code block}, stored one by one or all in one. */
   void experts(Weights weights, int layer, Set<String> tensors, String block, List<String> names) {
     FeedForwardSpec routed = feedForward.apply(layer);
     int hidden = sizes.hidden();

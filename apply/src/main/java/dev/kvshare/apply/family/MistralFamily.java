@@ -36,8 +36,8 @@ final class MistralFamily {
             config.positiveOr("num_experts_per_tok", 2),
             true);
     FeedForwardSpec routed =
-        FeedForwardSpec.routed(
-            config.positive("intermediate_size"), LlamaFamily.activation(config), experts);
+        new FeedForwardSpec(
+            config.positive("intermediate_size"), true, LlamaFamily.activation(config), experts);
     AttentionSpec attention = LlamaFamily.rotated(config, sizes, 1_000_000).withWindow(window);
     LlamaFamily model = new LlamaFamily(config, sizes);
     model.norm = NormSpec.rms(config, 1e-5);

@@ -53,8 +53,9 @@ final class QwenFamily {
     Activation activation = LlamaFamily.activation(config);
     FeedForwardSpec dense = FeedForwardSpec.gated(config.positive("intermediate_size"), activation);
     FeedForwardSpec routed =
-        FeedForwardSpec.routed(
+        new FeedForwardSpec(
             config.positiveOr("moe_intermediate_size", 768),
+            true,
             activation,
             new Experts(
                 config.positiveOr("num_local_experts", config.positiveOr("num_experts", 128)),

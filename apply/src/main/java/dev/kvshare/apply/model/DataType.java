@@ -65,11 +65,7 @@ public enum DataType {
     return isTarget() || isQuantised();
   }
 
-  /**
-   * Bytes of the given number of elements.
-   *
-   * @throws ArithmeticException when the elements do not fill whole blocks or the result overflows
-   */
+  /** Bytes of so many elements, which must fill whole blocks and not overflow. */
   public long bytes(long elements) {
     if (elements % blockSize != 0) {
       throw new ArithmeticException(

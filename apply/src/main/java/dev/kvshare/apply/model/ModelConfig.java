@@ -62,7 +62,6 @@ public final class ModelConfig {
     return node != null && node.isObject();
   }
 
-  /** A whole number. */
   public int integer(String key) {
     return integer(key, require(key, "a whole number"));
   }
@@ -87,7 +86,6 @@ public final class ModelConfig {
     return has(key) ? positive(key) : absent;
   }
 
-  /** A number. */
   public double number(String key) {
     return number(key, require(key, "a number"));
   }
@@ -107,7 +105,6 @@ public final class ModelConfig {
     return node == null ? absent : node.booleanValue();
   }
 
-  /** A text. */
   public String string(String key) {
     return string(key, require(key, "a text"));
   }

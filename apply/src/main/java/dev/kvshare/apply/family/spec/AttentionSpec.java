@@ -1,9 +1,9 @@
 package dev.kvshare.apply.family.spec;
 
 import dev.kvshare.apply.model.ModelConfig;
-import java.util.ArrayList;
 import java.util.List;
 import java.util.function.IntPredicate;
+import java.util.stream.IntStream;
 
 /**
  * The attention of one layer. Letters: Hq query heads, Hkv key/value heads, D head size.
@@ -84,13 +84,7 @@ public record AttentionSpec(
 
     private SlidingWindows() {}
 
-    /**
-     * The window of every layer, 0 for all positions: by {@code layer_types} where the file has
-     * them.
-     *
-     * @param window the window of sliding layers; 0 when the model uses none
-     * @param slidingWhereAbsent which layers slide where the file has no {@code layer_types}
-     */
+    /** The window of every layer, 0 for all positions; {@code layer_types} decides if there. */
     public static List<Integer> read(
         ModelConfig config, Dimensions sizes, int window, IntPredicate slidingWhereAbsent) {
       List<String> types = config.strings("layer_types");
@@ -98,15 +92,11 @@ public record AttentionSpec(
         throw config.invalid(
             "layer_types", "one entry for each of the " + sizes.layers() + " layers is expected");
       }
-      List<Integer> windows = new ArrayList<>();
-      for (int layer = 0; layer < sizes.layers(); layer++) {
-        boolean sliding = slidingWhereAbsent.test(layer);
-        if (!types.isEmpty()) {
-          sliding = isSliding(config, types.get(layer));
-        }
-        windows.add(sliding ? window : 0);
-      }
-      return windows;
+      IntPredicate sliding =
+          types.isEmpty() ? slidingWhereAbsent : layer -> isSliding(config, types.get(layer));
+      return IntStream.range(0, sizes.layers())
+          .mapToObj(layer -> sliding.test(layer) ? window : 0)
+          .toList();
     }
 
     /**

@@ -6,8 +6,6 @@ import java.util.Map;
 /**
  * One layer.
  *
- * @param attention attention part
- * @param feedForward feed-forward part
  * @param norm kind of the layer's norms
  * @param placement where the norms stand
  * @param residualScale multiplies what each part adds to the residual stream
@@ -48,12 +46,7 @@ public record BlockSpec(
     return rows > (long) attention.queryHeads() * attention.headSize();
   }
 
-  /**
-   * A normalisation.
-   *
-   * @param kind what is computed
-   * @param epsilon added to the mean square (or the variance) before the root
-   */
+  /** A normalisation; {@code epsilon} is added to the mean square or variance before the root. */
   public record NormSpec(Kind kind, double epsilon) {
 
     /** What a normalisation computes. */
@@ -84,7 +77,6 @@ public record BlockSpec(
    *
    * @param intermediateSize F, that of one expert where there are experts
    * @param gated whether the activation of a gate multiplies the up projection
-   * @param activation the activation
    * @param experts routing, null for a dense layer
    */
   public record FeedForwardSpec(
@@ -136,12 +128,6 @@ public record BlockSpec(
     /** A dense layer without a gate. */
     public static FeedForwardSpec plain(int intermediateSize, Activation activation) {
       return new FeedForwardSpec(intermediateSize, false, activation, null);
-    }
-
-    /** A layer of experts, each with a gate. */
-    public static FeedForwardSpec routed(
-        int intermediateSize, Activation activation, Experts experts) {
-      return new FeedForwardSpec(intermediateSize, true, activation, experts);
     }
   }
 }

@@ -42,14 +42,7 @@ public record Dimensions(
   public static Dimensions withoutGroups(ModelConfig config) {
     int hidden = config.positive("hidden_size");
     int heads = config.positive("num_attention_heads");
-    return new Dimensions(
-        config.positive("vocab_size"),
-        hidden,
-        config.positive("num_hidden_layers"),
-        heads,
-        heads,
-        headSize(config, hidden, heads),
-        config.positive("max_position_embeddings"));
+    return of(config, hidden, heads, heads, headSize(config, hidden, heads));
   }
 
   private static Dimensions read(ModelConfig config, int hidden, int queryHeads, int headSize) {
@@ -59,6 +52,11 @@ public record Dimensions(
           "num_key_value_heads",
           "a divisor of num_attention_heads (" + queryHeads + ") is expected");
     }
+    return of(config, hidden, queryHeads, keyValueHeads, headSize);
+  }
+
+  private static Dimensions of(
+      ModelConfig config, int hidden, int queryHeads, int keyValueHeads, int headSize) {
     return new Dimensions(
         config.positive("vocab_size"),
         hidden,

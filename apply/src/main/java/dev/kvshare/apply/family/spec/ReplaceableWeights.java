@@ -17,8 +17,6 @@ import java.util.TreeMap;
 public final class ReplaceableWeights {
   private static final List<WeightRole> ROLES =
       List.of(WeightRole.QUERY_KEY_VALUE, WeightRole.OUTPUT, WeightRole.DOWN);
-  private static final String WEIGHT = ".weight";
-  private static final String OWN = "own_proj" + WEIGHT;
 
   /** Where a tensor stands: it is the {@code part}-th of the parts of a layer's weight. */
   public record Slot(int layer, WeightRole role, int part) {}
@@ -50,7 +48,6 @@ public final class ReplaceableWeights {
     }
   }
 
-  /** Those of a model. */
   public static ReplaceableWeights of(ModelSpec spec) {
     return new ReplaceableWeights(spec);
   }
@@ -65,7 +62,6 @@ public final class ReplaceableWeights {
     return part(tensor).shape();
   }
 
-  /** The layer of a tensor. */
   public int layer(String tensor) {
     return slot(tensor).layer();
   }
@@ -83,7 +79,6 @@ public final class ReplaceableWeights {
         : weight.parts().stream().map(WeightSpec.Part::tensor).toList();
   }
 
-  /** Where a tensor stands. */
   public Slot slot(String tensor) {
     Slot slot = slots.get(tensor);
     if (slot == null) {
@@ -105,9 +100,7 @@ public final class ReplaceableWeights {
   }
 
   private static WeightSpec ownToken(WeightSpec output, long hidden) {
-    String projection = output.parts().get(0).tensor();
-    String module = projection.substring(0, projection.length() - WEIGHT.length());
-    String name = module.substring(0, module.lastIndexOf('.') + 1) + OWN;
+    String name = output.parts().get(0).tensor().replaceAll("[^.]+\\.weight$", "own_proj.weight");
     List<Long> shape = List.of(hidden, hidden);
     return new WeightSpec(
         shape, List.of(new WeightSpec.Part(name, shape, new WeightSpec.AsStored())));

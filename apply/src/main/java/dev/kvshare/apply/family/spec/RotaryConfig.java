@@ -22,9 +22,7 @@ public final class RotaryConfig {
   private boolean onlyLongRope;
   private boolean mayBePartial;
 
-  /**
-   * @param base theta of this family where the file has none
-   */
+  /** Reads with theta {@code base} where the file has none. */
   public RotaryConfig(ModelConfig config, Dimensions sizes, double base) {
     this.config = config;
     this.headSize = sizes.headSize();
@@ -51,12 +49,9 @@ public final class RotaryConfig {
   /** The rotary embedding of sliding layers, with theta {@code localBase} where absent. */
   public RotarySpec readLocal(double localBase) {
     ModelConfig section = config.child("rope_parameters");
-    if (section == null || !section.isObject(SLIDING)) {
-      return new RotarySpec(
-          localBase, dimensions(config, partialFactor), new RotarySpec.Unscaled());
-    }
+    boolean own = section != null && section.isObject(SLIDING);
     base = localBase;
-    return readSection(section.child(SLIDING));
+    return readSection(own ? section.child(SLIDING) : null);
   }
 
   /** The rotary embedding of all layers. */
@@ -72,14 +67,14 @@ public final class RotaryConfig {
     } else if (layerType != null && section.isObject(layerType)) {
       section = section.child(layerType);
     }
-    if (section == null) {
-      return new RotarySpec(base, dimensions(config, partialFactor), new RotarySpec.Unscaled());
-    }
     return readSection(section);
   }
 
-  /** The rotary embedding that one section describes. */
+  /** The rotary embedding that one section describes, if there is one. */
   private RotarySpec readSection(ModelConfig section) {
+    if (section == null) {
+      return new RotarySpec(base, dimensions(config, partialFactor), new RotarySpec.Unscaled());
+    }
     String kind = section.string("type", "default");
     kind = section.string("rope_type", kind);
     double theta = section.number("rope_theta", base);

@@ -14,7 +14,6 @@ public record RotarySpec(double base, int dimensions, Scaling scaling) {
   /** A way to stretch the rotary frequencies beyond the trained context. */
   public sealed interface Scaling {}
 
-  /** Frequencies as they are. */
   public record Unscaled() implements Scaling {}
 
   /** Positions divided by {@code factor}. */
@@ -59,7 +58,6 @@ public record RotarySpec(double base, int dimensions, Scaling scaling) {
       double attentionFactor,
       int trainedPositions)
       implements Scaling {
-    /** Copies the lists. */
     public LongRope {
       shortFactors = List.copyOf(shortFactors);
       longFactors = List.copyOf(longFactors);

@@ -8,6 +8,7 @@ import java.util.HashSet;
 import java.util.List;
 import java.util.Map;
 import java.util.Set;
+import java.util.TreeMap;
 import java.util.regex.Pattern;
 
 /** Compares the tensors of a checkpoint with what its configuration says that there is. */
@@ -47,11 +48,8 @@ public final class WeightCheck {
       Checkpoint checkpoint,
       Set<String> known,
       List<String> problems) {
-    for (WeightRole role : WeightRole.values()) {
-      if (!weights.containsKey(role)) {
-        continue;
-      }
-      for (WeightSpec.Part part : weights.get(role).parts()) {
+    for (WeightSpec weight : new TreeMap<>(weights).values()) {
+      for (WeightSpec.Part part : weight.parts()) {
         known.add(part.tensor());
         TensorInfo found = checkpoint.tensors().get(part.tensor());
         if (found == null) {

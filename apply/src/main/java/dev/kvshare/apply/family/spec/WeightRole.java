@@ -1,6 +1,9 @@
 package dev.kvshare.apply.family.spec;
 
-/** What a tensor does. Layout of every projection is [out, in]. Letters as in {@link ModelSpec}. */
+/**
+ * What a tensor does. Layout of every projection is [out, in]. Letters as in {@link ModelSpec}.
+ * {@code X_BIAS} is the bias of {@code X}, as long as its first axis.
+ */
 public enum WeightRole {
   /** Token embedding [V, E]. */
   EMBEDDING,
@@ -10,26 +13,21 @@ public enum WeightRole {
   POSITIONS,
   /** Final norm [E]. */
   FINAL_NORM,
-  /** Its bias [E]. */
   FINAL_NORM_BIAS,
   /** From the layers to a narrower head [N, E]. */
   HEAD_PROJECTION,
   /** Output head [V, E]; absent where it is the embedding. */
   HEAD,
-  /** Its bias [V]. */
   HEAD_BIAS,
 
   /** Norm before attention [E]. */
   ATTENTION_NORM,
-  /** Its bias [E]. */
   ATTENTION_NORM_BIAS,
   /** Norm behind attention [E]. */
   ATTENTION_POST_NORM,
-  /** Its bias [E]. */
   ATTENTION_POST_NORM_BIAS,
   /** Queries, then keys, then values [Hq*D + 2*Hkv*D, E]. */
   QUERY_KEY_VALUE,
-  /** Its bias [Hq*D + 2*Hkv*D]. */
   QUERY_KEY_VALUE_BIAS,
   /** Norm of the queries [D], [Hq, D] or [Hq*D]. */
   QUERY_NORM,
@@ -37,7 +35,6 @@ public enum WeightRole {
   KEY_NORM,
   /** Output projection of attention [E, Hq*D]. */
   OUTPUT,
-  /** Its bias [E]. */
   OUTPUT_BIAS,
 
   /**
@@ -48,19 +45,15 @@ public enum WeightRole {
 
   /** Norm before the feed-forward part [E]. */
   FEED_FORWARD_NORM,
-  /** Its bias [E]. */
   FEED_FORWARD_NORM_BIAS,
   /** Norm behind the feed-forward part [E]. */
   FEED_FORWARD_POST_NORM,
-  /** Its bias [E]. */
   FEED_FORWARD_POST_NORM_BIAS,
   /** Gate, then up [2*F, E]; up alone [F, E] where there is no gate. */
   GATE_UP,
-  /** Its bias. */
   GATE_UP_BIAS,
   /** Down projection [E, F]. */
   DOWN,
-  /** Its bias [E]. */
   DOWN_BIAS,
 
   /** Router [X, E] of X experts. */
@@ -70,7 +63,6 @@ public enum WeightRole {
   /** Down projections of every expert [X*E, F]. */
   EXPERTS_DOWN;
 
-  /** The role of the bias that belongs to this weight. */
   public WeightRole bias() {
     return valueOf(name() + "_BIAS");
   }

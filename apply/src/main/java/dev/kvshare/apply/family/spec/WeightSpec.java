@@ -8,12 +8,7 @@ import java.util.EnumMap;
 import java.util.List;
 import java.util.Map;
 
-/**
- * A weight of the decoder, put together from tensors of the checkpoint.
- *
- * @param shape the shape that the decoder wants, row-major
- * @param parts tensors whose rows follow one another
- */
+/** A weight of the decoder, row-major, put together from tensors whose rows follow one another. */
 public record WeightSpec(List<Long> shape, List<Part> parts) {
 
   public WeightSpec {
@@ -43,10 +38,8 @@ public record WeightSpec(List<Long> shape, List<Part> parts) {
     return new WeightSpec(List.of(shape.get(0)), parts.stream().map(Part::bias).toList());
   }
 
-  /** How a stored tensor becomes rows of a weight. */
   public sealed interface Layout {}
 
-  /** As stored. */
   public record AsStored() implements Layout {}
 
   /** Stored [in, out] (GPT-2). */
@@ -66,9 +59,6 @@ public record WeightSpec(List<Long> shape, List<Part> parts) {
     private final String prefix;
     private final Map<WeightRole, WeightSpec> specs = new EnumMap<>(WeightRole.class);
 
-    /**
-     * @param prefix what every name begins with, the dot included
-     */
     public Weights(String prefix) {
       this.prefix = prefix;
     }
@@ -137,13 +127,11 @@ public record WeightSpec(List<Long> shape, List<Part> parts) {
       return this;
     }
 
-    /** Any other weight. */
     public Weights put(WeightRole role, List<Long> shape, List<Part> parts) {
       specs.put(role, new WeightSpec(shape, parts));
       return this;
     }
 
-    /** The weights by role. */
     public Map<WeightRole, WeightSpec> build() {
       return specs;
     }

@@ -12,6 +12,7 @@ import java.util.Map;
 import java.util.Set;
 import java.util.TreeMap;
 import java.util.TreeSet;
+import java.util.stream.Collectors;
 
 /**
  * Identifies a model by its content, so that a policy is not applied to another one. It does not
@@ -80,10 +81,9 @@ public final class Fingerprint {
     }
     put(values, "rope.rope_theta", config.get("rope_theta"));
     for (String key : ROPE_KEYS) {
-      if (config.get(key) instanceof ObjectNode rope) {
-        for (String name : names(rope)) {
-          put(values, "rope." + (name.equals("type") ? "rope_type" : name), rope.get(name));
-        }
+      JsonNode rope = config.path(key);
+      for (String name : names(rope)) {
+        put(values, "rope." + (name.equals("type") ? "rope_type" : name), rope.get(name));
       }
     }
     values.remove("rope.rope_type", "\"default\"");
@@ -102,23 +102,21 @@ public final class Fingerprint {
       return Double.toHexString(value.doubleValue());
     }
     if (value.isArray()) {
-      StringBuilder text = new StringBuilder("[");
-      value.forEach(element -> text.append(canonical(element)).append(','));
-      return text.append(']').toString();
+      return value
+          .valueStream()
+          .map(element -> canonical(element) + ",")
+          .collect(Collectors.joining("", "[", "]"));
     }
-    if (value instanceof ObjectNode object) {
-      StringBuilder text = new StringBuilder("{");
-      for (String name : names(object)) {
-        if (!object.get(name).isNull()) {
-          text.append(name).append(':').append(canonical(object.get(name))).append(',');
-        }
-      }
-      return text.append('}').toString();
+    if (!value.isObject()) {
+      return value.toString();
     }
-    return value.toString();
+    return names(value).stream()
+        .filter(value::hasNonNull)
+        .map(name -> name + ":" + canonical(value.get(name)) + ",")
+        .collect(Collectors.joining("", "{", "}"));
   }
 
-  private static Set<String> names(ObjectNode object) {
+  private static Set<String> names(JsonNode object) {
     Set<String> names = new TreeSet<>();
     object.fieldNames().forEachRemaining(names::add);
     return names;

@@ -48,17 +48,11 @@ public final class FiniteCheck {
   }
 
   private static int first(ByteBuffer bytes, DataType type, int from, int to) {
-    if (type == DataType.F32) {
-      for (int i = from; i < to; i++) {
-        if ((bytes.getInt(i * Float.BYTES) & 0x7f800000) == 0x7f800000) {
-          return i;
-        }
-      }
-      return -1;
-    }
-    int exponent = type == DataType.F16 ? 0x7c00 : 0x7f80;
+    boolean wide = type == DataType.F32;
+    int exponent = wide ? 0x7f800000 : type == DataType.F16 ? 0x7c00 : 0x7f80;
     for (int i = from; i < to; i++) {
-      if ((bytes.getShort(i * Short.BYTES) & exponent) == exponent) {
+      int bits = wide ? bytes.getInt(i * Float.BYTES) : bytes.getShort(i * Short.BYTES);
+      if ((bits & exponent) == exponent) {
         return i;
       }
     }

@@ -94,8 +94,11 @@ final class Architecture {
   /** What several architectures have alike. */
   @SafeVarargs
   final Architecture with(UnaryOperator<Architecture>... common) {
-    List.of(common).forEach(part -> part.apply(this));
-    return this;
+    Architecture table = this;
+    for (UnaryOperator<Architecture> part : common) {
+      table = part.apply(table);
+    }
+    return table;
   }
 
   /** A step that fills further configuration keys. */

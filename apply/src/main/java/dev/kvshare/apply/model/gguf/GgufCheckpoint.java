@@ -25,7 +25,16 @@ public final class GgufCheckpoint {
     ModelFile file = ModelFile.open(path);
     try {
       Problems problems = new Problems(path);
-      GgufContents contents = read(file, problems);
+      HeaderReader.Header header = new HeaderReader(file, problems).read();
+      Long parts = header.metadata().natural("split.count");
+      if (parts != null && parts > 1) {
+        problems.unsupported(
+            "the model is split over %s files; merge them with `llama-gguf-split --merge`"
+                .formatted(parts));
+      }
+      GgufContents contents =
+          new GgufContents(
+              file, header.metadata(), new TensorTable(file, problems).read(header), problems);
       Translation translation = Translation.of(contents);
       problems.throwIfAny(REMEDY);
       ModelConfig config = new ModelConfig(path, translation.config);
@@ -38,32 +47,10 @@ public final class GgufCheckpoint {
     }
   }
 
-  private static GgufContents read(ModelFile file, Problems problems) {
-    HeaderReader.Header header = new HeaderReader(file, problems).read();
-    Long parts = header.metadata().natural("split.count");
-    if (parts != null && parts > 1) {
-      problems.unsupported(
-          "the model is split over %s files; merge them with `llama-gguf-split --merge`"
-              .formatted(parts));
-    }
-    return new GgufContents(
-        file, header.metadata(), new TensorTable(file, problems).read(header), problems);
-  }
-
   /** Reads the {@code tokenizer.*} keys. */
-  private static final class TokenizerMetadata {
+  private record TokenizerMetadata(GgufContents contents, Problems problems, List<String> tokens) {
     private static final String PREFIX = "tokenizer.ggml.";
     private static final Set<String> NO_MODEL = Set.of("none", "no_vocab");
-
-    private final GgufContents contents;
-    private final Problems problems;
-    private final List<String> tokens;
-
-    private TokenizerMetadata(GgufContents contents) {
-      this.contents = contents;
-      this.problems = contents.problems();
-      this.tokens = contents.metadata().texts(PREFIX + "tokens");
-    }
 
     /** The tokenizer; values that contradict each other become problems of the contents. */
     static TokenizerSource read(GgufContents contents) {
@@ -71,7 +58,9 @@ public final class GgufCheckpoint {
       if (model == null || NO_MODEL.contains(model)) {
         return new TokenizerSource.None(contents.file().path());
       }
-      return new TokenizerMetadata(contents).read(model);
+      return new TokenizerMetadata(
+              contents, contents.problems(), contents.metadata().texts(PREFIX + "tokens"))
+          .read(model);
     }
 
     private TokenizerSource read(String model) {

@@ -20,7 +20,6 @@ record GgufContents(
     return metadata.text("general.architecture");
   }
 
-  /** Whether there is such a tensor. */
   boolean hasTensor(String name) {
     return tensors.containsKey(name);
   }

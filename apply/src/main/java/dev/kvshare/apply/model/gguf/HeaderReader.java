@@ -127,7 +127,7 @@ final class HeaderReader {
 
   private List<Object> readArray(String key, ValueType type) {
     String what = "the number of elements of key '" + key + "'";
-    int count = count(what, type.minimumBytes(), MAX_ELEMENTS);
+    int count = count(what, type.minimumBytes, MAX_ELEMENTS);
     List<Object> values = new ArrayList<>(Math.min(count, 1 << 20));
     String element = "an element of key '" + key + "'";
     for (int i = 0; i < count; i++) {

@@ -114,7 +114,6 @@ final class Metadata {
     return list(key, "an array of bools", ValueType.BOOL::equals, Boolean.class);
   }
 
-  /** Whether the value is an array. */
   boolean isArray(String key) {
     return has(key) && entries.get(key).isArray();
   }
@@ -157,15 +156,11 @@ final class Metadata {
     INT64(8),
     FLOAT64(8);
 
-    private final int minimumBytes;
+    /** Bytes that a value takes at least. */
+    final int minimumBytes;
 
     ValueType(int minimumBytes) {
       this.minimumBytes = minimumBytes;
-    }
-
-    /** Bytes that a value takes at least. */
-    int minimumBytes() {
-      return minimumBytes;
     }
 
     boolean isNumber() {

@@ -1,7 +1,6 @@
 package dev.kvshare.apply.model.hub;
 
 import dev.kvshare.apply.model.hub.HubRepository.HubFile;
-import dev.kvshare.apply.model.hub.ModelLocator.DownloadListener;
 import dev.kvshare.apply.model.hub.ModelLocator.HubModelId;
 import dev.kvshare.apply.model.storage.Digest;
 import java.io.IOException;
@@ -30,13 +29,7 @@ import java.util.concurrent.TimeUnit;
  * broken transfer goes on from there, in the same run and in later ones. Only a file of the
  * announced size and hash becomes a blob.
  */
-record FileDownload(
-    HubModelId model,
-    HubFile file,
-    HubSettings settings,
-    HubClient client,
-    HubCache cache,
-    DownloadListener listener) {
+record FileDownload(HubModelId model, HubFile file, HubClient client, HubCache cache) {
   private static final int SHA1_DIGITS = 40;
   private static final int SHA256_DIGITS = 64;
   private static final int BUFFER_BYTES = 1 << 17;
@@ -57,7 +50,10 @@ record FileDownload(
         if (missing) {
           receiveAll(channel);
           channel.force(true);
-          check(incomplete, channel);
+          String hash = hashOf(incomplete, file.etag());
+          if (!hash.equals(file.etag())) {
+            throw changed(channel, "its hash is " + hash + " instead of " + file.etag());
+          }
         }
       }
       if (Files.exists(blob)) {
@@ -99,7 +95,7 @@ record FileDownload(
       } catch (TransferException e) {
         broken = channel.size() > before ? 1 : broken + 1;
         if (broken == MAX_BROKEN_TRANSFERS) {
-          throw HubException.unreachable(model, settings, e.broken());
+          throw HubException.unreachable(model, client.settings(), e.broken());
         }
         client.wait(file.name() + ": " + e.broken(), PAUSE);
       }
@@ -119,7 +115,7 @@ record FileDownload(
         }
         case 206 -> checkSize(response, "Content-Range", "bytes " + from + "-\\d+/", channel);
         case 416 -> throw changed(channel, "there is nothing after byte " + from);
-        default -> throw HubException.of(model, "file " + file.name(), settings, response);
+        default -> throw HubException.of(model, "file " + file.name(), client.settings(), response);
       }
       copy(body, channel);
     }
@@ -144,7 +140,7 @@ record FileDownload(
           },
           BodyHandlers.ofInputStream());
     } catch (IOException e) {
-      throw HubException.unreachable(model, settings, e);
+      throw HubException.unreachable(model, client.settings(), e);
     }
   }
 
@@ -154,13 +150,6 @@ record FileDownload(
     if (!size.isEmpty() && !size.matches(start + file.size())) {
       throw changed(
           channel, header + " is '" + size + "' where " + file.size() + " bytes are expected");
-    }
-  }
-
-  private void check(Path incomplete, FileChannel channel) throws IOException {
-    String hash = hashOf(incomplete, file.etag());
-    if (!hash.equals(file.etag())) {
-      throw changed(channel, "its hash is " + hash + " instead of " + file.etag());
     }
   }
 
@@ -205,7 +194,7 @@ record FileDownload(
         for (ByteBuffer part = ByteBuffer.wrap(buffer, 0, count); part.hasRemaining(); ) {
           position += channel.write(part, position);
         }
-        listener.received(count);
+        client.listener().received(count);
       }
     }
   }

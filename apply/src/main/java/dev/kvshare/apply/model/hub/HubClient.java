@@ -19,7 +19,8 @@ import java.util.function.Consumer;
  * Requests to the hub. Redirects are followed here and not by the HTTP client, so that the token
  * goes to the hub alone; busy and failing servers are asked again after a pause.
  */
-final class HubClient {
+record HubClient(
+    HubSettings settings, DownloadListener listener, Sleeper sleeper, HttpClient http) {
   private static final Duration CONNECT_TIMEOUT = Duration.ofSeconds(15);
   private static final Duration ANSWER_TIMEOUT = Duration.ofSeconds(60);
   private static final Duration LONGEST_PAUSE = Duration.ofMinutes(5);
@@ -32,19 +33,15 @@ final class HubClient {
     void sleep(Duration pause) throws InterruptedException;
   }
 
-  private final HubSettings settings;
-  private final DownloadListener listener;
-  private final Sleeper sleeper;
-  private final HttpClient http =
-      HttpClient.newBuilder()
-          .followRedirects(HttpClient.Redirect.NEVER)
-          .connectTimeout(CONNECT_TIMEOUT)
-          .build();
-
   HubClient(HubSettings settings, DownloadListener listener, Sleeper sleeper) {
-    this.settings = settings;
-    this.listener = listener;
-    this.sleeper = sleeper;
+    this(
+        settings,
+        listener,
+        sleeper,
+        HttpClient.newBuilder()
+            .followRedirects(HttpClient.Redirect.NEVER)
+            .connectTimeout(CONNECT_TIMEOUT)
+            .build());
   }
 
   /** An address below the endpoint. */
@@ -76,17 +73,13 @@ final class HubClient {
       } catch (IOException e) {
         failure = e;
       }
-      if (response != null && !isPassing(response.statusCode())) {
-        return response;
-      }
-      if (attempt == MAX_ATTEMPTS) {
-        if (response != null) {
-          return response;
-        }
+      boolean last = attempt == MAX_ATTEMPTS;
+      if (failure != null && last) {
         throw failure;
       }
       Duration pause = pause(response, attempt);
-      if (pause.compareTo(LONGEST_PAUSE) > 0) {
+      boolean tooLong = pause.compareTo(LONGEST_PAUSE) > 0;
+      if (response != null && (last || tooLong || !isPassing(response.statusCode()))) {
         return response;
       }
       discard(response);

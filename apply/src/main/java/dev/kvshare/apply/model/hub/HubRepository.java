@@ -16,7 +16,7 @@ import java.util.Set;
 import java.util.regex.Pattern;
 
 /** What the hub knows of a model: its commit, its files, and each file's hash and size. */
-record HubRepository(HubModelId model, HubSettings settings, HubClient client) {
+record HubRepository(HubModelId model, HubClient client) {
   private static final Pattern ETAG = Pattern.compile("[A-Za-z0-9_-]{8,128}");
 
   /** A revision and the names of all its files. */
@@ -24,13 +24,12 @@ record HubRepository(HubModelId model, HubSettings settings, HubClient client) {
 
   /** Finds the commit of the revision and its files. */
   Revision revision() throws IOException {
-    URI address =
-        client.address(
-            "/api/models/" + model.repository() + "/revision/" + encode(model.revision()));
+    String name = URLEncoder.encode(model.revision(), StandardCharsets.UTF_8).replace("+", "%20");
+    URI address = client.address("/api/models/" + model.repository() + "/revision/" + name);
     HttpResponse<String> response =
         client.send("GET", address, false, request -> {}, BodyHandlers.ofString());
     if (response.statusCode() != 200) {
-      throw HubException.of(model, "the description", settings, response);
+      throw HubException.of(model, "the description", client.settings(), response);
     }
     JsonNode description = parse(address, response.body());
     String commit = description.path("sha").asText();
@@ -56,7 +55,7 @@ record HubRepository(HubModelId model, HubSettings settings, HubClient client) {
             BodyHandlers.discarding());
     boolean elsewhere = HubClient.isRedirect(response.statusCode());
     if (response.statusCode() != 200 && !elsewhere) {
-      throw HubException.of(model, "file " + name, settings, response);
+      throw HubException.of(model, "file " + name, client.settings(), response);
     }
     String etag = header(response, "X-Linked-Etag", "ETag");
     etag = etag == null ? "" : etag.replaceAll("^W/", "").replace("\"", "");
@@ -87,10 +86,6 @@ record HubRepository(HubModelId model, HubSettings settings, HubClient client) {
         .firstValue(first)
         .or(() -> response.headers().firstValue(second))
         .orElse(null);
-  }
-
-  private static String encode(String text) {
-    return URLEncoder.encode(text, StandardCharsets.UTF_8).replace("+", "%20");
   }
 
   /** A file of a repository at one commit; the hub and the cache know its content by the etag. */

@@ -29,14 +29,10 @@ import java.util.regex.Pattern;
 public final class ModelLocator {
   private static final int PARALLEL_DOWNLOADS = 4;
 
-  private final HubSettings settings;
-  private final DownloadListener listener;
   private final HubClient client;
 
-  private ModelLocator(HubSettings settings, DownloadListener listener, HubClient.Sleeper sleeper) {
-    this.settings = settings;
-    this.listener = listener;
-    this.client = new HubClient(settings, listener, sleeper);
+  private ModelLocator(HubClient client) {
+    this.client = client;
   }
 
   /** Finds the local directory or file of a path or {@code org/name[/file.gguf][@revision]}. */
@@ -57,7 +53,7 @@ public final class ModelLocator {
                     new CheckpointException(
                         "%s: there is no such file or directory, and it is no name on the hub either. Give a directory with config.json and *.safetensors, a .gguf file, or a name like org/name or org/name@revision."
                             .formatted(model)));
-    return new ModelLocator(settings, listener, sleeper).fetch(id);
+    return new ModelLocator(new HubClient(settings, listener, sleeper)).fetch(id);
   }
 
   private static Path path(String model) {
@@ -69,21 +65,21 @@ public final class ModelLocator {
   }
 
   private Path fetch(HubModelId id) {
-    HubCache cache = new HubCache(settings.cache(), id.repository());
-    if (settings.offline()) {
+    HubCache cache = new HubCache(client.settings().cache(), id.repository());
+    if (client.settings().offline()) {
       return cached(id, cache)
           .orElseThrow(
               () ->
                   new HubException(
                       "%s: not in the cache %s, and HF_HUB_OFFLINE forbids to fetch it. Unset HF_HUB_OFFLINE, or give the path of a local model."
-                          .formatted(id, settings.cache())));
+                          .formatted(id, client.settings().cache())));
     }
     try {
       return download(id, cache);
     } catch (IOException e) {
-      HubException unreachable = HubException.unreachable(id, settings, e);
+      HubException unreachable = HubException.unreachable(id, client.settings(), e);
       Path path = cached(id, cache).orElseThrow(() -> unreachable);
-      listener.usingCache(unreachable.getMessage());
+      client.listener().usingCache(unreachable.getMessage());
       return path;
     }
   }
@@ -103,7 +99,7 @@ public final class ModelLocator {
   }
 
   private Path download(HubModelId id, HubCache cache) throws IOException {
-    HubRepository repository = new HubRepository(id, settings, client);
+    HubRepository repository = new HubRepository(id, client);
     HubRepository.Revision revision = repository.revision();
     String commit = revision.commit();
     FileSelection selection = FileSelection.of(id, revision.files());
@@ -124,7 +120,7 @@ public final class ModelLocator {
     }
     parallel(
         missing.values().stream()
-            .map(file -> new FileDownload(id, file, settings, client, cache, listener))
+            .map(file -> new FileDownload(id, file, client, cache))
             .map(download -> (Callable<Boolean>) download::run)
             .toList());
     files.forEach(file -> cache.link(commit, file.name(), file.etag()));
@@ -144,9 +140,9 @@ public final class ModelLocator {
     if (bytes > cache.usableSpace()) {
       throw new HubException(
           "%s: %s bytes are to be fetched, but only %s are free at %s. Make room, or set HF_HOME to another folder."
-              .formatted(id, bytes, cache.usableSpace(), settings.cache()));
+              .formatted(id, bytes, cache.usableSpace(), client.settings().cache()));
     }
-    listener.starting(id, missing.size(), bytes);
+    client.listener().starting(id, missing.size(), bytes);
   }
 
   private static <T> List<T> parallel(List<Callable<T>> tasks) throws IOException {

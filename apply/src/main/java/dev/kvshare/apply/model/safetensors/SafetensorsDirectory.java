@@ -41,7 +41,7 @@ public final class SafetensorsDirectory {
 
   /** Opens a directory. */
   public static Checkpoint open(Path path) {
-    ModelDirectory directory = new ModelDirectory(path);
+    ModelDirectory directory = ModelDirectory.of(path);
     if (!directory.has(CONFIG)) {
       throw new CheckpointException(
           "%s: there is no %s. A Hugging Face model directory has %s and %s; give its path, or the path of a .gguf file."
@@ -87,31 +87,25 @@ public final class SafetensorsDirectory {
    * {@code model.safetensors.index.json}: {@code {"metadata": {...}, "weight_map": {TENSOR:
    * SHARD}}}.
    */
-  private static final class ShardIndex {
+  private record ShardIndex(Path file, Map<String, String> shardOfTensor, Problems problems) {
     static final String NAME = "model.safetensors.index.json";
 
     private static final String REMEDY =
         "Download the model again, with all files that the index names.";
 
-    private final Path file;
-    private final Map<String, String> shardOfTensor = new TreeMap<>();
-
-    private ShardIndex(Path file) {
-      this.file = file;
-    }
-
     /** Opens all shards and checks that index and shards name the same tensors. */
     static List<SafetensorsFile> open(ModelDirectory directory) {
-      ShardIndex index = new ShardIndex(directory.file(NAME));
-      Problems problems = new Problems(index.file);
-      Set<String> shards = index.read(directory, problems);
+      Path file = directory.file(NAME);
+      Problems problems = new Problems(file);
+      ShardIndex index = new ShardIndex(file, new TreeMap<>(), problems);
+      Set<String> shards = index.read(directory);
       problems.throwIfAny(REMEDY);
       List<SafetensorsFile> files = new ArrayList<>();
       try {
         for (String shard : shards) {
           files.add(SafetensorsFile.open(directory.file(shard)));
         }
-        index.compare(files, problems);
+        index.compare(files);
         problems.throwIfAny(REMEDY);
       } catch (RuntimeException e) {
         files.forEach(SafetensorsFile::close);
@@ -120,7 +114,7 @@ public final class SafetensorsDirectory {
       return files;
     }
 
-    private Set<String> read(ModelDirectory directory, Problems problems) {
+    private Set<String> read(ModelDirectory directory) {
       Set<String> shards = new TreeSet<>();
       JsonNode weightMap = JsonFiles.readObject(file).path("weight_map");
       if (!(weightMap instanceof ObjectNode map) || map.isEmpty()) {
@@ -146,7 +140,7 @@ public final class SafetensorsDirectory {
       return shards;
     }
 
-    private void compare(List<SafetensorsFile> files, Problems problems) {
+    private void compare(List<SafetensorsFile> files) {
       Map<String, Set<String>> shardsHolding = new TreeMap<>();
       for (SafetensorsFile shard : files) {
         String name = file.getParent().relativize(shard.path()).toString();
@@ -179,34 +173,25 @@ public final class SafetensorsDirectory {
    * models--ORG--NAME/snapshots/REVISION}), inside that repository's folder, whose {@code blobs}
    * hold the files.
    */
-  private static final class ModelDirectory {
-    private final Path directory;
-    private final Path realRoot;
-
-    ModelDirectory(Path directory) {
-      this.directory = directory;
+  private record ModelDirectory(Path path, Path realRoot) {
+    static ModelDirectory of(Path path) {
       try {
-        Path real = directory.toRealPath();
-        this.realRoot = cacheRepository(real);
+        return new ModelDirectory(path, cacheRepository(path.toRealPath()));
       } catch (IOException e) {
-        throw ModelFile.failure(directory, e);
+        throw ModelFile.failure(path, e);
       }
     }
 
-    Path path() {
-      return directory;
-    }
-
     boolean has(String name) {
-      return Files.exists(directory.resolve(name));
+      return Files.exists(path.resolve(name));
     }
 
     /** Names of the entries, sorted. */
     List<String> names() {
-      try (Stream<Path> entries = Files.list(directory)) {
+      try (Stream<Path> entries = Files.list(path)) {
         return entries.map(entry -> entry.getFileName().toString()).sorted().toList();
       } catch (IOException e) {
-        throw ModelFile.failure(directory, e);
+        throw ModelFile.failure(path, e);
       }
     }
 
@@ -216,20 +201,20 @@ public final class SafetensorsDirectory {
       if (problem != null) {
         throw new CheckpointException.Corrupt(
             "%s: %s. A model's files must lie in its directory. Copy the file there, or get the model from a source that you trust."
-                .formatted(directory, problem));
+                .formatted(path, problem));
       }
-      return directory.resolve(name);
+      return path.resolve(name);
     }
 
     /** How a name leads out of the directory, or null when it does not. */
     String escape(String name) {
       Path resolved;
       try {
-        resolved = directory.resolve(name).normalize();
+        resolved = path.resolve(name).normalize();
       } catch (InvalidPathException e) {
         return "the file name '" + name + "' is not valid";
       }
-      Path base = directory.normalize();
+      Path base = path.normalize();
       if (!resolved.startsWith(base) || resolved.equals(base)) {
         return "the file name '" + name + "' leads out of the directory, to " + resolved;
       }

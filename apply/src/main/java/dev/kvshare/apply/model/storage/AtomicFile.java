@@ -18,19 +18,13 @@ import java.nio.file.StandardOpenOption;
 public final class AtomicFile {
   private AtomicFile() {}
 
-  /** Writes the content of a file. */
   @FunctionalInterface
   public interface Content {
     /** Writes everything to {@code out}, which stays open. */
     void writeTo(OutputStream out) throws IOException;
   }
 
-  /**
-   * Writes {@code content} to {@code target}.
-   *
-   * @throws OutputException if the target is a directory or its folder is missing or cannot be
-   *     written, or if the disk is full; the target is then as it was before
-   */
+  /** Writes {@code content} to {@code target}, which stays as it was where that fails. */
   public static void write(Path target, Content content) {
     checkWritable(target);
     Path temporary = temporaryFor(target);
@@ -138,7 +132,6 @@ public final class AtomicFile {
   public static final class OutputException extends RuntimeException {
     private static final long serialVersionUID = 1L;
 
-    /** Creates the exception with its whole message and the failure behind it, or null. */
     public OutputException(String message, Throwable cause) {
       super(message, cause);
     }

@@ -32,11 +32,8 @@ public final class Digest {
     return HexFormat.of().formatHex(digest.digest());
   }
 
-  /** SHA-256 over bytes. */
   public static String sha256(byte[] bytes) {
-    MessageDigest digest = start("SHA-256");
-    digest.update(bytes);
-    return end(digest);
+    return sha256(out -> out.write(bytes));
   }
 
   /** SHA-256 over lines in UTF-8, each ended by a line feed. */
@@ -46,13 +43,8 @@ public final class Digest {
     return end(digest);
   }
 
-  /** SHA-256 over a file. */
   public static String sha256(Path file) {
-    try {
-      return end(start("SHA-256"), file);
-    } catch (IOException e) {
-      throw new UncheckedIOException(e);
-    }
+    return sha256(out -> Files.copy(file, out));
   }
 
   /** The digits of a digest that is fed a file last. */

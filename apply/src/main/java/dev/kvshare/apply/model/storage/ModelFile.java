@@ -42,12 +42,9 @@ public final class ModelFile implements AutoCloseable {
       ModelFile file = new ModelFile(path, channel, channel.size());
       file.refuseForeignContent();
       return file;
-    } catch (IOException e) {
+    } catch (IOException | RuntimeException e) {
       close(channel);
-      throw failure(path, e);
-    } catch (RuntimeException e) {
-      close(channel);
-      throw e;
+      throw e instanceof IOException broken ? failure(path, broken) : (RuntimeException) e;
     }
   }
 
@@ -78,11 +75,6 @@ public final class ModelFile implements AutoCloseable {
     } catch (IOException e) {
       throw failure(path, e);
     }
-  }
-
-  /** As {@link #map}, to be closed by the caller once nothing reads it. */
-  MappedRange mapRange(long offset, long length) {
-    return new MappedRange(map(offset, length));
   }
 
   /** Fills the buffer from the given offset on. */
@@ -144,19 +136,8 @@ public final class ModelFile implements AutoCloseable {
    * <p>Unmapping goes through {@code sun.misc.Unsafe.invokeCleaner}, as in the {@code
    * MMapDirectory} of Apache Lucene 9; on a Java without it the garbage collector is left to do it.
    */
-  static final class MappedRange implements AutoCloseable {
+  record MappedRange(ByteBuffer bytes) implements AutoCloseable {
     private static final MethodHandle CLEANER = cleaner();
-
-    private final ByteBuffer bytes;
-
-    MappedRange(ByteBuffer bytes) {
-      this.bytes = bytes;
-    }
-
-    /** Little-endian, read-only. */
-    ByteBuffer bytes() {
-      return bytes;
-    }
 
     @Override
     public void close() {

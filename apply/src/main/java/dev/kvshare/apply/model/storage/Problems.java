@@ -32,7 +32,6 @@ public final class Problems {
     add(problem);
   }
 
-  /** Whether nothing was found so far. */
   public boolean isEmpty() {
     return count == 0;
   }
@@ -58,20 +57,14 @@ public final class Problems {
   }
 
   private CheckpointException exception(String remedy) {
-    StringBuilder message = new StringBuilder(file.toString());
-    if (count == 1) {
-      message.append(": ").append(listed.get(0)).append('.');
-    } else {
-      message.append(": ").append(count).append(" problems:");
-      listed.forEach(problem -> message.append("\n  - ").append(problem));
-      if (count > listed.size()) {
-        message.append("\n  - and ").append(count - listed.size()).append(" more");
-      }
-      message.append("\n");
-    }
-    message.append(count == 1 ? " " : "").append(remedy);
+    String more = count > listed.size() ? "\n  - and " + (count - listed.size()) + " more" : "";
+    String found =
+        count == 1
+            ? listed.get(0) + ". "
+            : "%s problems:\n  - %s%s\n".formatted(count, String.join("\n  - ", listed), more);
+    String message = file + ": " + found + remedy;
     return corrupt
-        ? new CheckpointException.Corrupt(message.toString())
-        : new CheckpointException.Unsupported(message.toString());
+        ? new CheckpointException.Corrupt(message)
+        : new CheckpointException.Unsupported(message);
   }
 }

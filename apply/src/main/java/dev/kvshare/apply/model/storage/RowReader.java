@@ -83,9 +83,7 @@ final class RowReader {
       long groups = (stop - base + units.period() - 1) / units.period();
       int outOffset = (int) ((start - first) * units.elements());
       try (MappedRange mapped =
-          tensor
-              .file()
-              .mapRange(tensor.offset() + base * unitBytes, groups * units.period() * unitBytes)) {
+          map(tensor.offset() + base * unitBytes, groups * units.period() * unitBytes)) {
         readMapped(units, new UnitRange(mapped.bytes(), base, start, stop), out, outOffset);
       }
       start = stop;
@@ -131,7 +129,7 @@ final class RowReader {
           Sink sink = new Sink(tensor, target, out, storedRowElements);
           long offset = tensor.offset() + (long) from * storedRowBytes;
           long bytes = (long) (to - from) * storedRowBytes;
-          try (MappedRange part = tensor.file().mapRange(offset, bytes)) {
+          try (MappedRange part = map(offset, bytes)) {
             for (int row = from; row < to; row++) {
               int at = (row - from) * storedRowBytes;
               float[] values = sink.decode(part.bytes(), at, storedRowElements);
@@ -141,6 +139,10 @@ final class RowReader {
             }
           }
         });
+  }
+
+  private MappedRange map(long offset, long bytes) {
+    return new MappedRange(tensor.file().map(offset, bytes));
   }
 
   @FunctionalInterface
@@ -220,7 +222,6 @@ final class RowReader {
       return values;
     }
 
-    /** Writes one element of the result. */
     void put(int element, float value) {
       if (floats != null) {
         floats.put(element, value);

@@ -6,6 +6,7 @@ import dev.kvshare.apply.model.DataType.HalfPrecision;
 import dev.kvshare.apply.model.storage.StoredTensor.BlockDecoder;
 import java.lang.invoke.MethodHandles;
 import java.lang.invoke.VarHandle;
+import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 
 /**
@@ -25,8 +26,6 @@ public record StoredTensor(
     BlockDecoder decoder,
     RowOrder order,
     float shift) {
-  private static final VarHandle FLOATS =
-      MethodHandles.byteArrayViewVarHandle(float[].class, ByteOrder.LITTLE_ENDIAN);
   private static final VarHandle SHORTS =
       MethodHandles.byteArrayViewVarHandle(short[].class, ByteOrder.LITTLE_ENDIAN);
 
@@ -84,17 +83,16 @@ public record StoredTensor(
   /** The decoder of F32, F16 or BF16; null for every other type. */
   public static BlockDecoder plainDecoder(DataType type) {
     return switch (type) {
-      case F32 -> StoredTensor::float32;
+      case F32 ->
+          (blocks, count, values) ->
+              ByteBuffer.wrap(blocks)
+                  .order(ByteOrder.LITTLE_ENDIAN)
+                  .asFloatBuffer()
+                  .get(values, 0, count);
       case F16 -> StoredTensor::float16;
       case BF16 -> StoredTensor::bfloat16;
       default -> null;
     };
-  }
-
-  private static void float32(byte[] blocks, int count, float[] values) {
-    for (int i = 0; i < count; i++) {
-      values[i] = (float) FLOATS.get(blocks, i * Float.BYTES);
-    }
   }
 
   private static void float16(byte[] blocks, int count, float[] values) {

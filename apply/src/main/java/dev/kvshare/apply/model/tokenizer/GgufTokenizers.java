@@ -36,8 +36,6 @@ final class GgufTokenizers {
   private GgufTokenizers() {}
 
   static TokenizerDefinition read(GgufTokenizer source, ModelConfig config) {
-    checkSize(source, "token_type", source.tokenTypes().size());
-    checkSize(source, "scores", source.scores().size());
     boolean byteLevel =
         switch (String.valueOf(source.model())) {
           case "gpt2" -> true;
@@ -111,14 +109,6 @@ final class GgufTokenizers {
       merges.addArray().add(merge.substring(0, border)).add(merge.substring(border + 1));
     }
     return merges;
-  }
-
-  private static void checkSize(GgufTokenizer source, String key, int size) {
-    if (size != 0 && size != source.tokens().size()) {
-      throw new CheckpointException.Tokenizer(
-          "%s: the key 'tokenizer.ggml.%s' has %d entries, but there are %d tokens. The file is damaged or was converted wrongly: download or convert it again."
-              .formatted(source.file(), key, size, source.tokens().size()));
-    }
   }
 
   /**
@@ -205,14 +195,7 @@ final class GgufTokenizers {
 
     private PreTokenizers() {}
 
-    /**
-     * One kind.
-     *
-     * @param normalizer the part {@code normalizer} of a {@code tokenizer.json}, or JSON null
-     * @param preTokenizer the part {@code pre_tokenizer}
-     * @param ignoreMerges whether a piece that is a token as a whole is taken without merging
-     * @param addBos whether a text begins with BOS when the file does not say
-     */
+    /** Parts of a {@code tokenizer.json}; {@code addBos} is for files that do not say. */
     record Kind(JsonNode normalizer, JsonNode preTokenizer, boolean ignoreMerges, boolean addBos) {}
 
     /** The kind of {@code tokenizer.ggml.pre}, null when the file has none. */

@@ -43,7 +43,10 @@ final class SentencePieceGguf {
             .put("unk_token", GgufTokenizers.unknownToken(source))
             .put("fuse_unk", true)
             .put("byte_fallback", source.tokenTypes().contains(BYTE));
-    List<String> tokens = source.tokens().stream().map(SentencePieceGguf::respell).toList();
+    List<String> tokens =
+        source.tokens().stream()
+            .map(token -> isSpaces(token) ? SPACE.repeat(token.length()) : token)
+            .toList();
     Map<String, Integer> ids = GgufTokenizers.vocabulary(source, tokens);
     ids.forEach(model.putObject("vocab")::put);
     model.set("merges", merges(source, ids, gemma));
@@ -61,10 +64,6 @@ final class SentencePieceGguf {
    */
   static boolean swallowsSpaces(String modelType, String token) {
     return modelType.equals("phi3") && !Set.of("<unk>", "<s>", "<|endoftext|>").contains(token);
-  }
-
-  private static String respell(String token) {
-    return isSpaces(token) ? SPACE.repeat(token.length()) : token;
   }
 
   private static JsonNode normalizer(boolean prefix) {

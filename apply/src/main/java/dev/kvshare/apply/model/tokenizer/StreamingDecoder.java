@@ -29,10 +29,7 @@ public final class StreamingDecoder {
   /** First token whose text has not been given out. */
   private int pendingStart;
 
-  /**
-   * @param decode decodes ids without special tokens
-   * @param undecided whether the text of a token depends on the following one
-   */
+  /** Decodes without special tokens; an {@code undecided} token depends on the following one. */
   StreamingDecoder(Function<int[], String> decode, IntPredicate undecided) {
     this.decode = decode;
     this.undecided = undecided;

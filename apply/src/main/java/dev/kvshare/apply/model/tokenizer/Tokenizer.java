@@ -29,12 +29,7 @@ public final class Tokenizer implements AutoCloseable {
         .forEach(entry -> byteTokens.add(entry.getValue()));
   }
 
-  /**
-   * Loads the tokenizer of a model.
-   *
-   * @param source what {@code Checkpoint.tokenizerSource()} gives
-   * @param config the model's configuration, for its end tokens and the size of its vocabulary
-   */
+  /** Loads a model's tokenizer; {@code config} gives end tokens and the vocabulary's size. */
   public static Tokenizer load(TokenizerSource source, ModelConfig config) {
     if (source instanceof TokenizerSource.TokenizerFile file) {
       return new Tokenizer(TokenizerFiles.read(file.directory(), config));
