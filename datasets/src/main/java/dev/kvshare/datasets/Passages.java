@@ -1,9 +1,9 @@
 package dev.kvshare.datasets;
 
-import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
 import java.util.function.Function;
+import java.util.stream.IntStream;
 
 /**
  * Token ids ready for a model, with an account of how they were chosen.
@@ -90,10 +90,8 @@ public record Passages(
 
   /** Returns the whole passages of {@code length} tokens in {@code ids}. */
   static List<int[]> cut(int[] ids, int length) {
-    List<int[]> passages = new ArrayList<>();
-    for (int start = 0; start + length <= ids.length; start += length) {
-      passages.add(Arrays.copyOfRange(ids, start, start + length));
-    }
-    return passages;
+    return IntStream.range(0, ids.length / length)
+        .mapToObj(i -> Arrays.copyOfRange(ids, i * length, (i + 1) * length))
+        .toList();
   }
 }

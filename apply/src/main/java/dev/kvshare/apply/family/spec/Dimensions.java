@@ -67,7 +67,6 @@ public record Dimensions(
         config.positive("max_position_embeddings"));
   }
 
-  /** E / Hq. */
   private static int headSize(ModelConfig config, int hidden, int queryHeads) {
     if (hidden % queryHeads != 0) {
       throw config.invalid(

@@ -73,8 +73,9 @@ final class Translation {
     }
     config.put("tie_word_embeddings", !contents.hasTensor("output.weight"));
     architecture.biases.forEach((key, tensor) -> config.put(key, contents.hasTensor(tensor)));
-    specialToken("bos_token_id");
-    specialToken("eos_token_id");
+    for (String name : List.of("bos_token_id", "eos_token_id")) {
+      putIfPresent(name, config.numberNode(contents.metadata().natural("tokenizer.ggml." + name)));
+    }
     architecture.derivations.forEach(derivation -> derivation.accept(contents, config));
     for (String key : contents.metadata().unreadKeys(prefix)) {
       if (!architecture.ignoredKeys.contains(key.substring(prefix.length()))) {
@@ -92,19 +93,16 @@ final class Translation {
           case NATURAL, OPTIONAL_NATURAL -> config.numberNode(contents.uniform(name));
           case NUMBER, OPTIONAL_NUMBER -> config.numberNode(contents.metadata().number(name));
         };
-    if (!value.isNull()) {
-      config.set(key.config(), value);
-    }
+    putIfPresent(key.config(), value);
     boolean required = key.kind() == Kind.NATURAL || key.kind() == Kind.NUMBER;
     if (required && !contents.metadata().has(name)) {
       problems.corrupt("key '" + name + "' is missing");
     }
   }
 
-  private void specialToken(String name) {
-    Long id = contents.metadata().natural("tokenizer.ggml." + name);
-    if (id != null) {
-      config.put(name, id);
+  private void putIfPresent(String key, JsonNode value) {
+    if (!value.isNull()) {
+      config.set(key, value);
     }
   }
 

@@ -105,9 +105,8 @@ final class SentencePieceGguf {
         .removeIf(
             id -> !types.isEmpty() && types.get(id) != NORMAL && types.get(id) != USER_DEFINED);
     ArrayNode array = JSON.arrayNode();
-    for (Merge merge : derive(pieces, scores(source, gemma))) {
-      array.addArray().add(merge.left()).add(merge.right());
-    }
+    derive(pieces, scores(source, gemma))
+        .forEach(merge -> array.addArray().add(merge.left()).add(merge.right()));
     return array;
   }
 
@@ -130,11 +129,7 @@ final class SentencePieceGguf {
    * Merge rules of a SentencePiece vocabulary, which stores a score a piece instead. Any two pieces
    * whose joined text is a piece may merge; the joined piece with the best score goes first. These
    * rules give the pieces that SentencePiece gives; Hugging Face's converter derives the same ones.
-   *
-   * @param ids the pieces that may take part, with their ids
-   * @param scores a score for each id
-   * @return best first; among equal scores the longer left piece first, as the reference orders
-   *     them
+   * Best first; among equal scores the longer left piece, as the reference orders them.
    */
   private static List<Merge> derive(Map<String, Integer> ids, double[] scores) {
     List<Merge> merges = new ArrayList<>();

@@ -145,9 +145,8 @@ record TokenizerJson(
 
   private static Map<String, Integer> added(ObjectNode root) {
     Map<String, Integer> ids = new HashMap<>();
-    for (JsonNode token : root.path("added_tokens")) {
-      ids.put(token.path("content").asText(), token.path("id").asInt(-1));
-    }
+    root.path("added_tokens")
+        .forEach(token -> ids.put(token.path("content").asText(), token.path("id").asInt(-1)));
     return ids;
   }
 
