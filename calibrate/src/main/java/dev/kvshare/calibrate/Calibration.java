@@ -29,7 +29,6 @@ import dev.kvshare.calibrate.repair.Repair;
 import dev.kvshare.calibrate.repair.RepairOutcome;
 import dev.kvshare.calibrate.repair.RepairPassages;
 import dev.kvshare.calibrate.repair.RepairSettings;
-import dev.kvshare.calibrate.repair.RepairedPolicy;
 import dev.kvshare.calibrate.search.Method;
 import dev.kvshare.calibrate.search.Search;
 import dev.kvshare.calibrate.search.SearchGoals;
@@ -644,15 +643,14 @@ public final class Calibration {
                   CalibrationException.Interrupted.check();
                   listener.progressed(Progress.of(Phase.REPAIR, done, layers));
                 });
-    RepairedPolicy written = RepairedPolicy.of(found.policy(), outcome);
-    Policy policy = written.policy();
+    Policy policy = outcome.policy(found.policy());
     if (repairText != null) {
       DatasetReference dataset = new DatasetReference(repairText.name(), repairText.sha256());
       policy = policy.withCalibration(origin -> origin.repairDataset = dataset);
     }
     return new CalibrationResult(
         policy,
-        written.weights(),
+        outcome.weightsOrNull(),
         found.keep(),
         found.settings(),
         found.statistics(),

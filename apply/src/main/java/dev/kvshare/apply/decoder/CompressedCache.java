@@ -1,16 +1,20 @@
 package dev.kvshare.apply.decoder;
 
+import ai.djl.ndarray.types.Shape;
 import ai.djl.pytorch.engine.PtNDArray;
 import ai.djl.pytorch.engine.PtNDManager;
 import ai.djl.pytorch.jni.IValue;
 import dev.kvshare.apply.cache.CachePolicy;
+import dev.kvshare.apply.cache.CachePolicy.KeyValueFormat;
 import dev.kvshare.apply.cache.KeepRule;
 import dev.kvshare.apply.cache.KeepRule.EvictionTime;
 import dev.kvshare.apply.decoder.script.ScriptNumbers;
+import dev.kvshare.apply.decoder.weights.LayerWeights;
 import dev.kvshare.apply.family.spec.ModelSpec;
 import dev.kvshare.apply.plan.SharingMap;
 import java.util.Arrays;
 import java.util.LinkedHashMap;
+import java.util.List;
 import java.util.Map;
 import java.util.function.IntToLongFunction;
 import java.util.function.ToLongFunction;
@@ -31,9 +35,12 @@ public final class CompressedCache implements DecodingCache {
   private final CachePolicy policy;
   private final int batch;
   private final PtNDManager manager;
+  private final LayerWeights.UnderPlan layers;
   private final Map<Integer, LayerStore> stores = new LinkedHashMap<>();
   private CachePlan plan;
-  private CacheArguments arguments;
+  private PtNDArray first;
+  private int padding;
+  private List<IValue> statesAndRules = List.of();
   private int promptTokens;
   private int length;
   private int origin;
@@ -46,6 +53,7 @@ public final class CompressedCache implements DecodingCache {
     this.policy = policy;
     this.batch = batch;
     this.manager = (PtNDManager) storage.parent().newSubManager();
+    this.layers = storage.layers(options);
   }
 
   @Override
@@ -114,9 +122,8 @@ public final class CompressedCache implements DecodingCache {
 
   @Override
   public void close() {
-    if (arguments != null) {
-      arguments.close();
-    }
+    statesAndRules.forEach(IValue::close);
+    layers.close();
     manager.close();
   }
 
@@ -133,7 +140,8 @@ public final class CompressedCache implements DecodingCache {
     ModelSpec spec = storage.spec();
     plan = new CachePlan(spec, options.plan(), policy, storage.type(), tokens);
     promptTokens = tokens;
-    arguments = new CacheArguments(storage, options, manager, firstColumns);
+    padding = (int) Arrays.stream(firstColumns).max().orElse(0);
+    first = (PtNDArray) manager.create(firstColumns, new Shape(firstColumns.length));
     for (int owner : map().owners()) {
       LayerStore store =
           new LayerStore(
@@ -197,16 +205,40 @@ public final class CompressedCache implements DecodingCache {
   }
 
   /** What is kept; null before the prompt. */
-  public CachePlan plan() {
+  CachePlan plan() {
     return plan;
   }
 
-  public CacheArguments arguments() {
-    return arguments;
+  /** Brings the tensors of a layer into memory, where not all are. */
+  void enter(int layer) {
+    layers.enter(layer);
+  }
+
+  /** The first real column of each row, int64 [B]; [0] where nothing is padded. */
+  PtNDArray first() {
+    return first;
+  }
+
+  /** Columns of padding before the shortest row. */
+  int padding() {
+    return padding;
+  }
+
+  /**
+   * What {@code compressed.py} takes of all layers: where rows begin, weights, and for each layer
+   * the state that it reads and its rule.
+   */
+  List<Object> arguments() {
+    return List.of(first, layers.arguments(), statesAndRules);
+  }
+
+  /** For each layer 1 if it writes keys and values, else 0. */
+  long[] owns() {
+    return byLayer(layer -> ScriptNumbers.flag(map().ownsCache(layer)));
   }
 
   /** The column at which the rotary tables begin. */
-  public int origin() {
+  int origin() {
     return origin;
   }
 
@@ -220,18 +252,37 @@ public final class CompressedCache implements DecodingCache {
     return stores.get(owner);
   }
 
-  /** The rule of an owning layer at this time; the caller closes it. */
-  IValue rule(int owner) {
-    return CacheArguments.rule(plan, owner, promptTokens, false);
+  /**
+   * The rule of what a layer reads, and what it sees of it, as {@code compressed.py} takes it.
+   *
+   * @param behindPrompt whether the prompt has been read
+   */
+  long[] rule(int layer, boolean behindPrompt) {
+    KeepRule rule = plan.rule(layer);
+    boolean byChannel = plan.format() == KeyValueFormat.INT8_PER_CHANNEL;
+    boolean observed = plan.scored(layer, behindPrompt);
+    return new long[] {
+      rule.sinks(),
+      rule.recent(),
+      plan.seen(layer).last(),
+      rule.cachePositions() ? plan.reach() : 0,
+      observed ? Math.max(0L, (long) promptTokens - rule.observation().lastQueries()) : -1,
+      ScriptNumbers.flag(rule.observation().averaged()),
+      rule.observation().pooling(),
+      plan.window(layer).last(),
+      byChannel ? KeyValueFormat.GROUP : 0,
+      plan.window(layer).first(),
+      plan.seen(layer).first()
+    };
   }
 
-  /** For each layer a number of the store that it reads; the caller closes it. */
-  public IValue bySource(ToLongFunction<LayerStore> number) {
+  /** For each layer a number of the store that it reads. */
+  long[] bySource(ToLongFunction<LayerStore> number) {
     return byLayer(layer -> number.applyAsLong(stores.get(map().source(layer))));
   }
 
   /** For each layer the lowest one that sees the same tokens in the same slots. */
-  public IValue alike() {
+  long[] alike() {
     return byLayer(
         layer ->
             plan.rule(layer).observation().isActive() && !isWhole(layer)
@@ -240,13 +291,12 @@ public final class CompressedCache implements DecodingCache {
   }
 
   /** For each layer whether its slots have first and then last tokens as they stand in the text. */
-  public IValue inOrder() {
-    boolean padded = arguments.padding() > 0;
+  long[] inOrder() {
     return byLayer(
         layer -> {
           boolean ends = isWhole(layer) || plan.rule(layer).keepsEnds();
           boolean ordered = stores.get(map().source(layer)).staysInOrder();
-          return ScriptNumbers.flag(!padded && ends && ordered);
+          return ScriptNumbers.flag(padding == 0 && ends && ordered);
         });
   }
 
@@ -255,15 +305,15 @@ public final class CompressedCache implements DecodingCache {
     return stores.get(map().source(layer)).filled() == length;
   }
 
-  private IValue byLayer(IntToLongFunction number) {
-    return IValue.listFrom(IntStream.range(0, map().layers()).mapToLong(number).toArray());
+  private long[] byLayer(IntToLongFunction number) {
+    return IntStream.range(0, map().layers()).mapToLong(number).toArray();
   }
 
   /** Where the slots of an owning layer begin of which the next token takes the oldest's. */
   private int ringFrom(int owner) {
     KeepRule rule = plan.rule(owner);
     // In padded rows padding goes first, of which rows have more or less.
-    return rule.keepsEnds() && arguments.padding() == 0 ? rule.sinks() : -1;
+    return rule.keepsEnds() && padding == 0 ? rule.sinks() : -1;
   }
 
   /** Leaves so many tokens, and room for no more than {@code bound}; returns whether it did. */
@@ -272,15 +322,9 @@ public final class CompressedCache implements DecodingCache {
     int kept = Math.min(tokens, store.filled());
     int capacity = CachePlan.slots(kept, bound);
     if (store.filled() > kept) {
-      try (IValue state = store.state();
-          IValue rule = rule(owner);
-          IValue count = IValue.from((long) store.filled());
-          IValue wanted = IValue.from((long) kept);
-          IValue end = IValue.from((long) length);
-          PtNDArray chosen =
-              storage
-                  .script()
-                  .run(manager, "survivors", state, rule, count, wanted, end, arguments.first())) {
+      List<Object> ranked = List.of(store.state(), rule(owner, false), store.filled());
+      try (PtNDArray chosen =
+          storage.script().run(manager, "survivors", ranked, kept, length, first)) {
         store.keep(chosen, capacity);
       }
       return true;
@@ -302,6 +346,12 @@ public final class CompressedCache implements DecodingCache {
   }
 
   private void refresh() {
-    arguments.refresh(stores, plan, promptTokens, promptRead);
+    statesAndRules.forEach(IValue::close);
+    List<Integer> all = IntStream.range(0, map().layers()).boxed().toList();
+    statesAndRules =
+        List.of(
+            ScriptNumbers.nested(
+                all, layer -> IValue.listFrom(stores.get(map().source(layer)).state())),
+            ScriptNumbers.nested(all, layer -> IValue.listFrom(rule(layer, promptRead))));
   }
 }

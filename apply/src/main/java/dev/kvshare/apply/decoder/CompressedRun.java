@@ -3,9 +3,9 @@ package dev.kvshare.apply.decoder;
 import ai.djl.ndarray.types.Shape;
 import ai.djl.pytorch.engine.PtNDArray;
 import ai.djl.pytorch.engine.PtNDManager;
-import ai.djl.pytorch.jni.IValue;
 import dev.kvshare.apply.family.spec.RotarySpec;
 import dev.kvshare.apply.policy.PolicyException;
+import java.util.List;
 
 /** Runs tokens through a model whose cache is compressed: the counterpart of {@link PlainRun}. */
 final class CompressedRun {
@@ -44,7 +44,7 @@ final class CompressedRun {
         long[] column = prompts.column(start, start + tokens);
         PtNDArray ids = (PtNDArray) scratch.create(column, new Shape(prompts.size(), tokens));
         prepare(cache, tokens, longest);
-        PtNDArray embedded = calls.embed(ids, cache, start);
+        PtNDArray embedded = calls.embed(ids, cache.first(), start);
         PtNDArray hidden = calls.compressedLayers(embedded, cache, 0, top);
         last = all ? (PtNDArray) hidden.get(":, -1:") : calls.fill(hidden, cache, top);
         if (start + tokens == longest) {
@@ -79,7 +79,7 @@ final class CompressedRun {
               .formatted(storage.spec().modelType(), cache.policy().name(), start));
     }
     prepare(cache, tokens, start + tokens);
-    try (PtNDArray embedded = calls.embed(ids, cache, start)) {
+    try (PtNDArray embedded = calls.embed(ids, cache.first(), start)) {
       PtNDArray hidden = calls.compressedLayers(embedded, cache, 0, storage.spec().layers());
       cache.advance(tokens);
       if (prompt) {
@@ -91,7 +91,7 @@ final class CompressedRun {
 
   private void prepare(CompressedCache cache, int tokens, int length) {
     int end = cache.length() + tokens;
-    int padding = cache.arguments().padding();
+    int padding = cache.padding();
     checks.positions(end, padding);
     cache.reserve(tokens);
     int reach = cache.plan().reach();
@@ -115,17 +115,8 @@ final class CompressedRun {
       RotarySpec kind = storage.spec().blocks().get(owner).attention().rotary();
       if (kind != null) {
         LayerStore store = cache.store(owner);
-        try (IValue state = store.state();
-            IValue rule = cache.rule(owner);
-            IValue count = IValue.from((long) store.filled());
-            IValue by = IValue.from((long) columns);
-            IValue cosine = IValue.from(rotary.cosine(kind));
-            IValue sine = IValue.from(rotary.sine(kind))) {
-          storage
-              .script()
-              .run(storage.parent(), "turn_back", state, rule, count, by, cosine, sine)
-              .close();
-        }
+        List<Object> turned = List.of(store.state(), cache.rule(owner, false), store.filled());
+        storage.script().run(null, "turn_back", turned, columns, rotary.tables(kind));
       }
     }
     cache.setOrigin(cache.origin() + columns);

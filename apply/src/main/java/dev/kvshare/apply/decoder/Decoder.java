@@ -330,51 +330,27 @@ public final class Decoder implements AutoCloseable {
   }
 
   /**
-   * One new token a row; advances the cache.
+   * One new token a row; advances the cache. With a whole cache one native call.
    *
    * @param ids int64 [B]
    * @return logits float32 [B, V]
    */
   public NDArray decode(NDArray ids, DecodingCache cache) {
     if (cache instanceof KvCache whole) {
-      return decode(ids, whole);
+      return plain.decode((PtNDArray) ids, whole);
     }
     try (NDArray column = ids.expandDims(1);
-        NDArray last = hidden(column, (CompressedCache) cache);
+        NDArray last = hidden(column, cache);
         NDArray logits = head(last)) {
       return logits.reshape(cache.batch(), spec.vocabularySize());
     }
   }
 
   /**
-   * One new token a row; advances the cache. One native call.
-   *
-   * @param ids int64 [B]
-   * @return logits float32 [B, V]
-   */
-  public NDArray decode(NDArray ids, KvCache cache) {
-    return plain.decode((PtNDArray) ids, cache);
-  }
-
-  /**
-   * Prompts into an empty cache, as {@link #prefill(PromptBatch, KvCache, int)}. Of a compressed
-   * one, the layers whose attention decides what is kept run all of the prompt.
-   */
-  public NDArray prefill(PromptBatch prompts, DecodingCache cache, int chunkTokens) {
-    if (cache instanceof KvCache whole) {
-      return prefill(prompts, whole, chunkTokens);
-    }
-    checks.prompts(prompts, cache, chunkTokens);
-    try (PtNDArray last = compressed.prefill(prompts, (CompressedCache) cache, chunkTokens);
-        NDArray logits = head(last)) {
-      return logits.reshape(prompts.size(), spec.vocabularySize());
-    }
-  }
-
-  /**
    * Prompts into an empty cache; advances it by the longest. Above the highest layer that keeps its
    * own keys and values only the last position is run, and that layer itself computes nothing but
-   * keys and values for the others.
+   * keys and values for the others. With a compressed cache, the layers whose attention decides
+   * what is kept run all of the prompt.
    *
    * @param prompts B prompts, of different lengths if wanted
    * @param cache an empty cache of the same batch
@@ -382,9 +358,15 @@ public final class Decoder implements AutoCloseable {
    *     above their readers need the whole prompt at once
    * @return logits float32 [B, V] of each row's last token
    */
-  public NDArray prefill(PromptBatch prompts, KvCache cache, int chunkTokens) {
+  public NDArray prefill(PromptBatch prompts, DecodingCache cache, int chunkTokens) {
     checks.prompts(prompts, cache, chunkTokens);
-    return plain.prefill(prompts, cache, chunkTokens);
+    if (cache instanceof KvCache whole) {
+      return plain.prefill(prompts, whole, chunkTokens);
+    }
+    try (PtNDArray last = compressed.prefill(prompts, (CompressedCache) cache, chunkTokens);
+        NDArray logits = head(last)) {
+      return logits.reshape(prompts.size(), spec.vocabularySize());
+    }
   }
 
   @Override

@@ -7,14 +7,15 @@ import ai.djl.pytorch.engine.PtNDManager;
 import ai.djl.pytorch.jni.IValue;
 import dev.kvshare.apply.decoder.script.ComputeType;
 import dev.kvshare.apply.decoder.script.ScriptModule;
-import dev.kvshare.apply.decoder.script.ScriptNumbers;
 import dev.kvshare.apply.decoder.weights.LayerWeights;
 import dev.kvshare.apply.decoder.weights.ModelWeights;
+import dev.kvshare.apply.decoder.weights.WeightOverrides;
 import dev.kvshare.apply.family.spec.AttentionSpec;
 import dev.kvshare.apply.family.spec.ModelSpec;
 import dev.kvshare.apply.plan.Plan;
 import dev.kvshare.apply.plan.SharingMap;
 import java.util.Arrays;
+import java.util.List;
 
 /**
  * Keys and values of the layers that keep their own, for B sequences. Made by {@link
@@ -27,9 +28,7 @@ public final class KvCache implements DecodingCache {
   private final PtNDManager manager;
   private final Plan plan;
   private final SharingMap map;
-  private final LayerWeights layers;
-  private final IValue weights;
-  private final ScriptNumbers numbers;
+  private final LayerWeights.UnderPlan layers;
   private final CacheOptions options;
   private final int batch;
   private final KvCache lower;
@@ -38,10 +37,8 @@ public final class KvCache implements DecodingCache {
   private final PtNDArray[] values;
   private final IValue owns;
   private final PromptBatch.History history;
-  private IValue keyArguments;
-  private IValue valueArguments;
+  private List<IValue> keysAndValues = List.of();
   private PtNDArray first;
-  private IValue firstArgument;
   private int padding;
   private int length;
   private int capacity;
@@ -52,7 +49,14 @@ public final class KvCache implements DecodingCache {
       ScriptModule script,
       ComputeType type,
       PtNDManager parent,
-      ModelWeights weights) {}
+      ModelWeights weights) {
+
+    /** The layers under the plan and with the weights of options; the caller closes them. */
+    LayerWeights.UnderPlan layers(CacheOptions options) {
+      WeightOverrides overrides = options.overrides();
+      return (overrides == null ? weights.layers() : overrides.layers()).under(options.plan());
+    }
+  }
 
   /** An empty cache. */
   KvCache(Storage storage, CacheOptions options, int batch, int capacity) {
@@ -67,10 +71,7 @@ public final class KvCache implements DecodingCache {
     this.options = options;
     this.plan = options.plan();
     this.map = plan.map();
-    this.layers =
-        options.overrides() == null ? storage.weights().layers() : options.overrides().layers();
-    this.weights = layers.weights(map);
-    this.numbers = layers.numbers(plan);
+    this.layers = storage.layers(options);
     this.batch = batch;
     this.lower = lower;
     this.fromLayer = fromLayer;
@@ -89,13 +90,11 @@ public final class KvCache implements DecodingCache {
     return plan;
   }
 
-  /** Which layer reads whose keys and values. */
   @Override
   public SharingMap map() {
     return map;
   }
 
-  /** B. */
   @Override
   public int batch() {
     return batch;
@@ -198,14 +197,9 @@ public final class KvCache implements DecodingCache {
 
   @Override
   public void close() {
-    keyArguments.close();
-    valueArguments.close();
-    firstArgument.close();
+    keysAndValues.forEach(IValue::close);
     owns.close();
-    weights.close();
-    if (!plan.isPlain()) {
-      numbers.close();
-    }
+    layers.close();
     manager.close();
   }
 
@@ -229,12 +223,10 @@ public final class KvCache implements DecodingCache {
    */
   void setFirst(long[] positions) {
     if (first != null) {
-      firstArgument.close();
       first.close();
     }
     padding = (int) Arrays.stream(positions).max().orElse(0);
     first = (PtNDArray) manager.create(positions, new Shape(positions.length));
-    firstArgument = IValue.from(first);
   }
 
   /** The tokens behind the positions, for models that need them. */
@@ -247,19 +239,9 @@ public final class KvCache implements DecodingCache {
     return padding;
   }
 
-  /** Brings the tensors of a layer into memory, where not all are. */
-  void enter(int layer) {
-    layers.enter(layer, map);
-  }
-
-  /** For each layer its tensors under the map. */
-  IValue weights() {
-    return weights;
-  }
-
-  /** The ints of the layers under this plan. */
-  ScriptNumbers numbers() {
-    return numbers;
+  /** The layers that run with this cache. */
+  LayerWeights.UnderPlan layers() {
+    return layers;
   }
 
   /** Some layer that reads the keys and values of {@code owner}. */
@@ -273,28 +255,23 @@ public final class KvCache implements DecodingCache {
 
   /** Makes the keys and values of {@code owner} zero at {@code tokens} positions from start on. */
   void clear(int owner, int start, int tokens) {
-    storage.script().clear(keys[owner], start, tokens);
-    storage.script().clear(values[owner], start, tokens);
+    storage.script().run(null, "clear", keys[owner], start, tokens);
+    storage.script().run(null, "clear", values[owner], start, tokens);
   }
 
-  /** int64 [B] or [0]. */
-  IValue firstArgument() {
-    return firstArgument;
+  /** Where rows begin, int64 [B] or [0]. */
+  PtNDArray first() {
+    return first;
   }
 
-  /** For each layer the keys that it reads. */
-  IValue keyArguments() {
-    return keyArguments;
+  /** For each layer the keys, then the values that it reads. */
+  List<IValue> keysAndValues() {
+    return keysAndValues;
   }
 
-  /** For each layer the values that it reads. */
-  IValue valueArguments() {
-    return valueArguments;
-  }
-
-  /** For each layer 1 if it writes keys and values, else 0. */
-  IValue ownsArgument() {
-    return owns;
+  /** What {@code decoder.py} takes of all layers: from their weights on, up to who writes. */
+  List<Object> arguments() {
+    return List.of(layers.arguments(), layers.kinds(), keysAndValues, owns);
   }
 
   private NDArray filled(PtNDArray[] tensors, int layer) {
@@ -322,12 +299,8 @@ public final class KvCache implements DecodingCache {
         values[layer] = grow(values[layer], layer, positions);
       }
     }
-    if (keyArguments != null) {
-      keyArguments.close();
-      valueArguments.close();
-    }
-    keyArguments = bySource(keys);
-    valueArguments = bySource(values);
+    keysAndValues.forEach(IValue::close);
+    keysAndValues = List.of(bySource(keys), bySource(values));
     capacity = positions;
   }
 

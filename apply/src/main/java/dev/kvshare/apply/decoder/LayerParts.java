@@ -6,9 +6,9 @@ import ai.djl.pytorch.engine.PtNDArray;
 import ai.djl.pytorch.engine.PtNDManager;
 import dev.kvshare.apply.decoder.script.ScriptNumbers;
 import dev.kvshare.apply.decoder.weights.LayerWeights;
-import dev.kvshare.apply.decoder.weights.ModelWeights;
 import dev.kvshare.apply.family.spec.AttentionSpec;
 import dev.kvshare.apply.family.spec.WeightRole;
+import java.util.Arrays;
 
 /**
  * Runs the layers of a decoder part by part, so that the last projection of a part can be fitted to
@@ -29,7 +29,6 @@ import dev.kvshare.apply.family.spec.WeightRole;
  */
 public final class LayerParts implements AutoCloseable {
   private final KvCache.Storage storage;
-  private final ModelWeights model;
   private final LayerWeights layers;
   private final ScriptNumbers numbers;
   private final RotaryTables rotary;
@@ -91,8 +90,7 @@ public final class LayerParts implements AutoCloseable {
    */
   LayerParts(KvCache.Storage storage, ScriptNumbers numbers, RotaryTables rotary) {
     this.storage = storage;
-    this.model = storage.weights();
-    this.layers = model.layers();
+    this.layers = storage.weights().layers();
     this.numbers = numbers;
     this.rotary = rotary;
   }
@@ -126,73 +124,45 @@ public final class LayerParts implements AutoCloseable {
    * @return [B, T, Hq * D]
    */
   public NDArray heads(int layer, NDArray x, KeyValues cache, boolean owns) {
-    return heads(layer, x, cache, owns, false);
+    return heads(null, layer, x, cache, owns, false);
   }
 
   /**
-   * What enters the output projection of a layer that shares and has an own-token projection: what
-   * the heads give, then the input of the queries.
+   * The same of a layer that shares, with other queries and the input of an own-token projection.
    *
+   * @param queriesOrNull weight [Hq * D, E], bias [Hq * D]; null for the checkpoint's
    * @param x the residual stream before the layer [B, T, E]
    * @param cache of the layer that it reads
-   * @return [B, T, Hq * D + E]
-   */
-  public NDArray headsAndOwn(int layer, NDArray x, KeyValues cache) {
-    return heads(layer, x, cache, false, true);
-  }
-
-  /**
-   * As {@link #heads} or {@link #headsAndOwn} of a layer that shares, with other queries.
-   *
-   * @param queries weight [Hq * D, E], bias [Hq * D]
    * @param own whether the input of the queries stands behind what the heads give
+   * @return [B, T, Hq * D], with {@code own} [B, T, Hq * D + E]
    */
-  public NDArray headsWith(Projection queries, int layer, NDArray x, KeyValues cache, boolean own) {
-    try (PtNDArray weight = converted(x, queries.weight());
-        PtNDArray bias = converted(x, queries.bias())) {
-      return heads(layer, x, cache, false, own, weight, bias);
-    }
+  public NDArray headsWith(
+      Projection queriesOrNull, int layer, NDArray x, KeyValues cache, boolean own) {
+    return heads(queriesOrNull, layer, x, cache, false, own);
   }
 
-  private NDArray heads(int layer, NDArray x, KeyValues cache, boolean owns, boolean own) {
-    PtNDManager manager = (PtNDManager) x.getManager();
-    try (PtNDArray none = storage.script().zeros(manager, new Shape(0), storage.type())) {
-      return heads(layer, x, cache, owns, own, none, none);
-    }
-  }
-
-  /**
-   * @param queries in place of the checkpoint's, an empty tensor for these
-   * @param bias beside them
-   */
   private NDArray heads(
-      int layer,
-      NDArray x,
-      KeyValues cache,
-      boolean owns,
-      boolean own,
-      PtNDArray queries,
-      PtNDArray bias) {
+      Projection queries, int layer, NDArray x, KeyValues cache, boolean owns, boolean own) {
     int tokens = Math.toIntExact(x.getShape().get(1));
     rotary.prepare(0, tokens, tokens);
     layers.enter(layer);
-    return run(
-        x,
-        "part_heads",
-        x,
-        layer,
-        ScriptNumbers.flag(own),
-        queries,
-        bias,
-        layers.weights(),
-        numbers.ints(),
-        model.floats(),
-        numbers.kinds(),
-        cache.keys(),
-        cache.values(),
-        ScriptNumbers.flag(owns),
-        rotary.cosines(),
-        rotary.sines());
+    try (PtNDArray weight = converted(x, queries == null ? null : queries.weight());
+        PtNDArray bias = converted(x, queries == null ? null : queries.bias())) {
+      return run(
+          x,
+          "part_heads",
+          layer,
+          ScriptNumbers.flag(own),
+          weight,
+          bias,
+          layers.weights(),
+          numbers.layers(),
+          numbers.kinds(),
+          cache.keys(),
+          cache.values(),
+          ScriptNumbers.flag(owns),
+          rotary.tables());
+    }
   }
 
   /**
@@ -203,9 +173,7 @@ public final class LayerParts implements AutoCloseable {
    * @return [B, T, F]; [B, T, E] of experts
    */
   public NDArray inner(int layer, NDArray x, NDArray between) {
-    layers.enter(layer);
-    return run(
-        x, "part_inner", x, between, layer, layers.weights(), numbers.ints(), model.floats());
+    return runPart("part_inner", layer, x, between, layer);
   }
 
   /**
@@ -218,7 +186,7 @@ public final class LayerParts implements AutoCloseable {
   public NDArray project(Projection projection, NDArray entering) {
     try (PtNDArray weight = converted(entering, projection.weight());
         PtNDArray bias = converted(entering, projection.bias())) {
-      return run(entering, "linear", entering, weight, bias, 1);
+      return run(entering, "linear", weight, bias, 1);
     }
   }
 
@@ -229,9 +197,7 @@ public final class LayerParts implements AutoCloseable {
    * @return [B, T, E]; of experts what is given
    */
   public NDArray project(int layer, Part part, NDArray entering) {
-    layers.enter(layer);
-    return run(
-        entering, "part_project", entering, layer, part.code, layers.weights(), numbers.ints());
+    return runPart("part_project", layer, entering, layer, part.code);
   }
 
   /**
@@ -242,17 +208,7 @@ public final class LayerParts implements AutoCloseable {
    * @return [B, T, E]
    */
   public NDArray add(int layer, Part part, NDArray x, NDArray projected) {
-    layers.enter(layer);
-    return run(
-        x,
-        "part_add",
-        x,
-        projected,
-        layer,
-        part.code,
-        layers.weights(),
-        numbers.ints(),
-        model.floats());
+    return runPart("part_add", layer, x, projected, layer, part.code);
   }
 
   /**
@@ -268,18 +224,7 @@ public final class LayerParts implements AutoCloseable {
    * @return float32 [B, T, E]
    */
   public NDArray target(int layer, Part part, NDArray reference, NDArray x, NDArray expected) {
-    layers.enter(layer);
-    return run(
-        reference,
-        "part_target",
-        reference,
-        x,
-        expected,
-        layer,
-        part.code,
-        layers.weights(),
-        numbers.ints(),
-        model.floats());
+    return runPart("part_target", layer, reference, x, expected, layer, part.code);
   }
 
   /**
@@ -291,16 +236,7 @@ public final class LayerParts implements AutoCloseable {
    * @return float32 [B, T]
    */
   public NDArray tokenWeights(int layer, NDArray reference, NDArray expected) {
-    layers.enter(layer);
-    return run(
-        reference,
-        "part_weight",
-        reference,
-        expected,
-        layer,
-        layers.weights(),
-        numbers.ints(),
-        model.floats());
+    return runPart("part_weight", layer, reference, expected, layer);
   }
 
   /** Frees what a plan needed; nothing else. */
@@ -311,13 +247,21 @@ public final class LayerParts implements AutoCloseable {
     }
   }
 
-  private PtNDArray converted(NDArray owner, NDArray tensor) {
-    return storage
-        .script()
-        .convert((PtNDManager) owner.getManager(), (PtNDArray) tensor, storage.type());
+  /** In the compute type; an empty tensor for null. */
+  private PtNDArray converted(NDArray owner, NDArray tensorOrNull) {
+    PtNDManager manager = (PtNDManager) owner.getManager();
+    return tensorOrNull == null
+        ? storage.script().zeros(manager, new Shape(0), storage.type())
+        : storage.script().convert(manager, (PtNDArray) tensorOrNull, storage.type());
   }
 
-  private PtNDArray run(NDArray owner, String method, Object... arguments) {
-    return storage.script().run((PtNDManager) owner.getManager(), method, arguments);
+  private PtNDArray runPart(String method, int layer, NDArray first, Object... arguments) {
+    layers.enter(layer);
+    return run(first, method, Arrays.asList(arguments), layers.weights(), numbers.layers());
+  }
+
+  private PtNDArray run(NDArray first, String method, Object... arguments) {
+    PtNDManager manager = (PtNDManager) first.getManager();
+    return storage.script().run(manager, method, first, Arrays.asList(arguments));
   }
 }

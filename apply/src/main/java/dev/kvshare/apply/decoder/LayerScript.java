@@ -5,9 +5,7 @@ import ai.djl.ndarray.NDManager;
 import ai.djl.pytorch.engine.PtNDManager;
 import dev.kvshare.apply.decoder.script.ScriptModule;
 import dev.kvshare.apply.decoder.weights.ModelWeights;
-import java.util.ArrayList;
 import java.util.Arrays;
-import java.util.List;
 
 /**
  * Further TorchScript sources, loaded behind {@code decoder.py}, whose methods compute something
@@ -43,16 +41,14 @@ public final class LayerScript implements AutoCloseable {
    */
   public NDArray run(int layer, NDManager owner, String method, Object... arguments) {
     weights.layers().enter(layer);
-    List<Object> all = new ArrayList<>(Arrays.asList(arguments));
-    all.addAll(
-        List.of(
-            layer,
-            weights.layers().weights(),
-            weights.layers().numbers().ints(),
-            weights.floats(),
-            rotary.cosines(),
-            rotary.sines()));
-    return script.run((PtNDManager) owner, method, all.toArray());
+    return script.run(
+        (PtNDManager) owner,
+        method,
+        Arrays.asList(arguments),
+        layer,
+        weights.layers().weights(),
+        weights.layers().numbers().layers(),
+        rotary.tables());
   }
 
   @Override

@@ -3,7 +3,6 @@ package dev.kvshare.apply.decoder;
 import ai.djl.ndarray.types.Shape;
 import ai.djl.pytorch.engine.PtNDArray;
 import ai.djl.pytorch.engine.PtNDManager;
-import ai.djl.pytorch.jni.IValue;
 import dev.kvshare.apply.cache.CachePolicy.KeyValueFormat;
 import dev.kvshare.apply.decoder.script.ComputeType;
 import dev.kvshare.apply.decoder.script.ScriptModule;
@@ -14,7 +13,7 @@ import java.util.function.Supplier;
  * Slots of one owning layer of a {@link CompressedCache}, B sequences times Hkv heads side by side.
  * The tensors are those that {@code compressed.py} lists as the state of a layer.
  */
-public final class LayerStore {
+final class LayerStore {
   private static final int INT8 = 1;
   private static final int INT32 = 3;
   private static final int FLOAT32 = 6;
@@ -87,7 +86,7 @@ public final class LayerStore {
   }
 
   /** The slot of the next token; -1 when it takes that of another one that is not known yet. */
-  public int nextSlot() {
+  int nextSlot() {
     if (filled < capacity) {
       return filled;
     }
@@ -100,7 +99,7 @@ public final class LayerStore {
   }
 
   /** Tokens that are kept when {@code tokens} more have been written. */
-  public int filledAfter(int tokens) {
+  int filledAfter(int tokens) {
     return Math.min(capacity, filled + tokens);
   }
 
@@ -127,9 +126,9 @@ public final class LayerStore {
     return (PtNDArray) places.get(":, :, 0:" + filled);
   }
 
-  /** As {@code compressed.py} takes it; the caller closes it. */
-  public IValue state() {
-    return IValue.listFrom(keys, values, keyScales, valueScales, open, places, scores);
+  /** As {@code compressed.py} takes it. */
+  PtNDArray[] state() {
+    return new PtNDArray[] {keys, values, keyScales, valueScales, open, places, scores};
   }
 
   /** Keeps the filled slots and changes their number. */
@@ -175,11 +174,11 @@ public final class LayerStore {
   }
 
   private PtNDArray grown(PtNDArray old, int count, int slots) {
-    return replaced(old, () -> script.grown(manager, old, count, slots));
+    return replaced(old, () -> script.run(manager, "grown", old, count, slots));
   }
 
   private PtNDArray picked(PtNDArray old, PtNDArray chosen, int slots) {
-    return replaced(old, () -> script.pick(manager, old, chosen, slots));
+    return replaced(old, () -> script.run(manager, "pick", old, chosen, slots));
   }
 
   private static PtNDArray replaced(PtNDArray old, Supplier<PtNDArray> change) {

@@ -39,7 +39,7 @@ final class PlainRun {
   /** ids int64 [B, T] to [B, T, E]; see {@link Decoder#embed}. */
   PtNDArray embed(PtNDArray ids, KvCache cache) {
     checks.positions(cache.length() + (int) ids.getShape().get(1), cache.padding());
-    return calls.embed(ids, cache, cache.length());
+    return calls.embed(ids, cache.first(), cache.length());
   }
 
   /** [B, T, E] to [B, T, E]; see {@link Decoder#layers}. */
@@ -104,7 +104,7 @@ final class PlainRun {
         PtNDArray ids =
             (PtNDArray)
                 scratch.create(prompts.column(start, end), new Shape(prompts.size(), end - start));
-        PtNDArray hidden = calls.embed(ids, cache, start);
+        PtNDArray hidden = calls.embed(ids, cache.first(), start);
         PtNDArray lower = upward.layers(hidden, cache, start, 0, highest);
         hidden.close();
         if (last != null) {

@@ -29,8 +29,7 @@ final class RotaryTables implements AutoCloseable {
   private PtNDManager manager;
   private PtNDArray[] cosineTables;
   private PtNDArray[] sineTables;
-  private IValue cosines;
-  private IValue sines;
+  private List<IValue> tables;
 
   /**
    * @param kinds the distinct rotary embeddings, in the order of their tables; at least one
@@ -75,31 +74,20 @@ final class RotaryTables implements AutoCloseable {
             .anyMatch(kind -> regime(kind, before) != regime(kind, after));
   }
 
-  /** For each kind [positions, R]. */
-  IValue cosines() {
-    return cosines;
+  /** Cosines and sines, for each kind [positions, R]; of sines the first half of a row negated. */
+  List<IValue> tables() {
+    return tables;
   }
 
-  /** For each kind [positions, R], the first half of each row negated. */
-  IValue sines() {
-    return sines;
-  }
-
-  /** The cosines of one kind, [positions, R]. */
-  PtNDArray cosine(RotarySpec kind) {
-    return cosineTables[kinds.indexOf(kind)];
-  }
-
-  /** The sines of one kind, [positions, R], the first half of each row negated. */
-  PtNDArray sine(RotarySpec kind) {
-    return sineTables[kinds.indexOf(kind)];
+  /** The same of one kind. */
+  List<PtNDArray> tables(RotarySpec kind) {
+    return List.of(cosineTables[kinds.indexOf(kind)], sineTables[kinds.indexOf(kind)]);
   }
 
   @Override
   public void close() {
     if (manager != null) {
-      cosines.close();
-      sines.close();
+      tables.forEach(IValue::close);
       manager.close();
     }
   }
@@ -130,8 +118,7 @@ final class RotaryTables implements AutoCloseable {
       cosineTables[kind] = table(cosine, to, rotated);
       sineTables[kind] = table(sine, to, rotated);
     }
-    cosines = IValue.listFrom(cosineTables);
-    sines = IValue.listFrom(sineTables);
+    tables = List.of(IValue.listFrom(cosineTables), IValue.listFrom(sineTables));
     filledFrom = from;
     filledTo = to;
   }

@@ -5,6 +5,8 @@ import ai.djl.pytorch.jni.IValue;
 import dev.kvshare.apply.decoder.script.ScriptModule;
 import dev.kvshare.apply.decoder.weights.ModelWeights;
 import dev.kvshare.apply.decoder.weights.ModelWeights.EmbeddedTokens;
+import java.util.Arrays;
+import java.util.List;
 import java.util.function.IntConsumer;
 
 /**
@@ -28,35 +30,18 @@ final class ScriptCalls {
     return layerPositions;
   }
 
-  /** ids int64 [B, T] to [B, T, E]. */
-  PtNDArray embed(PtNDArray ids, KvCache cache, int start) {
-    return embed(ids, cache.firstArgument(), start);
-  }
-
-  /** As {@link #embed(PtNDArray, KvCache, int)}. */
-  PtNDArray embed(PtNDArray ids, CompressedCache cache, int start) {
-    return embed(ids, cache.arguments().first(), start);
-  }
-
-  private PtNDArray embed(PtNDArray ids, IValue first, int start) {
+  /**
+   * ids int64 [B, T] to [B, T, E].
+   *
+   * @param first of the cache
+   */
+  PtNDArray embed(PtNDArray ids, PtNDArray first, int start) {
     if (!model.isOffloaded()) {
-      return embed(ids, ids, model.model(), first, start);
+      return script.run(ids.getManager(), "embed", ids, start, first, model.outer());
     }
     try (EmbeddedTokens tokens = model.embedding(ids)) {
-      return embed(ids, tokens.rows(), tokens.model(), first, start);
+      return script.run(ids.getManager(), "embed", tokens.rows(), start, first, tokens.outer());
     }
-  }
-
-  private PtNDArray embed(PtNDArray ids, PtNDArray rows, IValue outer, IValue first, int start) {
-    return script.run(
-        ids.getManager(),
-        "embed",
-        rows,
-        start,
-        first,
-        outer,
-        model.modelInts(),
-        model.modelFloats());
   }
 
   /** Some layers of a range. */
@@ -71,6 +56,7 @@ final class ScriptCalls {
    * @param enter brings one into memory
    */
   private PtNDArray inTurn(PtNDArray hidden, int from, int to, IntConsumer enter, LayerRun layers) {
+    layerPositions += hidden.getShape().get(1) * (to - from);
     if (!model.isOffloaded() || from == to) {
       return layers.run(hidden, from, to);
     }
@@ -92,120 +78,63 @@ final class ScriptCalls {
    */
   PtNDArray compressedLayers(PtNDArray hidden, CompressedCache cache, int from, int to) {
     int tokens = (int) hidden.getShape().get(1);
-    IValue owns = cache.arguments().owns();
-    return compressedLayers(hidden, cache, new NewTokens(cache.length(), tokens, owns), from, to);
+    return compressedLayers(hidden, cache, from, to, tokens, cache.owns());
   }
 
   /**
    * The same for the last of {@code written} new tokens, [B, 1, E], which are in the cache already.
    */
   PtNDArray compressedLast(PtNDArray hidden, CompressedCache cache, int from, int to, int written) {
-    int start = cache.length() + written - 1;
-    IValue owns = cache.arguments().reads();
-    return compressedLayers(hidden, cache, new NewTokens(start, written, owns), from, to);
+    return compressedLayers(hidden, cache, from, to, written, new long[cache.map().layers()]);
   }
 
   /**
-   * What is run of new tokens.
-   *
-   * @param start column of the first that is run
-   * @param written how many of them are in the cache when layers read it
+   * @param written how many new tokens, hidden the last of them, are in the cache when layers read
    * @param owns for each layer 1 if it writes them
    */
-  private record NewTokens(int start, int written, IValue owns) {}
-
   private PtNDArray compressedLayers(
-      PtNDArray hidden, CompressedCache cache, NewTokens tokens, int from, int to) {
-    layerPositions += hidden.getShape().get(1) * (to - from);
+      PtNDArray hidden, CompressedCache cache, int from, int to, int written, long[] owns) {
+    long start = cache.length() + written - hidden.getShape().get(1);
     return inTurn(
         hidden,
         from,
         to,
-        cache.arguments()::enter,
-        (x, low, high) -> compressed(x, cache, tokens, low, high));
-  }
-
-  private PtNDArray compressed(
-      PtNDArray hidden, CompressedCache cache, NewTokens tokens, int from, int to) {
-    CacheArguments arguments = cache.arguments();
-    try (IValue slots = cache.bySource(LayerStore::nextSlot);
-        IValue counts = cache.bySource(store -> store.filledAfter(tokens.written()));
-        IValue alike = cache.alike();
-        IValue inOrder = cache.inOrder()) {
-      return script.run(
-          hidden.getManager(),
-          "compressed_layers",
-          hidden,
-          from,
-          to,
-          tokens.start(),
-          arguments.first(),
-          arguments.weights(),
-          arguments.numbers().ints(),
-          model.floats(),
-          arguments.states(),
-          arguments.rules(),
-          tokens.owns(),
-          slots,
-          counts,
-          alike,
-          inOrder,
-          cache.origin(),
-          cache.plan().reach(),
-          rotary.cosines(),
-          rotary.sines());
-    }
+        cache::enter,
+        (x, low, high) ->
+            onLayers(
+                "compressed_layers",
+                x,
+                low,
+                high,
+                start,
+                cache.arguments(),
+                owns,
+                cache.bySource(LayerStore::nextSlot),
+                cache.bySource(store -> store.filledAfter(written)),
+                cache.alike(),
+                cache.inOrder(),
+                cache.origin(),
+                cache.plan().reach()));
   }
 
   /** As {@link #fill(PtNDArray, KvCache, int, int)} behind the tokens of a compressed cache. */
   PtNDArray fill(PtNDArray hidden, CompressedCache cache, int layer) {
-    CacheArguments arguments = cache.arguments();
-    arguments.enter(layer);
-    try (IValue slots = cache.bySource(LayerStore::nextSlot)) {
-      return script.run(
-          hidden.getManager(),
-          "compressed_fill",
-          hidden,
-          layer,
-          cache.length(),
-          arguments.first(),
-          arguments.weights(),
-          arguments.numbers().ints(),
-          model.floats(),
-          arguments.states(),
-          arguments.rules(),
-          slots,
-          cache.origin(),
-          rotary.cosines(),
-          rotary.sines());
-    }
+    cache.enter(layer);
+    long[] slots = cache.bySource(LayerStore::nextSlot);
+    List<Object> arguments = cache.arguments();
+    return onLayers(
+        "compressed_fill", hidden, layer, cache.length(), arguments, slots, cache.origin());
   }
 
   /** Layers {@code from} to {@code to - 1}: [B, T, E] to [B, T, E]. */
   PtNDArray layers(PtNDArray hidden, KvCache cache, int start, int from, int to) {
-    layerPositions += hidden.getShape().get(1) * (to - from);
     return inTurn(
-        hidden, from, to, cache::enter, (x, low, high) -> plain(x, cache, start, low, high));
-  }
-
-  private PtNDArray plain(PtNDArray hidden, KvCache cache, int start, int from, int to) {
-    return script.run(
-        hidden.getManager(),
-        "layers",
         hidden,
         from,
         to,
-        start,
-        cache.firstArgument(),
-        cache.weights(),
-        cache.numbers().ints(),
-        model.floats(),
-        cache.numbers().kinds(),
-        cache.keyArguments(),
-        cache.valueArguments(),
-        cache.ownsArgument(),
-        rotary.cosines(),
-        rotary.sines());
+        cache.layers()::enter,
+        (x, low, high) ->
+            onLayers("layers", x, low, high, start, cache.first(), cache.arguments()));
   }
 
   /**
@@ -214,22 +143,15 @@ final class ScriptCalls {
    * @return the last position of hidden [B, 1, E]
    */
   PtNDArray fill(PtNDArray hidden, KvCache cache, int start, int layer) {
-    cache.enter(layer);
-    return script.run(
-        hidden.getManager(),
-        "fill",
-        hidden,
-        layer,
-        cache.readerOf(layer),
-        start,
-        cache.firstArgument(),
-        cache.weights(),
-        cache.numbers().ints(),
-        model.floats(),
-        cache.keyArguments(),
-        cache.valueArguments(),
-        rotary.cosines(),
-        rotary.sines());
+    cache.layers().enter(layer);
+    List<Object> weights = cache.layers().arguments();
+    int reader = cache.readerOf(layer);
+    return onLayers(
+        "fill", hidden, layer, reader, start, cache.first(), weights, cache.keysAndValues());
+  }
+
+  private PtNDArray onLayers(String method, PtNDArray first, Object... arguments) {
+    return script.run(first.getManager(), method, first, Arrays.asList(arguments), rotary.tables());
   }
 
   /** Zeros of the shape of hidden [B, T, E]. */
@@ -244,63 +166,29 @@ final class ScriptCalls {
 
   /** The final norm: [B, T, E] to float32 [B, T, E]. */
   PtNDArray finalNorm(PtNDArray hidden) {
-    return onHidden("final_norm", hidden, model.model());
+    return script.run(hidden.getManager(), "final_norm", hidden, model.outer());
   }
 
   /** The final norm and the output head: [B, T, E] to float32 [B, T, V]. */
   PtNDArray head(PtNDArray hidden) {
-    return onHidden("head", hidden, model.modelWithHead());
-  }
-
-  private PtNDArray onHidden(String method, PtNDArray hidden, IValue outer) {
-    return script.run(
-        hidden.getManager(), method, hidden, outer, model.modelInts(), model.modelFloats());
+    return script.run(hidden.getManager(), "head", hidden, model.outerWithHead());
   }
 
   /** Two hidden states [B, T, E] and the following tokens int64 [B, T] to float64 [6]. */
   PtNDArray divergence(PtNDArray reference, PtNDArray hidden, PtNDArray targets) {
-    return script.run(
-        reference.getManager(),
-        "divergence",
-        reference,
-        hidden,
-        targets,
-        model.modelWithHead(),
-        model.modelInts(),
-        model.modelFloats());
+    List<IValue> outer = model.outerWithHead();
+    return script.run(reference.getManager(), "divergence", reference, hidden, targets, outer);
   }
 
   /** {@code forward} or {@code decode}: the whole model from ids to logits. */
   PtNDArray whole(String method, PtNDArray ids, KvCache cache, int start) {
     int tokens = (int) (ids.getShape().size() / cache.batch());
-    if (model.isOffloaded()) {
-      return inParts(ids, cache, start, tokens);
+    if (!model.isOffloaded()) {
+      layerPositions += (long) tokens * cache.map().layers();
+      return onLayers(method, ids, start, cache.first(), model.outer(), cache.arguments());
     }
-    layerPositions += (long) tokens * cache.map().layers();
-    return script.run(
-        ids.getManager(),
-        method,
-        ids,
-        start,
-        cache.firstArgument(),
-        model.model(),
-        model.modelInts(),
-        model.modelFloats(),
-        cache.weights(),
-        cache.numbers().ints(),
-        model.floats(),
-        cache.numbers().kinds(),
-        cache.keyArguments(),
-        cache.valueArguments(),
-        cache.ownsArgument(),
-        rotary.cosines(),
-        rotary.sines());
-  }
-
-  /** The whole model where layers come into memory one by one. */
-  private PtNDArray inParts(PtNDArray ids, KvCache cache, int start, int tokens) {
     try (PtNDArray rows = (PtNDArray) ids.reshape(cache.batch(), tokens);
-        PtNDArray embedded = embed(rows, cache, start);
+        PtNDArray embedded = embed(rows, cache.first(), start);
         PtNDArray hidden = layers(embedded, cache, start, 0, cache.map().layers());
         PtNDArray logits = head(hidden)) {
       return logits.reshape(ids.getShape().add(logits.getShape().get(2)));

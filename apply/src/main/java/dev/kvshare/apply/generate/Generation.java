@@ -13,6 +13,7 @@ import dev.kvshare.apply.generate.GenerationResult.Completion;
 import dev.kvshare.apply.generate.GenerationResult.FinishReason;
 import dev.kvshare.apply.generate.SamplingOptions.Sampler;
 import dev.kvshare.apply.model.tokenizer.StreamingDecoder;
+import dev.kvshare.apply.plan.KvUse;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
@@ -28,50 +29,38 @@ final class Generation {
   /** Positions allocated for new tokens at once; the cache grows when a row needs more. */
   private static final int NEW_POSITIONS = 256;
 
+  private final Decoder decoder;
+  private final CacheOptions options;
+  private final List<Row> rows;
+  private final Set<Integer> endTokens;
+  private final Limits limits;
+  private final TokenListener listener;
+
+  Generation(
+      Decoder decoder,
+      CacheOptions options,
+      List<Row> rows,
+      Set<Integer> endTokens,
+      Limits limits,
+      TokenListener listener) {
+    this.decoder = decoder;
+    this.options = options;
+    this.rows = rows;
+    this.endTokens = endTokens;
+    this.limits = limits;
+    this.listener = listener;
+  }
+
   /**
-   * How the caches of a run are made.
+   * Runs to the end of all rows.
    *
    * @param cachePolicy what layers keep of their keys and values, null for everything that some
    *     layer may still see
    */
-  record Caches(Decoder decoder, CacheOptions options, CachePolicy cachePolicy) {
-    DecodingCache make(int batch, int initialCapacity) {
-      return decoder.newCache(options, cachePolicy, batch, initialCapacity);
-    }
-  }
-
-  private final Decoder decoder;
-  private final Caches caches;
-  private final List<Row> rows;
-  private final Set<Integer> endTokens;
-  private final Limits limits;
-  private final boolean greedyOnDevice;
-  private final TokenListener listener;
-
-  /**
-   * @param greedyOnDevice whether each row takes its highest logit as it is, so that logits need
-   *     not leave the device
-   */
-  Generation(
-      Caches caches,
-      List<Row> rows,
-      Set<Integer> endTokens,
-      Limits limits,
-      boolean greedyOnDevice,
-      TokenListener listener) {
-    this.decoder = caches.decoder();
-    this.caches = caches;
-    this.rows = rows;
-    this.endTokens = endTokens;
-    this.limits = limits;
-    this.greedyOnDevice = greedyOnDevice;
-    this.listener = listener;
-  }
-
-  GenerationResult run(int bytesPerElement) {
-    PromptBatch prompts = new PromptBatch(rows.stream().map(Row::prompt).toList());
+  GenerationResult run(CachePolicy cachePolicy, int bytesPerElement) {
+    PromptBatch prompts = new PromptBatch(rows.stream().map(row -> row.prompt).toList());
     int capacity = prompts.longest() + Math.min(limits.maxNewTokens(), NEW_POSITIONS);
-    try (DecodingCache cache = caches.make(rows.size(), capacity)) {
+    try (DecodingCache cache = decoder.newCache(options, cachePolicy, rows.size(), capacity)) {
       long start = System.nanoTime();
       int[] next;
       try (NDArray logits = decoder.prefill(prompts, cache, PREFILL_CHUNK_TOKENS)) {
@@ -89,27 +78,29 @@ final class Generation {
           row.finish(FinishReason.STOPPED, listener);
         }
       }
+      long promptTokens = rows.stream().mapToLong(row -> row.prompt.length).sum();
+      long newTokens = rows.stream().mapToLong(row -> row.ids.size()).sum();
+      KvUse use = decoder.spec().kvUse(options.plan());
       GenerationResult.Stats stats =
           new GenerationResult.Stats(
-              rows.stream().mapToLong(row -> row.prompt().length).sum(),
-              rows.stream().mapToLong(Row::newTokens).sum(),
+              promptTokens,
+              newTokens,
               prefilled - start,
               end - prefilled,
-              decoder.spec().kvUse(caches.options().plan()).bytesPerToken(bytesPerElement),
+              use.bytesPerToken(bytesPerElement),
               cache.bytes(),
-              rows.stream().mapToLong(row -> row.prompt().length + row.newTokens()).sum()
-                  * decoder.spec().kvUse(caches.options().plan()).unsharedBytes(1, bytesPerElement),
+              (promptTokens + newTokens) * use.unsharedBytes(1, bytesPerElement),
               ProcessMemory.peakResidentBytes());
       return new GenerationResult(rows.stream().map(Row::completion).toList(), stats);
     }
   }
 
   private boolean step(DecodingCache cache) {
-    long[] ids = rows.stream().mapToLong(Row::lastId).toArray();
+    long[] ids = rows.stream().mapToLong(row -> row.ids.get(row.ids.size() - 1)).toArray();
     try (NDManager manager = decoder.newManager();
         NDArray logits = decoder.decode(manager.create(ids, new Shape(ids.length)), cache)) {
       boolean goOn = accept(choose(logits));
-      listener.onStep(rows.get(0).newTokens(), cache.bytes());
+      listener.onStep(rows.get(0).ids.size(), cache.bytes());
       return goOn;
     }
   }
@@ -121,7 +112,8 @@ final class Generation {
    */
   private int[] choose(NDArray logits) {
     int[] next = new int[rows.size()];
-    if (greedyOnDevice) {
+    if (rows.stream().allMatch(row -> row.sampler.takesHighest())) {
+      // Logits need not leave the device.
       try (NDArray highest = logits.argMax(1)) {
         long[] ids = highest.toLongArray();
         for (int row = 0; row < next.length; row++) {
@@ -134,9 +126,9 @@ final class Generation {
     int vocabularySize = all.length / next.length;
     for (int row = 0; row < next.length; row++) {
       if (!rows.get(row).finished()) {
-        float[] own = new float[vocabularySize];
-        System.arraycopy(all, row * vocabularySize, own, 0, vocabularySize);
-        next[row] = rows.get(row).sampler().choose(own);
+        int from = row * vocabularySize;
+        next[row] =
+            rows.get(row).sampler.choose(Arrays.copyOfRange(all, from, from + vocabularySize));
       }
     }
     return next;
@@ -194,24 +186,8 @@ final class Generation {
       this.stops = stops;
     }
 
-    int[] prompt() {
-      return prompt;
-    }
-
-    Sampler sampler() {
-      return sampler;
-    }
-
     boolean finished() {
       return finishReason != null;
-    }
-
-    int newTokens() {
-      return ids.size();
-    }
-
-    int lastId() {
-      return ids.get(ids.size() - 1);
     }
 
     /**
@@ -239,8 +215,7 @@ final class Generation {
     void finish(FinishReason reason, TokenListener listener) {
       String rest = "";
       if (decoder != null && reason != FinishReason.STOP_STRING) {
-        rest = stops.accept(decoder.finish());
-        rest += stops.rest();
+        rest = stops.accept(decoder.finish()) + stops.rest();
       }
       text.append(rest);
       finishReason = stops.stopped() ? FinishReason.STOP_STRING : reason;

@@ -44,6 +44,11 @@ public final class LoadedModel implements AutoCloseable {
     }
   }
 
+  /** The model's files, closed with this model. */
+  Checkpoint checkpoint() {
+    return checkpoint;
+  }
+
   /** The decoder, closed with this model. */
   public Decoder decoder() {
     return decoder;
@@ -85,7 +90,12 @@ public final class LoadedModel implements AutoCloseable {
     checkpoint.close();
   }
 
-  private Tokenizer tokenizer() {
+  /**
+   * The tokenizer, closed with this model.
+   *
+   * @throws dev.kvshare.apply.model.CheckpointException.Tokenizer where there is none to use
+   */
+  Tokenizer tokenizer() {
     if (tokenizer == null) {
       tokenizer = Tokenizer.load(checkpoint.tokenizerSource(), checkpoint.config());
     }

@@ -21,6 +21,8 @@ import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
+import java.util.TreeMap;
+import java.util.stream.Collectors;
 
 /** Explains a model: what it is, what its KV cache costs and which layers may share. */
 public final class ModelDescription {
@@ -53,12 +55,17 @@ public final class ModelDescription {
     facts.put("model", List.of(checkpoint.location().toString()));
     facts.put("family", List.of(spec.modelType()));
     facts.put("layers", List.of(layers()));
-    facts.put("heads", List.of(heads()));
+    facts.put(
+        "heads",
+        List.of(
+            "%d query, %d key/value, head size %d"
+                .formatted(spec.queryHeads(), spec.keyValueHeads(), spec.headSize())));
     facts.put(
         "vocabulary", List.of(spec.vocabularySize() + (spec.tiedHead() ? ", tied head" : "")));
     facts.put("context", List.of(spec.maxPositions() + " positions"));
     facts.put(
-        "parameters", List.of(parameters() + " in " + checkpoint.tensors().size() + " tensors"));
+        "parameters",
+        List.of("%s in %d tensors".formatted(parameters(), checkpoint.tensors().size())));
     facts.put("stored as", List.of(storedTypes()));
     facts.put("tokenizer", List.of(tokenizer()));
     facts.put("fingerprint", List.of(Fingerprint.of(checkpoint)));
@@ -70,28 +77,12 @@ public final class ModelDescription {
 
   private String layers() {
     FeedForwardSpec feedForward = spec.blocks().get(0).feedForward();
-    String experts =
-        feedForward.experts() == null
+    FeedForwardSpec.Experts experts = feedForward.experts();
+    return "%d, hidden size %d, intermediate size %d"
+            .formatted(spec.layers(), spec.hiddenSize(), feedForward.intermediateSize())
+        + (experts == null
             ? ""
-            : ", "
-                + feedForward.experts().perToken()
-                + " of "
-                + feedForward.experts().count()
-                + " experts a token";
-    return spec.layers()
-        + ", hidden size "
-        + spec.hiddenSize()
-        + ", intermediate size "
-        + feedForward.intermediateSize()
-        + experts;
-  }
-
-  private String heads() {
-    return spec.queryHeads()
-        + " query, "
-        + spec.keyValueHeads()
-        + " key/value, head size "
-        + spec.headSize();
+            : ", %d of %d experts a token".formatted(experts.perToken(), experts.count()));
   }
 
   private long elements() {
@@ -110,11 +101,10 @@ public final class ModelDescription {
     for (TensorInfo tensor : checkpoint.tensors().values()) {
       bytes.merge(tensor.dataType(), tensor.bytes(), Long::sum);
     }
-    List<String> parts = new ArrayList<>();
-    bytes.entrySet().stream()
+    return bytes.entrySet().stream()
         .sorted(Map.Entry.<DataType, Long>comparingByValue().reversed())
-        .forEach(entry -> parts.add(entry.getKey() + " " + MemorySize.text(entry.getValue())));
-    return String.join(", ", parts);
+        .map(entry -> entry.getKey() + " " + MemorySize.text(entry.getValue()))
+        .collect(Collectors.joining(", "));
   }
 
   private String tokenizer() {
@@ -133,39 +123,33 @@ public final class ModelDescription {
 
   private List<String> cache() {
     List<String> lines = new ArrayList<>();
-    SharingMap unshared = SharingMap.identity(spec.layers());
     for (ComputeType type : List.of(ComputeType.FLOAT32, ComputeType.FLOAT16)) {
-      long bytes = spec.kvUse(Plan.of(map)).bytesPerToken(type.bytes());
-      String shared =
-          map.isIdentity()
-              ? ""
-              : ", unshared "
-                  + MemorySize.text(spec.kvUse(Plan.of(unshared)).bytesPerToken(type.bytes()));
+      String bytes = perToken(map, type);
+      String unshared = perToken(SharingMap.identity(spec.layers()), type);
       lines.add(
-          MemorySize.text(bytes) + " a token in " + 8 * type.bytes() + "-bit numbers" + shared);
+          "%s a token in %d-bit numbers".formatted(bytes, 8 * type.bytes())
+              + (map.isIdentity() ? "" : ", unshared " + unshared));
     }
     return lines;
   }
 
+  private String perToken(SharingMap of, ComputeType type) {
+    return MemorySize.text(spec.kvUse(Plan.of(of)).bytesPerToken(type.bytes()));
+  }
+
   /** One line for each group of layers that may read each other. */
   private List<String> sharing() {
-    List<List<Integer>> groups = new ArrayList<>();
+    Map<Integer, List<Integer>> groups = new TreeMap<>();
     for (int layer = 0; layer < spec.layers(); layer++) {
-      int added = layer;
-      groups.stream()
-          .filter(group -> spec.mayShare(added, group.get(0)))
-          .findFirst()
-          .orElseGet(
-              () -> {
-                groups.add(new ArrayList<>());
-                return groups.get(groups.size() - 1);
-              })
-          .add(layer);
+      int lowest = 0;
+      while (lowest < layer && !(groups.containsKey(lowest) && spec.mayShare(layer, lowest))) {
+        lowest++;
+      }
+      groups.computeIfAbsent(lowest, first -> new ArrayList<>()).add(layer);
     }
-    if (groups.size() == 1) {
-      return List.of("every layer with every other");
-    }
-    return groups.stream().map(this::group).toList();
+    return groups.size() == 1
+        ? List.of("every layer with every other")
+        : groups.values().stream().map(this::group).toList();
   }
 
   private String group(List<Integer> layers) {

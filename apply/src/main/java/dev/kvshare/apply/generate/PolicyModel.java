@@ -10,13 +10,11 @@ import dev.kvshare.apply.generate.GenerationRequest.GenerationException;
 import dev.kvshare.apply.generate.SamplingOptions.Sampler;
 import dev.kvshare.apply.model.Checkpoint;
 import dev.kvshare.apply.model.CheckpointException;
-import dev.kvshare.apply.model.checkpoint.Checkpoints;
 import dev.kvshare.apply.model.tokenizer.StreamingDecoder;
 import dev.kvshare.apply.model.tokenizer.Tokenizer;
 import dev.kvshare.apply.model.tokenizer.template.ChatTemplate;
 import dev.kvshare.apply.plan.Plan;
 import dev.kvshare.apply.plan.SharingMap;
-import dev.kvshare.apply.policy.ModelIdentity;
 import dev.kvshare.apply.policy.Policy;
 import dev.kvshare.apply.policy.PolicyFile;
 import dev.kvshare.apply.policy.RefittedWeights;
@@ -53,7 +51,7 @@ public final class PolicyModel implements AutoCloseable {
     }
   }
 
-  private final Checkpoint checkpoint;
+  private final LoadedModel model;
   private final Decoder decoder;
   private final Plan plan;
   private final WeightOverrides overrides;
@@ -62,27 +60,34 @@ public final class PolicyModel implements AutoCloseable {
   private final Set<Integer> endTokens;
   private final int bytesPerElement;
 
-  private PolicyModel(
-      Checkpoint checkpoint,
-      Decoder decoder,
-      Tokenizer tokenizer,
-      CheckpointException.Tokenizer tokenizerFailure,
-      Options options) {
-    this.checkpoint = checkpoint;
-    this.decoder = decoder;
-    this.tokenizer = tokenizer;
-    this.tokenizerFailure = tokenizerFailure;
-    Policy policy = options.policy() == null ? null : policy(options, checkpoint, decoder.spec());
-    this.plan = policy == null ? decoder.spec().plan() : policy.plan();
+  private PolicyModel(LoadedModel model, Options options) {
+    this.model = model;
+    this.decoder = model.decoder();
+    Tokenizer loaded = null;
+    CheckpointException.Tokenizer failure = null;
+    try {
+      loaded = model.tokenizer();
+    } catch (CheckpointException.Tokenizer e) {
+      // Token ids need no tokenizer: said when a prompt is a text.
+      failure = e;
+    }
+    this.tokenizer = loaded;
+    this.tokenizerFailure = failure;
+    Checkpoint checkpoint = model.checkpoint();
     this.endTokens =
         tokenizer == null
             ? Tokenizer.endTokens(checkpoint.location(), checkpoint.config())
             : tokenizer.eosIds();
+    Path file = options.policy();
+    Policy policy =
+        file == null
+            ? null
+            : PolicyFile.read(file, model.identity(), decoder.spec(), options.force());
+    this.plan = policy == null ? decoder.spec().plan() : policy.plan();
     this.bytesPerElement = options.decoder().computeType().bytes();
     // A map that the decoder cannot run is refused now, not at the first generation.
     decoder.newCache(CacheOptions.of(plan), 1, 1).close();
-    this.overrides =
-        policy != null && options.repair() ? overrides(policy, options.policy(), decoder) : null;
+    this.overrides = policy != null && options.repair() ? overrides(policy, file, decoder) : null;
   }
 
   /**
@@ -103,22 +108,11 @@ public final class PolicyModel implements AutoCloseable {
    *     another model
    */
   public static PolicyModel load(Options options) {
-    Checkpoint checkpoint = null;
-    Tokenizer tokenizer = null;
-    CheckpointException.Tokenizer tokenizerFailure = null;
-    Decoder decoder = null;
+    LoadedModel model = LoadedModel.open(options.model(), options.decoder());
     try {
-      checkpoint = Checkpoints.open(options.model());
-      try {
-        tokenizer = Tokenizer.load(checkpoint.tokenizerSource(), checkpoint.config());
-      } catch (CheckpointException.Tokenizer e) {
-        // Token ids need no tokenizer: said when a prompt is a text.
-        tokenizerFailure = e;
-      }
-      decoder = Decoder.load(checkpoint, options.decoder());
-      return new PolicyModel(checkpoint, decoder, tokenizer, tokenizerFailure, options);
+      return new PolicyModel(model, options);
     } catch (RuntimeException | Error e) {
-      closeAll(decoder, tokenizer, checkpoint);
+      model.close();
       throw e;
     }
   }
@@ -188,14 +182,9 @@ public final class PolicyModel implements AutoCloseable {
               streamingDecoder(prompt, ids),
               new Generation.StopMatcher(request.stopStrings())));
     }
-    boolean asComputed =
-        request.sampling().isGreedy()
-            && request.sampling().repetitionPenalty() == 1
-            && excluded.isEmpty();
     Generation.Limits limits = new Generation.Limits(request.maxNewTokens(), maxPositions);
-    Generation.Caches caches = new Generation.Caches(decoder, cacheOptions(), cachePolicy);
-    return new Generation(caches, rows, endTokens, limits, asComputed, listener)
-        .run(bytesPerElement);
+    return new Generation(decoder, cacheOptions(), rows, endTokens, limits, listener)
+        .run(cachePolicy, bytesPerElement);
   }
 
   @Override
@@ -203,7 +192,7 @@ public final class PolicyModel implements AutoCloseable {
     if (overrides != null) {
       overrides.close();
     }
-    closeAll(decoder, tokenizer, checkpoint);
+    model.close();
   }
 
   /** The ids of a prompt, with the special tokens that the model's files ask for. */
@@ -284,22 +273,5 @@ public final class PolicyModel implements AutoCloseable {
       return null;
     }
     return decoder.newOverrides(RefittedWeights.read(weights, policy.repair(), decoder.spec()));
-  }
-
-  private static Policy policy(Options options, Checkpoint checkpoint, ModelSpec spec) {
-    return PolicyFile.read(
-        options.policy(), ModelIdentity.of(checkpoint, spec), spec, options.force());
-  }
-
-  private static void closeAll(Decoder decoder, Tokenizer tokenizer, Checkpoint checkpoint) {
-    if (decoder != null) {
-      decoder.close();
-    }
-    if (tokenizer != null) {
-      tokenizer.close();
-    }
-    if (checkpoint != null) {
-      checkpoint.close();
-    }
   }
 }

@@ -51,7 +51,7 @@ public record SamplingOptions(
   private static void require(boolean valid, String name, Number found, String expected) {
     if (!valid) {
       throw new IllegalArgumentException(
-          "The sampling option " + name + " is " + found + " but must be " + expected + ".");
+          "The sampling option %s is %s but must be %s.".formatted(name, found, expected));
     }
   }
 
@@ -77,6 +77,11 @@ public record SamplingOptions(
       this.random = random;
       this.occurred = (BitSet) prompt.clone();
       this.excluded = excluded;
+    }
+
+    /** Whether the highest logit is taken as it is. */
+    boolean takesHighest() {
+      return options.isGreedy() && options.repetitionPenalty() == 1 && excluded.isEmpty();
     }
 
     /**

@@ -551,7 +551,7 @@ class Ops(Module):
     return y
 
   # What a part's projection gives: entering [B, T, in] -> [B, T, E]; inputs that the layer has no columns for do not count.
-  def part_project(self: __torch__.Ops, entering: Tensor, layer: int, part: int, weights: List[List[Tensor]], ints: List[List[int]]) -> Tensor:
+  def part_project(self: __torch__.Ops, entering: Tensor, layer: int, part: int, weights: List[List[Tensor]], ints: List[List[int]], floats: List[List[float]]) -> Tensor:
     y = entering
     if part == 0:
       columns = torch.size(weights[layer][6], 1)

@@ -13,6 +13,7 @@ import dev.kvshare.apply.plan.SharingMap;
 import dev.kvshare.calibrate.repair.fit.Fits;
 import dev.kvshare.calibrate.repair.fit.ProjectionFit;
 import dev.kvshare.calibrate.repair.fit.ProjectionFit.FittedPart;
+import dev.kvshare.calibrate.repair.fit.QueryFit;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.EnumMap;
@@ -39,7 +40,8 @@ final class LayerwiseRepair implements AutoCloseable {
       Fits fits,
       List<RepairPassages.Batch> batches,
       ReferenceStream reference,
-      RepairSettings settings) {
+      RepairSettings settings,
+      long maxKeptBytes) {
 
     /** Tokens that judge queries, as a part of those that these are fitted to. */
     private static final int JUDGING_PART = 4;
@@ -72,7 +74,7 @@ final class LayerwiseRepair implements AutoCloseable {
   private final KeyValues[][] caches;
   private final List<Map<Part, Projection>> projections = new ArrayList<>();
   private final List<FittedPart> reports = new ArrayList<>();
-  private final SharedQueries queries;
+  private final Projection[] queries;
   private LayerwiseRepair base;
 
   /**
@@ -94,7 +96,7 @@ final class LayerwiseRepair implements AutoCloseable {
     this.manager = setting.decoder().newManager();
     this.streams = new NDArray[map.layers() + 1][setting.batches().size()];
     this.caches = new KeyValues[map.layers()][setting.batches().size()];
-    this.queries = new SharedQueries(setting, plan, manager);
+    this.queries = new Projection[map.layers()];
     for (int layer = 0; layer < map.layers(); layer++) {
       projections.add(new EnumMap<>(Part.class));
     }
@@ -110,7 +112,7 @@ final class LayerwiseRepair implements AutoCloseable {
       projections.get(layer).putAll(base.projections.get(layer));
     }
     if (base != null) {
-      queries.copy(base.queries, from);
+      System.arraycopy(base.queries, 0, queries, 0, from);
       base.reports.stream().filter(report -> report.layer() < from).forEach(reports::add);
     }
     for (int layer = from; layer < map.layers(); layer++) {
@@ -145,9 +147,9 @@ final class LayerwiseRepair implements AutoCloseable {
     return projections;
   }
 
-  /** The queries that were fitted; they belong to this pass and those that it resumed from. */
-  SharedQueries queries() {
-    return queries;
+  /** The queries of a layer that were fitted, with the same owner; null for the checkpoint's. */
+  Projection queries(int layer) {
+    return queries[layer];
   }
 
   /**
@@ -164,7 +166,9 @@ final class LayerwiseRepair implements AutoCloseable {
         }
       }
       projections.get(layer).values().forEach(this::own);
-      queries.own(layer);
+      if (queries[layer] != null) {
+        own(queries[layer]);
+      }
     }
     for (int layer = 0; layer <= from; layer++) {
       for (int batch = 0; batch < setting.batches().size(); batch++) {
@@ -204,8 +208,11 @@ final class LayerwiseRepair implements AutoCloseable {
     for (int batch = 0; batch < batches; batch++) {
       before[batch] = isNeeded(layer, batch) ? stream(layer, batch) : null;
     }
-    if (queries.wanted(layer)) {
-      queries.fit(layer, before, batch -> cache(map.source(layer), batch).keys());
+    // Beside a window of the plan the checkpoint's queries stay.
+    if (setting.settings().queries().steps() > 0
+        && !map.ownsCache(layer)
+        && !plan.windowedLayers().contains(layer)) {
+      fitQueries(layer, before);
     }
     NDArray[] between = part(layer, Part.ATTENTION, before, before);
     forgetCaches(layer);
@@ -219,6 +226,28 @@ final class LayerwiseRepair implements AutoCloseable {
         streams[layer][batch].close();
         streams[layer][batch] = null;
       }
+    }
+  }
+
+  /**
+   * Fits the queries of a layer to the keys that it reads; those of the checkpoint stay where
+   * others do not bring it nearer.
+   *
+   * @param before the stream before the layer [B, T, E] of each batch
+   */
+  private void fitQueries(int layer, NDArray[] before) {
+    try (NDManager scratch = setting.decoder().newManager();
+        QueryFit fit = setting.fits().newQueries(layer, scratch)) {
+      for (int batch = 0; batch < before.length; batch++) {
+        boolean judges = setting.batches().get(batch).validation();
+        fit.add(
+            setting.reference().step(batch, layer, Part.ATTENTION).x(),
+            before[batch],
+            cache(map.source(layer), batch).keys(),
+            setting.queryStride(judges),
+            judges);
+      }
+      queries[layer] = fit.solve(setting.settings().queries(), manager).queries();
     }
   }
 
@@ -245,7 +274,7 @@ final class LayerwiseRepair implements AutoCloseable {
             reference.projected(),
             setting.batches().get(batch).validation());
         keptBytes += inputs.size() * Float.BYTES;
-        if (keptBytes <= setting.settings().maxKeptBytes()) {
+        if (keptBytes <= setting.maxKeptBytes()) {
           entering[batch] = inputs;
         } else {
           inputs.close();
@@ -315,12 +344,7 @@ final class LayerwiseRepair implements AutoCloseable {
       return parts.heads(layer, x, owned(layer, batch, x), true);
     }
     KeyValues cache = cache(map.source(layer), batch);
-    if (queries.get(layer) != null) {
-      return parts.headsWith(queries.get(layer), layer, x, cache, hasOwn(layer, part));
-    }
-    return hasOwn(layer, part)
-        ? parts.headsAndOwn(layer, x, cache)
-        : parts.heads(layer, x, cache, false);
+    return parts.headsWith(queries[layer], layer, x, cache, hasOwn(layer, part));
   }
 
   private void own(Projection projection) {

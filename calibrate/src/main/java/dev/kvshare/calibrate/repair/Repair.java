@@ -15,17 +15,31 @@ import java.util.function.IntConsumer;
  * threads.
  *
  * <p>Memory for N tokens of hidden size E with F inputs of a projection: three streams of N x E
- * numbers, the keys and values of the layers that others read, the inputs of one projection up to
- * {@link RepairSettings#maxKeptBytes}, and about 5 x (F + 1)^2 doubles.
+ * numbers, the keys and values of the layers that others read, the inputs of one projection up to 1
+ * GiB, and about 5 x (F + 1)^2 doubles.
  */
 public final class Repair {
+  /** Most tokens that run through a layer at once. */
+  static final int MAX_BATCH_TOKENS = 4096;
+
+  /** Most bytes of inputs kept between a fit and its use; what does not fit is computed again. */
+  static final long MAX_KEPT_BYTES = 1L << 30;
+
   private final Decoder decoder;
   private final RepairSettings settings;
+  private final int maxBatchTokens;
+  private final long maxKeptBytes;
 
   /** A repair of maps of one model; it closes nothing. */
   public Repair(Decoder decoder, RepairSettings settings) {
+    this(decoder, settings, MAX_BATCH_TOKENS, MAX_KEPT_BYTES);
+  }
+
+  Repair(Decoder decoder, RepairSettings settings, int maxBatchTokens, long maxKeptBytes) {
     this.decoder = decoder;
     this.settings = settings;
+    this.maxBatchTokens = maxBatchTokens;
+    this.maxKeptBytes = maxKeptBytes;
   }
 
   /**
@@ -36,13 +50,13 @@ public final class Repair {
    * @return to be closed by the caller
    */
   public RepairOutcome repair(Plan plan, RepairPassages passages, IntConsumer done) {
-    List<RepairPassages.Batch> batches =
-        RepairPassages.Batch.of(passages, settings.maxBatchTokens());
+    List<RepairPassages.Batch> batches = RepairPassages.Batch.of(passages, maxBatchTokens);
     try (ReferenceStream reference = new ReferenceStream(decoder, batches, false);
         Fits fits = new Fits(decoder);
         LayerwiseRepair repair =
             new LayerwiseRepair(
-                new LayerwiseRepair.Setting(decoder, fits, batches, reference, settings),
+                new LayerwiseRepair.Setting(
+                    decoder, fits, batches, reference, settings, maxKeptBytes),
                 plan,
                 null,
                 false)) {
@@ -50,14 +64,5 @@ public final class Repair {
       return RepairOutcome.of(
           decoder, repair, new RepairQuality.Meter(decoder, batches, reference));
     }
-  }
-
-  /**
-   * Trial repairs of many plans over the same passages.
-   *
-   * @return to be closed by the caller
-   */
-  public RepairTrials trials(RepairPassages passages) {
-    return new RepairTrials(decoder, settings, passages);
   }
 }

@@ -9,6 +9,8 @@ import dev.kvshare.apply.decoder.LayerParts.Projection;
 import dev.kvshare.apply.decoder.weights.WeightOverrides;
 import dev.kvshare.apply.family.spec.WeightRole;
 import dev.kvshare.apply.plan.Plan;
+import dev.kvshare.apply.policy.Policy;
+import dev.kvshare.apply.policy.Provenance;
 import dev.kvshare.apply.policy.RefittedWeights;
 import dev.kvshare.calibrate.repair.fit.ProjectionFit.FittedPart;
 import java.util.List;
@@ -61,7 +63,7 @@ public record RepairOutcome(
           WeightRole role = entry.getKey().projection();
           tensors.putAll(decoder.tensors(layer, role, entry.getValue(), scratch));
         }
-        Projection queries = repair.queries().get(layer);
+        Projection queries = repair.queries(layer);
         if (queries != null) {
           tensors.putAll(decoder.tensors(layer, WeightRole.QUERY_KEY_VALUE, queries, scratch));
         }
@@ -73,5 +75,28 @@ public record RepairOutcome(
   /** Whether the repair brought the plan nearer to the unshared model. */
   public boolean improves() {
     return !weights.names().isEmpty() && repaired.divergence().mean() < plain.divergence().mean();
+  }
+
+  /** The refitted tensors where they bring the plan nearer to the unshared model, else null. */
+  public RefittedWeights weightsOrNull() {
+    return improves() ? weights : null;
+  }
+
+  /**
+   * A policy with what was measured.
+   *
+   * @param policy of the plan that was repaired
+   */
+  public Policy policy(Policy policy) {
+    RepairQuality quality = improves() ? repaired : plain;
+    Provenance.Validation validation =
+        new Provenance.Validation(
+            quality.divergence().positions(),
+            quality.similarity(),
+            quality.divergence().mean(),
+            quality.divergence().perplexityRatio(),
+            quality.divergence().agreement(),
+            plain.divergence().mean());
+    return policy.withCalibration(origin -> origin.validation = validation);
   }
 }

@@ -18,18 +18,13 @@ import java.util.Set;
  *     without steps they are not
  * @param strengths regularisation towards the original weight, ascending, in units of the mean
  *     square of an input; each fit takes the one with the least error on the validation passages
- * @param maxBatchTokens most tokens that run through a layer at once
- * @param maxKeptBytes most bytes of inputs kept between a fit and its use; what does not fit is
- *     computed again
  */
 public record RepairSettings(
     Set<Part> parts,
     Scope scope,
     boolean ownToken,
     QueryFit.Settings queries,
-    List<Double> strengths,
-    int maxBatchTokens,
-    long maxKeptBytes) {
+    List<Double> strengths) {
 
   /**
    * The queries of layers that share, and the output projections of attention from the first of
@@ -42,9 +37,7 @@ public record RepairSettings(
           Scope.FROM_FIRST_SHARED,
           true,
           new QueryFit.Settings(4, 4, 1e-2, 16_384),
-          List.of(1e-3, 1e-2, 3e-2, 1e-1, 3e-1, 1.0),
-          4096,
-          1L << 30);
+          List.of(1e-3, 1e-2, 3e-2, 1e-1, 3e-1, 1.0));
 
   /** Which layers are refitted. */
   public enum Scope {
@@ -63,11 +56,6 @@ public record RepairSettings(
         || !strengths.equals(strengths.stream().sorted().toList())) {
       throw new IllegalArgumentException(
           "strengths are " + strengths + "; expected positive numbers in ascending order.");
-    }
-    if (maxBatchTokens < 1 || maxKeptBytes < 0) {
-      throw new IllegalArgumentException(
-          "a batch of at most %d tokens and at most %d bytes kept were asked for; expected at least 1 and 0."
-              .formatted(maxBatchTokens, maxKeptBytes));
     }
   }
 
@@ -94,37 +82,11 @@ public record RepairSettings(
       throw new IllegalArgumentException(
           "the own-token projection is fitted together with attention: add attention");
     }
-    RepairSettings usual = DEFAULT.withParts(fitted).withOwnToken(names.contains("own-token"));
-    return names.contains("queries") ? usual : usual.withQueries(QueryFit.Settings.NONE);
-  }
-
-  /** The same with one strength, which costs one solution a fit. */
-  public RepairSettings withStrength(double strength) {
     return new RepairSettings(
-        parts, scope, ownToken, queries, List.of(strength), maxBatchTokens, maxKeptBytes);
-  }
-
-  /** The same with other parts. */
-  public RepairSettings withParts(Set<Part> other) {
-    return new RepairSettings(
-        other, scope, ownToken, queries, strengths, maxBatchTokens, maxKeptBytes);
-  }
-
-  /** The same for other layers. */
-  public RepairSettings withScope(Scope other) {
-    return new RepairSettings(
-        parts, other, ownToken, queries, strengths, maxBatchTokens, maxKeptBytes);
-  }
-
-  /** The same with or without a projection of the layer's own input. */
-  public RepairSettings withOwnToken(boolean other) {
-    return new RepairSettings(
-        parts, scope, other, queries, strengths, maxBatchTokens, maxKeptBytes);
-  }
-
-  /** The same with another fit of queries. */
-  public RepairSettings withQueries(QueryFit.Settings other) {
-    return new RepairSettings(
-        parts, scope, ownToken, other, strengths, maxBatchTokens, maxKeptBytes);
+        fitted,
+        DEFAULT.scope(),
+        names.contains("own-token"),
+        names.contains("queries") ? DEFAULT.queries() : QueryFit.Settings.NONE,
+        DEFAULT.strengths());
   }
 }

@@ -19,12 +19,13 @@ public final class RepairTrials implements AutoCloseable {
   private final RepairQuality.Meter meter;
   private LayerwiseRepair accepted;
 
-  RepairTrials(Decoder decoder, RepairSettings settings, RepairPassages passages) {
-    List<RepairPassages.Batch> batches =
-        RepairPassages.Batch.of(passages, settings.maxBatchTokens());
+  /** Trials of plans of one model, which outlives them; the unshared model is run. */
+  public RepairTrials(Decoder decoder, RepairSettings settings, RepairPassages passages) {
+    List<RepairPassages.Batch> batches = RepairPassages.Batch.of(passages, Repair.MAX_BATCH_TOKENS);
     ReferenceStream reference = new ReferenceStream(decoder, batches, true);
     this.setting =
-        new LayerwiseRepair.Setting(decoder, new Fits(decoder), batches, reference, settings);
+        new LayerwiseRepair.Setting(
+            decoder, new Fits(decoder), batches, reference, settings, Repair.MAX_KEPT_BYTES);
     this.meter = new RepairQuality.Meter(decoder, batches, reference);
     this.accepted =
         new LayerwiseRepair(setting, Plan.identity(decoder.spec().layers()), null, true);

@@ -5,7 +5,6 @@ import dev.kvshare.apply.decoder.LayerParts.Part;
 import dev.kvshare.apply.family.spec.ModelSpec;
 import dev.kvshare.apply.plan.Plan;
 import dev.kvshare.calibrate.capture.CalibrationException;
-import dev.kvshare.calibrate.repair.Repair;
 import dev.kvshare.calibrate.repair.RepairPassages;
 import dev.kvshare.calibrate.repair.RepairQuality;
 import dev.kvshare.calibrate.repair.RepairSettings;
@@ -41,14 +40,13 @@ public final class ShortRepair implements LayerwiseSearch.PlanMeter, AutoCloseab
   /** Streams of all tokens that are kept a layer. */
   public static final int STREAMS_PER_LAYER = 6;
 
-  private static final QueryFit.Settings QUERIES = new QueryFit.Settings(1, 6, 1e-2, 4096);
-
   private static final RepairSettings SETTINGS =
-      RepairSettings.DEFAULT
-          .withParts(Set.of(Part.ATTENTION))
-          .withScope(RepairSettings.Scope.SHARED)
-          .withQueries(QUERIES)
-          .withStrength(1e-1);
+      new RepairSettings(
+          Set.of(Part.ATTENTION),
+          RepairSettings.Scope.SHARED,
+          true,
+          new QueryFit.Settings(1, 6, 1e-2, 4096),
+          List.of(1e-1));
 
   private final Decoder decoder;
   private final RepairPassages passages;
@@ -108,7 +106,7 @@ public final class ShortRepair implements LayerwiseSearch.PlanMeter, AutoCloseab
 
   private RepairTrials trials() {
     if (trials == null) {
-      trials = new Repair(decoder, SETTINGS).trials(passages);
+      trials = new RepairTrials(decoder, SETTINGS, passages);
     }
     return trials;
   }

@@ -18,6 +18,7 @@ import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.List;
 import java.util.Map;
 import java.util.Set;
 import java.util.TreeMap;
@@ -58,11 +59,12 @@ class ExactRepairTest {
   void aLinearDifferenceOfTheValuesIsRestoredToRounding() throws IOException {
     Path model = twins(ExactRepairTest::turnHeads);
     RepairSettings free =
-        RepairSettings.DEFAULT
-            .withParts(Set.of(Part.ATTENTION))
-            .withScope(RepairSettings.Scope.SHARED)
-            .withOwnToken(false)
-            .withStrength(1e-9);
+        new RepairSettings(
+            Set.of(Part.ATTENTION),
+            RepairSettings.Scope.SHARED,
+            false,
+            RepairSettings.DEFAULT.queries(),
+            List.of(1e-9));
     try (Decoder decoder = TinyModels.load(model)) {
       RepairPassages passages = TinyModels.passages(decoder, 60, 16);
       RepairOutcome outcome = new Repair(decoder, free).repair(Plan.of(MAP), passages, done -> {});

@@ -75,10 +75,16 @@ class RepairTest {
     try (Decoder decoder = TinyModels.load(TinyModels.architecture("llama"))) {
       RepairPassages passages = TinyModels.passages(decoder, PASSAGES, TOKENS);
       SharingMap map = SharingMap.of(0, 1, 1, 3);
-      Repair shared =
-          new Repair(decoder, RepairSettings.DEFAULT.withScope(RepairSettings.Scope.SHARED));
+      RepairSettings usual = RepairSettings.DEFAULT;
+      RepairSettings ofShared =
+          new RepairSettings(
+              usual.parts(),
+              RepairSettings.Scope.SHARED,
+              usual.ownToken(),
+              usual.queries(),
+              usual.strengths());
       RepairOutcome all = repair(decoder, map, passages);
-      RepairOutcome some = shared.repair(Plan.of(map), passages, done -> {});
+      RepairOutcome some = new Repair(decoder, ofShared).repair(Plan.of(map), passages, done -> {});
       assertEquals(Set.of(2, 3), layers(all));
       assertEquals(Set.of(2), layers(some));
     }
@@ -116,7 +122,14 @@ class RepairTest {
   void queriesAreFittedToThreeTokens() {
     try (Decoder decoder = TinyModels.load(TinyModels.architecture("llama"))) {
       RepairPassages passages = TinyModels.passages(decoder, PASSAGES, TOKENS);
-      RepairSettings few = RepairSettings.DEFAULT.withQueries(new QueryFit.Settings(1, 2, 1e-2, 3));
+      RepairSettings usual = RepairSettings.DEFAULT;
+      RepairSettings few =
+          new RepairSettings(
+              usual.parts(),
+              usual.scope(),
+              usual.ownToken(),
+              new QueryFit.Settings(1, 2, 1e-2, 3),
+              usual.strengths());
       RepairOutcome outcome =
           new Repair(decoder, few).repair(Plan.of(TinyModels.map(decoder)), passages, done -> {});
       assertTrue(outcome.improves());
@@ -129,19 +142,10 @@ class RepairTest {
     try (Decoder decoder = TinyModels.load(TinyModels.architecture("gpt_neox"))) {
       RepairPassages passages = TinyModels.passages(decoder, PASSAGES, TOKENS);
       SharingMap map = TinyModels.map(decoder);
-      RepairSettings usual = RepairSettings.DEFAULT;
-      RepairSettings bounded =
-          new RepairSettings(
-              usual.parts(),
-              usual.scope(),
-              usual.ownToken(),
-              usual.queries(),
-              usual.strengths(),
-              64,
-              0);
       RepairOutcome expected = repair(decoder, map, passages);
       RepairOutcome outcome =
-          new Repair(decoder, bounded).repair(Plan.of(map), passages, done -> {});
+          new Repair(decoder, RepairSettings.DEFAULT, 64, 0)
+              .repair(Plan.of(map), passages, done -> {});
       double mean = expected.repaired().divergence().mean();
       assertEquals(mean, outcome.repaired().divergence().mean(), 0.01 * mean);
     }
@@ -165,7 +169,7 @@ class RepairTest {
       SharingMap step = SharingMap.of(0, 1, 1, 3);
       SharingMap map = SharingMap.of(0, 1, 1, 1);
       RepairOutcome outcome = repair.repair(Plan.of(map), passages, done -> {});
-      try (RepairTrials trials = repair.trials(passages)) {
+      try (RepairTrials trials = new RepairTrials(decoder, RepairSettings.DEFAULT, passages)) {
         double expected = outcome.repaired().divergence().mean();
         assertEquals(expected, divergence(trials, map), 1e-4 * expected);
         assertEquals(
@@ -195,7 +199,7 @@ class RepairTest {
           Plan.of(TinyModels.map(decoder)).withWindowed(1, 3, sinks).withWindowed(2, 3, sinks);
       Repair repair = new Repair(decoder, RepairSettings.DEFAULT);
       RepairOutcome outcome = repair.repair(plan, passages, done -> {});
-      try (RepairTrials trials = repair.trials(passages)) {
+      try (RepairTrials trials = new RepairTrials(decoder, RepairSettings.DEFAULT, passages)) {
         assertTrue(outcome.improves(), outcome.plain() + " " + outcome.repaired());
         double expected = outcome.repaired().divergence().mean();
         assertEquals(

@@ -16,6 +16,8 @@ import java.io.IOException;
 import java.io.InputStream;
 import java.io.UncheckedIOException;
 import java.nio.charset.StandardCharsets;
+import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.List;
 import java.util.function.UnaryOperator;
 import java.util.zip.ZipEntry;
@@ -104,24 +106,32 @@ public final class ScriptModule implements AutoCloseable {
   /**
    * Runs a method that returns one tensor.
    *
-   * @param manager owns the result
-   * @param arguments tensors, ints, longs, doubles, arrays of longs, and {@link IValue}s that were
-   *     made before and stay open
+   * @param manager owns the result; null where the method is run for what it does to its arguments
+   * @param arguments tensors, ints, longs, doubles, arrays of tensors and of longs, {@link IValue}s
+   *     that were made before and stay open, and lists whose entries are arguments
    */
   public PtNDArray run(PtNDManager manager, String method, Object... arguments) {
-    IValue[] values = new IValue[arguments.length];
+    List<IValue> values = new ArrayList<>();
+    List<IValue> made = new ArrayList<>();
     try {
-      for (int index = 0; index < values.length; index++) {
-        values[index] = value(arguments[index]);
-      }
-      try (IValue result = call(method, values)) {
+      add(Arrays.asList(arguments), values, made);
+      try (IValue result = call(method, values.toArray(IValue[]::new))) {
         return manager == null ? null : result.toTensor(manager);
       }
     } finally {
-      for (int index = 0; index < values.length; index++) {
-        if (values[index] != null && values[index] != arguments[index]) {
-          values[index].close();
-        }
+      made.forEach(IValue::close);
+    }
+  }
+
+  private static void add(List<?> arguments, List<IValue> values, List<IValue> made) {
+    for (Object argument : arguments) {
+      if (argument instanceof List<?> list) {
+        add(list, values, made);
+      } else if (argument instanceof IValue value) {
+        values.add(value);
+      } else {
+        made.add(value(argument));
+        values.add(made.get(made.size() - 1));
       }
     }
   }
@@ -132,10 +142,10 @@ public final class ScriptModule implements AutoCloseable {
   }
 
   private static IValue value(Object argument) {
-    if (argument instanceof IValue value) {
-      return value;
-    } else if (argument instanceof PtNDArray tensor) {
+    if (argument instanceof PtNDArray tensor) {
       return IValue.from(tensor);
+    } else if (argument instanceof PtNDArray[] tensors) {
+      return IValue.listFrom(tensors);
     } else if (argument instanceof Integer || argument instanceof Long) {
       return IValue.from(((Number) argument).longValue());
     } else if (argument instanceof Double number) {
@@ -144,11 +154,6 @@ public final class ScriptModule implements AutoCloseable {
       return IValue.listFrom(numbers);
     }
     throw new IllegalArgumentException("a script takes no " + argument.getClass().getName());
-  }
-
-  /** Runs a method for what it does to its arguments. */
-  private void runForEffect(String method, Object... arguments) {
-    run(null, method, arguments);
   }
 
   /** {@code tensor} in another type, a copy that belongs to {@code manager}. */
@@ -177,21 +182,6 @@ public final class ScriptModule implements AutoCloseable {
     }
   }
 
-  /** Puts the tensors of another list of the same length into {@code list}. */
-  public void replace(IValue list, IValue tensors) {
-    runForEffect("replace", list, tensors);
-  }
-
-  /** Puts {@code absent} into every place of {@code list}. */
-  public void clear(IValue list, PtNDArray absent) {
-    runForEffect("clear_list", list, absent);
-  }
-
-  /** The first rows of {@code weight}, packed if it is, else a view. */
-  public PtNDArray leadingRows(PtNDArray weight, long rows) {
-    return run(weight.getManager(), "leading_rows", weight, rows);
-  }
-
   /** Zeros on the device of the module. The engine's Java side has no bfloat16, the script has. */
   public PtNDArray zeros(PtNDManager manager, Shape shape, ComputeType type) {
     return zeros(manager, shape, type.scriptCode());
@@ -202,44 +192,19 @@ public final class ScriptModule implements AutoCloseable {
     return run(manager, "zeros", shape.getShape(), typeCode, onDevice);
   }
 
-  /**
-   * The first {@code count} slots of {@code tensor} [B, Hkv, N, ...] and room: [B, Hkv, slots,
-   * ...].
-   */
-  public PtNDArray grown(PtNDManager manager, PtNDArray tensor, int count, int slots) {
-    return run(manager, "grown", tensor, count, slots);
-  }
-
-  /**
-   * The chosen slots [B, Hkv, n] of {@code tensor} [B, Hkv, N, ...] and room: [B, Hkv, slots, ...].
-   */
-  public PtNDArray pick(PtNDManager manager, PtNDArray tensor, PtNDArray chosen, int slots) {
-    return run(manager, "pick", tensor, chosen, slots);
-  }
-
-  /** Memory on the CPU, not initialised. */
-  public PtNDArray emptyOnCpu(PtNDManager manager, Shape shape, ComputeType type) {
-    return run(manager, "empty_on_cpu", shape.getShape(), type.scriptCode());
-  }
-
   /** A copy of {@code tensor} on the device of the module. */
   public PtNDArray toDevice(PtNDManager manager, PtNDArray tensor) {
     return run(manager, "to_device", tensor, onDevice);
   }
 
-  /** Zeros in {@code target} [B, Hkv, capacity, D] at {@code tokens} positions from start on. */
-  public void clear(PtNDArray target, int start, int tokens) {
-    runForEffect("clear", target, start, tokens);
-  }
-
   /** Copies {@code source} over {@code target}, both of the same shape. */
   public void assign(PtNDArray target, PtNDArray source) {
-    runForEffect("assign", target, source);
+    run(null, "assign", target, source);
   }
 
   /** Copies the transposed {@code source} [in, out] over {@code target} [out, in]. */
   public void assignTransposed(PtNDArray target, PtNDArray source) {
-    runForEffect("assign_transposed", target, source);
+    run(null, "assign_transposed", target, source);
   }
 
   /**
@@ -247,7 +212,7 @@ public final class ScriptModule implements AutoCloseable {
    * value head, over {@code target}, which has all queries, then all keys, then all values.
    */
   public void assignUngrouped(PtNDArray target, PtNDArray source, long groups, long queries) {
-    runForEffect("assign_ungrouped", target, source, groups, queries);
+    run(null, "assign_ungrouped", target, source, groups, queries);
   }
 
   @Override

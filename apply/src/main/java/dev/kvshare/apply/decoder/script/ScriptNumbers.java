@@ -40,10 +40,11 @@ public final class ScriptNumbers implements AutoCloseable {
   }
 
   private final IValue ints;
+  private final IValue floats;
   private final IValue kinds;
 
   /**
-   * The ints of layers under a plan.
+   * Those of layers under a plan.
    *
    * @param rotaryKinds the distinct rotary embeddings in the order of their numbers
    */
@@ -62,6 +63,15 @@ public final class ScriptNumbers implements AutoCloseable {
               int rotary = rotaryKinds.indexOf(block.attention().rotary());
               return ints(block, kind, distinct.indexOf(kind), rotary);
             });
+    this.floats =
+        nested(
+            blocks,
+            block ->
+                IValue.listFrom(
+                    block.norm().epsilon(),
+                    block.attention().scale(),
+                    block.attention().softCap(),
+                    block.residualScale()));
     this.kinds =
         nested(
             distinct,
@@ -75,6 +85,11 @@ public final class ScriptNumbers implements AutoCloseable {
     return ints;
   }
 
+  /** Ints, then floats of each layer. */
+  public List<IValue> layers() {
+    return List.of(ints, floats);
+  }
+
   /** The distinct kinds of attention. */
   public IValue kinds() {
     return kinds;
@@ -83,19 +98,8 @@ public final class ScriptNumbers implements AutoCloseable {
   @Override
   public void close() {
     ints.close();
+    floats.close();
     kinds.close();
-  }
-
-  /** Floats of each layer. */
-  public static IValue layerFloats(List<BlockSpec> blocks) {
-    return nested(
-        blocks,
-        block ->
-            IValue.listFrom(
-                block.norm().epsilon(),
-                block.attention().scale(),
-                block.attention().softCap(),
-                block.residualScale()));
   }
 
   /** Ints outside the layers. */

@@ -88,14 +88,55 @@ public final class LayerWeights implements AutoCloseable {
 
   /**
    * Tensors of each layer under a map: layers that keep no keys and values of their own have the
-   * rows of the queries alone, made when the first map asks for them. The caller closes the list.
+   * rows of the queries alone, made when the first map asks for them.
    */
-  public IValue weights(SharingMap map) {
+  private IValue weights(SharingMap map) {
     IValue[] chosen = new IValue[lists.length];
     for (int layer = 0; layer < chosen.length; layer++) {
       chosen[layer] = map.ownsCache(layer) ? lists[layer] : readerList(layer);
     }
     return IValue.listFrom(chosen);
+  }
+
+  /** The layers under a plan, for calls with a cache. */
+  public UnderPlan under(Plan plan) {
+    return new UnderPlan(plan);
+  }
+
+  /** The layers under a plan as calls with a cache take them; closing it leaves the layers. */
+  public final class UnderPlan implements AutoCloseable {
+    private final SharingMap map;
+    private final IValue tensors;
+    private final ScriptNumbers planned;
+
+    private UnderPlan(Plan plan) {
+      this.map = plan.map();
+      this.tensors = weights(map);
+      this.planned = numbers(plan);
+    }
+
+    /** Tensors, ints and floats of each layer. */
+    public List<Object> arguments() {
+      return List.of(tensors, planned.layers());
+    }
+
+    /** The distinct kinds of attention. */
+    public IValue kinds() {
+      return planned.kinds();
+    }
+
+    /** Brings the tensors of a layer into memory, where not all are. */
+    public void enter(int number) {
+      LayerWeights.this.enter(number, map);
+    }
+
+    @Override
+    public void close() {
+      tensors.close();
+      if (planned != numbers) {
+        planned.close();
+      }
+    }
   }
 
   /** Brings the tensors of a layer into memory for the next call with all its weights. */
@@ -105,8 +146,7 @@ public final class LayerWeights implements AutoCloseable {
     }
   }
 
-  /** The same for a call under a map. */
-  public void enter(int number, SharingMap map) {
+  private void enter(int number, SharingMap map) {
     if (map.ownsCache(number)) {
       enter(number);
     } else if (offloaded != null) {
@@ -139,7 +179,8 @@ public final class LayerWeights implements AutoCloseable {
     List<PtNDArray> tensors = new ArrayList<>(layer.tensors());
     int slot = ModelWeights.LAYER_ROLES.indexOf(WeightRole.QUERY_KEY_VALUE);
     long rows = (long) attention.queryHeads() * attention.headSize();
-    PtNDArray queries = script.leadingRows(tensors.get(slot), rows);
+    PtNDArray whole = tensors.get(slot);
+    PtNDArray queries = script.run(whole.getManager(), "leading_rows", whole, rows);
     owner.accept(queries);
     tensors.set(slot, queries);
     return tensors;

@@ -86,12 +86,12 @@ public final class ModelWeights implements AutoCloseable {
    * Tokens with the rows of an embedding that they name, where the whole of it is not in memory.
    *
    * @param rows for each token the number of its row among those in memory, int64 [B, T]
-   * @param model tensors outside the layers, with these rows as the embedding
+   * @param outer as {@link #outer()}, with these rows as the embedding
    */
-  public record EmbeddedTokens(PtNDArray rows, IValue model) implements AutoCloseable {
+  public record EmbeddedTokens(PtNDArray rows, List<IValue> outer) implements AutoCloseable {
     @Override
     public void close() {
-      model.close();
+      outer.get(0).close();
       rows.getManager().close();
     }
   }
@@ -109,7 +109,6 @@ public final class ModelWeights implements AutoCloseable {
   private final IValue modelInts;
   private final IValue modelFloats;
   private final LayerWeights layers;
-  private final IValue floats;
 
   /**
    * Loads the weights of a model that are to be in memory from the start.
@@ -159,7 +158,6 @@ public final class ModelWeights implements AutoCloseable {
       described.add(new LayerWeights.Layer(block, source(block, described.size())));
     }
     this.layers = new LayerWeights(described, rotaryKinds, script, offloaded);
-    this.floats = ScriptNumbers.layerFloats(spec.blocks());
   }
 
   /** What the weights are of. */
@@ -179,18 +177,25 @@ public final class ModelWeights implements AutoCloseable {
     return rotaryKinds;
   }
 
-  /** The same as calls take them that use neither the embedding nor the output head. */
-  public IValue model() {
-    return model;
+  /**
+   * Tensors, ints and floats outside the layers, for calls that use neither the embedding nor the
+   * output head.
+   */
+  public List<IValue> outer() {
+    return outer(model);
   }
 
   /** The same with the output head, which this brings into memory where it is not. */
-  public IValue modelWithHead() {
+  public List<IValue> outerWithHead() {
     if (offloaded != null) {
       int head = spec.layers();
       offloaded.fill(head, modelWithHead, () -> offloaded.tensors(head));
     }
-    return modelWithHead;
+    return outer(modelWithHead);
+  }
+
+  private List<IValue> outer(IValue tensors) {
+    return List.of(tensors, modelInts, modelFloats);
   }
 
   /** Whether calls have to bring the layers that they run into memory. */
@@ -220,21 +225,11 @@ public final class ModelWeights implements AutoCloseable {
       WeightSpec embedding = spec.weights().get(WeightRole.EMBEDDING);
       tensors.set(EMBEDDING, loader.into(manager).rows(embedding, named));
       PtNDArray rows = (PtNDArray) manager.create(tokens, ids.getShape());
-      return new EmbeddedTokens(rows, script.passed(tensors));
+      return new EmbeddedTokens(rows, outer(script.passed(tensors)));
     } catch (RuntimeException | Error e) {
       manager.close();
       throw e;
     }
-  }
-
-  /** Ints outside the layers. */
-  public IValue modelInts() {
-    return modelInts;
-  }
-
-  /** Floats outside the layers. */
-  public IValue modelFloats() {
-    return modelFloats;
   }
 
   /** Tensors and ints of each layer, as the checkpoint has them. */
@@ -247,11 +242,6 @@ public final class ModelWeights implements AutoCloseable {
     return new LayerWeights(replaced, rotaryKinds, script, offloaded);
   }
 
-  /** Floats of each layer. */
-  public IValue floats() {
-    return floats;
-  }
-
   @Override
   public void close() {
     layers.close();
@@ -259,7 +249,7 @@ public final class ModelWeights implements AutoCloseable {
       offloaded.close();
       modelWithHead.close();
     }
-    for (IValue value : List.of(model, modelInts, modelFloats, floats)) {
+    for (IValue value : List.of(model, modelInts, modelFloats)) {
       value.close();
     }
   }

@@ -32,8 +32,6 @@ public final class OffloadedWeights implements AutoCloseable {
   private long reads;
 
   /**
-   * Nothing in memory yet.
-   *
    * @param parent of the managers of the groups
    * @param absent stands where a list has no tensor; not closed with a group
    * @param reader gives the tensors of a group, which belong to the manager given
@@ -80,7 +78,7 @@ public final class OffloadedWeights implements AutoCloseable {
     tensors(wanted);
     if (!filled.contains(list)) {
       try (IValue passed = script.passed(contents.get())) {
-        script.replace(list, passed);
+        script.run(null, "replace", list, passed);
       }
       filled.add(list);
     }
@@ -108,7 +106,7 @@ public final class OffloadedWeights implements AutoCloseable {
 
   private void release() {
     for (IValue list : filled) {
-      script.clear(list, absent);
+      script.run(null, "clear_list", list, absent);
     }
     filled.clear();
     if (group != NONE) {

@@ -175,7 +175,7 @@ public final class WeightLoader {
   }
 
   private PtNDArray empty(Shape shape) {
-    return script.emptyOnCpu(manager, shape, type);
+    return script.run(manager, "empty_on_cpu", shape.getShape(), type.scriptCode());
   }
 
   private static PtNDArray rows(PtNDArray array, long first, long count) {
