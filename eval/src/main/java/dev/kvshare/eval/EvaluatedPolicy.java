@@ -6,9 +6,7 @@ import dev.kvshare.apply.generate.LoadedModel;
 import dev.kvshare.apply.generate.PolicyModel;
 import dev.kvshare.apply.policy.Policy;
 import dev.kvshare.apply.policy.PolicyFile;
-import dev.kvshare.apply.policy.Provenance.DatasetReference;
 import dev.kvshare.datasets.Corpus;
-import dev.kvshare.datasets.Dataset;
 import dev.kvshare.datasets.Datasets;
 import dev.kvshare.datasets.TextOverlap;
 import java.nio.file.Path;
@@ -67,19 +65,16 @@ public record EvaluatedPolicy(String name, Policy policy, Path file) {
     }
     return Stream.of(policy.calibration().dataset(), policy.calibration().repairDataset())
         .filter(text -> text != null && text.sha256() != null)
-        .flatMap(text -> overlapWarning(text, evaluation, datasets).stream())
+        .flatMap(
+            text -> {
+              double overlap = overlap(text.sha256(), evaluation, datasets);
+              return overlap <= TOLERATED_OVERLAP
+                  ? Stream.empty()
+                  : Stream.of(
+                      "%.0f %% of the evaluation text %s occurs in %s, on which %s was calibrated: its quality looks better than it is. Evaluate on another text."
+                          .formatted(100 * overlap, evaluation.name(), text.name(), name));
+            })
         .findFirst();
-  }
-
-  private Optional<String> overlapWarning(
-      DatasetReference text, Corpus evaluation, Datasets datasets) {
-    double overlap = overlap(text.sha256(), evaluation, datasets);
-    if (overlap <= TOLERATED_OVERLAP) {
-      return Optional.empty();
-    }
-    return Optional.of(
-        "%.0f %% of the evaluation text %s occurs in %s, on which %s was calibrated: its quality looks better than it is. Evaluate on another text."
-            .formatted(100 * overlap, evaluation.name(), text.name(), name));
   }
 
   private static double overlap(String sha256, Corpus evaluation, Datasets datasets) {
@@ -88,9 +83,8 @@ public record EvaluatedPolicy(String name, Policy policy, Path file) {
     }
     return datasets.list().stream()
         .filter(dataset -> dataset.sha256().equals(sha256))
-        .map(Dataset::name)
-        .findFirst()
-        .map(name -> TextOverlap.fraction(datasets.find(name).load(), evaluation))
-        .orElse(0.0);
+        .limit(1)
+        .mapToDouble(known -> TextOverlap.fraction(datasets.find(known.name()).load(), evaluation))
+        .sum();
   }
 }

@@ -55,7 +55,6 @@ public final class Evaluator {
 
   private final LoadedModel model;
   private final Decoder decoder;
-  private final int bytesPerElement;
   private List<EvaluatedPolicy> policies = new ArrayList<>();
   private Datasets datasets = Datasets.ofUser(System.getenv());
   private Corpus corpus;
@@ -68,7 +67,6 @@ public final class Evaluator {
   private Evaluator(LoadedModel model) {
     this.model = model;
     this.decoder = model.decoder();
-    this.bytesPerElement = model.key(null).computeType().bytes();
   }
 
   /** Policies of this model, which stays open. */
@@ -194,11 +192,17 @@ public final class Evaluator {
     QualityMeter meter = new QualityMeter(decoder, limits, listener);
     List<List<PassageScore>> scores =
         meter.measure(passages.passages(), variants.distinct, unscored(length));
-    checkFinite(variants.distinct, scores);
     List<Row> rows = new ArrayList<>();
     for (int row = 0; row < variants.rows.size(); row++) {
       int place = variants.places.get(row);
       List<PassageScore> found = scores.get(place);
+      for (int passage = 0; passage < found.size(); passage++) {
+        if (!Double.isFinite(found.get(passage).loss())) {
+          throw new EvaluationException(
+              "The likelihood of passage %d under %s is not a number. Check the weights with `kvshare inspect`, or use --dtype float32."
+                  .formatted(passage + 1, variants.rows.get(row).title()));
+        }
+      }
       long bytes = meter.compressedBytes(place);
       rows.add(row(variants.rows.get(row), length, found, scores.get(0), bytes));
     }
@@ -301,18 +305,6 @@ public final class Evaluator {
     return prompt;
   }
 
-  private static void checkFinite(List<Variant> variants, List<List<PassageScore>> scores) {
-    for (int m = 0; m < scores.size(); m++) {
-      for (int p = 0; p < scores.get(m).size(); p++) {
-        if (!Double.isFinite(scores.get(m).get(p).loss())) {
-          throw new EvaluationException(
-              "The likelihood of passage %d under %s is not a number. Check the weights with `kvshare inspect`, or use --dtype float32."
-                  .formatted(p + 1, variants.get(m).title()));
-        }
-      }
-    }
-  }
-
   private List<Row> timed(
       Passages passages, List<Row> rows, Variants variants, List<String> warnings) {
     int[] running = passages.passages().stream().flatMapToInt(Arrays::stream).toArray();
@@ -339,6 +331,7 @@ public final class Evaluator {
       List<PassageScore> unshared,
       long compressedBytes) {
     ModelSpec spec = decoder.spec();
+    int bytesPerElement = model.key(null).computeType().bytes();
     long all = spec.kvUse(spec.plan()).unsharedBytes(length, bytesPerElement);
     long owned = spec.kvUse(variant.options().plan()).bytes(length, bytesPerElement);
     double sharing = (double) owned / all;
@@ -366,8 +359,6 @@ public final class Evaluator {
    * frees the refitted weights.
    */
   private final class Variants implements AutoCloseable {
-    private record Way(CacheOptions options, CachePolicy cachePolicy) {}
-
     final List<Variant> rows = new ArrayList<>();
 
     /** What is measured; the first is the unshared model. */
@@ -376,17 +367,16 @@ public final class Evaluator {
     /** For each row the place in {@link #distinct} of what it shows. */
     final List<Integer> places = new ArrayList<>();
 
-    private final Map<Way, Integer> found = new HashMap<>();
+    private final Map<Variant, Integer> nameless = new HashMap<>();
     private final List<WeightOverrides> weights = new ArrayList<>();
 
     Variants() {
       try {
         add(null, CacheOptions.of(decoder.spec().plan()));
         for (EvaluatedPolicy evaluated : policies) {
-          weights.add(evaluated.openWeights(decoder));
-          add(
-              evaluated.name(),
-              new CacheOptions(evaluated.policy().plan(), weights.get(weights.size() - 1)));
+          WeightOverrides refitted = evaluated.openWeights(decoder);
+          weights.add(refitted);
+          add(evaluated.name(), new CacheOptions(evaluated.policy().plan(), refitted));
         }
       } catch (RuntimeException | Error e) {
         close();
@@ -400,15 +390,13 @@ public final class Evaluator {
     }
 
     private void add(Variant row) {
-      Integer place =
-          found.computeIfAbsent(
-              new Way(row.options(), row.cachePolicy()),
-              way -> {
-                distinct.add(row);
-                return distinct.size() - 1;
-              });
       rows.add(row);
-      places.add(place);
+      Variant run = new Variant(null, row.options(), row.cachePolicy());
+      Integer known = nameless.putIfAbsent(run, distinct.size());
+      places.add(known == null ? distinct.size() : known);
+      if (known == null) {
+        distinct.add(row);
+      }
     }
 
     @Override

@@ -28,7 +28,7 @@ final class MeasureCommand extends BaseCommand {
     long start = System.nanoTime();
     try (LoadedModel model =
             ProgressLine.load(locate(options.model), options.decoderOptions(), output);
-        Measurements measurements = new Measurements(model, options.dtype.bytes())) {
+        Measurements measurements = new Measurements(model)) {
       answer("{\"load_seconds\":" + (System.nanoTime() - start) / 1e9 + "}", output);
       BufferedReader in =
           new BufferedReader(new InputStreamReader(System.in, StandardCharsets.UTF_8));

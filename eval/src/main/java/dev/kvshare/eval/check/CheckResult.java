@@ -3,11 +3,11 @@ package dev.kvshare.eval.check;
 import dev.kvshare.apply.plan.Plan;
 import dev.kvshare.apply.plan.PlanDescription;
 import dev.kvshare.eval.check.CheckpointCheck.Request;
+import dev.kvshare.eval.format.Table;
 import java.util.ArrayList;
 import java.util.Comparator;
 import java.util.LinkedHashMap;
 import java.util.List;
-import java.util.Locale;
 import java.util.Map;
 import java.util.PriorityQueue;
 
@@ -18,18 +18,13 @@ import java.util.PriorityQueue;
  * @param greedy the compared greedy continuation, or null if the file has none
  */
 public record CheckResult(List<TensorDifference> tensors, GreedyDifference greedy) {
-  /** Copies the list. */
-  public CheckResult {
-    tensors = List.copyOf(tensors);
-  }
-
-  /** Returns whether every difference is within the tolerance. */
+  /** Whether every difference is within the tolerance. */
   public boolean passed() {
     return tensors.stream().allMatch(TensorDifference::passed)
         && (greedy == null || greedy.passed());
   }
 
-  /** Returns the largest absolute difference of all tensors. */
+  /** The largest absolute difference of all tensors. */
   public double maxDifference() {
     return tensors.stream().mapToDouble(TensorDifference::maxDifference).max().orElse(0);
   }
@@ -40,7 +35,7 @@ public record CheckResult(List<TensorDifference> tensors, GreedyDifference greed
     facts.put("run", run(request));
     double tolerance = request.tolerance();
     for (TensorDifference tensor : tensors) {
-      facts.put(tensor.tensor() + shape(tensor.shape()), lines(tensor));
+      facts.put(tensor.tensor() + tensor.shape().toString().replace(" ", ""), tensor.lines());
     }
     if (greedy != null) {
       facts.put("greedy", List.of(line(greedy)));
@@ -75,39 +70,17 @@ public record CheckResult(List<TensorDifference> tensors, GreedyDifference greed
     return lines;
   }
 
-  private static String shape(List<Long> shape) {
-    return shape.toString().replace(" ", "");
-  }
-
-  private static List<String> lines(TensorDifference tensor) {
-    List<String> lines = new ArrayList<>();
-    lines.add(
-        format(
-            "largest difference %.3g, mean %.3g", tensor.maxDifference(), tensor.meanDifference()));
-    for (Element element : tensor.largest()) {
-      lines.add(
-          format(
-              "  at %s: %.6g instead of %.6g",
-              element.index(), element.found(), element.expected()));
-    }
-    return lines;
-  }
-
   private static String line(GreedyDifference greedy) {
     if (greedy.equal() == greedy.tokens()) {
       return "all " + greedy.tokens() + " tokens equal";
     }
-    return format(
+    return Table.format(
         "%d of %d tokens equal, then %d instead of %d, whose logit is lower by %.3g",
         greedy.equal(),
         greedy.tokens(),
         greedy.foundToken(),
         greedy.expectedToken(),
         greedy.margin());
-  }
-
-  private static String format(String pattern, Object... values) {
-    return String.format(Locale.ROOT, pattern, values);
   }
 
   /**
@@ -125,39 +98,42 @@ public record CheckResult(List<TensorDifference> tensors, GreedyDifference greed
       double meanDifference,
       List<Element> largest,
       boolean passed) {
-    /** Copies the lists. */
-    public TensorDifference {
-      shape = List.copyOf(shape);
-      largest = List.copyOf(largest);
+    private List<String> lines() {
+      List<String> lines = new ArrayList<>();
+      lines.add(
+          Table.format("largest difference %.3g, mean %.3g", maxDifference(), meanDifference));
+      for (Element at : largest) {
+        lines.add(
+            Table.format("  at %s: %.6g instead of %.6g", at.index(), at.found(), at.expected()));
+      }
+      return lines;
     }
 
-    /** Returns the largest absolute difference. */
     public double maxDifference() {
       return largest.get(0).difference();
     }
 
-    /** Compares the elements of one tensor, some at a time. */
+    /** Compares the elements of a tensor of one shape, some at a time. */
     static final class Comparison {
       private static final int SHOWN = 5;
 
-      /** An element by its place in row-major order. */
-      private record Place(long place, float expected, float found, double difference) {}
-
-      private final PriorityQueue<Place> largest =
-          new PriorityQueue<>(Comparator.comparingDouble(Place::difference));
+      private final List<Long> shape;
+      private final PriorityQueue<Element> largest =
+          new PriorityQueue<>(Comparator.comparingDouble(Element::difference));
       private double sum;
       private long elements;
+
+      Comparison(List<Long> shape) {
+        this.shape = shape;
+      }
 
       /** Compares elements that follow each other from {@code place} on. */
       void add(long place, float[] expected, float[] found, int foundFrom) {
         for (int i = 0; i < expected.length; i++) {
-          float stored = expected[i];
-          float computed = found[foundFrom + i];
-          double difference = Math.abs((double) stored - computed);
-          difference = Double.isNaN(difference) ? Double.POSITIVE_INFINITY : difference;
+          double difference = Element.difference(expected[i], found[foundFrom + i]);
           sum += difference;
           if (largest.size() < SHOWN || difference > largest.peek().difference()) {
-            largest.add(new Place(place + i, stored, computed, difference));
+            largest.add(new Element(index(place + i), expected[i], found[foundFrom + i]));
             if (largest.size() > SHOWN) {
               largest.poll();
             }
@@ -166,17 +142,16 @@ public record CheckResult(List<TensorDifference> tensors, GreedyDifference greed
         elements += expected.length;
       }
 
-      TensorDifference result(String tensor, List<Long> shape, double tolerance) {
+      TensorDifference result(String tensor, double tolerance) {
         List<Element> shown = new ArrayList<>();
         while (!largest.isEmpty()) {
-          Place place = largest.poll();
-          shown.add(0, new Element(index(shape, place.place()), place.expected(), place.found()));
+          shown.add(0, largest.poll());
         }
         boolean passed = shown.get(0).difference() <= tolerance;
-        return new TensorDifference(tensor, shape, sum / elements, shown, passed);
+        return new TensorDifference(tensor, shape, sum / elements, List.copyOf(shown), passed);
       }
 
-      private static List<Integer> index(List<Long> shape, long element) {
+      private List<Integer> index(long element) {
         List<Integer> index = new ArrayList<>();
         long rest = element;
         for (int axis = shape.size() - 1; axis >= 0; axis--) {
@@ -196,13 +171,12 @@ public record CheckResult(List<TensorDifference> tensors, GreedyDifference greed
    * @param found the computed value
    */
   public record Element(List<Integer> index, double expected, double found) {
-    /** Copies the list. */
-    public Element {
-      index = List.copyOf(index);
+    /** The absolute difference; infinite if a value is not a number. */
+    public double difference() {
+      return difference(expected, found);
     }
 
-    /** Returns the absolute difference; infinite if a value is not a number. */
-    public double difference() {
+    private static double difference(double expected, double found) {
       double difference = Math.abs(expected - found);
       return Double.isNaN(difference) ? Double.POSITIVE_INFINITY : difference;
     }

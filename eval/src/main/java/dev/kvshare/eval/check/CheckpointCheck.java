@@ -1,12 +1,24 @@
 package dev.kvshare.eval.check;
 
+import ai.djl.ndarray.NDArray;
+import ai.djl.ndarray.NDManager;
+import ai.djl.ndarray.index.NDIndex;
+import ai.djl.ndarray.types.DataType;
+import ai.djl.ndarray.types.Shape;
+import dev.kvshare.apply.decoder.CacheOptions;
 import dev.kvshare.apply.decoder.Decoder;
+import dev.kvshare.apply.decoder.KvCache;
+import dev.kvshare.apply.decoder.PromptBatch;
 import dev.kvshare.apply.model.Checkpoint.TensorInfo;
 import dev.kvshare.apply.plan.Plan;
+import dev.kvshare.eval.check.CheckResult.GreedyDifference;
+import dev.kvshare.eval.check.CheckResult.TensorDifference;
 import dev.kvshare.eval.quality.EvaluationException;
 import java.nio.file.Path;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.List;
+import java.util.OptionalLong;
 import java.util.Set;
 import java.util.stream.LongStream;
 
@@ -18,7 +30,9 @@ import java.util.stream.LongStream;
  */
 public final class CheckpointCheck {
   private static final String LAST_HIDDEN = "last_hidden";
+  private static final String INPUT_IDS = "input_ids";
   private static final String GREEDY = "greedy";
+  private static final int PREFILL_CHUNK = 512;
   private static final long LOGIT_BYTES = 64L << 20;
 
   private final Decoder decoder;
@@ -70,8 +84,6 @@ public final class CheckpointCheck {
    * @param incremental whether half of the tokens were run at once and the rest one by one
    */
   public record RecordedTensor(boolean flashAttention, boolean incremental) {
-    private static final RecordedTensor PLAIN = new RecordedTensor(false, false);
-
     /**
      * Reads a name.
      *
@@ -79,9 +91,9 @@ public final class CheckpointCheck {
      */
     public static RecordedTensor of(String name, boolean ofScheme) {
       String[] words = name.split("/", -1);
-      return ofScheme && words.length == 3
-          ? new RecordedTensor(words[1].startsWith("flash"), words[2].startsWith("incremental"))
-          : PLAIN;
+      boolean recorded = ofScheme && words.length == 3;
+      return new RecordedTensor(
+          recorded && words[1].startsWith("flash"), recorded && words[2].startsWith("incremental"));
     }
 
     /** Tokens run at once at the start; 0 for all. */
@@ -91,7 +103,7 @@ public final class CheckpointCheck {
   }
 
   /**
-   * Creates a check.
+   * A check of one model.
    *
    * @param decoder the model, which stays open
    * @param endTokens end tokens of the model; they count as suppressed in a stored continuation
@@ -118,89 +130,197 @@ public final class CheckpointCheck {
    * @throws dev.kvshare.apply.model.CheckpointException if it is not a safetensors file
    */
   public CheckResult run(Request request) {
-    try (StoredOutputs stored = StoredOutputs.open(request.file())) {
-      CheckRun run = new CheckRun(decoder, request, stored, logitBytes);
-      List<CheckResult.TensorDifference> differences = new ArrayList<>();
-      differences.add(compare(request, stored, request.tensor(), run));
+    try (StoredOutputs stored = new StoredOutputs(request.file())) {
+      Run run = new Run(request, stored);
+      List<TensorDifference> differences = new ArrayList<>();
+      differences.add(run.compare(request.tensor()));
       if (stored.has(LAST_HIDDEN) && !request.tensor().equals(LAST_HIDDEN)) {
-        differences.add(compare(request, stored, LAST_HIDDEN, run));
+        differences.add(run.compare(LAST_HIDDEN));
       }
-      return new CheckResult(differences, greedy(request, stored, run));
+      return new CheckResult(List.copyOf(differences), stored.has(GREEDY) ? run.greedy() : null);
     }
   }
 
-  private CheckResult.TensorDifference compare(
-      Request request, StoredOutputs stored, String tensor, CheckRun run) {
-    TensorInfo info = stored.info(tensor);
-    List<Long> shape = info.shape();
-    long last = shape.isEmpty() ? 0 : shape.get(shape.size() - 1);
-    boolean hidden = last == decoder.spec().hiddenSize() && isHidden(tensor);
-    int width = hidden ? decoder.spec().hiddenSize() : decoder.spec().vocabularySize();
-    checkShape(stored, info, run, width);
-    // A tensor of one axis is the last position alone.
-    int first = shape.size() == 1 ? run.tokens() - 1 : 0;
-    int kept = run.tokens() - first;
-    CheckResult.TensorDifference.Comparison comparison =
-        new CheckResult.TensorDifference.Comparison();
-    CheckRun.Outputs compared =
-        (start, positions, outputs) -> {
-          int from = Math.max(start, first);
-          int count = start + positions - from;
-          for (int row = 0; count > 0 && row < run.batch(); row++) {
-            long vector = (long) row * kept + from - first;
-            comparison.add(
-                vector * width,
-                stored.vectors(tensor, vector, count),
-                outputs,
-                (row * positions + from - start) * width);
+  /** Told the outputs float32 [B, C, W], row-major, of the positions from {@code start} on. */
+  interface Outputs {
+    void accept(int start, int positions, float[] outputs);
+  }
+
+  /**
+   * Runs the inputs of a request. Letters: B sequences, T tokens, C positions of a chunk, E hidden
+   * size, V vocabulary. The layers run all tokens of a step at once; logits are made of C positions
+   * at a time, as those of all may be larger than the memory.
+   */
+  final class Run {
+    private final Request request;
+    private final StoredOutputs stored;
+
+    /** int64 [B, T], row-major. */
+    private final long[] ids;
+
+    private final int batch;
+    private final int tokens;
+
+    /** A run of the ids of the request or, where it has none, those of the file. */
+    Run(Request request, StoredOutputs stored) {
+      this.request = request;
+      this.stored = stored;
+      int sequences = 1;
+      if (request.inputIds().isEmpty()) {
+        List<Long> shape = stored.info(INPUT_IDS).shape();
+        if (shape.isEmpty() || shape.size() > 2) {
+          throw new EvaluationException(
+              "The tensor %s%s of %s must have the shape [sequences, tokens] or [tokens]."
+                  .formatted(INPUT_IDS, shape, stored.path()));
+        }
+        sequences = shape.size() == 2 ? Math.toIntExact(shape.get(0)) : 1;
+        ids = stored.integers(INPUT_IDS);
+      } else {
+        ids = request.inputIds().stream().mapToLong(id -> id).toArray();
+      }
+      batch = sequences;
+      tokens = ids.length / batch;
+      OptionalLong foreign = foreign(ids);
+      if (foreign.isPresent()) {
+        throw new EvaluationException(
+            "The token id %d is outside the vocabulary of the model, 0 to %d. Check that %s belongs to this model."
+                .formatted(foreign.getAsLong(), vocabulary() - 1, stored.path()));
+      }
+    }
+
+    private TensorDifference compare(String tensor) {
+      TensorInfo info = stored.info(tensor);
+      List<Long> shape = info.shape();
+      long last = shape.isEmpty() ? 0 : shape.get(shape.size() - 1);
+      int hiddenSize = decoder.spec().hiddenSize();
+      // Where vocabulary and hidden size are equal, the name decides.
+      boolean hidden =
+          last == hiddenSize && (hiddenSize != vocabulary() || tensor.contains("hidden"));
+      int width = hidden ? hiddenSize : vocabulary();
+      checkShape(info, width);
+      // A tensor of one axis is the last position alone.
+      int first = shape.size() == 1 ? tokens - 1 : 0;
+      TensorDifference.Comparison comparison = new TensorDifference.Comparison(shape);
+      run(
+          hidden,
+          (start, positions, outputs) -> {
+            int from = Math.max(start, first);
+            int count = start + positions - from;
+            for (int row = 0; count > 0 && row < batch; row++) {
+              long vector = (long) row * (tokens - first) + from - first;
+              comparison.add(
+                  vector * width,
+                  stored.vectors(tensor, vector, count),
+                  outputs,
+                  (row * positions + from - start) * width);
+            }
+          });
+      return comparison.result(tensor, request.tolerance());
+    }
+
+    private void checkShape(TensorInfo info, long width) {
+      List<Long> all = List.of((long) batch, (long) tokens, width);
+      List<Long> one = all.subList(1, 3);
+      List<Long> shape = info.shape();
+      boolean fits = batch == 1 && (shape.equals(one) || shape.equals(List.of(width)));
+      if (!fits && !shape.equals(all)) {
+        throw new EvaluationException(
+            "The tensor %s%s of %s does not fit its inputs and the model: expected %s%s. Name the logits with --tensor; the file has %s."
+                .formatted(
+                    info.name(),
+                    shape,
+                    stored.path(),
+                    all,
+                    batch == 1 ? ", %s or [%d]".formatted(one, width) : "",
+                    stored.listing()));
+      }
+    }
+
+    /**
+     * Gives all outputs: hidden states behind the final norm, W = E, or logits, W = V, for which
+     * single tokens behind others take the way of generation.
+     */
+    void run(boolean hidden, Outputs outputs) {
+      int chunk = (int) Math.max(1, logitBytes / Float.BYTES / vocabulary() / batch);
+      int first = request.prefillTokens() == 0 ? tokens : Math.min(request.prefillTokens(), tokens);
+      try (NDManager scratch = decoder.newManager();
+          KvCache cache = decoder.newCache(CacheOptions.of(request.plan()), batch, tokens)) {
+        for (int start = 0, end = first; start < tokens; start = end, end++) {
+          try (NDManager step = scratch.newSubManager()) {
+            NDArray part =
+                step.create(ids, new Shape(batch, tokens)).get(new NDIndex(":, {}:{}", start, end));
+            if (start > 0 && !hidden) {
+              outputs.accept(start, 1, decoder.decode(part.reshape(batch), cache).toFloatArray());
+              continue;
+            }
+            NDArray states = decoder.hidden(part, cache);
+            if (hidden) {
+              NDArray normed = decoder.finalNorm(states).toType(DataType.FLOAT32, false);
+              outputs.accept(start, end - start, normed.toFloatArray());
+              continue;
+            }
+            for (int from = 0; from < end; from += chunk) {
+              int to = Math.min(end, from + chunk);
+              try (NDArray positions = states.get(new NDIndex(":, {}:{}", from, to));
+                  NDArray logits = decoder.head(positions)) {
+                outputs.accept(from, to - from, logits.toFloatArray());
+              }
+            }
           }
-        };
-    if (hidden) {
-      run.lastHidden(compared);
-    } else {
-      run.logits(compared);
+        }
+      }
     }
-    return comparison.result(tensor, shape, request.tolerance());
+
+    /** Compares the greedy continuation of the first sequence with the stored one. */
+    private GreedyDifference greedy() {
+      long[] expected = stored.integers(GREEDY);
+      if (foreign(expected).isPresent()) {
+        throw new EvaluationException(
+            "The tensor %s of %s has token ids outside the vocabulary of the model, 0 to %d."
+                .formatted(GREEDY, stored.path(), vocabulary() - 1));
+      }
+      boolean holdsEnd = LongStream.of(expected).anyMatch(id -> endTokens.contains((int) id));
+      Set<Integer> suppressed = holdsEnd ? Set.of() : endTokens;
+      int[] prompt = Arrays.stream(ids).limit(tokens).mapToInt(Math::toIntExact).toArray();
+      int capacity = prompt.length + expected.length;
+      try (NDManager scratch = decoder.newManager();
+          KvCache cache = decoder.newCache(CacheOptions.of(request.plan()), 1, capacity)) {
+        NDArray logits = decoder.prefill(PromptBatch.of(prompt), cache, PREFILL_CHUNK);
+        for (int step = 0; step < expected.length; step++) {
+          float[] values = logits.toFloatArray();
+          logits.close();
+          int wanted = (int) expected[step];
+          int found = best(values, suppressed);
+          if (found != wanted) {
+            double margin = (double) values[found] - values[wanted];
+            // Each of the two logits may be off by the tolerance.
+            boolean tied = margin <= 2 * request.tolerance();
+            return new GreedyDifference(expected.length, step, wanted, found, margin, tied);
+          }
+          if (step + 1 < expected.length) {
+            logits = decoder.decode(scratch.create(new long[] {wanted}), cache);
+          }
+        }
+        return new GreedyDifference(expected.length, expected.length, -1, -1, 0, true);
+      }
+    }
   }
 
-  /** Where vocabulary and hidden size are equal, the name decides. */
-  private boolean isHidden(String tensor) {
-    return decoder.spec().hiddenSize() != decoder.spec().vocabularySize()
-        || tensor.contains("hidden");
+  private int vocabulary() {
+    return decoder.spec().vocabularySize();
   }
 
-  private static void checkShape(StoredOutputs stored, TensorInfo info, CheckRun run, long width) {
-    List<Long> all = List.of((long) run.batch(), (long) run.tokens(), width);
-    boolean oneSequence = run.batch() == 1;
-    List<Long> shape = info.shape();
-    boolean fits =
-        shape.equals(all)
-            || (oneSequence && (shape.equals(all.subList(1, 3)) || shape.equals(List.of(width))));
-    if (!fits) {
-      throw new EvaluationException(
-          "The tensor %s%s of %s does not fit its inputs and the model: expected %s%s. Name the logits with --tensor; the file has %s."
-              .formatted(
-                  info.name(),
-                  shape,
-                  stored.path(),
-                  all,
-                  oneSequence ? ", %s or [%d]".formatted(all.subList(1, 3), width) : "",
-                  stored.listing()));
-    }
+  private OptionalLong foreign(long[] ids) {
+    return LongStream.of(ids).filter(id -> id < 0 || id >= vocabulary()).findFirst();
   }
 
-  private CheckResult.GreedyDifference greedy(Request request, StoredOutputs stored, CheckRun run) {
-    if (!stored.has(GREEDY)) {
-      return null;
+  private static int best(float[] logits, Set<Integer> suppressed) {
+    int best = -1;
+    for (int token = 0; token < logits.length; token++) {
+      if (!suppressed.contains(token) && (best < 0 || logits[token] > logits[best])) {
+        best = token;
+      }
     }
-    long[] expected = stored.integers(GREEDY);
-    int vocabulary = decoder.spec().vocabularySize();
-    if (LongStream.of(expected).anyMatch(id -> id < 0 || id >= vocabulary)) {
-      throw new EvaluationException(
-          "The tensor %s of %s has token ids outside the vocabulary of the model, 0 to %d."
-              .formatted(GREEDY, stored.path(), vocabulary - 1));
-    }
-    boolean holdsEnd = LongStream.of(expected).anyMatch(id -> endTokens.contains((int) id));
-    return run.greedy(expected, holdsEnd ? Set.of() : endTokens, request.tolerance());
+    return best;
   }
 }

@@ -16,18 +16,14 @@ final class StoredOutputs implements AutoCloseable {
   private final SafetensorsFile file;
   private final MappedCheckpoint values;
 
-  private StoredOutputs(SafetensorsFile file) {
-    this.file = file;
+  StoredOutputs(Path path) {
+    this.file = SafetensorsFile.open(path);
     this.values =
         new MappedCheckpoint(
             file.path(),
             null,
             null,
             file.tensors().values().stream().map(StoredOutputs::ofVectors).toList());
-  }
-
-  static StoredOutputs open(Path path) {
-    return new StoredOutputs(SafetensorsFile.open(path));
   }
 
   /** The same tensor as rows of its last axis, so that some positions of it can be read. */

@@ -8,9 +8,9 @@ import dev.kvshare.eval.quality.PassageScore.Estimate;
 import java.util.ArrayList;
 import java.util.LinkedHashMap;
 import java.util.List;
-import java.util.Map;
 import java.util.function.Function;
 import java.util.function.ToDoubleFunction;
+import java.util.stream.Collectors;
 
 /**
  * Methods side by side: what was measured of each plan on each text.
@@ -54,11 +54,6 @@ public record Comparison(List<Measured> plans) {
     }
   }
 
-  /** Copies the list. */
-  public Comparison {
-    plans = List.copyOf(plans);
-  }
-
   /**
    * A row a size and method for people: several plans of one method, as of random seeds, are one
    * with means, whose standard error is that of the mean over the plans. For programs, a row a plan
@@ -73,13 +68,12 @@ public record Comparison(List<Measured> plans) {
     }
     head.addAll(List.of("search s", "repair s"));
     cells.add(head);
-    Map<String, List<Measured>> groups = new LinkedHashMap<>();
-    plans.forEach(
-        plan ->
-            groups
-                .computeIfAbsent(plan.size() + " " + plan.method(), key -> new ArrayList<>())
-                .add(plan));
-    groups.values().forEach(group -> cells.add(cells(group)));
+    plans.stream()
+        .collect(
+            Collectors.groupingBy(
+                plan -> plan.size() + " " + plan.method(), LinkedHashMap::new, Collectors.toList()))
+        .values()
+        .forEach(group -> cells.add(cells(group)));
     List<ObjectNode> rows =
         plans.stream()
             .flatMap(plan -> plan.texts().stream().map(text -> object(plan, text)))

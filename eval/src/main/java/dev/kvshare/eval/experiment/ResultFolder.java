@@ -59,20 +59,19 @@ final class ResultFolder implements AutoCloseable {
    */
   static ResultFolder open(Path folder, List<String> key) {
     Path file = folder.resolve("experiment.txt");
+    List<String> found;
     try {
       Files.createDirectories(folder);
-      if (Files.exists(file)) {
-        List<String> found = Files.readAllLines(file);
-        if (!found.equals(key)) {
-          List<String> there = found.stream().filter(line -> !key.contains(line)).toList();
-          List<String> here = key.stream().filter(line -> !found.contains(line)).toList();
-          throw new EvaluationException(
-              "%s holds results of another experiment: it was made with \"%s\", and this one has \"%s\". Choose another folder, or remove this one."
-                  .formatted(folder, String.join("; ", there), String.join("; ", here)));
-        }
-      }
+      found = Files.exists(file) ? Files.readAllLines(file) : key;
     } catch (IOException e) {
       throw new UncheckedIOException(e);
+    }
+    if (!found.equals(key)) {
+      List<String> there = found.stream().filter(line -> !key.contains(line)).toList();
+      List<String> here = key.stream().filter(line -> !found.contains(line)).toList();
+      throw new EvaluationException(
+          "%s holds results of another experiment: it was made with \"%s\", and this one has \"%s\". Choose another folder, or remove this one."
+              .formatted(folder, String.join("; ", there), String.join("; ", here)));
     }
     String text = String.join("\n", key) + "\n";
     AtomicFile.write(file, out -> out.write(text.getBytes(StandardCharsets.UTF_8)));

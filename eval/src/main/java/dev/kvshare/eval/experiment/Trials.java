@@ -25,9 +25,7 @@ import java.util.function.Supplier;
 public final class Trials {
   /** What everybody who reads a table of {@link #schemes} has to know. */
   public static final String POST_HOC =
-      "Post-hoc sharing: the model was not trained under these maps. Models trained under them lose"
-          + " far less; in arXiv 2410.14442 most configurations stay close to the unshared model at a"
-          + " 2x reduction.";
+      "Post-hoc sharing: the model was not trained under these maps. Models trained under them lose far less; in arXiv 2410.14442 most configurations stay close to the unshared model at a 2x reduction.";
 
   /** The schemes with names of their own that are measured beside the nine configurations. */
   private static final List<String> NAMED =

@@ -24,26 +24,15 @@ public record Report(
     List<List<String>> cells, List<ObjectNode> rows, ObjectNode text, List<String> warnings) {
   private static final ObjectMapper JSON = new ObjectMapper();
 
-  /** The forms; each ends with a line feed. */
+  /** An aligned table for a terminal, or one for Markdown; values named and printed as in JSON. */
   public enum Format {
-    /** A table with aligned columns, for a terminal. */
     TEXT,
-    /** A Markdown table. */
     MARKDOWN,
-    /** Comma-separated values, named and printed as in JSON. */
     CSV,
-    /** One JSON object with the rows. */
     JSON
   }
 
-  /** Copies the lists. */
-  public Report {
-    cells = List.copyOf(cells);
-    rows = List.copyOf(rows);
-    warnings = List.copyOf(warnings);
-  }
-
-  /** Returns this report in a form. */
+  /** This report in a form; it ends with a line feed. */
   public String write(Format format) {
     return switch (format) {
       case TEXT -> Table.numbers(cells);

@@ -24,6 +24,8 @@ import java.util.stream.IntStream;
 public record PassageScore(
     int tokens, double loss, double squaredLoss, double divergence, int agreements) {
 
+  static final PassageScore NONE = new PassageScore(0, 0, 0, 0, 0);
+
   /**
    * A measured value.
    *
@@ -51,6 +53,30 @@ public record PassageScore(
         IntStream.range(0, scores.size())
             .mapToDouble(w -> scores.get(w).meanLoss() - unshared.get(w).meanLoss())
             .toArray());
+  }
+
+  /**
+   * Adds C positions of each of B passages to the scores of these passages.
+   *
+   * @param losses negative log-likelihood of the tokens, [B, C] row-major as all others
+   * @param divergences Kullback-Leibler divergence from the unshared model
+   * @param choices the most likely tokens
+   * @param expected the unshared model's most likely tokens
+   */
+  static void add(
+      PassageScore[] scores, float[] losses, float[] divergences, long[] choices, long[] expected) {
+    int positions = losses.length / scores.length;
+    for (int i = 0; i < losses.length; i++) {
+      PassageScore before = scores[i / positions];
+      double loss = losses[i];
+      scores[i / positions] =
+          new PassageScore(
+              before.tokens + 1,
+              before.loss + loss,
+              before.squaredLoss + loss * loss,
+              before.divergence + divergences[i],
+              before.agreements + (choices[i] == expected[i] ? 1 : 0));
+    }
   }
 
   private double meanLoss() {

@@ -83,9 +83,9 @@ public final class QualityMeter {
     listener.onProgress("quality", 0, passages.size());
     for (int start = 0; start < passages.size(); start += batch) {
       int end = Math.min(passages.size(), start + batch);
-      List<Sums> sums = measureBatch(passages.subList(start, end), variants);
-      for (int m = 0; m < variants.size(); m++) {
-        scores.get(m).addAll(sums.get(m).passages());
+      PassageScore[][] found = measureBatch(passages.subList(start, end), variants);
+      for (int m = 0; m < found.length; m++) {
+        scores.get(m).addAll(List.of(found[m]));
       }
       listener.onProgress("quality", end, passages.size());
     }
@@ -97,11 +97,15 @@ public final class QualityMeter {
     return compressedBytes[variant];
   }
 
-  private List<Sums> measureBatch(List<int[]> passages, List<Variant> variants) {
+  /** The scores by variant and passage. */
+  private PassageScore[][] measureBatch(List<int[]> passages, List<Variant> variants) {
     int tokens = passages.get(0).length;
     long positionBytes = (long) passages.size() * decoder.spec().vocabularySize() * Float.BYTES;
     int chunk = (int) Math.max(1, limits.logitBytes() / positionBytes);
-    List<Sums> sums = variants.stream().map(variant -> new Sums(passages.size())).toList();
+    PassageScore[][] scores = new PassageScore[variants.size()][passages.size()];
+    for (PassageScore[] found : scores) {
+      Arrays.fill(found, PassageScore.NONE);
+    }
     try (NDManager scratch = decoder.newManager()) {
       long[] flat = passages.stream().flatMapToInt(Arrays::stream).asLongStream().toArray();
       NDArray ids = scratch.create(flat, new Shape(passages.size(), tokens));
@@ -110,10 +114,10 @@ public final class QualityMeter {
         hidden.add(lastHidden(ids, variants.get(m), m));
       }
       for (int start = prompt - 1; start < tokens - 1; start += chunk) {
-        scoreChunk(ids, hidden, start, Math.min(tokens - 1, start + chunk), sums);
+        scoreChunk(ids, hidden, start, Math.min(tokens - 1, start + chunk), scores);
       }
     }
-    return sums;
+    return scores;
   }
 
   /**
@@ -152,7 +156,8 @@ public final class QualityMeter {
     }
   }
 
-  private void scoreChunk(NDArray ids, List<NDArray> hidden, int start, int end, List<Sums> sums) {
+  private void scoreChunk(
+      NDArray ids, List<NDArray> hidden, int start, int end, PassageScore[][] scores) {
     try (NDManager scratch = decoder.newManager()) {
       NDArray next = slice(ids, start + 1, end + 1, scratch).expandDims(2);
       int from = start - prompt + 1;
@@ -167,7 +172,7 @@ public final class QualityMeter {
           float[] divergences =
               probabilities.mul(unshared.sub(found)).sum(new int[] {2}).toFloatArray();
           long[] choices = found.argMax(2).toType(DataType.INT64, false).toLongArray();
-          sums.get(m).add(losses, divergences, choices, best);
+          PassageScore.add(scores[m], losses, divergences, choices, best);
         }
       }
     }
@@ -175,57 +180,12 @@ public final class QualityMeter {
 
   /** Returns float32 [B, C, V] in {@code manager}. */
   private NDArray logProbabilities(NDArray hidden, int start, int end, NDManager manager) {
-    NDArray logits = decoder.head(slice(hidden, start, end, manager));
-    return logits.logSoftmax(2);
+    return decoder.head(slice(hidden, start, end, manager)).logSoftmax(2);
   }
 
   private static NDArray slice(NDArray array, int start, int end, NDManager manager) {
     NDArray slice = array.get(new NDIndex(":, {}:{}", start, end));
     slice.attach(manager);
     return slice;
-  }
-
-  /** Adds up the scores of the passages of one batch under one variant, chunk by chunk. */
-  static final class Sums {
-    private final double[] loss;
-    private final double[] squaredLoss;
-    private final double[] divergence;
-    private final int[] agreements;
-    private int tokens;
-
-    Sums(int passages) {
-      loss = new double[passages];
-      squaredLoss = new double[passages];
-      divergence = new double[passages];
-      agreements = new int[passages];
-    }
-
-    /**
-     * Adds a chunk of C positions; every array is [B, C], row-major.
-     *
-     * @param losses negative log-likelihood of the tokens
-     * @param divergences Kullback-Leibler divergence from the unshared model
-     * @param choices the most likely tokens
-     * @param expected the unshared model's most likely tokens
-     */
-    void add(float[] losses, float[] divergences, long[] choices, long[] expected) {
-      int positions = losses.length / loss.length;
-      for (int i = 0; i < losses.length; i++) {
-        int passage = i / positions;
-        loss[passage] += losses[i];
-        squaredLoss[passage] += (double) losses[i] * losses[i];
-        divergence[passage] += divergences[i];
-        agreements[passage] += choices[i] == expected[i] ? 1 : 0;
-      }
-      tokens += positions;
-    }
-
-    List<PassageScore> passages() {
-      List<PassageScore> scores = new ArrayList<>();
-      for (int p = 0; p < loss.length; p++) {
-        scores.add(new PassageScore(tokens, loss[p], squaredLoss[p], divergence[p], agreements[p]));
-      }
-      return scores;
-    }
   }
 }

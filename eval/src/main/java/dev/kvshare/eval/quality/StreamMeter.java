@@ -43,12 +43,7 @@ public final class StreamMeter {
    * @param variant how it was run
    * @param parts from the start of the text to its end
    */
-  public record Row(Variant variant, List<Part> parts) {
-    /** Copies the list. */
-    public Row {
-      parts = List.copyOf(parts);
-    }
-  }
+  public record Row(Variant variant, List<Part> parts) {}
 
   /**
    * The outcome of reading one long text.
@@ -57,11 +52,6 @@ public final class StreamMeter {
    * @param rows the unshared model first, each plan with the whole cache and with each cache policy
    */
   public record Outcome(Passages passages, List<Row> rows) {
-    /** Copies the list. */
-    public Outcome {
-      rows = List.copyOf(rows);
-    }
-
     /** A row a part. */
     public Report report() {
       List<List<String>> cells = new ArrayList<>();

@@ -3,8 +3,12 @@ package dev.kvshare.eval.speed;
 import ai.djl.pytorch.jni.JniUtils;
 import com.fasterxml.jackson.databind.ObjectMapper;
 import com.fasterxml.jackson.databind.node.ObjectNode;
+import dev.kvshare.apply.decoder.Decoder;
+import dev.kvshare.apply.decoder.KvCache;
+import dev.kvshare.apply.decoder.PromptBatch;
 import dev.kvshare.apply.generate.LoadedModel;
 import dev.kvshare.apply.generate.ProcessMemory;
+import dev.kvshare.apply.plan.Plan;
 import dev.kvshare.apply.plan.SharingMap;
 import dev.kvshare.calibrate.Calibration;
 import dev.kvshare.calibrate.Keep;
@@ -12,6 +16,7 @@ import dev.kvshare.calibrate.search.SearchOutcome;
 import dev.kvshare.datasets.Corpus;
 import java.io.IOException;
 import java.nio.file.Path;
+import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
 import java.util.stream.IntStream;
@@ -27,24 +32,22 @@ import java.util.stream.IntStream;
  * profile FILE                      ends that and writes a trace
  * search SHARE THRESHOLD FILE       a search on the samples of a JSON file, [[ids of a sample], ...]
  * </pre>
+ *
+ * <p>Token t of prompt b is {@code (7919 t + 104729 b + 13) mod V}, so that other systems can be
+ * given the same prompts.
  */
 public final class Measurements implements AutoCloseable {
   private static final ObjectMapper JSON = new ObjectMapper();
 
   private final LoadedModel model;
-  private final int bytesPerElement;
-  private final SpeedRun speed;
+  private final Decoder decoder;
+  private KvCache cache;
+  private int promptTokens;
 
-  /**
-   * Nothing measured yet.
-   *
-   * @param model stays open
-   * @param bytesPerElement of its cache
-   */
-  public Measurements(LoadedModel model, int bytesPerElement) {
+  /** Nothing measured yet; the model stays open. */
+  public Measurements(LoadedModel model) {
     this.model = model;
-    this.bytesPerElement = bytesPerElement;
-    this.speed = new SpeedRun(model.decoder());
+    this.decoder = model.decoder();
   }
 
   /**
@@ -56,27 +59,47 @@ public final class Measurements implements AutoCloseable {
     String[] words = request.split(" ");
     ObjectNode answer = JSON.createObjectNode();
     switch (words[0]) {
-      case "prefill" -> {
-        SharingMap map = topShared(model.decoder().spec().layers(), Integer.parseInt(words[4]));
-        answer.put(
-            "seconds",
-            speed.prefill(
-                Integer.parseInt(words[1]),
-                Integer.parseInt(words[2]),
-                Integer.parseInt(words[3]),
-                map));
-        answer.put("cache_bytes", speed.cacheBytes());
-        answer.put("predicted_bytes", speed.predictedBytes(bytesPerElement));
-        ProcessMemory.peakResidentBytes()
-            .ifPresent(bytes -> answer.put("peak_resident_bytes", bytes));
-      }
-      case "decode" -> answer.put("seconds", speed.decode(Integer.parseInt(words[1])));
+      case "prefill" -> prefill(words, answer);
+      case "decode" -> answer.put("seconds", decode(Integer.parseInt(words[1])));
       case "profile" -> profile(words[1]);
       case "search" -> search(words, answer);
       default ->
           throw new IllegalArgumentException("no measurement is called \"" + words[0] + "\"");
     }
     return answer;
+  }
+
+  private void prefill(String[] words, ObjectNode answer) {
+    close();
+    int batch = Integer.parseInt(words[1]);
+    int vocabulary = decoder.spec().vocabularySize();
+    promptTokens = Integer.parseInt(words[2]);
+    SharingMap map = topShared(decoder.spec().layers(), Integer.parseInt(words[4]));
+    cache = decoder.newCache(map, batch, promptTokens + Integer.parseInt(words[3]));
+    List<int[]> prompts = new ArrayList<>();
+    for (long row = 0; row < batch; row++) {
+      long first = 104729 * row + 13;
+      IntStream tokens = IntStream.range(0, promptTokens);
+      prompts.add(tokens.map(t -> (int) ((7919L * t + first) % vocabulary)).toArray());
+    }
+    long start = System.nanoTime();
+    SpeedMeter.prefill(decoder, new PromptBatch(prompts), cache);
+    answer.put("seconds", (System.nanoTime() - start) / 1e9);
+    answer.put("cache_bytes", cache.bytes());
+    int elementBytes = model.key(null).computeType().bytes();
+    long tokenBytes = decoder.spec().kvUse(Plan.of(map)).bytesPerToken(elementBytes);
+    answer.put("predicted_bytes", tokenBytes * batch * cache.capacity());
+    ProcessMemory.peakResidentBytes().ifPresent(bytes -> answer.put("peak_resident_bytes", bytes));
+  }
+
+  /** Seconds to decode behind the prompts; the next call begins at their end again. */
+  private double decode(int newTokens) {
+    cache.truncate(promptTokens);
+    long[] first = new long[cache.batch()];
+    Arrays.fill(first, 13);
+    long start = System.nanoTime();
+    SpeedMeter.decode(decoder, first, cache, newTokens);
+    return (System.nanoTime() - start) / 1e9;
   }
 
   private static void profile(String word) {
@@ -114,6 +137,9 @@ public final class Measurements implements AutoCloseable {
 
   @Override
   public void close() {
-    speed.close();
+    if (cache != null) {
+      cache.close();
+      cache = null;
+    }
   }
 }

@@ -8,9 +8,8 @@ import dev.kvshare.apply.decoder.PromptBatch;
 import dev.kvshare.eval.quality.QualityMeter;
 import dev.kvshare.eval.quality.Variant;
 import java.util.ArrayList;
-import java.util.Arrays;
 import java.util.List;
-import java.util.stream.IntStream;
+import java.util.function.ToDoubleFunction;
 
 /**
  * Measures prefill and decoding of one prompt under several variants. They take turns within each
@@ -36,7 +35,6 @@ public final class SpeedMeter {
     /** A prompt of 256 tokens, 32 new ones, three rounds. */
     public static final Settings DEFAULT = new Settings(256, 32, 3);
 
-    /** Refuses counts below one. */
     public Settings {
       if (promptTokens < 1 || newTokens < 1 || rounds < 1) {
         throw new IllegalArgumentException(
@@ -62,43 +60,38 @@ public final class SpeedMeter {
     this.listener = listener;
   }
 
-  /**
-   * Returns the speed of each variant.
-   *
-   * @param prompt token ids
-   */
+  /** The speed of each variant with a prompt of these token ids. */
   public List<Speed> measure(int[] prompt, List<Variant> variants) {
-    List<List<Speed>> rounds = new ArrayList<>();
+    List<List<Speed>> speeds = new ArrayList<>();
+    variants.forEach(variant -> speeds.add(new ArrayList<>()));
     int steps = (settings.rounds() + 1) * variants.size();
-    int done = 0;
-    for (int round = 0; round <= settings.rounds(); round++) {
-      List<Speed> speeds = new ArrayList<>();
-      for (Variant variant : variants) {
-        listener.onProgress("speed", done++, steps);
-        speeds.add(run(prompt, variant));
-      }
-      if (round > 0) {
-        rounds.add(speeds);
+    for (int step = 0; step < steps; step++) {
+      listener.onProgress("speed", step, steps);
+      int variant = step % variants.size();
+      Speed found = run(prompt, variants.get(variant));
+      if (step >= variants.size()) {
+        speeds.get(variant).add(found);
       }
     }
     listener.onProgress("speed", steps, steps);
-    return IntStream.range(0, variants.size())
-        .mapToObj(v -> median(rounds.stream().map(speeds -> speeds.get(v)).toList()))
+    return speeds.stream()
+        .map(
+            rounds ->
+                new Speed(
+                    median(rounds, Speed::prefillTokensPerSecond),
+                    median(rounds, Speed::decodeTokensPerSecond),
+                    median(rounds, Speed::prefillSeconds)))
         .toList();
   }
 
   private Speed run(int[] prompt, Variant variant) {
     int capacity = prompt.length + settings.newTokens();
-    try (NDManager scratch = decoder.newManager();
-        DecodingCache cache =
-            decoder.newCache(variant.options(), variant.cachePolicy(), 1, capacity)) {
+    try (DecodingCache cache =
+        decoder.newCache(variant.options(), variant.cachePolicy(), 1, capacity)) {
       long start = System.nanoTime();
-      NDArray token =
-          choose(decoder.prefill(PromptBatch.of(prompt), cache, PREFILL_CHUNK), scratch);
+      long[] first = prefill(decoder, PromptBatch.of(prompt), cache);
       long prefilled = System.nanoTime();
-      for (int i = 0; i < settings.newTokens(); i++) {
-        token = choose(decoder.decode(token, cache), scratch);
-      }
+      decode(decoder, first, cache, settings.newTokens());
       long end = System.nanoTime();
       return new Speed(
           prompt.length * NANOSECONDS / (prefilled - start),
@@ -107,23 +100,33 @@ public final class SpeedMeter {
     }
   }
 
-  /** Returns the most likely token, int64 [1]; reading it waits for the device to finish. */
-  private static NDArray choose(NDArray logits, NDManager scratch) {
-    try (logits;
-        NDArray best = logits.argMax(1)) {
-      return scratch.create(best.toLongArray());
+  /** Reads prompts and returns the most likely token behind each, [B]. */
+  static long[] prefill(Decoder decoder, PromptBatch prompts, DecodingCache cache) {
+    return best(decoder.prefill(prompts, cache, PREFILL_CHUNK));
+  }
+
+  /** Decodes the most likely tokens behind {@code first} [B], greedily. */
+  static void decode(Decoder decoder, long[] first, DecodingCache cache, int newTokens) {
+    long[] tokens = first;
+    try (NDManager scratch = decoder.newManager()) {
+      for (int i = 0; i < newTokens; i++) {
+        try (NDArray ids = scratch.create(tokens)) {
+          tokens = best(decoder.decode(ids, cache));
+        }
+      }
     }
   }
 
-  private static Speed median(List<Speed> speeds) {
-    return new Speed(
-        median(speeds.stream().mapToDouble(Speed::prefillTokensPerSecond).toArray()),
-        median(speeds.stream().mapToDouble(Speed::decodeTokensPerSecond).toArray()),
-        median(speeds.stream().mapToDouble(Speed::prefillSeconds).toArray()));
+  /** Reading the tokens waits for the device to finish. */
+  private static long[] best(NDArray logits) {
+    try (logits;
+        NDArray best = logits.argMax(1)) {
+      return best.toLongArray();
+    }
   }
 
-  private static double median(double[] values) {
-    Arrays.sort(values);
+  private static double median(List<Speed> speeds, ToDoubleFunction<Speed> value) {
+    double[] values = speeds.stream().mapToDouble(value).sorted().toArray();
     int middle = values.length / 2;
     return values.length % 2 == 1 ? values[middle] : (values[middle - 1] + values[middle]) / 2;
   }

@@ -109,9 +109,11 @@ class CheckpointCheckTest {
       assertEquals(expected.maxDifference(), found.maxDifference(), 1e-5);
       assertEquals(expected.meanDifference(), found.meanDifference(), 1e-6);
     }
-    try (StoredOutputs stored = StoredOutputs.open(LLAMA)) {
-      new CheckRun(llama, request, stored, bytes)
-          .logits(
+    try (StoredOutputs stored = new StoredOutputs(LLAMA)) {
+      CheckpointCheck check = new CheckpointCheck(llama, Set.of(2), bytes);
+      check.new Run(request, stored)
+          .run(
+              false,
               (start, count, logits) -> {
                 assertTrue(count <= positions, count + " positions at once");
                 assertEquals(2 * count * 256, logits.length);
@@ -190,7 +192,7 @@ class CheckpointCheckTest {
    * Writes logits [256] of a last position, with one value replaced, beside ids of one sequence.
    */
   private Path lastPosition(float replaced) throws IOException {
-    try (StoredOutputs stored = StoredOutputs.open(LLAMA)) {
+    try (StoredOutputs stored = new StoredOutputs(LLAMA)) {
       float[] logits = stored.vectors("logits", 19, 1);
       logits[7] = Float.isNaN(replaced) ? Float.NaN : logits[7] + replaced;
       ByteBuffer data = ByteBuffer.allocate(20 * 4 + 256 * 4).order(ByteOrder.LITTLE_ENDIAN);

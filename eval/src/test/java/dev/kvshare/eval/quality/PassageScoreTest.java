@@ -42,13 +42,22 @@ class PassageScoreTest {
 
   @Test
   void addsUpChunksByPassage() {
-    QualityMeter.Sums scores = new QualityMeter.Sums(2);
-    scores.add(
-        new float[] {1, 2, 3, 4}, new float[4], new long[] {7, 7, 7, 7}, new long[] {7, 8, 7, 7});
-    scores.add(new float[] {5, 6}, new float[] {0.5f, 0.25f}, new long[] {1, 2}, new long[] {1, 2});
+    PassageScore[] scores = {PassageScore.NONE, PassageScore.NONE};
+    PassageScore.add(
+        scores,
+        new float[] {1, 2, 3, 4},
+        new float[4],
+        new long[] {7, 7, 7, 7},
+        new long[] {7, 8, 7, 7});
+    PassageScore.add(
+        scores,
+        new float[] {5, 6},
+        new float[] {0.5f, 0.25f},
+        new long[] {1, 2},
+        new long[] {1, 2});
 
     assertEquals(
         List.of(new PassageScore(3, 8, 30, 0.5, 2), new PassageScore(3, 13, 61, 0.25, 3)),
-        scores.passages());
+        List.of(scores));
   }
 }
