@@ -110,7 +110,7 @@ final class ConfigFile {
       int line = line(entry.getKeyNode());
       Integer earlier = lines.put(key, line);
       if (earlier != null) {
-        throw error("line %d: '%s' stands in line %d already", line, key, earlier);
+        throw error("line %d: '%s' stands in line %d already".formatted(line, key, earlier));
       }
       ArgSpec target = target(key, line);
       if (isMatched(parsed, target)) {
@@ -139,13 +139,14 @@ final class ConfigFile {
       }
       throw error("expected lines 'option: value'");
     } catch (MarkedYAMLException e) {
-      throw error("line %d is not YAML: %s", e.getProblemMark().getLine() + 1, e.getProblem());
+      throw error(
+          "line %d is not YAML: %s".formatted(e.getProblemMark().getLine() + 1, e.getProblem()));
     } catch (YAMLException | CharacterCodingException e) {
-      throw error("the file is not text in YAML: %s", e.getMessage());
+      throw error("the file is not text in YAML: %s".formatted(e.getMessage()));
     } catch (NoSuchFileException e) {
       throw error("there is no such file");
     } catch (IOException e) {
-      throw error("the file cannot be read (%s)", e.getMessage());
+      throw error("the file cannot be read (%s)".formatted(e.getMessage()));
     }
   }
 
@@ -166,11 +167,12 @@ final class ConfigFile {
     }
     String nearest = NearestName.of("--" + key, names);
     throw error(
-        "line %d: '%s' is no option of %s%s",
-        line,
-        key,
-        spec.qualifiedName(),
-        nearest == null ? "" : ". Did you mean " + nearest.substring(2) + "?");
+        "line %d: '%s' is no option of %s%s"
+            .formatted(
+                line,
+                key,
+                spec.qualifiedName(),
+                nearest == null ? "" : ". Did you mean " + nearest.substring(2) + "?"));
   }
 
   private static boolean isMatched(ParseResult parsed, ArgSpec target) {
@@ -184,7 +186,7 @@ final class ConfigFile {
       return List.of(value);
     }
     if (!target.isMultiValue()) {
-      throw error("line %d: '%s' takes one value, not a list", line(value), key);
+      throw error("line %d: '%s' takes one value, not a list".formatted(line(value), key));
     }
     return sequence.getValue();
   }
@@ -194,7 +196,7 @@ final class ConfigFile {
     ScalarNode scalar = scalar(node, "the value of '" + key + "'");
     String value = scalar.getValue();
     if (scalar.getTag().equals(Tag.NULL)) {
-      throw error("line %d: '%s' has no value", line(node), key);
+      throw error("line %d: '%s' has no value".formatted(line(node), key));
     }
     if (!(target instanceof OptionSpec option)) {
       return List.of(value);
@@ -207,7 +209,7 @@ final class ConfigFile {
       if (plain && value.equals("false")) {
         return List.of();
       }
-      throw error("line %d: '%s' is true or false, found '%s'", line(node), key, value);
+      throw error("line %d: '%s' is true or false, found '%s'".formatted(line(node), key, value));
     }
     return plain && value.equals("true") && option.arity().min() == 0
         ? List.of(option.longestName())
@@ -218,16 +220,15 @@ final class ConfigFile {
     if (node instanceof ScalarNode scalar) {
       return scalar;
     }
-    throw error("line %d: %s must be one text or number", line(node), what);
+    throw error("line %d: %s must be one text or number".formatted(line(node), what));
   }
 
   private static int line(Node node) {
     return node.getStartMark().getLine() + 1;
   }
 
-  private ParameterException error(String problem, Object... values) {
-    return new ParameterException(
-        command, "%s %s: %s".formatted(OPTION, file, problem.formatted(values)));
+  private ParameterException error(String problem) {
+    return new ParameterException(command, "%s %s: %s".formatted(OPTION, file, problem));
   }
 
   /**

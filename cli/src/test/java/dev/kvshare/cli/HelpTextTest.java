@@ -8,6 +8,7 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.regex.Pattern;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.ValueSource;
 
@@ -61,12 +62,10 @@ class HelpTextTest {
   void ofAllOptionsIsAsRecorded(String command) throws IOException {
     String everyday = recorded(command, "--help", "");
     String all = recorded(command, "--help-all", "-all");
-    for (String line : everyday.split("\\R")) {
-      if (line.matches(" +(-., )?--[a-z-]+.*")) {
-        String option = line.strip().split("[ =\\[]+")[0];
-        assertTrue(all.contains(option), option);
-      }
-    }
+    everyday
+        .lines()
+        .flatMap(line -> Pattern.compile("--[a-z-]+").matcher(line).results())
+        .forEach(option -> assertTrue(all.contains(option.group()), option.group()));
   }
 
   private static String recorded(String command, String option, String suffix) throws IOException {

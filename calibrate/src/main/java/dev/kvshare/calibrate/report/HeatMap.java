@@ -30,10 +30,10 @@ record HeatMap(
     int bottom,
     List<Cell> cells,
     List<Mark> marks,
-    List<Axis.Tick> rowLabels,
-    List<Axis.Tick> columnLabels,
+    List<StepChart.Axis.Tick> rowLabels,
+    List<StepChart.Axis.Tick> columnLabels,
     List<Cell> legend,
-    List<Axis.Tick> ticks) {
+    List<StepChart.Axis.Tick> ticks) {
   private static final int LEFT = 58;
   private static final int TOP = 16;
   private static final int BELOW = 50;
@@ -120,13 +120,13 @@ record HeatMap(
   }
 
   /** A number at every layer, or at every fifth where they would touch. */
-  private static List<Axis.Tick> labels(int layers, int cell, int start, int first) {
+  private static List<StepChart.Axis.Tick> labels(int layers, int cell, int start, int first) {
     int every = cell >= 16 ? 1 : 5;
-    List<Axis.Tick> labels = new ArrayList<>();
+    List<StepChart.Axis.Tick> labels = new ArrayList<>();
     for (int index = 0; index < layers - 1; index++) {
       int layer = index + first;
       if (layer % every == 0) {
-        labels.add(new Axis.Tick(start + (index + 0.5) * cell, Integer.toString(layer)));
+        labels.add(new StepChart.Axis.Tick(start + (index + 0.5) * cell, Integer.toString(layer)));
       }
     }
     return labels;
@@ -145,12 +145,13 @@ record HeatMap(
     return legend;
   }
 
-  private static List<Axis.Tick> ticks(double least, double most) {
+  private static List<StepChart.Axis.Tick> ticks(double least, double most) {
     int length = LEGEND_STEPS * LEGEND_STEP;
-    List<Axis.Tick> ticks = new ArrayList<>();
-    for (double value : Axis.round(least, most, 5)) {
+    List<StepChart.Axis.Tick> ticks = new ArrayList<>();
+    for (double value : StepChart.Axis.round(least, most, 5)) {
       ticks.add(
-          new Axis.Tick(TOP + 24 + length * (1 - place(value, least, most)), Axis.label(value)));
+          new StepChart.Axis.Tick(
+              TOP + 24 + length * (1 - place(value, least, most)), StepChart.Axis.label(value)));
     }
     return ticks;
   }

@@ -26,7 +26,7 @@ abstract class BaseCommand implements Callable<Integer> {
 
   @Mixin private CommonOptions common;
 
-  @Mixin private CommonOptions.Configuration configuration;
+  @Mixin CommonOptions.Configuration configuration;
 
   /** The streams and the verbosity that the command line asks for. */
   final Output output() {

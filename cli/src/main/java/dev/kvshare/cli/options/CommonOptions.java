@@ -43,9 +43,9 @@ public final class CommonOptions {
   /** The options that take others from a file, which every command has but the first word alone. */
   public static final class Configuration {
     @ArgGroup(validate = false, order = 99, heading = "%nOptions in a file%n")
-    private Group group = new Group();
+    FileOptions file = new FileOptions();
 
-    static final class Group {
+    static final class FileOptions {
       @Everyday
       @Option(names = "--config", paramLabel = "FILE")
       Path config;
