@@ -204,7 +204,13 @@ public final class Evaluator {
         }
       }
       long bytes = meter.compressedBytes(place);
-      rows.add(row(variants.rows.get(row), length, found, scores.get(0), bytes));
+      rows.add(
+          row(
+              variants.rows.get(row),
+              length,
+              /* scores= */ found,
+              /* unshared= */ scores.get(0),
+              bytes));
     }
     return rows;
   }
