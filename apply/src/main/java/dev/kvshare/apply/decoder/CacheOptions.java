@@ -26,7 +26,7 @@ public record CacheOptions(Plan plan, WeightOverrides overrides) {
 
   /** The checkpoint's weights under a map. */
   public static CacheOptions of(SharingMap map) {
-    return of(Plan.of(map));
+    return new CacheOptions(map, null);
   }
 
   /** The checkpoint's weights under a plan. */
@@ -37,10 +37,5 @@ public record CacheOptions(Plan plan, WeightOverrides overrides) {
   /** Which layer reads whose keys and values. */
   public SharingMap map() {
     return plan.map();
-  }
-
-  /** The same under another map. */
-  CacheOptions withMap(SharingMap other) {
-    return new CacheOptions(other, overrides);
   }
 }

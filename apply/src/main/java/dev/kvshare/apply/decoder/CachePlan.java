@@ -77,11 +77,7 @@ public final class CachePlan {
     }
   }
 
-  /**
-   * Refuses what makes no sense, whatever the prompt.
-   *
-   * @throws PolicyException.Unsupported with the reason
-   */
+  /** Refuses with the reason what makes no sense, whatever the prompt. */
   static void check(ModelSpec spec, Plan sharing, CachePolicy policy) {
     SharingMap map = sharing.map();
     if (map.hasUpwardSources() || sharing.hidesOwnToken()) {

@@ -127,12 +127,7 @@ public final class CompressedCache implements DecodingCache {
     manager.close();
   }
 
-  /**
-   * Makes room for a prompt.
-   *
-   * @param tokens of the longest row
-   * @param firstColumns the first real column of each row; empty when nothing is padded
-   */
+  /** Makes room for a prompt, its rows as {@link PromptBatch#firstPositions} says. */
   void begin(int tokens, long[] firstColumns) {
     if (plan != null) {
       throw new IllegalStateException("a compressed cache reads one prompt, at the start.");
@@ -252,11 +247,7 @@ public final class CompressedCache implements DecodingCache {
     return stores.get(owner);
   }
 
-  /**
-   * The rule of what a layer reads, and what it sees of it, as {@code compressed.py} takes it.
-   *
-   * @param behindPrompt whether the prompt has been read
-   */
+  /** The rule of what a layer reads, and what it sees of it, as {@code compressed.py} takes it. */
   long[] rule(int layer, boolean behindPrompt) {
     KeepRule rule = plan.rule(layer);
     boolean byChannel = plan.format() == KeyValueFormat.INT8_PER_CHANNEL;

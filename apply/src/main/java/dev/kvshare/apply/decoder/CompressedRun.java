@@ -25,11 +25,7 @@ final class CompressedRun {
     this.rotary = rotary;
   }
 
-  /**
-   * Prompts into an empty cache; budgets hold from then on.
-   *
-   * @return the last token of each row behind the last layer [B, 1, E]; belongs to the decoder
-   */
+  /** Prompts into an empty cache; the last token of each row [B, 1, E] belongs to the decoder. */
   PtNDArray prefill(PromptBatch prompts, CompressedCache cache, int chunkTokens) {
     int longest = prompts.longest();
     int layers = storage.spec().layers();

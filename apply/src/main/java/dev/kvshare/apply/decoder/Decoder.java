@@ -22,6 +22,7 @@ import dev.kvshare.apply.model.Checkpoint;
 import dev.kvshare.apply.plan.Plan;
 import dev.kvshare.apply.plan.SharingMap;
 import dev.kvshare.apply.policy.RefittedWeights;
+import java.util.HashSet;
 import java.util.Map;
 import java.util.SortedMap;
 
@@ -55,7 +56,7 @@ public final class Decoder implements AutoCloseable {
     this.weights =
         new ModelWeights(
             spec,
-            new WeightLoader(checkpoint, script, manager, type, all),
+            new WeightLoader(checkpoint, script, manager, type, all, new HashSet<>()),
             manager,
             script,
             script.productForm(manager, type, options.weights() == WeightForm.INT8),
@@ -184,7 +185,7 @@ public final class Decoder implements AutoCloseable {
    * @throws IllegalArgumentException when a name or a shape is not one that may be replaced
    */
   public WeightOverrides newOverrides(Map<String, ? extends NDArray> tensors) {
-    return new WeightOverrides(weights, script, storage.type(), manager, tensors);
+    return new WeightOverrides(weights, storage.type(), manager, tensors);
   }
 
   /**
@@ -198,7 +199,6 @@ public final class Decoder implements AutoCloseable {
       int layer, WeightRole role, LayerParts.Projection projection, NDManager target) {
     return WeightOverrides.stored(
         weights,
-        script,
         layer,
         role,
         (PtNDArray) projection.weight(),
@@ -246,8 +246,10 @@ public final class Decoder implements AutoCloseable {
    * @param targets int64 [B, T], the tokens that follow; -1 where none counts
    */
   public Divergence divergence(NDArray reference, NDArray hidden, NDArray targets) {
-    return Divergence.of(
-        calls.divergence((PtNDArray) reference, (PtNDArray) hidden, (PtNDArray) targets));
+    try (PtNDArray sums =
+        calls.divergence((PtNDArray) reference, (PtNDArray) hidden, (PtNDArray) targets)) {
+      return Divergence.ofArray(sums.toDoubleArray());
+    }
   }
 
   /**

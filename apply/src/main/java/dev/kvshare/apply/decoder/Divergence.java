@@ -1,6 +1,5 @@
 package dev.kvshare.apply.decoder;
 
-import ai.djl.ndarray.NDArray;
 import java.util.Arrays;
 
 /**
@@ -69,12 +68,5 @@ public record Divergence(
         Math.round(numbers[3]),
         numbers[4],
         numbers[5]);
-  }
-
-  /** From the script's float64 [6], which is closed. */
-  static Divergence of(NDArray sums) {
-    try (sums) {
-      return ofArray(sums.toDoubleArray());
-    }
   }
 }

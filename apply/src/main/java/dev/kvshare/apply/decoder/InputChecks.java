@@ -25,22 +25,14 @@ final class InputChecks {
               .formatted(prompts.size(), chunkTokens, cache.batch(), cache.length()));
     }
     positions(prompts.longest(), 0);
-    vocabulary(prompts);
-  }
-
-  private void vocabulary(PromptBatch prompts) {
+    int last = spec.vocabularySize() - 1;
     for (int row = 0; row < prompts.size(); row++) {
-      int[] tokens = prompts.rows().get(row);
-      for (int position = 0; position < tokens.length; position++) {
-        if (tokens[position] < 0 || tokens[position] >= spec.vocabularySize()) {
+      int[] ids = prompts.rows().get(row);
+      for (int position = 0; position < ids.length; position++) {
+        if (ids[position] < 0 || ids[position] > last) {
           throw new IllegalArgumentException(
               "prompt %d has token id %d at position %d; ids of this %s model are 0 to %d. Use its own tokenizer."
-                  .formatted(
-                      row,
-                      tokens[position],
-                      position,
-                      spec.modelType(),
-                      spec.vocabularySize() - 1));
+                  .formatted(row, ids[position], position, spec.modelType(), last));
         }
       }
     }

@@ -35,7 +35,7 @@ public final class KvCache implements DecodingCache {
   private final int fromLayer;
   private final PtNDArray[] keys;
   private final PtNDArray[] values;
-  private final IValue owns;
+  private final long[] owns;
   private final PromptBatch.History history;
   private List<IValue> keysAndValues = List.of();
   private PtNDArray first;
@@ -77,11 +77,10 @@ public final class KvCache implements DecodingCache {
     this.fromLayer = fromLayer;
     this.keys = new PtNDArray[map.layers()];
     this.values = new PtNDArray[map.layers()];
-    long[] flags = new long[map.layers()];
+    this.owns = new long[map.layers()];
     for (int layer : map.owners()) {
-      flags[layer] = map.source(layer) == layer ? 1 : 2 + readerOf(layer);
+      owns[layer] = map.source(layer) == layer ? 1 : 2 + readerOf(layer);
     }
-    this.owns = IValue.listFrom(flags);
     this.history = new PromptBatch.History(batch);
   }
 
@@ -183,7 +182,7 @@ public final class KvCache implements DecodingCache {
                 .formatted(fromLayer, layer, forkMap.source(layer), map.source(layer)));
       }
     }
-    CacheOptions forkOptions = options.withMap(forkMap);
+    CacheOptions forkOptions = new CacheOptions(forkMap, options.overrides());
     InputChecks.plan(storage.spec(), forkOptions.plan());
     if (!plan.isPlain()) {
       throw new IllegalArgumentException(
@@ -198,7 +197,6 @@ public final class KvCache implements DecodingCache {
   @Override
   public void close() {
     keysAndValues.forEach(IValue::close);
-    owns.close();
     layers.close();
     manager.close();
   }
@@ -216,11 +214,7 @@ public final class KvCache implements DecodingCache {
     allocate((wanted + BLOCK - 1) / BLOCK * BLOCK);
   }
 
-  /**
-   * Where the rows of a padded batch begin.
-   *
-   * @param positions the first real position of each row; empty when nothing is padded
-   */
+  /** Takes the first real position of each row of a batch; none where nothing is padded. */
   void setFirst(long[] positions) {
     if (first != null) {
       first.close();
@@ -305,17 +299,14 @@ public final class KvCache implements DecodingCache {
   }
 
   private PtNDArray grow(PtNDArray old, int layer, int positions) {
+    if (old != null) {
+      try (old) {
+        return storage.script().run(manager, "grown", old, length, positions);
+      }
+    }
     AttentionSpec attention = storage.spec().blocks().get(layer).attention();
     Shape shape = new Shape(batch, attention.keyValueHeads(), positions, attention.headSize());
-    PtNDArray grown = storage.script().zeros(manager, shape, storage.type());
-    if (old != null) {
-      try (PtNDArray source = (PtNDArray) old.get(":, :, 0:" + length);
-          PtNDArray target = (PtNDArray) grown.get(":, :, 0:" + length)) {
-        storage.script().assign(target, source);
-      }
-      old.close();
-    }
-    return grown;
+    return storage.script().zeros(manager, shape, storage.type());
   }
 
   private IValue bySource(PtNDArray[] tensors) {

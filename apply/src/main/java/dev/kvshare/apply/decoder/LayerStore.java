@@ -7,13 +7,21 @@ import dev.kvshare.apply.cache.CachePolicy.KeyValueFormat;
 import dev.kvshare.apply.decoder.script.ComputeType;
 import dev.kvshare.apply.decoder.script.ScriptModule;
 import dev.kvshare.apply.family.spec.AttentionSpec;
-import java.util.function.Supplier;
+import java.util.Arrays;
 
 /**
  * Slots of one owning layer of a {@link CompressedCache}, B sequences times Hkv heads side by side.
  * The tensors are those that {@code compressed.py} lists as the state of a layer.
  */
 final class LayerStore {
+  private static final int KEYS = 0;
+  private static final int VALUES = 1;
+  private static final int KEY_SCALES = 2;
+  private static final int VALUE_SCALES = 3;
+  private static final int OPEN = 4;
+  private static final int PLACES = 5;
+  private static final int SCORES = 6;
+
   private static final int INT8 = 1;
   private static final int INT32 = 3;
   private static final int FLOAT32 = 6;
@@ -22,14 +30,8 @@ final class LayerStore {
   private final PtNDManager manager;
   private final KeyValueFormat format;
   private final ComputeType type;
-  private PtNDArray keys;
-  private PtNDArray values;
-  private PtNDArray keyScales;
-  private PtNDArray valueScales;
-  private final PtNDArray open;
+  private final PtNDArray[] state;
   private final int ringFrom;
-  private PtNDArray places;
-  private PtNDArray scores;
   private int capacity;
   private int filled;
   private int oldest;
@@ -60,19 +62,24 @@ final class LayerStore {
     long number = format == KeyValueFormat.COMPUTE_TYPE ? type.scriptCode() : INT8;
     boolean byChannel = format == KeyValueFormat.INT8_PER_CHANNEL;
     boolean shrunk = format != KeyValueFormat.COMPUTE_TYPE;
-    keys = zeros(number, batch, heads, capacity, size);
-    values = zeros(number, batch, heads, capacity, size);
-    keyScales =
-        byChannel
-            ? zeros(FLOAT32, batch, heads, capacity / KeyValueFormat.GROUP, size)
-            : shrunk ? zeros(FLOAT32, batch, heads, capacity, 1) : zeros(FLOAT32, 0);
-    valueScales = shrunk ? zeros(FLOAT32, batch, heads, capacity, 1) : zeros(FLOAT32, 0);
-    open =
-        byChannel
-            ? zeros(type.scriptCode(), batch, heads, KeyValueFormat.GROUP, size)
-            : zeros(FLOAT32, 0);
-    places = zeros(INT32, batch, heads, capacity);
-    scores = scored ? zeros(FLOAT32, batch, heads, capacity) : zeros(FLOAT32, 0);
+    PtNDArray none = zeros(FLOAT32, 0);
+    state = new PtNDArray[] {none, none, none, none, none, none, none};
+    state[KEYS] = zeros(number, batch, heads, capacity, size);
+    state[VALUES] = zeros(number, batch, heads, capacity, size);
+    if (shrunk) {
+      state[KEY_SCALES] =
+          byChannel
+              ? zeros(FLOAT32, batch, heads, capacity / KeyValueFormat.GROUP, size)
+              : zeros(FLOAT32, batch, heads, capacity, 1);
+      state[VALUE_SCALES] = zeros(FLOAT32, batch, heads, capacity, 1);
+    }
+    if (byChannel) {
+      state[OPEN] = zeros(type.scriptCode(), batch, heads, KeyValueFormat.GROUP, size);
+    }
+    state[PLACES] = zeros(INT32, batch, heads, capacity);
+    if (scored) {
+      state[SCORES] = zeros(FLOAT32, batch, heads, capacity);
+    }
   }
 
   /** Tokens that are kept. */
@@ -114,50 +121,40 @@ final class LayerStore {
   /** Bytes of the tensors. */
   long bytes() {
     long number = format == KeyValueFormat.COMPUTE_TYPE ? type.bytes() : Byte.BYTES;
-    long scales = keyScales.size() + valueScales.size() + scores.size();
-    return (keys.size() + values.size()) * number
+    long scales = state[KEY_SCALES].size() + state[VALUE_SCALES].size() + state[SCORES].size();
+    return (state[KEYS].size() + state[VALUES].size()) * number
         + scales * Float.BYTES
-        + open.size() * type.bytes()
-        + places.size() * Integer.BYTES;
+        + state[OPEN].size() * type.bytes()
+        + state[PLACES].size() * Integer.BYTES;
   }
 
   /** The places in the text of the kept tokens, int32 [B, Hkv, filled]; a view. */
   PtNDArray places() {
-    return (PtNDArray) places.get(":, :, 0:" + filled);
+    return (PtNDArray) state[PLACES].get(":, :, 0:" + filled);
   }
 
   /** As {@code compressed.py} takes it. */
   PtNDArray[] state() {
-    return new PtNDArray[] {keys, values, keyScales, valueScales, open, places, scores};
+    return state;
   }
 
   /** Keeps the filled slots and changes their number. */
   void resize(int newCapacity) {
     if (newCapacity != capacity) {
-      boolean byChannel = format == KeyValueFormat.INT8_PER_CHANNEL;
-      int group = byChannel ? KeyValueFormat.GROUP : 1;
-      keys = grown(keys, filled, newCapacity);
-      values = grown(values, filled, newCapacity);
-      keyScales = grown(keyScales, filled / group, newCapacity / group);
-      valueScales = grown(valueScales, filled, newCapacity);
-      places = grown(places, filled, newCapacity);
-      scores = grown(scores, filled, newCapacity);
+      for (int index = 0; index < state.length; index++) {
+        boolean grouped = index == KEY_SCALES && format == KeyValueFormat.INT8_PER_CHANNEL;
+        int group = grouped ? KeyValueFormat.GROUP : 1;
+        replace(index, "grown", filled / group, newCapacity / group);
+      }
       capacity = newCapacity;
     }
   }
 
-  /**
-   * Keeps the chosen slots only.
-   *
-   * @param chosen int64 [B, Hkv, n], in the order of the text
-   */
+  /** Keeps the chosen slots only, int64 [B, Hkv, n] in the order of the text. */
   void keep(PtNDArray chosen, int newCapacity) {
-    keys = picked(keys, chosen, newCapacity);
-    values = picked(values, chosen, newCapacity);
-    keyScales = picked(keyScales, chosen, newCapacity);
-    valueScales = picked(valueScales, chosen, newCapacity);
-    places = picked(places, chosen, newCapacity);
-    scores = picked(scores, chosen, newCapacity);
+    for (int index = 0; index < state.length; index++) {
+      replace(index, "pick", chosen, newCapacity);
+    }
     filled = (int) chosen.getShape().get(2);
     oldest = 0;
     capacity = newCapacity;
@@ -165,28 +162,21 @@ final class LayerStore {
 
   /** Frees what was observed. */
   void forgetScores() {
-    scores.close();
-    scores = zeros(FLOAT32, 0);
+    if (state[SCORES].size() > 0) {
+      state[SCORES].close();
+      state[SCORES] = zeros(FLOAT32, 0);
+    }
   }
 
   private PtNDArray zeros(long code, long... sizes) {
     return script.zeros(manager, new Shape(sizes), code);
   }
 
-  private PtNDArray grown(PtNDArray old, int count, int slots) {
-    return replaced(old, () -> script.run(manager, "grown", old, count, slots));
-  }
-
-  private PtNDArray picked(PtNDArray old, PtNDArray chosen, int slots) {
-    return replaced(old, () -> script.run(manager, "pick", old, chosen, slots));
-  }
-
-  private static PtNDArray replaced(PtNDArray old, Supplier<PtNDArray> change) {
-    if (old.size() == 0) {
-      return old;
+  private void replace(int index, String method, Object... arguments) {
+    PtNDArray old = state[index];
+    if (index != OPEN && old.size() > 0) {
+      state[index] = script.run(manager, method, old, Arrays.asList(arguments));
+      old.close();
     }
-    PtNDArray changed = change.get();
-    old.close();
-    return changed;
   }
 }

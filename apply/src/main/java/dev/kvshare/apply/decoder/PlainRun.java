@@ -23,7 +23,6 @@ final class PlainRun {
   private final InputChecks checks;
   private final ScriptCalls calls;
   private final RotaryTables rotary;
-  private final UpwardPasses upward;
   private final boolean longRope;
 
   PlainRun(KvCache.Storage storage, InputChecks checks, ScriptCalls calls, RotaryTables rotary) {
@@ -32,7 +31,6 @@ final class PlainRun {
     this.checks = checks;
     this.calls = calls;
     this.rotary = rotary;
-    this.upward = new UpwardPasses(calls);
     this.longRope = rotary.hasLongRope();
   }
 
@@ -52,7 +50,7 @@ final class PlainRun {
     checks.batch(hidden, cache);
     int end = cache.length() + (int) hidden.getShape().get(1);
     prepare(cache, cache.length(), end, end);
-    return upward.layers(hidden, cache, cache.length(), from, to);
+    return layers(hidden, cache, cache.length(), from, to);
   }
 
   /** ids int64 [B, T] to logits [B, T, V]; see {@link Decoder#forward}. */
@@ -97,7 +95,7 @@ final class PlainRun {
     }
     try (PtNDManager scratch = (PtNDManager) manager.newSubManager()) {
       PtNDArray last = null;
-      int chunk = upward.chunk(cache.plan(), longest, chunkTokens);
+      int chunk = chunk(cache.plan(), longest, chunkTokens);
       for (int start = 0; start < longest; start += chunk) {
         int end = Math.min(longest, start + chunk);
         prepare(cache, start, end, longest);
@@ -105,7 +103,7 @@ final class PlainRun {
             (PtNDArray)
                 scratch.create(prompts.column(start, end), new Shape(prompts.size(), end - start));
         PtNDArray hidden = calls.embed(ids, cache.first(), start);
-        PtNDArray lower = upward.layers(hidden, cache, start, 0, highest);
+        PtNDArray lower = layers(hidden, cache, start, 0, highest);
         hidden.close();
         if (last != null) {
           last.close();
@@ -155,127 +153,106 @@ final class PlainRun {
     rotary.prepare(cache.padding() > 0 ? 0 : start, end, length);
   }
 
+  /** Positions of a prompt of {@code length} that are run at once, if possible those wanted. */
+  private static int chunk(Plan plan, int length, int wanted) {
+    if (plan.runsTokenByToken(length)) {
+      return 1;
+    }
+    return plan.iterates() ? length : wanted;
+  }
+
   /**
-   * Runs layers some of which read from above: by passes over all new tokens (Layer-Condensed KV
-   * Cache, arXiv 2405.10637, section 2.2, and {@code _modeling_with_plan} of its code), or one
-   * token after another ({@code _modeling_sequential}). Without such layers it is one call.
-   * Letters: B batch, T tokens, E hidden size.
+   * Layers {@code from} to {@code to - 1}, some of which may read from above: by passes over all
+   * new tokens (Layer-Condensed KV Cache, arXiv 2405.10637, section 2.2, and {@code
+   * _modeling_with_plan} of its code), or one token after another ({@code _modeling_sequential}).
+   * Without such layers it is one call.
    *
    * <p>A pass writes keys and values in place, so that a layer below its source finds there what
    * the pass before left, and one above it those of this pass. Before the last pass nothing above
-   * the group's highest source is needed, and of that source only its keys and values.
+   * the group's highest source is needed, and of that source only its keys and values. Iterated
+   * groups are run as a whole; only the highest layer of one may be left out at the end, if the
+   * caller makes its keys and values.
+   *
+   * @param hidden [B, T, E]
+   * @return [B, T, E]
    */
-  private static final class UpwardPasses {
-    private final ScriptCalls calls;
-
-    UpwardPasses(ScriptCalls calls) {
-      this.calls = calls;
+  private PtNDArray layers(PtNDArray hidden, KvCache cache, int start, int from, int to) {
+    Plan plan = cache.plan();
+    int tokens = (int) hidden.getShape().get(1);
+    if (tokens == 1 || from == to || !plan.map().hasUpwardSources()) {
+      return calls.layers(hidden, cache, start, from, to);
     }
+    checkGroups(plan.map(), from, to);
+    return plan.runsTokenByToken(tokens)
+        ? tokenByToken(hidden, cache, start, from, to)
+        : groups(hidden, cache, start, from, to);
+  }
 
-    /**
-     * Positions of a prompt that are run at once.
-     *
-     * @param length positions of the prompt
-     * @param wanted what is wanted where it makes no difference
-     */
-    int chunk(Plan plan, int length, int wanted) {
-      if (plan.runsTokenByToken(length)) {
-        return 1;
+  private static void checkGroups(SharingMap map, int from, int to) {
+    for (Group group : UpwardReading.groups(map)) {
+      boolean cutBelow = group.from() < from && from < group.to();
+      boolean cutAbove = group.from() < to && to < group.to() - 1;
+      if (group.iterated() && (cutBelow || cutAbove)) {
+        throw new IllegalArgumentException(
+            "layers %d to %d cannot be run alone: layers %d to %d read from each other and are run together."
+                .formatted(from, to - 1, group.from(), group.to() - 1));
       }
-      return plan.iterates() ? length : wanted;
     }
+  }
 
-    /**
-     * Layers {@code from} to {@code to - 1}, with iterated groups as a whole; only the highest
-     * layer of one may be left out at the end, if the caller makes its keys and values.
-     *
-     * @param hidden [B, T, E]
-     * @return [B, T, E]
-     */
-    PtNDArray layers(PtNDArray hidden, KvCache cache, int start, int from, int to) {
-      Plan plan = cache.plan();
-      int tokens = (int) hidden.getShape().get(1);
-      if (tokens == 1 || from == to || !plan.map().hasUpwardSources()) {
-        return calls.layers(hidden, cache, start, from, to);
+  private PtNDArray tokenByToken(PtNDArray hidden, KvCache cache, int start, int from, int to) {
+    int tokens = (int) hidden.getShape().get(1);
+    PtNDArray result = calls.zerosLike(hidden);
+    for (int token = 0; token < tokens; token++) {
+      try (PtNDArray one = (PtNDArray) hidden.get(":, " + token + ":" + (token + 1));
+          PtNDArray run = calls.layers(one, cache, start + token, from, to)) {
+        calls.put(result, run, token);
       }
-      checkGroups(plan.map(), from, to);
-      return plan.runsTokenByToken(tokens)
-          ? tokenByToken(hidden, cache, start, from, to)
-          : groups(hidden, cache, start, from, to);
     }
+    return result;
+  }
 
-    private static void checkGroups(SharingMap map, int from, int to) {
-      for (Group group : UpwardReading.groups(map)) {
-        boolean cutBelow = group.from() < from && from < group.to();
-        boolean cutAbove = group.from() < to && to < group.to() - 1;
-        if (group.iterated() && (cutBelow || cutAbove)) {
-          throw new IllegalArgumentException(
-              "layers %d to %d cannot be run alone: layers %d to %d read from each other and are run together."
-                  .formatted(from, to - 1, group.from(), group.to() - 1));
+  private PtNDArray groups(PtNDArray hidden, KvCache cache, int start, int from, int to) {
+    PtNDArray current = null;
+    for (Group group : UpwardReading.groups(cache.map())) {
+      int low = Math.max(from, group.from());
+      int high = Math.min(to, group.to());
+      if (low < high) {
+        try (PtNDArray before = current) {
+          PtNDArray input = before == null ? hidden : before;
+          current =
+              group.iterated()
+                  ? passes(input, cache, start, group, high)
+                  : calls.layers(input, cache, start, low, high);
         }
       }
     }
+    return current;
+  }
 
-    private PtNDArray tokenByToken(PtNDArray hidden, KvCache cache, int start, int from, int to) {
-      int tokens = (int) hidden.getShape().get(1);
-      PtNDArray result = calls.zerosLike(hidden);
-      for (int token = 0; token < tokens; token++) {
-        try (PtNDArray one = (PtNDArray) hidden.get(":, " + token + ":" + (token + 1));
-            PtNDArray run = calls.layers(one, cache, start + token, from, to)) {
-          calls.put(result, run, token);
-        }
-      }
-      return result;
-    }
-
-    private PtNDArray groups(PtNDArray hidden, KvCache cache, int start, int from, int to) {
-      PtNDArray current = null;
-      for (Group group : UpwardReading.groups(cache.map())) {
-        int low = Math.max(from, group.from());
-        int high = Math.min(to, group.to());
-        if (low < high) {
-          try (PtNDArray before = current) {
-            PtNDArray input = before == null ? hidden : before;
-            current =
-                group.iterated()
-                    ? passes(input, cache, start, group, high)
-                    : calls.layers(input, cache, start, low, high);
-          }
-        }
-      }
-      return current;
-    }
-
-    /**
-     * One group.
-     *
-     * @param high where its last pass ends: with the group or below its highest layer
-     */
-    private PtNDArray passes(PtNDArray hidden, KvCache cache, int start, Group group, int high) {
-      UpwardReading.Parallel reading = (UpwardReading.Parallel) cache.plan().upward();
-      int top = group.to() - 1;
-      clearSources(cache, start, (int) hidden.getShape().get(1), group);
-      PtNDArray below = calls.layers(hidden, cache, start, group.from(), top);
-      for (int pass = 2; pass <= reading.passes(); pass++) {
-        try (PtNDArray before = below) {
-          calls.fill(before, cache, start, top).close();
-          below = calls.layers(hidden, cache, start, group.from(), top);
-        }
-      }
-      if (high == top) {
-        return below;
-      }
-      try (PtNDArray last = below) {
-        return calls.layers(last, cache, start, top, high);
+  /** One group; its last pass ends at {@code high}: with it, or below its highest layer. */
+  private PtNDArray passes(PtNDArray hidden, KvCache cache, int start, Group group, int high) {
+    UpwardReading.Parallel reading = (UpwardReading.Parallel) cache.plan().upward();
+    int top = group.to() - 1;
+    int tokens = (int) hidden.getShape().get(1);
+    for (int layer = group.from(); layer < group.to(); layer++) {
+      int source = cache.map().source(layer);
+      if (source > layer) {
+        cache.clear(source, start, tokens);
       }
     }
-
-    private static void clearSources(KvCache cache, int start, int tokens, Group group) {
-      for (int layer = group.from(); layer < group.to(); layer++) {
-        if (cache.map().source(layer) > layer) {
-          cache.clear(cache.map().source(layer), start, tokens);
-        }
+    PtNDArray below = calls.layers(hidden, cache, start, group.from(), top);
+    for (int pass = 2; pass <= reading.passes(); pass++) {
+      try (PtNDArray before = below) {
+        calls.fill(before, cache, start, top).close();
+        below = calls.layers(hidden, cache, start, group.from(), top);
       }
+    }
+    if (high == top) {
+      return below;
+    }
+    try (PtNDArray last = below) {
+      return calls.layers(last, cache, start, top, high);
     }
   }
 }

@@ -4,6 +4,8 @@ import ai.djl.ndarray.NDArray;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
+import java.util.stream.IntStream;
+import java.util.stream.LongStream;
 
 /**
  * Prompts that are processed together. Inside, rows are aligned at their end (padded on the left),
@@ -36,22 +38,17 @@ public record PromptBatch(List<int[]> rows) {
   public static PromptBatch padded(int[][] ids, int[][] mask) {
     List<int[]> rows = new ArrayList<>();
     for (int row = 0; row < ids.length; row++) {
-      int first = 0;
-      int end = ids[row].length;
-      while (first < end && mask[row][first] == 0) {
-        first++;
-      }
-      while (end > first && mask[row][end - 1] == 0) {
-        end--;
-      }
-      for (int token = first; token < end; token++) {
-        if (mask[row][token] == 0) {
+      int[] tokens = ids[row];
+      int[] seen = mask[row];
+      int[] real = IntStream.range(0, tokens.length).filter(at -> seen[at] != 0).toArray();
+      for (int i = 1; i < real.length; i++) {
+        if (real[i] > real[i - 1] + 1) {
           throw new IllegalArgumentException(
               "row %d of the attention mask is 0 at position %d, between tokens; padding may stand at the left or the right end only."
-                  .formatted(row, token));
+                  .formatted(row, real[i - 1] + 1));
         }
       }
-      rows.add(Arrays.copyOfRange(ids[row], first, end));
+      rows.add(Arrays.stream(real).map(at -> tokens[at]).toArray());
     }
     return new PromptBatch(rows);
   }
@@ -95,9 +92,6 @@ public record PromptBatch(List<int[]> rows) {
     private final List<int[]> rows = new ArrayList<>();
     private final int[] lengths;
 
-    /**
-     * @param batch B
-     */
     History(int batch) {
       lengths = new int[batch];
       for (int row = 0; row < batch; row++) {
@@ -113,12 +107,7 @@ public record PromptBatch(List<int[]> rows) {
       }
     }
 
-    /**
-     * Adds tokens to every row.
-     *
-     * @param ids int64, B rows one behind another
-     * @param filled positions of the cache before them; later ones are forgotten
-     */
+    /** Adds tokens, int64 [B] or [B, T], behind the {@code filled} positions of a cache. */
     void append(NDArray ids, int filled) {
       long[] tokens = ids.toLongArray();
       int count = tokens.length / lengths.length;
@@ -130,21 +119,17 @@ public record PromptBatch(List<int[]> rows) {
       }
       for (int row = 0; row < lengths.length; row++) {
         lengths[row] -= surplus;
-        append(
-            row,
-            Arrays.stream(tokens, row * count, (row + 1) * count)
-                .mapToInt(Math::toIntExact)
-                .toArray());
+        LongStream own = Arrays.stream(tokens, row * count, (row + 1) * count);
+        append(row, own.mapToInt(Math::toIntExact).toArray());
       }
     }
 
     /** The rows so far. */
     PromptBatch prompts() {
-      List<int[]> prompts = new ArrayList<>();
-      for (int row = 0; row < lengths.length; row++) {
-        prompts.add(Arrays.copyOf(rows.get(row), lengths[row]));
-      }
-      return new PromptBatch(prompts);
+      return new PromptBatch(
+          IntStream.range(0, lengths.length)
+              .mapToObj(row -> Arrays.copyOf(rows.get(row), lengths[row]))
+              .toList());
     }
 
     private int longest() {

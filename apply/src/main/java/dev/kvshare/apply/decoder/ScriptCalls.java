@@ -30,11 +30,7 @@ final class ScriptCalls {
     return layerPositions;
   }
 
-  /**
-   * ids int64 [B, T] to [B, T, E].
-   *
-   * @param first of the cache
-   */
+  /** ids int64 [B, T] to [B, T, E]; {@code first} is that of the cache. */
   PtNDArray embed(PtNDArray ids, PtNDArray first, int start) {
     if (!model.isOffloaded()) {
       return script.run(ids.getManager(), "embed", ids, start, first, model.outer());
@@ -50,11 +46,7 @@ final class ScriptCalls {
     PtNDArray run(PtNDArray hidden, int from, int to);
   }
 
-  /**
-   * A range of layers at once, or one by one where they come into memory one by one.
-   *
-   * @param enter brings one into memory
-   */
+  /** A range of layers at once, or one by one where {@code enter} brings each into memory. */
   private PtNDArray inTurn(PtNDArray hidden, int from, int to, IntConsumer enter, LayerRun layers) {
     layerPositions += hidden.getShape().get(1) * (to - from);
     if (!model.isOffloaded() || from == to) {
@@ -137,11 +129,7 @@ final class ScriptCalls {
             onLayers("layers", x, low, high, start, cache.first(), cache.arguments()));
   }
 
-  /**
-   * Writes the keys and values of one layer for hidden [B, T, E].
-   *
-   * @return the last position of hidden [B, 1, E]
-   */
+  /** Writes keys and values of one layer for hidden [B, T, E]; gives its last position. */
   PtNDArray fill(PtNDArray hidden, KvCache cache, int start, int layer) {
     cache.layers().enter(layer);
     List<Object> weights = cache.layers().arguments();

@@ -51,12 +51,7 @@ final class Generation {
     this.listener = listener;
   }
 
-  /**
-   * Runs to the end of all rows.
-   *
-   * @param cachePolicy what layers keep of their keys and values, null for everything that some
-   *     layer may still see
-   */
+  /** Runs to the end of all rows; without a cache policy whatever a layer may see is kept. */
   GenerationResult run(CachePolicy cachePolicy, int bytesPerElement) {
     PromptBatch prompts = new PromptBatch(rows.stream().map(row -> row.prompt).toList());
     int capacity = prompts.longest() + Math.min(limits.maxNewTokens(), NEW_POSITIONS);
@@ -105,23 +100,15 @@ final class Generation {
     }
   }
 
-  /**
-   * The next token of each row; any token for rows that ended.
-   *
-   * @param logits float32 [B, V]
-   */
+  /** The next token of each row, any for rows that ended; logits are float32 [B, V]. */
   private int[] choose(NDArray logits) {
-    int[] next = new int[rows.size()];
     if (rows.stream().allMatch(row -> row.sampler.takesHighest())) {
       // Logits need not leave the device.
       try (NDArray highest = logits.argMax(1)) {
-        long[] ids = highest.toLongArray();
-        for (int row = 0; row < next.length; row++) {
-          next[row] = (int) ids[row];
-        }
+        return Arrays.stream(highest.toLongArray()).mapToInt(Math::toIntExact).toArray();
       }
-      return next;
     }
+    int[] next = new int[rows.size()];
     float[] all = logits.toFloatArray();
     int vocabularySize = all.length / next.length;
     for (int row = 0; row < next.length; row++) {
@@ -157,11 +144,7 @@ final class Generation {
     }
   }
 
-  /**
-   * Where a row ends at the latest.
-   *
-   * @param maxPositions tokens of prompt and continuation together
-   */
+  /** Where a row ends at the latest; positions are those of prompt and continuation. */
   record Limits(int maxNewTokens, int maxPositions) {}
 
   /** One row of a generation: from its prompt over each new token to its completion. */
@@ -175,9 +158,7 @@ final class Generation {
     private final StringBuilder text = new StringBuilder();
     private FinishReason finishReason;
 
-    /**
-     * @param decoder null without a tokenizer
-     */
+    /** A row before its first token; the decoder is null without a tokenizer. */
     Row(int index, int[] prompt, Sampler sampler, StreamingDecoder decoder, StopMatcher stops) {
       this.index = index;
       this.prompt = prompt;
@@ -190,11 +171,7 @@ final class Generation {
       return finishReason != null;
     }
 
-    /**
-     * Takes the next token and tells the listener.
-     *
-     * @return whether the listener wants to go on
-     */
+    /** Takes the next token and tells the listener; returns whether that wants to go on. */
     boolean accept(int id, Set<Integer> endTokens, Limits limits, TokenListener listener) {
       ids.add(id);
       String piece = decoder == null ? "" : stops.accept(decoder.push(id));

@@ -90,11 +90,7 @@ public final class LoadedModel implements AutoCloseable {
     checkpoint.close();
   }
 
-  /**
-   * The tokenizer, closed with this model.
-   *
-   * @throws dev.kvshare.apply.model.CheckpointException.Tokenizer where there is none to use
-   */
+  /** The tokenizer, closed with this model; throws where there is none to use. */
   Tokenizer tokenizer() {
     if (tokenizer == null) {
       tokenizer = Tokenizer.load(checkpoint.tokenizerSource(), checkpoint.config());

@@ -24,26 +24,15 @@ import java.util.Map;
 import java.util.TreeMap;
 import java.util.stream.Collectors;
 
-/** Explains a model: what it is, what its KV cache costs and which layers may share. */
-public final class ModelDescription {
+/**
+ * Explains a model: what it is, what its KV cache costs and which layers may share.
+ *
+ * @param map what to reckon the KV cache with, the identity for the unshared model
+ * @param dtype number format of weights and KV cache in memory
+ */
+public record ModelDescription(
+    Checkpoint checkpoint, ModelSpec spec, SharingMap map, ComputeType dtype) {
   private static final int[] BATCHES = {1, 8, 64};
-
-  private final Checkpoint checkpoint;
-  private final ModelSpec spec;
-  private final SharingMap map;
-  private final ComputeType dtype;
-
-  /**
-   * @param map what to reckon the KV cache with, the identity for the unshared model
-   * @param dtype number format of weights and KV cache in memory
-   */
-  public ModelDescription(
-      Checkpoint checkpoint, ModelSpec spec, SharingMap map, ComputeType dtype) {
-    this.checkpoint = checkpoint;
-    this.spec = spec;
-    this.map = map;
-    this.dtype = dtype;
-  }
 
   /**
    * Lines under names, in the order to print them.

@@ -56,23 +56,19 @@ public final class PolicyModel implements AutoCloseable {
   private final Plan plan;
   private final WeightOverrides overrides;
   private final Tokenizer tokenizer;
-  private final CheckpointException.Tokenizer tokenizerFailure;
   private final Set<Integer> endTokens;
   private final int bytesPerElement;
 
   private PolicyModel(LoadedModel model, Options options) {
     this.model = model;
     this.decoder = model.decoder();
-    Tokenizer loaded = null;
-    CheckpointException.Tokenizer failure = null;
+    Tokenizer loaded;
     try {
       loaded = model.tokenizer();
     } catch (CheckpointException.Tokenizer e) {
-      // Token ids need no tokenizer: said when a prompt is a text.
-      failure = e;
+      loaded = null; // Token ids need none: the same is thrown when a prompt is a text.
     }
     this.tokenizer = loaded;
-    this.tokenizerFailure = failure;
     Checkpoint checkpoint = model.checkpoint();
     this.endTokens =
         tokenizer == null
@@ -199,10 +195,11 @@ public final class PolicyModel implements AutoCloseable {
   private int[] encode(int index, Prompt prompt, int maxPositions) {
     int[] ids;
     if (prompt instanceof Prompt.Text text) {
-      ids = requiredTokenizer().encode(text.text(), true);
+      ids = model.tokenizer().encode(text.text(), true);
     } else if (prompt instanceof Prompt.Chat chat) {
       ChatTemplate template =
-          requiredTokenizer()
+          model
+              .tokenizer()
               .chatTemplate()
               .orElseThrow(
                   () ->
@@ -215,13 +212,6 @@ public final class PolicyModel implements AutoCloseable {
     }
     check(index, ids, maxPositions);
     return ids;
-  }
-
-  private Tokenizer requiredTokenizer() {
-    if (tokenizer == null) {
-      throw tokenizerFailure;
-    }
-    return tokenizer;
   }
 
   private void check(int index, int[] ids, int maxPositions) {

@@ -84,11 +84,7 @@ public record SamplingOptions(
       return options.isGreedy() && options.repetitionPenalty() == 1 && excluded.isEmpty();
     }
 
-    /**
-     * Chooses a token.
-     *
-     * @param logits float32 [V]; overwritten
-     */
+    /** Chooses a token of logits float32 [V], which are overwritten. */
     int choose(float[] logits) {
       if (options.repetitionPenalty() != 1) {
         repetitionPenalty(logits, occurred, options.repetitionPenalty());
@@ -189,11 +185,7 @@ public record SamplingOptions(
       excludeBelow(logits, (float) (max(logits) + Math.log(minP)));
     }
 
-    /**
-     * Softmax in double precision.
-     *
-     * @return [V], 0 for excluded tokens
-     */
+    /** Softmax in double precision, [V]; 0 for excluded tokens. */
     static double[] probabilities(float[] logits) {
       double highest = max(logits);
       double[] probabilities = new double[logits.length];

@@ -20,6 +20,8 @@ import java.util.EnumMap;
 import java.util.List;
 import java.util.Map;
 import java.util.function.IntConsumer;
+import java.util.function.IntPredicate;
+import java.util.stream.IntStream;
 
 /**
  * One pass over the layers under a plan: at each layer from the first reduced one on, the inputs of
@@ -46,10 +48,7 @@ final class LayerwiseRepair implements AutoCloseable {
     /** Tokens that judge queries, as a part of those that these are fitted to. */
     private static final int JUDGING_PART = 4;
 
-    /**
-     * Every so many-th token of the passages is one that queries are fitted to, or that judges
-     * these.
-     */
+    /** Queries are fitted to, or judged by, every so many-th token of the passages. */
     int queryStride(boolean validation) {
       long tokens =
           batches.stream()
@@ -102,11 +101,7 @@ final class LayerwiseRepair implements AutoCloseable {
     }
   }
 
-  /**
-   * Runs to the top.
-   *
-   * @param done told the number of layers that are done, after each
-   */
+  /** Runs to the top; {@code done} is told the number of layers that are done, after each. */
   void run(IntConsumer done) {
     for (int layer = 0; layer < from; layer++) {
       projections.get(layer).putAll(base.projections.get(layer));
@@ -158,12 +153,7 @@ final class LayerwiseRepair implements AutoCloseable {
   void adoptBase() {
     for (int layer = 0; layer < from; layer++) {
       for (int batch = 0; batch < setting.batches().size(); batch++) {
-        KeyValues cache = base.caches[layer][batch];
-        if (cache != null) {
-          cache.keys().attach(manager);
-          cache.values().attach(manager);
-          caches[layer][batch] = cache;
-        }
+        caches[layer][batch] = own(base.caches[layer][batch]);
       }
       projections.get(layer).values().forEach(this::own);
       if (queries[layer] != null) {
@@ -316,10 +306,7 @@ final class LayerwiseRepair implements AutoCloseable {
         || setting.batches().stream().noneMatch(RepairPassages.Batch::validation)) {
       return top;
     }
-    while (top > 0 && !plan.isReduced(top)) {
-      top--;
-    }
-    return top;
+    return IntStream.rangeClosed(0, top).filter(plan::isReduced).max().orElse(0);
   }
 
   private Projection choose(ProjectionFit fit, int layer, Part part) {
@@ -345,6 +332,14 @@ final class LayerwiseRepair implements AutoCloseable {
     }
     KeyValues cache = cache(map.source(layer), batch);
     return parts.headsWith(queries[layer], layer, x, cache, hasOwn(layer, part));
+  }
+
+  private KeyValues own(KeyValues cacheOrNull) {
+    if (cacheOrNull != null) {
+      cacheOrNull.keys().attach(manager);
+      cacheOrNull.values().attach(manager);
+    }
+    return cacheOrNull;
   }
 
   private void own(Projection projection) {
@@ -394,10 +389,7 @@ final class LayerwiseRepair implements AutoCloseable {
 
   private KeyValues owned(int layer, int batch, NDArray x) {
     if (caches[layer][batch] == null) {
-      KeyValues cache = parts.newKeyValues(layer, x);
-      cache.keys().attach(manager);
-      cache.values().attach(manager);
-      caches[layer][batch] = cache;
+      caches[layer][batch] = own(parts.newKeyValues(layer, x));
     }
     return caches[layer][batch];
   }
@@ -420,21 +412,13 @@ final class LayerwiseRepair implements AutoCloseable {
   }
 
   private int lastReader(int owner) {
-    int last = owner;
-    for (int layer = owner; layer < map.layers(); layer++) {
-      if (map.source(layer) == owner) {
-        last = layer;
-      }
-    }
-    return last;
+    IntPredicate reads = layer -> map.source(layer) == owner;
+    return IntStream.range(owner, map.layers()).filter(reads).max().orElse(owner);
   }
 
   /** L where no layer is reduced. */
   static int firstReduced(Plan plan) {
-    int layer = 0;
-    while (layer < plan.map().layers() && !plan.isReduced(layer)) {
-      layer++;
-    }
-    return layer;
+    int layers = plan.map().layers();
+    return IntStream.range(0, layers).filter(plan::isReduced).findFirst().orElse(layers);
   }
 }

@@ -27,12 +27,7 @@ final class ReferenceStream implements AutoCloseable {
   private final NDArray[] ahead;
   private final NDArray[] layerInputs;
 
-  /**
-   * One part of a layer.
-   *
-   * @param x the stream before the part [B, T, E]
-   * @param projected what the part's projection gives [B, T, E]
-   */
+  /** The stream before one part of a layer and what its projection gives, both [B, T, E]. */
   record Step(NDArray x, NDArray projected) {}
 
   /**

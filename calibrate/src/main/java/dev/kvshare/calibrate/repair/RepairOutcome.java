@@ -82,11 +82,7 @@ public record RepairOutcome(
     return improves() ? weights : null;
   }
 
-  /**
-   * A policy with what was measured.
-   *
-   * @param policy of the plan that was repaired
-   */
+  /** The policy of the plan that was repaired, with what was measured. */
   public Policy policy(Policy policy) {
     RepairQuality quality = improves() ? repaired : plain;
     Provenance.Validation validation =

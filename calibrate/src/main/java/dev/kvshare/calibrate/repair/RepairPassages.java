@@ -26,11 +26,7 @@ public record RepairPassages(List<int[]> fit, List<int[]> validation) {
     }
   }
 
-  /**
-   * Every {@code nth} passage for validation, the others for the fits.
-   *
-   * @param passages at least n of them, else all are for the fits
-   */
+  /** Every {@code nth} passage for validation, the others, or all of fewer, for the fits. */
   public static RepairPassages split(List<int[]> passages, int nth) {
     List<int[]> fit = new ArrayList<>();
     List<int[]> validation = new ArrayList<>();
@@ -38,12 +34,6 @@ public record RepairPassages(List<int[]> fit, List<int[]> validation) {
       (index % nth == nth - 1 ? validation : fit).add(passages.get(index));
     }
     return new RepairPassages(fit, validation);
-  }
-
-  /** Tokens in all passages. */
-  public long tokens() {
-    return fit.stream().mapToLong(passage -> passage.length).sum()
-        + validation.stream().mapToLong(passage -> passage.length).sum();
   }
 
   /**
@@ -84,10 +74,7 @@ public record RepairPassages(List<int[]> fit, List<int[]> validation) {
       return manager.create(next, new Shape(1, next.length));
     }
 
-    /**
-     * Passages of equal length together, dealt out so that each batch has some from every part of
-     * the text.
-     */
+    /** Passages of equal length together, each batch with some from every part of the text. */
     static List<Batch> of(RepairPassages passages, int maxTokens) {
       List<Batch> batches = new ArrayList<>(of(passages.fit(), false, maxTokens));
       batches.addAll(of(passages.validation(), true, maxTokens));

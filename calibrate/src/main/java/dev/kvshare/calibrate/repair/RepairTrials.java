@@ -37,11 +37,7 @@ public final class RepairTrials implements AutoCloseable {
     return accepted.plan();
   }
 
-  /**
-   * How near a plan comes to the unshared model when repaired.
-   *
-   * @param done told the number of layers that are done, after each
-   */
+  /** How near a plan comes when repaired; {@code done} is told the layers done, after each. */
   public RepairQuality quality(Plan plan, IntConsumer done) {
     try (LayerwiseRepair trial = new LayerwiseRepair(setting, plan, accepted, false)) {
       trial.run(done);
@@ -54,11 +50,7 @@ public final class RepairTrials implements AutoCloseable {
     return meter.quality(CacheOptions.of(plan));
   }
 
-  /**
-   * Later plans resume from this one.
-   *
-   * @param done told the number of layers that are done, after each
-   */
+  /** Later plans resume from this one; {@code done} is told the layers done, after each. */
   public void accept(Plan plan, IntConsumer done) {
     LayerwiseRepair trial = new LayerwiseRepair(setting, plan, accepted, true);
     try {

@@ -10,6 +10,7 @@ import ai.djl.pytorch.engine.PtSymbolBlock;
 import ai.djl.pytorch.jni.IValue;
 import ai.djl.pytorch.jni.IValueUtils;
 import ai.djl.pytorch.jni.JniUtils;
+import dev.kvshare.apply.family.spec.WeightSpec;
 import java.io.ByteArrayInputStream;
 import java.io.ByteArrayOutputStream;
 import java.io.IOException;
@@ -202,17 +203,15 @@ public final class ScriptModule implements AutoCloseable {
     run(null, "assign", target, source);
   }
 
-  /** Copies the transposed {@code source} [in, out] over {@code target} [out, in]. */
-  public void assignTransposed(PtNDArray target, PtNDArray source) {
-    run(null, "assign_transposed", target, source);
-  }
-
-  /**
-   * Copies {@code source}, stored group by group as {@code queries} query heads, a key head and a
-   * value head, over {@code target}, which has all queries, then all keys, then all values.
-   */
-  public void assignUngrouped(PtNDArray target, PtNDArray source, long groups, long queries) {
-    run(null, "assign_ungrouped", target, source, groups, queries);
+  /** Copies {@code source}, which is stored in a layout, over {@code target} [out, in]. */
+  public void assign(PtNDArray target, PtNDArray source, WeightSpec.Layout layout) {
+    if (layout instanceof WeightSpec.Transposed) {
+      run(null, "assign_transposed", target, source);
+    } else if (layout instanceof WeightSpec.Grouped grouped) {
+      run(null, "assign_ungrouped", target, source, grouped.groups(), grouped.queries());
+    } else {
+      assign(target, source);
+    }
   }
 
   @Override

@@ -43,11 +43,7 @@ public final class ScriptNumbers implements AutoCloseable {
   private final IValue floats;
   private final IValue kinds;
 
-  /**
-   * Those of layers under a plan.
-   *
-   * @param rotaryKinds the distinct rotary embeddings in the order of their numbers
-   */
+  /** Those of layers under a plan; rotary embeddings are numbered in the order given. */
   public ScriptNumbers(List<BlockSpec> blocks, List<RotarySpec> rotaryKinds, Plan plan) {
     List<AttentionKind> layerKinds = new ArrayList<>();
     for (int layer = 0; layer < blocks.size(); layer++) {

@@ -160,6 +160,10 @@ public final class ModelWeights implements AutoCloseable {
     this.layers = new LayerWeights(described, rotaryKinds, script, offloaded);
   }
 
+  ScriptModule script() {
+    return script;
+  }
+
   /** What the weights are of. */
   public ModelSpec spec() {
     return spec;
@@ -291,17 +295,8 @@ public final class ModelWeights implements AutoCloseable {
   }
 
   private PtNDArray head(WeightLoader from) {
-    if (!spec.tiedHead()) {
-      WeightSpec head = spec.weights().get(WeightRole.HEAD);
-      return asProduct(WeightRole.HEAD, from.load(head), spec.weights());
-    }
-    PtNDArray embedding = from.load(spec.weights().get(WeightRole.EMBEDDING));
-    if (product == null) {
-      return embedding;
-    }
-    try (embedding) {
-      return product.apply(embedding);
-    }
+    WeightRole stored = spec.tiedHead() ? WeightRole.EMBEDDING : WeightRole.HEAD;
+    return asProduct(WeightRole.HEAD, from.load(spec.weights().get(stored)), spec.weights());
   }
 
   private List<PtNDArray> tensors(

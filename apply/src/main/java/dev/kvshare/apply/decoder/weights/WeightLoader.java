@@ -12,7 +12,6 @@ import dev.kvshare.apply.family.spec.WeightSpec;
 import dev.kvshare.apply.model.Checkpoint;
 import dev.kvshare.apply.model.checkpoint.FiniteCheck;
 import java.nio.ByteBuffer;
-import java.util.HashSet;
 import java.util.List;
 import java.util.Set;
 
@@ -20,45 +19,20 @@ import java.util.Set;
  * Puts the weights of a decoder together. A tensor that the checkpoint stores in the compute type
  * stays in the mapped file where that is wanted; all others are decoded straight into the engine's
  * memory.
+ *
+ * @param manager owns the weights; its device is where they end up
+ * @param mapped whether tensors may stay in the mapped file, which then holds their memory
+ * @param checked names of the tensors whose numbers were found finite; grows
  */
-public final class WeightLoader {
+public record WeightLoader(
+    Checkpoint checkpoint,
+    ScriptModule script,
+    PtNDManager manager,
+    ComputeType type,
+    boolean mapped,
+    Set<String> checked) {
   private static final long MAX_BYTES_AT_ONCE = 1L << 30;
   private static final int ALIGNMENT = 8;
-
-  private final Checkpoint checkpoint;
-  private final ScriptModule script;
-  private final PtNDManager manager;
-  private final ComputeType type;
-  private final boolean mapped;
-  private final Set<String> checked;
-
-  /**
-   * @param manager owns the weights; its device is where they end up
-   * @param mapped whether tensors may stay in the mapped file, which then holds their memory
-   */
-  public WeightLoader(
-      Checkpoint checkpoint,
-      ScriptModule script,
-      PtNDManager manager,
-      ComputeType type,
-      boolean mapped) {
-    this(checkpoint, script, manager, type, mapped, new HashSet<>());
-  }
-
-  private WeightLoader(
-      Checkpoint checkpoint,
-      ScriptModule script,
-      PtNDManager manager,
-      ComputeType type,
-      boolean mapped,
-      Set<String> checked) {
-    this.checkpoint = checkpoint;
-    this.script = script;
-    this.manager = manager;
-    this.type = type;
-    this.mapped = mapped;
-    this.checked = checked;
-  }
 
   /** The same for another owner of weights; what was checked once is not checked again. */
   public WeightLoader into(PtNDManager owner) {
@@ -73,20 +47,10 @@ public final class WeightLoader {
         parts.size() == 1 && parts.get(0).layout() instanceof WeightSpec.AsStored
             ? mappedOrRead(parts.get(0), shape)
             : assemble(parts, shape);
-    if (manager.getDevice().equals(Device.cpu())) {
-      return onCpu;
-    }
-    try (onCpu) {
-      return script.toDevice(manager, onCpu);
-    }
+    return onDevice(onCpu);
   }
 
-  /**
-   * Some rows of a weight that is stored as it is used.
-   *
-   * @param numbers of the rows
-   * @return [rows, ...] in the compute type
-   */
+  /** Some rows of a weight that is stored as it is used: [rows, ...] in the compute type. */
   PtNDArray rows(WeightSpec weight, int[] numbers) {
     WeightSpec.Part part = weight.parts().get(0);
     long columns = elements(part.shape()) / part.shape().get(0);
@@ -98,11 +62,15 @@ public final class WeightLoader {
         requireFinite(part, numbers[row] * columns, memory.rewind());
       }
     }
+    return onDevice(chosen);
+  }
+
+  private PtNDArray onDevice(PtNDArray onCpu) {
     if (manager.getDevice().equals(Device.cpu())) {
-      return chosen;
+      return onCpu;
     }
-    try (chosen) {
-      return script.toDevice(manager, chosen);
+    try (onCpu) {
+      return script.toDevice(manager, onCpu);
     }
   }
 
@@ -130,23 +98,15 @@ public final class WeightLoader {
         if (part.layout() instanceof WeightSpec.AsStored) {
           read(part, target);
         } else {
-          rearrange(part, target);
+          try (PtNDArray stored = empty(new Shape(part.shape()))) {
+            read(part, stored);
+            script.assign(target, stored, part.layout());
+          }
         }
       }
       row += rows;
     }
     return whole;
-  }
-
-  private void rearrange(WeightSpec.Part part, PtNDArray target) {
-    try (PtNDArray stored = empty(new Shape(part.shape()))) {
-      read(part, stored);
-      if (part.layout() instanceof WeightSpec.Grouped grouped) {
-        script.assignUngrouped(target, stored, grouped.groups(), grouped.queries());
-      } else {
-        script.assignTransposed(target, stored);
-      }
-    }
   }
 
   /** Decodes a whole tensor into {@code target}, which is contiguous. */

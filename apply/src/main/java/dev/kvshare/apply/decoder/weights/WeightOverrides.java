@@ -14,6 +14,7 @@ import dev.kvshare.apply.family.spec.WeightRole;
 import dev.kvshare.apply.family.spec.WeightSpec;
 import java.util.ArrayList;
 import java.util.EnumMap;
+import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.SortedMap;
@@ -40,12 +41,11 @@ public final class WeightOverrides implements AutoCloseable {
    */
   public WeightOverrides(
       ModelWeights model,
-      ScriptModule script,
       ComputeType type,
       PtNDManager parent,
       Map<String, ? extends NDArray> tensors) {
     this.manager = (PtNDManager) parent.newSubManager();
-    this.script = script;
+    this.script = model.script();
     this.model = model;
     this.type = type;
     this.replaceable = ReplaceableWeights.of(model.spec());
@@ -161,14 +161,12 @@ public final class WeightOverrides implements AutoCloseable {
       first += part.shape().get(0);
     }
     WeightSpec.Part part = weight.parts().get(slot.part());
-    if (part.layout() instanceof WeightSpec.Transposed) {
-      script.assignTransposed(target, tensor);
-    } else if (part.layout() instanceof WeightSpec.Grouped grouped) {
-      script.assignUngrouped(target, tensor, grouped.groups(), grouped.queries());
-    } else {
+    if (part.layout() instanceof WeightSpec.AsStored) {
       try (PtNDArray rows = JniUtils.slice(target, 0, first, first + tensor.getShape().get(0), 1)) {
         script.assign(rows, tensor);
       }
+    } else {
+      script.assign(target, tensor, part.layout());
     }
   }
 
@@ -194,7 +192,6 @@ public final class WeightOverrides implements AutoCloseable {
    */
   public static SortedMap<String, NDArray> stored(
       ModelWeights model,
-      ScriptModule script,
       int layer,
       WeightRole role,
       PtNDArray weight,
@@ -203,42 +200,37 @@ public final class WeightOverrides implements AutoCloseable {
     ReplaceableWeights replaceable = ReplaceableWeights.of(model.spec());
     SortedMap<String, NDArray> named = new TreeMap<>();
     long inputs = replaceable.weight(layer, role).shape().get(1);
-    try (PtNDArray matrix = cut(script, weight, 1, 0, inputs, target)) {
-      store(named, model, script, replaceable, layer, role, matrix, target);
-    }
     long columns = weight.getShape().get(1);
+    try (PtNDArray matrix = model.script().run(target, "cut", weight, 1, 0, inputs)) {
+      named.putAll(parts(model, layer, role, matrix, target));
+    }
     if (columns > inputs) {
       String own = replaceable.names(layer, WeightRole.OWN_TOKEN).get(0);
-      named.put(own, cut(script, weight, 1, inputs, columns, target));
+      named.put(own, model.script().run(target, "cut", weight, 1, inputs, columns));
     }
     boolean biased = model.spec().blocks().get(layer).weights().containsKey(role.bias());
     if (biased || role != WeightRole.QUERY_KEY_VALUE) {
-      store(named, model, script, replaceable, layer, role.bias(), bias, target);
+      named.putAll(parts(model, layer, role.bias(), bias, target));
     }
     return named;
   }
 
-  /** Puts the parts of a weight as far as the leading rows given reach. */
-  private static void store(
-      SortedMap<String, NDArray> named,
-      ModelWeights model,
-      ScriptModule script,
-      ReplaceableWeights replaceable,
-      int layer,
-      WeightRole role,
-      PtNDArray leading,
-      PtNDManager target) {
+  /** The parts of a weight, as far as the leading rows given reach. */
+  private static Map<String, NDArray> parts(
+      ModelWeights model, int layer, WeightRole role, PtNDArray leading, PtNDManager target) {
+    Map<String, NDArray> named = new HashMap<>();
+    ScriptModule script = model.script();
     long given = leading.getShape().get(0);
     long row = 0;
-    for (WeightSpec.Part part : replaceable.weight(layer, role).parts()) {
+    for (WeightSpec.Part part : ReplaceableWeights.of(model.spec()).weight(layer, role).parts()) {
       boolean transposed = part.layout() instanceof WeightSpec.Transposed;
       long end = row + part.shape().get(transposed ? 1 : 0);
       if (row < given) {
-        PtNDArray rows = cut(script, leading, 0, row, Math.min(end, given), target);
+        PtNDArray rows = script.run(target, "cut", leading, 0, row, Math.min(end, given));
         if (end > given) {
           try (PtNDArray first = rows;
               PtNDArray all = model.weight(layer, role, target);
-              PtNDArray rest = cut(script, all, 0, given, end, target)) {
+              PtNDArray rest = script.run(target, "cut", all, 0, given, end)) {
             rows = (PtNDArray) first.concat(rest, 0);
           }
         }
@@ -246,6 +238,7 @@ public final class WeightOverrides implements AutoCloseable {
       }
       row = end;
     }
+    return named;
   }
 
   /** [out, in] as the checkpoint has it; closes what it is given. */
@@ -264,10 +257,5 @@ public final class WeightOverrides implements AutoCloseable {
       }
     }
     return tensor;
-  }
-
-  private static PtNDArray cut(
-      ScriptModule script, PtNDArray tensor, int axis, long low, long high, PtNDManager target) {
-    return script.run(target, "cut", tensor, axis, low, high);
   }
 }

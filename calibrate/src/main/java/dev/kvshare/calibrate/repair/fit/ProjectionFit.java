@@ -111,11 +111,7 @@ public final class ProjectionFit implements AutoCloseable {
     }
   }
 
-  /**
-   * Solves for each strength, beginning in the middle, as long as the error falls.
-   *
-   * @param strengths ascending
-   */
+  /** Solves for each strength, ascending ones, from the middle on while the error falls. */
   public Choice choose(List<Double> strengths) {
     boolean validated = validationTokens > 0;
     RidgeFit judge = validated ? validation : fit;

@@ -90,6 +90,11 @@ public final class QueryFit implements AutoCloseable {
 
   /** What a step has of one batch, at positions int64 [S] of each passage. */
   private record Passages(NDArray inputs, NDArray keys, NDArray positions, NDArray wanted) {
+    /** What the queries read, and from where. */
+    List<NDArray> read() {
+      return List.of(keys, positions);
+    }
+
     /** Rows of attention: tokens times query heads. */
     long rows() {
       return wanted.getShape().get(0) * wanted.getShape().get(1);
@@ -162,10 +167,10 @@ public final class QueryFit implements AutoCloseable {
           NDArray present = x.get(rows)) {
         batches.add(
             new Passages(
-                script.run(layer, manager, "query_inputs", present, positions),
+                run(manager, "query_inputs", present, positions),
                 owned(keys.get(rows)),
                 positions,
-                script.run(layer, manager, "query_reference", expected, positions)));
+                run(manager, "query_reference", expected, positions)));
       }
     }
   }
@@ -175,11 +180,7 @@ public final class QueryFit implements AutoCloseable {
         .toArray();
   }
 
-  /**
-   * Fits to the passages that do not judge.
-   *
-   * @param owner of the result
-   */
+  /** Fits to the passages that do not judge; the result belongs to {@code owner}. */
   public Result solve(Settings settings, NDManager owner) {
     NDArray queries = start;
     double divergence = divergence(fit, queries);
@@ -236,19 +237,10 @@ public final class QueryFit implements AutoCloseable {
     for (Passages passages : fit) {
       NDArray inputs = passages.inputs();
       try (NDArray given = attention(passages, queries)) {
-        NDArray gains = script.run(layer, scratch, "query_gains", inputs, queries);
+        NDArray gains = run(scratch, "query_gains", inputs, queries);
         try (NDArray apart =
                 script.run(scratch, "query_residual", passages.wanted(), given, first ? 1 : 0);
-            NDArray part =
-                script.run(
-                    layer,
-                    scratch,
-                    "query_slope",
-                    apart,
-                    inputs,
-                    gains,
-                    passages.keys(),
-                    passages.positions())) {
+            NDArray part = run(scratch, "query_slope", apart, inputs, gains, passages.read())) {
           slope.addi(part);
         }
         points.add(
@@ -303,7 +295,7 @@ public final class QueryFit implements AutoCloseable {
     double squares;
     try (NDArray steepest = conditioned(slope, conditioner, scratch)) {
       squares = dot(slope, steepest);
-      direction = steepest.duplicate();
+      direction = steepest.duplicate(); // what a script returns cannot be changed in place
     }
     for (int iteration = 0; iteration < iterations && squares > 0; iteration++) {
       try (NDArray product = curvature(points, direction, scratch);
@@ -342,20 +334,11 @@ public final class QueryFit implements AutoCloseable {
     Shape oneHead = new Shape(queryHeads, headSize, headSize);
     try (NDArray sum = scratch.zeros(oneHead, DataType.FLOAT32)) {
       for (Point point : points) {
-        NDArray keys = point.passages().keys();
-        NDArray positions = point.passages().positions();
-        Shape rows = new Shape(positions.size(), keys.getShape().get(2));
+        Passages of = point.passages();
+        Shape rows = new Shape(of.positions().size(), of.keys().getShape().get(2));
         try (NDArray signs = signs(rows, scratch);
             NDArray part =
-                script.run(
-                    layer,
-                    scratch,
-                    "query_blocks",
-                    point.weights(),
-                    signs,
-                    point.gains(),
-                    keys,
-                    positions)) {
+                run(scratch, "query_blocks", point.weights(), signs, point.gains(), of.read())) {
           sum.addi(part);
         }
       }
@@ -390,17 +373,8 @@ public final class QueryFit implements AutoCloseable {
     NDArray sum = scratch.zeros(start.getShape(), DataType.FLOAT32);
     for (Point point : points) {
       Passages passages = point.passages();
-      try (NDArray part =
-          script.run(
-              layer,
-              scratch,
-              "query_curvature",
-              direction,
-              point.weights(),
-              passages.inputs(),
-              point.gains(),
-              passages.keys(),
-              passages.positions())) {
+      List<NDArray> at = List.of(point.weights(), passages.inputs(), point.gains());
+      try (NDArray part = run(scratch, "query_curvature", direction, at, passages.read())) {
         sum.addi(part);
       }
     }
@@ -422,14 +396,7 @@ public final class QueryFit implements AutoCloseable {
   }
 
   private NDArray attention(Passages passages, NDArray queries) {
-    return script.run(
-        layer,
-        manager,
-        "query_attention",
-        passages.inputs(),
-        queries,
-        passages.keys(),
-        passages.positions());
+    return run(manager, "query_attention", passages.inputs(), queries, passages.read());
   }
 
   private NDArray moved(NDArray queries, NDArray change, double length) {
@@ -440,18 +407,23 @@ public final class QueryFit implements AutoCloseable {
 
   private Projection projection(NDArray queries, NDManager owner) {
     long columns = queries.getShape().get(1) - (biased ? 1 : 0);
-    try (NDArray weight = queries.get(":, 0:" + columns)) {
-      NDArray matrix = weight.duplicate();
-      matrix.attach(owner);
-      if (!biased) {
-        return new Projection(matrix, owner.zeros(new Shape(queries.getShape().get(0))));
-      }
-      try (NDArray column = queries.get(":, " + columns)) {
-        NDArray bias = column.duplicate();
-        bias.attach(owner);
-        return new Projection(matrix, bias);
-      }
+    return new Projection(
+        copy(queries, ":, 0:" + columns, owner),
+        biased
+            ? copy(queries, ":, " + columns, owner)
+            : owner.zeros(new Shape(queries.getShape().get(0))));
+  }
+
+  private static NDArray copy(NDArray tensor, String part, NDManager owner) {
+    try (NDArray view = tensor.get(part)) {
+      NDArray copy = view.duplicate();
+      copy.attach(owner);
+      return copy;
     }
+  }
+
+  private NDArray run(NDManager owner, String method, Object... arguments) {
+    return script.run(layer, owner, method, arguments);
   }
 
   private NDArray owned(NDArray tensor) {
