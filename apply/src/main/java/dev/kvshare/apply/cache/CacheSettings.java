@@ -24,7 +24,6 @@ public record CacheSettings(
     Integer kernel,
     Double steepness,
     KeyValueFormat format) {
-  private static final String WITH_INT8 = "+" + Int8Kv.NAME;
   private static final TokenAmount DEFAULT_BUDGET = TokenAmount.fraction(0.5);
   private static final TokenAmount DEFAULT_STREAM = TokenAmount.tokens(256);
 
@@ -34,10 +33,7 @@ public record CacheSettings(
 
   /** The name of a policy without the 8-bit numbers that may be added to it. */
   public static String eviction(String name) {
-    String lower = name.toLowerCase(Locale.ROOT);
-    return lower.endsWith(WITH_INT8)
-        ? lower.substring(0, lower.length() - WITH_INT8.length())
-        : lower;
+    return name.toLowerCase(Locale.ROOT).replaceFirst("\\+int8$", "");
   }
 
   /**
@@ -48,6 +44,8 @@ public record CacheSettings(
    */
   public CachePolicy policy(String name) {
     String eviction = eviction(name);
+    int votes = orElse(window, SnapKv.DEFAULT_WINDOW);
+    int pooled = orElse(kernel, SnapKv.DEFAULT_KERNEL);
     CachePolicy policy =
         switch (eviction) {
           case StreamingLlm.NAME ->
@@ -58,13 +56,12 @@ public record CacheSettings(
                   orElse(budget, DEFAULT_BUDGET),
                   orElse(recent, H2o.DEFAULT_RECENT),
                   orElse(meanScores, false));
-          case SnapKv.NAME ->
-              new SnapKv(orElse(budget, DEFAULT_BUDGET), chosenWindow(), chosenKernel());
+          case SnapKv.NAME -> new SnapKv(orElse(budget, DEFAULT_BUDGET), votes, pooled);
           case PyramidKv.NAME ->
               new PyramidKv(
                   orElse(budget, DEFAULT_BUDGET),
-                  chosenWindow(),
-                  chosenKernel(),
+                  votes,
+                  pooled,
                   orElse(steepness, PyramidKv.DEFAULT_STEEPNESS));
           case Int8Kv.NAME -> new Int8Kv(orElse(format, KeyValueFormat.INT8_PER_TOKEN));
           default ->
@@ -73,14 +70,6 @@ public record CacheSettings(
                       .formatted(name));
         };
     return eviction.length() == name.length() ? policy : new Int8Kv.WithEviction(policy);
-  }
-
-  private int chosenWindow() {
-    return orElse(window, SnapKv.DEFAULT_WINDOW);
-  }
-
-  private int chosenKernel() {
-    return orElse(kernel, SnapKv.DEFAULT_KERNEL);
   }
 
   private static <T> T orElse(T given, T otherwise) {

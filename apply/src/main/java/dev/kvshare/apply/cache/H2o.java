@@ -36,7 +36,6 @@ import dev.kvshare.apply.cache.KeepRule.Observation;
  * @param averaged whether accumulated attention is divided by the number of queries
  */
 public record H2o(TokenAmount budget, TokenAmount recent, boolean averaged) implements CachePolicy {
-  /** How a user asks for it. */
   public static final String NAME = "h2o";
 
   /** Half of the budget, as in the paper. */

@@ -15,10 +15,8 @@ import java.util.Objects;
  * @param format {@link KeyValueFormat#INT8_PER_TOKEN} or {@link KeyValueFormat#INT8_PER_CHANNEL}
  */
 public record Int8Kv(KeyValueFormat format) implements CachePolicy {
-  /** How a user asks for it. */
   public static final String NAME = "int8";
 
-  /** Refuses a format without integers. */
   public Int8Kv {
     Objects.requireNonNull(format, "format");
     if (format == KeyValueFormat.COMPUTE_TYPE) {
@@ -51,7 +49,6 @@ public record Int8Kv(KeyValueFormat format) implements CachePolicy {
    */
   public record WithEviction(CachePolicy eviction) implements CachePolicy {
 
-    /** Refuses what is quantised already. */
     public WithEviction {
       Objects.requireNonNull(eviction, "eviction");
       if (eviction.format() != KeyValueFormat.COMPUTE_TYPE) {

@@ -28,7 +28,6 @@ public record KeepRule(
   public static final KeepRule ALL =
       new KeepRule(NO_BOUND, 0, 0, Observation.NONE, EvictionTime.NEVER, false);
 
-  /** Checks that what always stays has room. */
   public KeepRule {
     Objects.requireNonNull(observation, "observation");
     Objects.requireNonNull(time, "time");
@@ -69,7 +68,6 @@ public record KeepRule(
 
   /** When tokens leave the cache. */
   public enum EvictionTime {
-    /** Never. */
     NEVER,
     /** Once, when the prompt has been read; what is generated is kept. */
     AFTER_PROMPT,
@@ -95,7 +93,6 @@ public record KeepRule(
     /** Attention plays no part. */
     public static final Observation NONE = new Observation(0, false, 1);
 
-    /** Checks the numbers. */
     public Observation {
       if (lastQueries < 0 || pooling < 1 || pooling % 2 == 0) {
         throw new IllegalArgumentException(

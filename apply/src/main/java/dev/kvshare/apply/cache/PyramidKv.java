@@ -34,13 +34,11 @@ package dev.kvshare.apply.cache;
  */
 public record PyramidKv(TokenAmount budget, int window, int kernel, double steepness)
     implements CachePolicy {
-  /** How a user asks for it. */
   public static final String NAME = "pyramid";
 
   /** As in the authors' code. */
   public static final double DEFAULT_STEEPNESS = 20;
 
-  /** Checks the settings. */
   public PyramidKv {
     SnapKv.requireWindow(window, kernel);
     if (!(steepness >= 1)) {

@@ -27,7 +27,6 @@ import dev.kvshare.apply.cache.KeepRule.Observation;
  * @param kernel width of the pooling, odd
  */
 public record SnapKv(TokenAmount budget, int window, int kernel) implements CachePolicy {
-  /** How a user asks for it. */
   public static final String NAME = "snapkv";
 
   /** Queries that vote. */
@@ -36,7 +35,6 @@ public record SnapKv(TokenAmount budget, int window, int kernel) implements Cach
   /** Neighbours over which votes are pooled. */
   public static final int DEFAULT_KERNEL = 5;
 
-  /** Checks the settings. */
   public SnapKv {
     requireWindow(window, kernel);
   }

@@ -32,7 +32,6 @@ package dev.kvshare.apply.cache;
  * @param sinks first tokens that stay
  */
 public record StreamingLlm(TokenAmount budget, int sinks) implements CachePolicy {
-  /** How a user asks for it. */
   public static final String NAME = "streaming-llm";
 
   /** Sinks of the paper. */

@@ -10,7 +10,6 @@ import java.util.Locale;
  */
 public record TokenAmount(int tokens, double fraction) {
 
-  /** Checks that exactly one of both counts. */
   public TokenAmount {
     if (tokens < 0 || fraction < 0 || fraction > 1 || (tokens > 0 && fraction > 0)) {
       throw new IllegalArgumentException(
@@ -19,7 +18,6 @@ public record TokenAmount(int tokens, double fraction) {
     }
   }
 
-  /** So many tokens. */
   public static TokenAmount tokens(int tokens) {
     return new TokenAmount(tokens, 0);
   }

@@ -16,7 +16,6 @@ import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
-import java.util.List;
 import java.util.Map;
 import java.util.regex.Pattern;
 import java.util.stream.Stream;
@@ -75,9 +74,19 @@ public final class LckvExport {
     try (LckvTensors tensors = new LckvTensors(checkpoint, plan.map(), weights, repairFile)) {
       SafetensorsWriter writer = new SafetensorsWriter(Map.of("format", "pt"));
       tensors.addTo(writer);
-      ObjectNode config =
-          config(checkpoint.config().json(), plan, tensors.attentionBias(), tensors.mlpBias());
-      create(directory);
+      ObjectNode config = config(checkpoint.config().json(), plan);
+      if (tensors.addsBias("self_attn")) {
+        config.put("attention_bias", true);
+      }
+      if (tensors.addsBias("mlp")) {
+        config.put("mlp_bias", true);
+      }
+      try {
+        Files.createDirectories(directory);
+      } catch (IOException e) {
+        throw new OutputException(
+            "Cannot create the folder %s (%s). Choose another place.".formatted(directory, e), e);
+      }
       AtomicFile.write(directory.resolve("model.safetensors"), writer::writeTo);
       AtomicFile.write(
           directory.resolve("config.json"),
@@ -86,43 +95,26 @@ public final class LckvExport {
     copyTokenizer(checkpoint.location(), directory);
   }
 
-  private static void create(Path directory) {
-    try {
-      Files.createDirectories(directory);
-    } catch (IOException e) {
-      throw new OutputException(
-          "Cannot create the folder %s (%s). Choose another place.".formatted(directory, e), e);
-    }
-  }
-
   private static void copyTokenizer(Path from, Path directory) {
-    if (!Files.isDirectory(from)) {
-      return;
-    }
-    List<Path> files;
-    try (Stream<Path> entries = Files.list(from)) {
-      files =
-          entries
-              .filter(file -> TOKENIZER_FILES.matcher(file.getFileName().toString()).matches())
-              .sorted()
-              .toList();
-    } catch (IOException e) {
-      throw new UncheckedIOException(e);
-    }
-    for (Path file : files) {
-      AtomicFile.write(directory.resolve(file.getFileName()), out -> Files.copy(file, out));
+    if (Files.isDirectory(from)) {
+      try (Stream<Path> entries = Files.list(from)) {
+        entries
+            .filter(file -> TOKENIZER_FILES.matcher(file.getFileName().toString()).matches())
+            .forEach(
+                file ->
+                    AtomicFile.write(
+                        directory.resolve(file.getFileName()), out -> Files.copy(file, out)));
+      } catch (IOException e) {
+        throw new UncheckedIOException(e);
+      }
     }
   }
 
   /**
    * Turns a Llama configuration into one of {@code LCKVLlamaConfig} (models/configuration_lckv.py),
    * in the keys of the transformers release that this code runs with (4.45).
-   *
-   * @param attentionBias whether a repair adds biases to the projections of attention
-   * @param mlpBias whether it adds biases to those of the feed-forward part
    */
-  private static ObjectNode config(
-      ObjectNode llama, Plan plan, boolean attentionBias, boolean mlpBias) {
+  private static ObjectNode config(ObjectNode llama, Plan plan) {
     ObjectNode config = llama.deepCopy();
     config.remove("auto_map");
     config.put("model_type", "lckv-llama");
@@ -139,17 +131,9 @@ public final class LckvExport {
     config.put("backward_passes", backward);
     config.put(
         "sliding_window",
-        plan.windowedLayers().isEmpty()
-            ? LayerTypes.DEFAULT_SLIDING_WINDOW
-            : plan.windows().last());
+        plan.windows() == null ? LayerTypes.DEFAULT_SLIDING_WINDOW : plan.windows().last());
     config.put("use_sequential", plan.upward() instanceof UpwardReading.Sequential);
     config.put("force_nodiag", false);
-    if (attentionBias) {
-      config.put("attention_bias", true);
-    }
-    if (mlpBias) {
-      config.put("mlp_bias", true);
-    }
     return config;
   }
 

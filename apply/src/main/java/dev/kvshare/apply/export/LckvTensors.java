@@ -4,9 +4,9 @@ import dev.kvshare.apply.export.LckvExport.KeyValueWeights;
 import dev.kvshare.apply.model.Checkpoint;
 import dev.kvshare.apply.model.Checkpoint.TensorInfo;
 import dev.kvshare.apply.model.DataType;
-import dev.kvshare.apply.model.DataType.HalfPrecision;
 import dev.kvshare.apply.model.safetensors.SafetensorsFile;
 import dev.kvshare.apply.model.safetensors.SafetensorsWriter;
+import dev.kvshare.apply.model.storage.StoredTensor;
 import dev.kvshare.apply.plan.SharingMap;
 import dev.kvshare.apply.policy.PolicyException;
 import java.nio.ByteBuffer;
@@ -14,9 +14,7 @@ import java.nio.ByteOrder;
 import java.nio.FloatBuffer;
 import java.nio.file.Path;
 import java.util.List;
-import java.util.Map;
 import java.util.Set;
-import java.util.TreeMap;
 import java.util.TreeSet;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
@@ -59,31 +57,23 @@ final class LckvTensors implements AutoCloseable {
     }
   }
 
-  /** Whether the projections of attention have biases that the original lacks. */
-  boolean attentionBias() {
-    return addsBias("self_attn");
-  }
-
-  /** Whether those of the feed-forward part do. */
-  boolean mlpBias() {
-    return addsBias("mlp");
-  }
-
   void addTo(SafetensorsWriter writer) {
     boolean tied = checkpoint.config().bool("tie_word_embeddings", false);
-    Map<String, TensorInfo> all = new TreeMap<>(checkpoint.tensors());
-    for (TensorInfo info : all.values()) {
+    for (TensorInfo info : checkpoint.tensors().values()) {
       boolean unused =
           COMPUTED.matcher(info.name()).matches() || (tied && info.name().equals(HEAD));
       if (!unused && isKept(info.name()) && !repaired.contains(info.name())) {
         add(writer, info);
       }
     }
-    repaired.forEach(name -> addRepaired(writer, name));
-    if (attentionBias()) {
+    for (String name : repaired) {
+      TensorInfo info = repair.tensors().get(name).info();
+      writer.add(name, info.dataType(), info.shape(), repair.bytes(name, info.dataType()));
+    }
+    if (addsBias("self_attn")) {
       addZeroBiases(writer, "self_attn", ATTENTION);
     }
-    if (mlpBias()) {
+    if (addsBias("mlp")) {
       addZeroBiases(writer, "mlp", FEED_FORWARD);
     }
   }
@@ -95,7 +85,8 @@ final class LckvTensors implements AutoCloseable {
     }
   }
 
-  private boolean addsBias(String part) {
+  /** Whether {@code self_attn} or {@code mlp} has biases that the original lacks. */
+  boolean addsBias(String part) {
     return repaired.stream()
         .map(LAYER_TENSOR::matcher)
         .filter(Matcher::matches)
@@ -138,7 +129,7 @@ final class LckvTensors implements AutoCloseable {
         weights == KeyValueWeights.AVERAGED && matcher.matches() && isKeyOrValue(matcher);
     DataType type = info.dataType().isTarget() ? info.dataType() : DataType.F32;
     if (averaged) {
-      writer.add(info.name(), type, info.shape(), encode(mean(matcher), type));
+      writer.add(info.name(), type, info.shape(), StoredTensor.encode(mean(matcher), type));
       return;
     }
     ByteBuffer mapped = checkpoint.mapped(info.name(), type);
@@ -150,21 +141,20 @@ final class LckvTensors implements AutoCloseable {
     int owner = Integer.parseInt(name.group(1));
     int[] readers =
         IntStream.range(0, map.layers()).filter(layer -> map.source(layer) == owner).toArray();
-    float[] sum = null;
+    float[] mean = new float[Math.toIntExact(checkpoint.info(name.group()).elements())];
     for (int reader : readers) {
       String tensor =
           "model.layers.%d.self_attn.%s_proj.%s".formatted(reader, name.group(3), name.group(4));
       FloatBuffer values =
           read(tensor, DataType.F32).order(ByteOrder.LITTLE_ENDIAN).asFloatBuffer();
-      sum = sum == null ? new float[values.remaining()] : sum;
-      for (int i = 0; i < sum.length; i++) {
-        sum[i] += values.get(i);
+      for (int i = 0; i < mean.length; i++) {
+        mean[i] += values.get(i);
       }
     }
-    for (int i = 0; i < sum.length; i++) {
-      sum[i] /= readers.length;
+    for (int i = 0; i < mean.length; i++) {
+      mean[i] /= readers.length;
     }
-    return sum;
+    return mean;
   }
 
   private ByteBuffer read(String tensor, DataType type) {
@@ -172,11 +162,6 @@ final class LckvTensors implements AutoCloseable {
     ByteBuffer buffer = ByteBuffer.allocateDirect(Math.toIntExact(bytes));
     checkpoint.read(tensor, type, buffer);
     return buffer.flip();
-  }
-
-  private void addRepaired(SafetensorsWriter writer, String name) {
-    TensorInfo info = repair.tensors().get(name).info();
-    writer.add(name, info.dataType(), info.shape(), repair.bytes(name, info.dataType()));
   }
 
   private void addZeroBiases(SafetensorsWriter writer, String part, List<String> projections) {
@@ -190,18 +175,5 @@ final class LckvTensors implements AutoCloseable {
         }
       }
     }
-  }
-
-  private static ByteBuffer encode(float[] values, DataType type) {
-    ByteBuffer bytes =
-        ByteBuffer.allocate(values.length * type.blockBytes()).order(ByteOrder.LITTLE_ENDIAN);
-    for (float value : values) {
-      switch (type) {
-        case F16 -> bytes.putShort(HalfPrecision.toFloat16(value));
-        case BF16 -> bytes.putShort(HalfPrecision.toBfloat16(value));
-        default -> bytes.putFloat(value);
-      }
-    }
-    return bytes.flip();
   }
 }

@@ -48,7 +48,6 @@ public record KvUse(Plan plan, List<Layer> layers, boolean keysStay) {
     }
   }
 
-  /** Copies the list. */
   public KvUse {
     layers = List.copyOf(layers);
   }

@@ -22,7 +22,6 @@ public record LayerTypes(SharingMap map, List<Integer> windowedLayers) {
   /** The window of the LCKV code where none is given. */
   public static final int DEFAULT_SLIDING_WINDOW = 4096;
 
-  /** Copies the list. */
   public LayerTypes {
     windowedLayers = List.copyOf(windowedLayers);
   }
@@ -52,7 +51,6 @@ public record LayerTypes(SharingMap map, List<Integer> windowedLayers) {
     return new LayerTypes(SharingMap.withChains(source), windowed);
   }
 
-  /** The layer types of a plan. */
   public static LayerTypes of(Plan plan) {
     return new LayerTypes(plan.map(), plan.windowedLayers());
   }

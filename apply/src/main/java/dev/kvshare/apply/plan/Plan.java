@@ -40,7 +40,6 @@ public record Plan(
    * @param last so many last tokens are seen, the current one included; at least 1
    */
   public record Windows(List<Integer> layers, int first, int last) {
-    /** Sorts the list and checks the numbers. */
     public Windows {
       layers = layers.stream().sorted().distinct().toList();
       if (layers.isEmpty() || first < 0 || last < 1) {
@@ -82,7 +81,6 @@ public record Plan(
     record Window(int first, int last) implements LayerAction {}
   }
 
-  /** Checks that the parts fit each other. */
   public Plan {
     Objects.requireNonNull(map, "map");
     Objects.requireNonNull(prefill, "prefill");
@@ -114,7 +112,6 @@ public record Plan(
     return new Plan(map, windows, prefill, other, hidesOwnToken);
   }
 
-  /** The same with another way to compute prompts. */
   public Plan withPrefill(Prefill other) {
     return new Plan(map, windows, other, upward, hidesOwnToken);
   }

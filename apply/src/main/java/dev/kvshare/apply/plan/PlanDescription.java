@@ -73,7 +73,6 @@ public final class PlanDescription {
         "decoding: one token after another, which sees the source's tokens before it");
   }
 
-  /** How prompts are run. */
   public static String reading(UpwardReading reading) {
     return reading instanceof UpwardReading.Parallel parallel
         ? parallel.passes() + " passes"

@@ -88,7 +88,6 @@ public final class SharingMap {
     return "";
   }
 
-  /** Returns the number of layers of the model. */
   public int layers() {
     return source.length;
   }
@@ -119,7 +118,6 @@ public final class SharingMap {
     return (int) IntStream.range(0, source.length).filter(this::ownsCache).count();
   }
 
-  /** Returns how many layers have no cache. */
   public int sharedLayers() {
     return source.length - ownedLayers();
   }

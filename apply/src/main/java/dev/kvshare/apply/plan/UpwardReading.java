@@ -22,7 +22,6 @@ public sealed interface UpwardReading {
    *     passes like the others
    */
   record Parallel(int forwardPasses, int backwardPasses) implements UpwardReading {
-    /** Refuses fewer than one pass. */
     public Parallel {
       if (forwardPasses < 0 || backwardPasses < 0 || forwardPasses + backwardPasses < 1) {
         throw new IllegalArgumentException(
@@ -31,7 +30,6 @@ public sealed interface UpwardReading {
       }
     }
 
-    /** Passes in all. */
     public int passes() {
       return forwardPasses + backwardPasses;
     }

@@ -29,7 +29,6 @@ public record ModelIdentity(
     @JsonProperty("head_dim") Integer headSize,
     String fingerprint) {
 
-  /** Refuses a model without layers. */
   public ModelIdentity {
     if (layers < 1) {
       throw new IllegalArgumentException("a model has at least one layer, found " + layers);

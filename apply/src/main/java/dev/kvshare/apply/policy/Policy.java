@@ -43,7 +43,6 @@ public record Policy(
    */
   public record RepairReference(
       String file, String sha256, String planSha256, List<String> tensors) {
-    /** Copies the list. */
     public RepairReference {
       tensors = List.copyOf(tensors);
     }
@@ -63,15 +62,6 @@ public record Policy(
     public static final int USUAL_CONTEXT = 2048;
 
     private static final int BYTES_PER_ELEMENT = 2;
-
-    /** Those of {@code plan} on {@code model}, of a text of {@code context} tokens. */
-    public static Savings of(ModelIdentity model, Plan plan, int context) {
-      KvUse use = model.kvUse(plan);
-      return new Savings(
-          context,
-          Math.round(1000 * use.fraction(context)) / 1000.0,
-          model.knowsHeads() ? use.bytesPerToken(BYTES_PER_ELEMENT) : 0);
-    }
   }
 
   /**
@@ -82,14 +72,19 @@ public record Policy(
    */
   public record ToolVersion(String name, String version) {}
 
-  /** Checks that the parts agree with each other. */
   public Policy {
     unknownFields = unknownFields.deepCopy();
     List<String> problems = problems(model, plan);
     if (!problems.isEmpty()) {
       throw new IllegalArgumentException(String.join("; ", problems));
     }
-    savings = Savings.of(model, plan, savings == null ? Savings.USUAL_CONTEXT : savings.context());
+    int context = savings == null ? Savings.USUAL_CONTEXT : savings.context();
+    KvUse use = model.kvUse(plan);
+    savings =
+        new Savings(
+            context,
+            Math.round(1000 * use.fraction(context)) / 1000.0,
+            model.knowsHeads() ? use.bytesPerToken(Savings.BYTES_PER_ELEMENT) : 0);
   }
 
   /**
@@ -101,14 +96,13 @@ public record Policy(
     return new Policy(model, plan, null, null, null, null, JsonNodeFactory.instance.objectNode());
   }
 
-  /** The same with other refitted weights; null for none. */
   public Policy withRepair(RepairReference other) {
     return new Policy(model, plan, other, savings, calibration, tool, unknownFields);
   }
 
   /** The same with its savings stated for texts of so many tokens. */
   public Policy withContext(int tokens) {
-    Savings other = Savings.of(model, plan, tokens);
+    Savings other = new Savings(tokens, 0, 0);
     return new Policy(model, plan, repair, other, calibration, tool, unknownFields);
   }
 
@@ -118,12 +112,10 @@ public record Policy(
     return new Policy(model, plan, repair, savings, other, tool, unknownFields);
   }
 
-  /** The same, written by another program. */
   public Policy withTool(ToolVersion other) {
     return new Policy(model, plan, repair, savings, calibration, other, unknownFields);
   }
 
-  /** Which layer reads whose keys and values. */
   public SharingMap map() {
     return plan.map();
   }

@@ -4,29 +4,22 @@ package dev.kvshare.apply.policy;
  * A plan or a policy that cannot be read, written or applied. The message is one paragraph for the
  * user; the subtypes say whose fault it is.
  */
+@SuppressWarnings("serial")
 public class PolicyException extends RuntimeException {
-  private static final long serialVersionUID = 1L;
-
-  /** Creates the exception with its whole message. */
   public PolicyException(String message) {
     super(message);
   }
 
-  /** Creates the exception with its whole message and the failure behind it. */
   public PolicyException(String message, Throwable cause) {
     super(message, cause);
   }
 
   /** The file: not JSON, against the schema, or with fields that break a rule. */
   public static final class Format extends PolicyException {
-    private static final long serialVersionUID = 1L;
-
-    /** Creates the exception with its whole message. */
     public Format(String message) {
       super(message);
     }
 
-    /** Creates the exception with its whole message and where the content was found wrong. */
     public Format(String message, Throwable cause) {
       super(message, cause);
     }
@@ -34,9 +27,6 @@ public class PolicyException extends RuntimeException {
 
   /** The file's version, which this release does not know. */
   public static final class Version extends PolicyException {
-    private static final long serialVersionUID = 1L;
-
-    /** Creates the exception with its whole message. */
     public Version(String message) {
       super(message);
     }
@@ -44,9 +34,6 @@ public class PolicyException extends RuntimeException {
 
   /** The model, or the file of refitted weights: the policy was made for another one. */
   public static final class Mismatch extends PolicyException {
-    private static final long serialVersionUID = 1L;
-
-    /** Creates the exception with its whole message. */
     public Mismatch(String message) {
       super(message);
     }
@@ -54,9 +41,6 @@ public class PolicyException extends RuntimeException {
 
   /** This release: the plan is valid, but cannot be run, or not with that cache policy. */
   public static final class Unsupported extends PolicyException {
-    private static final long serialVersionUID = 1L;
-
-    /** Creates the exception with its whole message. */
     public Unsupported(String message) {
       super(message);
     }

@@ -12,6 +12,7 @@ import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.NoSuchFileException;
 import java.nio.file.Path;
+import java.util.List;
 
 /**
  * Reads and writes policy files: UTF-8 JSON as described by the published schema {@code
@@ -28,7 +29,6 @@ public final class PolicyFile {
 
   static final int MAJOR_VERSION = 2;
   private static final long MAX_BYTES = 16L << 20;
-  private static final String JSON = ".json";
   private static final int[] BYTE_ORDER_MARK = {0xEF, 0xBB, 0xBF};
 
   private PolicyFile() {}
@@ -123,8 +123,7 @@ public final class PolicyFile {
 
   /** Where the refitted weights of a policy go: beside it, with its name. */
   public static Path weightsFile(Path policy) {
-    String name = policy.getFileName().toString();
-    String stem = name.endsWith(JSON) ? name.substring(0, name.length() - JSON.length()) : name;
+    String stem = policy.getFileName().toString().replaceFirst("\\.json$", "");
     return policy.resolveSibling(stem + ".safetensors");
   }
 
@@ -188,27 +187,24 @@ public final class PolicyFile {
     if (reference == null || reference.tensors().isEmpty()) {
       return null;
     }
-    if (reference.planSha256() != null
-        && !reference.planSha256().equals(planSha256(policy.plan()))) {
+    String plan = planSha256(policy.plan());
+    if (reference.planSha256() != null && !reference.planSha256().equals(plan)) {
       throw new PolicyException.Mismatch(
           "The plan of %s is not the one that its refitted weights were fitted for: its SHA-256 is %s, but 'repair.plan_sha256' is %s. Undo the change of 'plan', calibrate again, or run without the refitted weights by --no-repair."
-              .formatted(file, planSha256(policy.plan()), reference.planSha256()));
+              .formatted(file, plan, reference.planSha256()));
     }
     Path weights = file.resolveSibling(reference.file());
-    String found = Files.exists(weights) ? Digest.sha256(weights) : null;
-    if (reference.sha256().equals(found)) {
-      return weights;
+    for (Path candidate : List.of(weights, fresh(weights))) {
+      if (Files.exists(candidate) && Digest.sha256(candidate).equals(reference.sha256())) {
+        return candidate;
+      }
     }
-    Path fresh = fresh(weights);
-    if (Files.exists(fresh) && Digest.sha256(fresh).equals(reference.sha256())) {
-      return fresh;
-    }
-    if (found == null) {
+    if (!Files.exists(weights)) {
       return null;
     }
     throw new PolicyException.Mismatch(
         "%s is not the file that the policy was written with: its SHA-256 is %s, but the policy says %s. Put the right file there, or run without the refitted weights by --no-repair."
-            .formatted(weights, found, reference.sha256()));
+            .formatted(weights, Digest.sha256(weights), reference.sha256()));
   }
 
   /** SHA-256 of a plan, as {@code repair.plan_sha256} has it: over its JSON, see the schema. */

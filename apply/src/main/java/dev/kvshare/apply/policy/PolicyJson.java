@@ -12,7 +12,6 @@ import dev.kvshare.apply.plan.Plan;
 import dev.kvshare.apply.plan.SharingMap;
 import dev.kvshare.apply.plan.UpwardReading;
 import java.nio.charset.StandardCharsets;
-import java.util.ArrayList;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
@@ -56,16 +55,16 @@ final class PolicyJson {
     node.set("kv_source", MAPPER.valueToTree(plan.map().toArray()));
     node.set("window", MAPPER.valueToTree(plan.windows()));
     node.put("prefill", plan.prefill().name().toLowerCase(Locale.ROOT));
-    ObjectNode upward = node.objectNode();
     if (plan.upward() instanceof UpwardReading.Parallel parallel) {
-      upward.put("forward_passes", parallel.forwardPasses());
+      ObjectNode upward = node.putObject("upward").put("forward_passes", parallel.forwardPasses());
       if (parallel.backwardPasses() > 0) {
         upward.put("backward_passes", parallel.backwardPasses());
       }
+    } else if (plan.upward() != null) {
+      node.putObject("upward").put("sequential", true);
     } else {
-      upward.put("sequential", true);
+      node.putNull("upward");
     }
-    node.set("upward", plan.upward() == null ? node.nullNode() : upward);
     return node;
   }
 
@@ -109,12 +108,12 @@ final class PolicyJson {
     int[] source = bind(node.path("kv_source"), int[].class);
     SharingMap.problems(source).forEach(problem -> problems.add("$.plan.kv_source: " + problem));
     Plan.Windows windows = bind(node.path("window"), Plan.Windows.class);
-    List<Integer> windowed = new ArrayList<>(windows == null ? List.of() : windows.layers());
-    windowed.removeIf(layer -> layer < source.length);
-    for (int layer : windowed) {
-      problems.add(
-          "$.plan.window.layers names layer %d: the layers are 0 to %d"
-              .formatted(layer, source.length - 1));
+    for (int layer : windows == null ? List.<Integer>of() : windows.layers()) {
+      if (layer >= source.length) {
+        problems.add(
+            "$.plan.window.layers names layer %d: the layers are 0 to %d"
+                .formatted(layer, source.length - 1));
+      }
     }
     return problems.isEmpty()
         ? new Plan(
@@ -159,9 +158,8 @@ final class PolicyJson {
         object.set(field.getKey(), field.getValue());
       }
     }
-    for (int i = 0;
-        into.isArray() && extra.isArray() && into.size() == extra.size() && i < into.size();
-        i++) {
+    boolean alike = into.isArray() && extra.isArray() && into.size() == extra.size();
+    for (int i = 0; alike && i < into.size(); i++) {
       merge(into.get(i), extra.get(i));
     }
   }

@@ -5,6 +5,7 @@ import com.fasterxml.jackson.databind.node.ObjectNode;
 import dev.kvshare.apply.model.storage.JsonFiles;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Map;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
 import java.util.stream.Collectors;
@@ -23,7 +24,6 @@ final class PolicyReader {
 
   private final String origin;
 
-  /** Creates a reader whose messages name {@code origin}. */
   PolicyReader(String origin) {
     this.origin = origin;
   }
@@ -37,16 +37,14 @@ final class PolicyReader {
     PolicySchema schema = version == 1 ? PolicySchema.VERSION_1 : PolicySchema.VERSION_2;
     refuseIfAny(schema.problems(root));
     // Elsewhere a misspelt field is a note that nobody reads; here it may be meant for the plan.
-    root.fieldNames()
-        .forEachRemaining(
-            name -> {
-              if (!schema.names(name)) {
-                LOGGER.warn(
-                    "{} has the field $.{}, which this release does not know: it is kept, but changes nothing.",
-                    origin,
-                    name);
-              }
-            });
+    for (Map.Entry<String, JsonNode> field : root.properties()) {
+      if (!schema.names(field.getKey())) {
+        LOGGER.warn(
+            "{} has the field $.{}, which this release does not know: it is kept, but changes nothing.",
+            origin,
+            field.getKey());
+      }
+    }
     List<String> problems = new ArrayList<>();
     ObjectNode tree = root;
     if (version == 1) {
@@ -116,18 +114,16 @@ final class PolicyReader {
   }
 
   private PolicyException.Format refusal(List<String> problems) {
+    int shown = Math.min(problems.size(), MAX_LISTED_PROBLEMS);
     String listed =
-        IntStream.range(0, Math.min(problems.size(), MAX_LISTED_PROBLEMS))
+        IntStream.range(0, shown)
             .mapToObj(
                 i ->
                     problems.size() == 1
                         ? problems.get(i)
                         : "(%d) %s".formatted(i + 1, problems.get(i)))
             .collect(Collectors.joining("; "));
-    String more =
-        problems.size() > MAX_LISTED_PROBLEMS
-            ? "; and %d more".formatted(problems.size() - MAX_LISTED_PROBLEMS)
-            : "";
+    String more = problems.size() > shown ? "; and %d more".formatted(problems.size() - shown) : "";
     return new PolicyException.Format(
         "%s is not a usable policy: %s%s. Correct the file, or write a new one with `kvshare calibrate`."
             .formatted(origin, listed, more));

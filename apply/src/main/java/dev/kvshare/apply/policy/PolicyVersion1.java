@@ -1,7 +1,6 @@
 package dev.kvshare.apply.policy;
 
 import com.fasterxml.jackson.databind.JsonNode;
-import com.fasterxml.jackson.databind.node.ArrayNode;
 import com.fasterxml.jackson.databind.node.JsonNodeFactory;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import dev.kvshare.apply.plan.KvUse;
@@ -9,8 +8,8 @@ import dev.kvshare.apply.plan.Plan;
 import dev.kvshare.apply.plan.SharingMap;
 import java.util.ArrayList;
 import java.util.List;
-import java.util.Map;
 import java.util.stream.Collectors;
+import java.util.stream.DoubleStream;
 import java.util.stream.IntStream;
 import org.slf4j.Logger;
 import org.slf4j.LoggerFactory;
@@ -24,13 +23,6 @@ final class PolicyVersion1 {
 
   /** Half a unit of the third decimal, the precision of {@code kv_fraction} in the file. */
   private static final double FRACTION_TOLERANCE = 0.0005 + 1e-9;
-
-  /** Places in version 2 by those in version 1. */
-  private static final Map<String, String> PLACES =
-      Map.of(
-          "$.plan.kv_source", "$.kv_source",
-          "$.plan.window.layers", "$.windowed_layers",
-          "$.plan.upward", "$.upper");
 
   private PolicyVersion1() {}
 
@@ -49,14 +41,13 @@ final class PolicyVersion1 {
               .formatted(sinks));
     }
     int[] source = integers(root.path("kv_source"));
-    int[] layers = integers(windowed);
+    List<Integer> layers = IntStream.of(integers(windowed)).boxed().toList();
     if (root.path("savings").isObject()
         && SharingMap.problems(source).isEmpty()
-        && IntStream.of(layers).allMatch(layer -> layer < source.length)) {
+        && layers.stream().allMatch(layer -> layer < source.length)) {
       Plan plan = Plan.of(SharingMap.of(source));
       if (window.isNumber()) {
-        List<Integer> boxed = IntStream.of(layers).boxed().toList();
-        plan = plan.withWindows(Plan.Windows.of(boxed, sinks, window.intValue()));
+        plan = plan.withWindows(Plan.Windows.of(layers, sinks, window.intValue()));
       }
       addSavingsProblems(problems, plan, root.path("savings"));
     }
@@ -65,11 +56,10 @@ final class PolicyVersion1 {
 
   /** A problem of the tree of version 2 in the words of the file. */
   static String inItsWords(String problem) {
-    String text = problem;
-    for (Map.Entry<String, String> place : PLACES.entrySet()) {
-      text = text.replace(place.getKey(), place.getValue());
-    }
-    return text;
+    return problem
+        .replace("$.plan.kv_source", "$.kv_source")
+        .replace("$.plan.window.layers", "$.windowed_layers")
+        .replace("$.plan.upward", "$.upper");
   }
 
   /** The same policy in version 2; {@code root} follows the schema of version 1. */
@@ -139,36 +129,33 @@ final class PolicyVersion1 {
     int whole = KvUse.alike(plan, 1).wholeTextLayers();
     int found = savings.path("kv_layers").intValue();
     double fraction = savings.path("kv_fraction").doubleValue();
-    List<Integer> counts = IntStream.of(owned, whole).distinct().boxed().toList();
-    boolean known = counts.contains(found);
-    if (known) {
-      counts = List.of(found);
-    } else {
+    boolean known = found == owned || found == whole;
+    if (!known) {
+      String other =
+          whole == owned ? "" : ", $.windowed_layers %d with all tokens".formatted(whole);
       problems.add(
           "$.savings.kv_layers is %d, but $.kv_source leaves %d of %d layers with a cache%s"
-              .formatted(
-                  found,
-                  owned,
-                  layers,
-                  whole == owned ? "" : ", $.windowed_layers %d with all tokens".formatted(whole)));
+              .formatted(found, owned, layers, other));
     }
-    if (counts.stream()
-        .allMatch(count -> Math.abs(fraction - (double) count / layers) > FRACTION_TOLERANCE)) {
+    double[] fractions =
+        (known ? IntStream.of(found) : IntStream.of(owned, whole).distinct())
+            .mapToDouble(count -> (double) count / layers)
+            .toArray();
+    if (DoubleStream.of(fractions)
+        .allMatch(right -> Math.abs(fraction - right) > FRACTION_TOLERANCE)) {
       String from = known ? "$.savings.kv_layers gives" : "$.kv_source and $.windowed_layers give";
       problems.add(
           "$.savings.kv_fraction is %s, but %s %s"
               .formatted(
                   fraction,
                   whole == owned ? "$.kv_source gives" : from,
-                  counts.stream()
-                      .map(count -> "%.3f".formatted((double) count / layers))
+                  DoubleStream.of(fractions)
+                      .mapToObj("%.3f"::formatted)
                       .collect(Collectors.joining(" or "))));
     }
   }
 
   private static int[] integers(JsonNode array) {
-    return array instanceof ArrayNode
-        ? IntStream.range(0, array.size()).map(i -> array.get(i).intValue()).toArray()
-        : new int[0];
+    return IntStream.range(0, array.size()).map(i -> array.get(i).intValue()).toArray();
   }
 }

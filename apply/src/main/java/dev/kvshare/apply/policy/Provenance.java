@@ -63,7 +63,6 @@ public record Provenance(
    * @param unshared by the unshared model
    */
   public record Recall(double exact, double unshared) {
-    /** Rounds to the digits that the policy file keeps. */
     public Recall {
       exact = CanonicalJson.rounded(exact);
       unshared = CanonicalJson.rounded(unshared);
@@ -83,7 +82,6 @@ public record Provenance(
    */
   public record Candidate(
       int layer, int source, Double distance, Double similarity, Integer samples) {
-    /** Rounds to the digits that the policy file keeps. */
     public Candidate {
       distance = CanonicalJson.rounded(distance);
       similarity = CanonicalJson.rounded(similarity);
@@ -110,7 +108,6 @@ public record Provenance(
       double perplexityRatio,
       @JsonProperty("top1_agreement") double agreement,
       double similarity) {
-    /** Rounds to the digits that the policy file keeps. */
     public ComparedMethod {
       divergence = CanonicalJson.rounded(divergence);
       perplexityRatio = CanonicalJson.rounded(perplexityRatio);
@@ -137,7 +134,6 @@ public record Provenance(
       double perplexityRatio,
       @JsonProperty("top1_agreement") double agreement,
       @JsonProperty("kl_divergence_without_repair") double plainDivergence) {
-    /** Rounds to the digits that the policy file keeps. */
     public Validation {
       similarity = CanonicalJson.rounded(similarity);
       divergence = CanonicalJson.rounded(divergence);

@@ -8,15 +8,14 @@ import dev.kvshare.apply.family.spec.ReplaceableWeights;
 import dev.kvshare.apply.model.Checkpoint.TensorInfo;
 import dev.kvshare.apply.model.CheckpointException;
 import dev.kvshare.apply.model.DataType;
-import dev.kvshare.apply.model.DataType.HalfPrecision;
 import dev.kvshare.apply.model.safetensors.SafetensorsFile;
 import dev.kvshare.apply.model.safetensors.SafetensorsWriter;
 import dev.kvshare.apply.model.storage.Digest;
+import dev.kvshare.apply.model.storage.StoredTensor;
 import dev.kvshare.apply.plan.Plan;
 import java.io.IOException;
 import java.io.OutputStream;
 import java.nio.ByteBuffer;
-import java.nio.ByteOrder;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
@@ -25,6 +24,7 @@ import java.util.SortedMap;
 import java.util.SortedSet;
 import java.util.TreeMap;
 import java.util.TreeSet;
+import java.util.stream.LongStream;
 
 /**
  * The refitted weights of a policy with the values that its file holds, on the Java heap.
@@ -91,14 +91,12 @@ public final class RefittedWeights {
       return new RefittedWeights(stored, reference.sha256());
     } catch (CheckpointException e) {
       throw new PolicyException.Format(
-          "The refitted weights of the policy cannot be read: "
-              + e.getMessage()
-              + " Or run without them by --no-repair.",
+          "The refitted weights of the policy cannot be read: %s Or run without them by --no-repair."
+              .formatted(e.getMessage()),
           e);
     }
   }
 
-  /** The names of the tensors. */
   public SortedSet<String> names() {
     return new TreeSet<>(tensors.keySet());
   }
@@ -146,22 +144,10 @@ public final class RefittedWeights {
 
   private static Stored stored(NDArray tensor) {
     float[] numbers = tensor.toFloatArray();
-    boolean half = tensor.getShape().dimension() > 1 && fitsHalf(numbers);
-    ByteBuffer bytes =
-        ByteBuffer.allocate(Math.multiplyExact(numbers.length, half ? Short.BYTES : Float.BYTES))
-            .order(ByteOrder.LITTLE_ENDIAN);
-    for (float number : numbers) {
-      if (half) {
-        bytes.putShort(HalfPrecision.toFloat16(number));
-      } else {
-        bytes.putFloat(number);
-      }
-    }
-    List<Long> shape = new ArrayList<>();
-    for (long size : tensor.getShape().getShape()) {
-      shape.add(size);
-    }
-    return new Stored(half ? DataType.F16 : DataType.F32, List.copyOf(shape), bytes.flip());
+    DataType type =
+        tensor.getShape().dimension() > 1 && fitsHalf(numbers) ? DataType.F16 : DataType.F32;
+    List<Long> shape = LongStream.of(tensor.getShape().getShape()).boxed().toList();
+    return new Stored(type, shape, StoredTensor.encode(numbers, type));
   }
 
   private static boolean fitsHalf(float[] numbers) {
@@ -174,16 +160,8 @@ public final class RefittedWeights {
   }
 
   private static float[] floats(Stored tensor) {
-    ByteBuffer bytes = tensor.data().duplicate().order(ByteOrder.LITTLE_ENDIAN);
-    float[] numbers = new float[bytes.remaining() / tensor.type().blockBytes()];
-    for (int index = 0; index < numbers.length; index++) {
-      numbers[index] =
-          switch (tensor.type()) {
-            case F16 -> HalfPrecision.fromFloat16(bytes.getShort());
-            case BF16 -> HalfPrecision.fromBfloat16(bytes.getShort());
-            default -> bytes.getFloat();
-          };
-    }
+    float[] numbers = new float[tensor.data().remaining() / tensor.type().blockBytes()];
+    StoredTensor.plainDecoder(tensor.type()).decode(tensor.data().array(), numbers.length, numbers);
     return numbers;
   }
 
@@ -207,7 +185,17 @@ public final class RefittedWeights {
       } else if (!replaceable.contains(name)) {
         problems.add("the tensor '" + name + "' is none that a policy may replace in this model");
       } else {
-        addProblems(problems, file.tensors().get(name).info(), replaceable.shape(name));
+        TensorInfo info = file.tensors().get(name).info();
+        if (!info.shape().equals(replaceable.shape(name))) {
+          problems.add(
+              "the tensor '%s' has the shape %s, expected %s"
+                  .formatted(name, info.shape(), replaceable.shape(name)));
+        }
+        if (!info.dataType().isTarget()) {
+          problems.add(
+              "the tensor '%s' is of type %s, expected F16, BF16 or F32"
+                  .formatted(name, info.dataType()));
+        }
       }
     }
     for (String name : file.tensors().keySet()) {
@@ -216,20 +204,6 @@ public final class RefittedWeights {
       }
     }
     return problems;
-  }
-
-  private static void addProblems(
-      List<String> problems, TensorInfo info, List<Long> expectedShape) {
-    if (!info.shape().equals(expectedShape)) {
-      problems.add(
-          "the tensor '%s' has the shape %s, expected %s"
-              .formatted(info.name(), info.shape(), expectedShape));
-    }
-    if (!info.dataType().isTarget()) {
-      problems.add(
-          "the tensor '%s' is of type %s, expected F16, BF16 or F32"
-              .formatted(info.name(), info.dataType()));
-    }
   }
 
   private static PolicyException.Format refusal(Path file, List<String> problems) {

@@ -132,10 +132,10 @@ class PolicyFileTest {
     assertEquals(new Savings(256, 0.667, 2304), complete().withContext(256).savings());
     assertEquals(
         new Savings(2048, 0.667, 3072),
-        Savings.of(complete().model(), complete().plan().withWindows(null), 2048));
+        Policy.of(complete().model(), complete().plan().withWindows(null)).savings());
     assertEquals(
         new Savings(2048, 0.521, 0),
-        Savings.of(ModelIdentity.ofLayers(6), complete().plan(), 2048));
+        Policy.of(ModelIdentity.ofLayers(6), complete().plan()).savings());
     String text =
         new String(PolicyFile.toBytes(complete()), StandardCharsets.UTF_8)
             .replace("\"kv_fraction\": 0.521", "\"kv_fraction\": 0.4");

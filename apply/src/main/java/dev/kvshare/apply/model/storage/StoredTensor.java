@@ -95,6 +95,21 @@ public record StoredTensor(
     };
   }
 
+  /** Numbers as F32, F16 or BF16, little-endian. */
+  public static ByteBuffer encode(float[] numbers, DataType type) {
+    ByteBuffer bytes =
+        ByteBuffer.allocate(Math.multiplyExact(numbers.length, type.blockBytes()))
+            .order(ByteOrder.LITTLE_ENDIAN);
+    for (float number : numbers) {
+      switch (type) {
+        case F16 -> bytes.putShort(HalfPrecision.toFloat16(number));
+        case BF16 -> bytes.putShort(HalfPrecision.toBfloat16(number));
+        default -> bytes.putFloat(number);
+      }
+    }
+    return bytes.flip();
+  }
+
   private static void float16(byte[] blocks, int count, float[] values) {
     for (int i = 0; i < count; i++) {
       values[i] = HalfPrecision.fromFloat16((short) SHORTS.get(blocks, i * Short.BYTES));

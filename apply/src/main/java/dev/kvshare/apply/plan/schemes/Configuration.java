@@ -21,7 +21,6 @@ public record Configuration(
     Partition partition, Position position, int keyValueLayers, int warmupLayers)
     implements Scheme {
 
-  /** Refuses numbers that leave no group. */
   public Configuration {
     if (warmupLayers < 0 || keyValueLayers <= warmupLayers) {
       throw new IllegalArgumentException(
@@ -68,7 +67,7 @@ public record Configuration(
     int lowest = layers - size * (groups - 1);
     int larger = lowest >= 1 ? groups - 1 : layers % groups;
     List<Integer> sizes = new ArrayList<>(Collections.nCopies(groups - larger, layers / groups));
-    sizes.addAll(Collections.nCopies(larger, (layers + groups - 1) / groups));
+    sizes.addAll(Collections.nCopies(larger, size));
     sizes.set(0, lowest >= 1 ? lowest : sizes.get(0));
     return sizes;
   }

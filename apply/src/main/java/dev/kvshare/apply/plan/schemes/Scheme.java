@@ -40,7 +40,6 @@ public sealed interface Scheme
    */
   record CrossLayerAttention(int groupSize) implements Scheme {
 
-    /** Refuses groups that share nothing. */
     public CrossLayerAttention {
       if (groupSize < 2) {
         throw new IllegalArgumentException(
