@@ -3,6 +3,7 @@ package dev.kvshare.calibrate;
 import dev.kvshare.apply.decoder.DecoderOptions;
 import dev.kvshare.apply.decoder.DecoderOptions.WeightResidency;
 import dev.kvshare.apply.decoder.MachineSpeed;
+import dev.kvshare.apply.decoder.script.PyTorchRuntime;
 import dev.kvshare.apply.family.ModelFamilies;
 import dev.kvshare.apply.family.spec.ModelSpec;
 import dev.kvshare.apply.generate.LoadedModel;
@@ -43,6 +44,7 @@ import java.io.UncheckedIOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
+import java.util.Locale;
 import java.util.OptionalInt;
 import java.util.function.IntFunction;
 import java.util.stream.Stream;
@@ -553,6 +555,8 @@ public final class Calibration {
               origin.method = method;
               origin.command = command;
               origin.acrossKinds = acrossKinds;
+              origin.dtype = loaded.key(plan).computeType().name().toLowerCase(Locale.ROOT);
+              origin.threads = PyTorchRuntime.threads();
               origin.dataset = dataset;
               origin.samples = ids.size();
               origin.tokensPerSample =

@@ -93,6 +93,8 @@ class CalibrationTest {
     assertEquals("kvsharer", calibration.method());
     assertEquals(0.72, calibration.threshold());
     assertEquals(5, calibration.seed());
+    assertEquals("float32", calibration.dtype());
+    assertTrue(calibration.threads() >= 1, "threads " + calibration.threads());
     assertEquals(6, calibration.samples());
     assertEquals(64, calibration.tokensPerSample());
     assertEquals(KvSharerGolden.dataset(), calibration.dataset());

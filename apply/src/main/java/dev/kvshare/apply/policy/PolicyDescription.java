@@ -104,6 +104,9 @@ public final class PolicyDescription {
     addText(facts, "text", origin.dataset());
     addText(facts, "repair text", origin.repairDataset());
     add(facts, "samples", "%d of %d tokens", origin.samples(), origin.tokensPerSample());
+    if (origin.dtype() != null) {
+      add(facts, "computed in", "%s, %s threads", origin.dtype(), origin.threads());
+    }
     Validation validation = origin.validation();
     if (validation != null) {
       add(

@@ -80,6 +80,11 @@ public final class PyTorchRuntime {
     }
   }
 
+  /** The threads of one operator on the CPU. */
+  public static int threads() {
+    return JniUtils.getNumThreads();
+  }
+
   /**
    * Starts another native library behind the engine, whose threads stay what they are, also where
    * no decoder asked for a number.
