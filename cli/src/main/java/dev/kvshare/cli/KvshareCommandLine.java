@@ -73,9 +73,14 @@ final class KvshareCommandLine {
   }
 
   private static int execute(ParseResult parsed) {
-    // slf4j-simple reads this when the first logger is made, which is after this line.
-    System.setProperty(
-        "org.slf4j.simpleLogger.defaultLogLevel", isVerbose(parsed) ? "info" : "warn");
+    // slf4j-simple reads these when the first logger is made, which is after this line.
+    Map.of(
+            "defaultLogLevel", isVerbose(parsed) ? "info" : "warn",
+            "showThreadName", "false",
+            "showLogName", "false",
+            "showDateTime", "true",
+            "dateTimeFormat", "'kvshare:'")
+        .forEach((name, value) -> System.setProperty("org.slf4j.simpleLogger." + name, value));
     ParseResult last = parsed;
     while (last.hasSubcommand()) {
       last = last.subcommand();

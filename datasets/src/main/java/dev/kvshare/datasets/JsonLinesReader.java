@@ -1,11 +1,14 @@
 package dev.kvshare.datasets;
 
+import com.fasterxml.jackson.core.JsonParser;
 import com.fasterxml.jackson.core.JsonProcessingException;
-import com.fasterxml.jackson.core.StreamReadFeature;
+import com.fasterxml.jackson.core.JsonToken;
+import com.fasterxml.jackson.core.json.JsonReadFeature;
 import com.fasterxml.jackson.databind.DeserializationFeature;
 import com.fasterxml.jackson.databind.JsonNode;
-import com.fasterxml.jackson.databind.ObjectReader;
 import com.fasterxml.jackson.databind.json.JsonMapper;
+import java.io.IOException;
+import java.io.UncheckedIOException;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
@@ -15,12 +18,12 @@ import java.util.stream.Collectors;
 final class JsonLinesReader {
   private static final List<String> USUAL_FIELDS = List.of("text", "input_ids", "token_ids");
 
-  private static final ObjectReader READER =
+  private static final JsonMapper JSON =
       JsonMapper.builder()
-          .enable(StreamReadFeature.STRICT_DUPLICATE_DETECTION)
+          // Python's json module writes NaN and infinite numbers in this form.
+          .enable(JsonReadFeature.ALLOW_NON_NUMERIC_NUMBERS)
           .enable(DeserializationFeature.FAIL_ON_TRAILING_TOKENS)
-          .build()
-          .reader();
+          .build();
 
   private final String name;
   private final List<String> texts = new ArrayList<>();
@@ -59,6 +62,7 @@ final class JsonLinesReader {
     if (field == null) {
       field = usualField(object, line);
     }
+    refuseTwice(text, line);
     JsonNode value = field.startsWith("/") ? object.at(field) : object.path(field);
     if (value.isTextual() && sequences.isEmpty()) {
       if (!value.textValue().isBlank()) {
@@ -75,6 +79,27 @@ final class JsonLinesReader {
     }
   }
 
+  /** Which of two values is meant nobody can tell; of other fields the last one is passed over. */
+  private void refuseTwice(String text, int line) {
+    String key = field.startsWith("/") ? field.substring(1).replaceFirst("/.*", "") : field;
+    int found = 0;
+    try (JsonParser parser = JSON.createParser(text)) {
+      parser.nextToken();
+      while (parser.nextToken() == JsonToken.FIELD_NAME) {
+        found += parser.currentName().equals(key) ? 1 : 0;
+        parser.nextToken();
+        parser.skipChildren();
+      }
+    } catch (IOException e) {
+      throw new UncheckedIOException(e);
+    }
+    if (found > 1) {
+      throw new DatasetException(
+          "Line %d of %s has the field %s twice. Leave one of them out."
+              .formatted(line, name, key));
+    }
+  }
+
   private String expected() {
     if (!sequences.isEmpty()) {
       return "an array of token ids like the lines before";
@@ -84,7 +109,7 @@ final class JsonLinesReader {
 
   private JsonNode parse(String text, int line) {
     try {
-      JsonNode node = READER.readTree(text);
+      JsonNode node = JSON.readTree(text);
       if (!node.isObject()) {
         throw new DatasetException(
             "Line %d of %s is %s, expected a JSON object with a field of text."
@@ -93,8 +118,8 @@ final class JsonLinesReader {
       return node;
     } catch (JsonProcessingException e) {
       throw new DatasetException(
-          "Line %d of %s is not valid JSON (%s). Each line must be one JSON object."
-              .formatted(line, name, e.getOriginalMessage()),
+          "Line %d of %s is not valid JSON from column %d on. Each line must be one JSON object."
+              .formatted(line, name, e.getLocation() == null ? 1 : e.getLocation().getColumnNr()),
           e);
     }
   }

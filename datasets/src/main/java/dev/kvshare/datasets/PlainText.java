@@ -28,8 +28,34 @@ final class PlainText {
           "The text %s is not UTF-8: the byte 0x%02x at offset %d (line %d) cannot be decoded. %s"
               .formatted(name, bytes[offset], offset, line, remedy(bytes)));
     }
+    refuseBinary(bytes, name);
     String text = out.flip().toString();
     return text.startsWith("\uFEFF") ? text.substring(1) : text;
+  }
+
+  /** A byte 0 is valid UTF-8, but stands in no text: in UTF-16 without a mark it is every other. */
+  private static void refuseBinary(byte[] bytes, String name) {
+    long zeros = 0;
+    int first = -1;
+    for (int i = 0; i < bytes.length; i++) {
+      if (bytes[i] == 0) {
+        first = first < 0 ? i : first;
+        zeros++;
+      }
+    }
+    if (zeros > 0) {
+      boolean wide = zeros > bytes.length / 4;
+      throw new DatasetException(
+          "The text %s is no text: it has %d bytes 0, the first at offset %d. %s"
+              .formatted(
+                  name,
+                  zeros,
+                  first,
+                  wide
+                      ? "It looks like UTF-16: convert it with `iconv -f UTF-16%s -t UTF-8 FILE`."
+                          .formatted(first == 0 ? "BE" : "LE")
+                      : "Give a text in UTF-8."));
+    }
   }
 
   private static void checkLines(byte[] bytes, String name) {

@@ -97,6 +97,22 @@ class TextSourceTest {
   }
 
   @Test
+  void refusesBytesThatStandInNoText() {
+    assertTrue(
+        utf8Error((byte) 'a', (byte) 0, (byte) 'b', (byte) 'c', (byte) 'd').contains("offset 1"));
+    String text = "A text in sixteen bits.";
+    assertTrue(utf8Error(text.getBytes(StandardCharsets.UTF_16LE)).contains("-f UTF-16LE"));
+    assertTrue(utf8Error(text.getBytes(StandardCharsets.UTF_16BE)).contains("-f UTF-16BE"));
+  }
+
+  @Test
+  void otherFieldsMayHoldWhatPythonWrites() {
+    assertInstanceOf(
+        Corpus.Text.class,
+        jsonLines("{\"text\": \"One.\", \"x\": NaN, \"y\": [-Infinity], \"x\": 2}", null));
+  }
+
+  @Test
   void refusesALineWithoutEnd() {
     byte[] line = new byte[PlainText.MAX_LINE_BYTES + 3];
     Arrays.fill(line, (byte) 'a');
@@ -165,7 +181,8 @@ class TextSourceTest {
         Arguments.of("{\"a\": [1, -2]}", "a", "has -2 at index 1 of the field a"),
         Arguments.of("{\"a\": [1.5]}", "a", "has 1.5 at index 0"),
         Arguments.of("{\"a\": [99999999999]}", "a", "has 99999999999 at index 0"),
-        Arguments.of("{\"a\": \"x\", \"a\": \"y\"}", "a", "Duplicate field 'a'"),
+        Arguments.of("{\"a\": \"x\", \"a\": \"y\"}", "a", "has the field a twice"),
+        Arguments.of("{\"d\": {}, \"d\": {\"a\": \"x\"}}", "/d/a", "has the field d twice"),
         Arguments.of("{\"a\": []}\n{\"a\": []}", "a", "hold nothing in the field a"));
   }
 

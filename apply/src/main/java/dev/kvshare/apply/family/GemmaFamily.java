@@ -55,7 +55,7 @@ final class GemmaFamily {
         SlidingWindows.read(config, sizes, window, layer -> (layer + 1) % pattern != 0);
     RotaryConfig rotary = new RotaryConfig(config, sizes, 1_000_000);
     RotarySpec full = rotary.read("full_attention");
-    RotarySpec sliding = rotary.readLocal(config.number("rope_local_base_freq", 10_000));
+    RotarySpec sliding = rotary.readLocal(config.above0("rope_local_base_freq", 10_000));
     double scale = scale(config);
     double softCap = config.number("attn_logit_softcapping", 0);
     LlamaFamily model = gemma(config, sizes);
@@ -81,7 +81,7 @@ final class GemmaFamily {
     FeedForwardSpec gated = FeedForwardSpec.gated(config.positive("intermediate_size"), activation);
     ConfigKeys.ignore(config, "hidden_act");
     model.tiedWhereAbsent = true;
-    model.norm = new NormSpec(NormSpec.Kind.RMS_ONE_PLUS, config.number("rms_norm_eps", 1e-6));
+    model.norm = NormSpec.of(NormSpec.Kind.RMS_ONE_PLUS, config, "rms_norm_eps", 1e-6);
     model.placement = Placement.BOTH;
     model.attentionBiases();
     model.feedForward = layer -> gated;
@@ -95,6 +95,6 @@ final class GemmaFamily {
   }
 
   private static double scale(ModelConfig config) {
-    return 1 / Math.sqrt(config.number("query_pre_attn_scalar", 256));
+    return 1 / Math.sqrt(config.above0("query_pre_attn_scalar", 256));
   }
 }

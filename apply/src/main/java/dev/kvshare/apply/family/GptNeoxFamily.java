@@ -28,7 +28,7 @@ final class GptNeoxFamily {
             config.positive("intermediate_size"),
             Activation.read(config, "hidden_act", Activation.GELU));
     RotaryConfig rotary =
-        new RotaryConfig(config, sizes, config.number("rotary_emb_base", 10_000))
+        new RotaryConfig(config, sizes, config.above0("rotary_emb_base", 10_000))
             .withPartialFactor(config.number("rotary_pct", 0.25));
     AttentionSpec attention = AttentionSpec.usual(sizes, rotary.read());
     ConfigKeys.ignore(config, "num_key_value_heads");

@@ -20,7 +20,7 @@ final class GraniteFamily {
     model.attention = layer -> attention;
     model.residualScale = config.number("residual_multiplier", 1);
     model.embeddingScale = config.number("embedding_multiplier", 1);
-    model.logitScale = 1 / config.number("logits_scaling", 1);
+    model.logitScale = 1 / config.above0("logits_scaling", 1);
     return model.build();
   }
 }

@@ -16,6 +16,7 @@ import dev.kvshare.apply.model.ModelConfig;
 import dev.kvshare.apply.plan.Plan;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Objects;
 import java.util.Set;
 import java.util.function.IntFunction;
 import java.util.function.ObjIntConsumer;
@@ -125,7 +126,12 @@ final class LlamaFamily {
         config.modelType(),
         sizes.vocabulary(),
         sizes.hidden(),
-        sizes.maxPositions(),
+        IntStream.range(0, sizes.layers())
+            .mapToObj(layer -> attention.apply(layer).rotary())
+            .filter(Objects::nonNull)
+            .mapToInt(rotary -> rotary.positions(sizes.maxPositions()))
+            .min()
+            .orElse(sizes.maxPositions()),
         embeddingScale,
         positionOffset,
         hasFinalNorm ? norm : null,

@@ -49,8 +49,7 @@ public final class ModelFamilies {
   /** Describes what a checkpoint computes; refuses unknown families and unfitting tensors. */
   public static ModelSpec spec(Checkpoint checkpoint) {
     ModelSpec spec = spec(checkpoint.config(), checkpoint.tensors().keySet());
-    WeightCheck.check(spec, checkpoint);
-    return spec;
+    return WeightCheck.checked(spec, checkpoint);
   }
 
   /** Describes what a configuration asks for where no weights are at hand. */
@@ -62,7 +61,7 @@ public final class ModelFamilies {
   static ModelSpec spec(ModelConfig config, Set<String> tensors) {
     String type = config.string("model_type", "");
     if (!FAMILIES.containsKey(type)) {
-      throw config.invalid("model_type", "one of " + modelTypes() + " is expected");
+      throw config.unsupported("model_type", "but kvshare computes " + modelTypes());
     }
     ModelSpec spec = FAMILIES.get(type).apply(config, tensors);
     ConfigKeys.refuseUnknown(config);

@@ -28,7 +28,8 @@ final class OptFamily {
     boolean biased = config.bool("enable_bias", true);
     boolean normBefore = config.bool("do_layer_norm_before", true);
     if (!config.bool("layer_norm_elementwise_affine", true)) {
-      throw config.invalid("layer_norm_elementwise_affine", "norms with weights are expected");
+      throw config.unsupported(
+          "layer_norm_elementwise_affine", "but only norms with weights are computed");
     }
     ConfigKeys.ignore(config, "num_key_value_heads", "intermediate_size");
     AttentionSpec attention = AttentionSpec.usual(sizes, null);

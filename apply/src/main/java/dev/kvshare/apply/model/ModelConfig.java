@@ -4,6 +4,7 @@ import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import java.nio.file.Path;
 import java.util.List;
+import java.util.Map;
 import java.util.Set;
 import java.util.TreeSet;
 import java.util.function.Function;
@@ -18,17 +19,28 @@ public final class ModelConfig {
   private final Path origin;
   private final String prefix;
   private final ObjectNode json;
+  private final Map<String, String> names;
   private final Set<String> readKeys = new TreeSet<>();
 
   /** Wraps a configuration; messages name {@code origin}. */
   public ModelConfig(Path origin, ObjectNode json) {
-    this(origin, "", json);
+    this(origin, json, Map.of());
   }
 
-  private ModelConfig(Path origin, String prefix, ObjectNode json) {
+  /**
+   * Wraps a configuration that was made from a file of other keys.
+   *
+   * @param names the key of the file by the key here, for messages
+   */
+  public ModelConfig(Path origin, ObjectNode json, Map<String, String> names) {
+    this(origin, "", json, names);
+  }
+
+  private ModelConfig(Path origin, String prefix, ObjectNode json, Map<String, String> names) {
     this.origin = origin;
     this.prefix = prefix;
     this.json = json.deepCopy();
+    this.names = Map.copyOf(names);
   }
 
   /** The file that the configuration comes from. */
@@ -96,6 +108,15 @@ public final class ModelConfig {
     return node == null ? absent : number(key, node);
   }
 
+  /** A number above 0, or {@code absent} when the key is absent. */
+  public double above0(String key, double absent) {
+    double value = number(key, absent);
+    if (!(value > 0)) {
+      throw invalid(key, "a number above 0 is expected");
+    }
+    return value;
+  }
+
   /** A truth value, or {@code absent} when the key is absent. */
   public boolean bool(String key, boolean absent) {
     JsonNode node = node(key);
@@ -136,7 +157,9 @@ public final class ModelConfig {
     if (node != null && !node.isObject()) {
       throw invalid(key, "an object is expected");
     }
-    return node == null ? null : new ModelConfig(origin, prefix + key + ".", (ObjectNode) node);
+    return node == null
+        ? null
+        : new ModelConfig(origin, prefix + key + ".", (ObjectNode) node, names);
   }
 
   /** Keys with a value that no getter was asked for, sorted. */
@@ -147,11 +170,25 @@ public final class ModelConfig {
     return keys;
   }
 
-  /** An error about a key's value, to be thrown: names file, key, found value and the rule. */
+  /** An error about a value that no model has: names file, key, found value and the rule. */
   public CheckpointException.Unsupported invalid(String key, String rule) {
+    return error(key, "but " + rule + ". The file is damaged: download the model again");
+  }
+
+  /** An error about a value that is sound, but asks for what kvshare does not compute. */
+  public CheckpointException.Unsupported unsupported(String key, String reason) {
+    return error(key, reason + ": this model is not supported");
+  }
+
+  /** How the file itself calls a key. */
+  public String nameInFile(String key) {
+    return names.getOrDefault(prefix + key, prefix + key);
+  }
+
+  private CheckpointException.Unsupported error(String key, String rest) {
     return new CheckpointException.Unsupported(
-        "%s: the key '%s' is %s, but %s. Correct the file or download the model again."
-            .formatted(origin, prefix + key, contains(key) ? json.get(key) : "absent", rule));
+        "%s: the key '%s' is %s, %s."
+            .formatted(origin, nameInFile(key), contains(key) ? json.get(key) : "absent", rest));
   }
 
   private JsonNode node(String key) {

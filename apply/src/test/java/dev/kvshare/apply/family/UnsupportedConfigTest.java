@@ -10,15 +10,27 @@ import dev.kvshare.apply.decoder.Goldens;
 import dev.kvshare.apply.family.spec.ModelSpec;
 import dev.kvshare.apply.model.Checkpoint;
 import dev.kvshare.apply.model.CheckpointException;
+import dev.kvshare.apply.model.DataType;
 import dev.kvshare.apply.model.checkpoint.Checkpoints;
+import dev.kvshare.apply.model.safetensors.SafetensorsFile;
+import dev.kvshare.apply.model.safetensors.SafetensorsWriter;
+import dev.kvshare.apply.model.storage.AtomicFile;
+import java.io.ByteArrayOutputStream;
+import java.io.PrintStream;
+import java.nio.ByteBuffer;
+import java.nio.charset.StandardCharsets;
 import java.nio.file.Path;
 import java.util.List;
+import java.util.Map;
+import java.util.function.BiConsumer;
 import java.util.function.Consumer;
+import java.util.function.UnaryOperator;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.Arguments;
 import org.junit.jupiter.params.provider.MethodSource;
+import org.junit.jupiter.params.provider.ValueSource;
 
 /** What a configuration asks for and kvshare does not compute is refused by name. */
 class UnsupportedConfigTest {
@@ -28,7 +40,8 @@ class UnsupportedConfigTest {
   static List<Arguments> unsupported() {
     return List.of(
         refused("llama", config -> config.remove("model_type"), "'model_type' is absent", "qwen2"),
-        refused("llama", config -> config.put("model_type", "mamba"), "\"mamba\"", "one of ["),
+        refused(
+            "llama", config -> config.put("model_type", "mamba"), "\"mamba\"", "is not supported"),
         refused("llama", config -> config.put("num_key_value_heads", 3), "num_key_value_heads"),
         refused("llama", config -> config.put("num_hidden_layers", 0), "num_hidden_layers", "0"),
         refused("llama", config -> config.put("num_attention_heads", -4), "num_attention_heads"),
@@ -44,10 +57,18 @@ class UnsupportedConfigTest {
             "llama",
             config -> config.putObject("quantization_config").put("quant_method", "gptq"),
             "quantization_config"),
-        refused("llama", config -> config.put("num_nextn_predict_layers", 1), "num_nextn"),
         refused("llama", config -> config.put("rope_interleaved", true), "rope_interleaved"),
         refused("llama", config -> rope(config).put("rope_type", "mrope"), "rope_type", "yarn"),
-        refused("llama", config -> rope(config).put("low_freq_factor", 2), "low_freq_factor"),
+        refused("llama", config -> rope(config).put("rope_theta", 0), "rope_theta", "above 0"),
+        refused("llama", config -> rope(config).put("rope_theta", -1e4), "rope_theta"),
+        refused("llama", config -> config.put("rms_norm_eps", -1e-6), "rms_norm_eps", "below 1"),
+        refused("llama", config -> config.put("rms_norm_eps", 1e6), "rms_norm_eps"),
+        refused("gpt2", config -> config.put("layer_norm_epsilon", 2), "layer_norm_epsilon"),
+        refused("gemma2", config -> config.put("query_pre_attn_scalar", 0), "query_pre_attn"),
+        refused("granite", config -> config.put("logits_scaling", 0), "logits_scaling"),
+        refused("llama_yarn", config -> rope(config).put("factor", 0), "factor"),
+        refused("llama_linear_rope", config -> rope(config).put("factor", -2), "factor"),
+        refused("llama31", config -> rope(config).put("low_freq_factor", 9), "low_freq_factor"),
         refused("llama", config -> rope(config).put("rope_theta", "1e4"), "rope_theta"),
         refused(
             "llama", config -> rope(config).put("partial_rotary_factor", 0.5), "partial_rotary"),
@@ -146,6 +167,169 @@ class UnsupportedConfigTest {
     assertTrue(spec.mayShare(1, 0, true));
     ModelSpec withoutRotary = spec(Goldens.architecture("smollm3"));
     assertTrue(withoutRotary.mayShare(1, 0) && !withoutRotary.mayShare(3, 0));
+  }
+
+  @Test
+  void advisesNobodyToChangeASoundFile() {
+    for (String key : List.of("quantization_config", "model_type")) {
+      Path copy =
+          copy(
+              "llama",
+              config ->
+                  config.put(key, "x").put("model_type", key.equals("model_type") ? "x" : "llama"));
+      String message =
+          assertThrows(CheckpointException.Unsupported.class, () -> spec(copy)).getMessage();
+      assertTrue(message.contains("not supported"), message);
+      assertTrue(!message.matches("(?s).*(Correct|again|without it).*"), message);
+    }
+  }
+
+  @Test
+  void whatTransformersIgnoresIsIgnoredWithAWarning() {
+    Path yarn =
+        copy("llama_yarn", config -> rope(config).put("attn_factor", 0.9).put("finetuned", true));
+    Path llama =
+        copy("llama", config -> config.put("num_nextn_predict_layers", 1).put("some_switch", true));
+
+    String warnings =
+        warnings(() -> assertEquals(spec(Goldens.architecture("llama_yarn")), spec(yarn)));
+    assertTrue(warnings.contains("attn_factor, rope_parameters.finetuned"), warnings);
+    warnings = warnings(() -> assertEquals(spec(Goldens.architecture("llama")), spec(llama)));
+    assertTrue(warnings.contains("num_nextn_predict_layers, some_switch"), warnings);
+    assertEquals("", warnings(() -> spec(llama)), "said once");
+  }
+
+  @Test
+  void scaledContextsAreLonger() {
+    ModelSpec yarn =
+        spec(
+            copy(
+                "llama_yarn",
+                config -> {
+                  config.put("max_position_embeddings", 64);
+                  rope(config).put("factor", 4).put("original_max_position_embeddings", 64);
+                }));
+    assertEquals(256, yarn.maxPositions());
+    ModelSpec linear = spec(copy("llama_linear_rope", config -> rope(config).put("factor", 2)));
+    assertEquals(512, linear.maxPositions());
+    ModelSpec dynamic =
+        spec(copy("llama", config -> rope(config).put("rope_type", "dynamic").put("factor", 3)));
+    assertEquals(768, dynamic.maxPositions());
+    assertEquals(256, spec(Goldens.architecture("llama31")).maxPositions());
+  }
+
+  @Test
+  void aHeadThatIsStoredCountsUnderATiedConfiguration() {
+    Path golden = Goldens.architecture("llama");
+    Path tied = copy("llama", config -> config.put("tie_word_embeddings", true));
+
+    String warnings = warnings(() -> assertEquals(spec(golden), spec(tied)));
+    assertTrue(warnings.contains("'lm_head.weight' is stored and differs"), warnings);
+    Path alike = renamed("llama_tied", name -> name);
+    rewrite(
+        alike,
+        (name, writer) -> {
+          if (name.equals("model.embed_tokens.weight")) {
+            writer.accept("lm_head.weight");
+          }
+          writer.accept(name);
+        });
+    assertEquals("", warnings(() -> assertTrue(spec(alike).tiedHead())));
+  }
+
+  @Test
+  void tensorsOfAModelWithoutHeadLackThePrefix() {
+    for (String golden : List.of("llama_tied", "gemma2", "qwen3_moe")) {
+      Path base = renamed(golden, name -> name.replaceFirst("^model\\.", ""));
+      assertEquals(spec(Goldens.architecture(golden)), spec(base));
+    }
+    Path neox = renamed("gpt_neox", name -> name.replaceFirst("^gpt_neox\\.", ""));
+    assertEquals(spec(Goldens.architecture("gpt_neox")), spec(neox));
+  }
+
+  @ParameterizedTest
+  @ValueSource(
+      strings = {
+        "v_head.summary.weight",
+        "mtp.layers.0.fc.weight",
+        "score.weight",
+        "model.layers.1.self_attn.k_proj.k_scale",
+        "model.layers.4.mtp_block.fc.weight"
+      })
+  void tensorsThatNothingUsesAreLeftOutWithAWarning(String extra) {
+    Path copy = renamed("llama", name -> name);
+    Path with =
+        Goldens.copy(
+            copy, scratch.resolve("more"), config -> config.put("num_nextn_predict_layers", 1));
+    rewrite(
+        with,
+        (name, writer) -> {
+          if (name.equals("model.norm.weight")) {
+            writer.accept(extra);
+          }
+          writer.accept(name);
+        });
+    String warnings = warnings(() -> assertEquals(spec(Goldens.architecture("llama")), spec(with)));
+    assertTrue(warnings.contains(extra), warnings);
+  }
+
+  @ParameterizedTest
+  @ValueSource(
+      strings = {
+        "model.norm.bias",
+        "lm_head.bias",
+        "model.layers.1.self_attn.q_norm.weight",
+        "model.layers.4.self_attn.q_proj.weight"
+      })
+  void tensorsThatMayBelongToTheComputationAreRefused(String extra) {
+    Path copy = renamed("llama", name -> name);
+    rewrite(
+        copy,
+        (name, writer) -> {
+          if (name.equals("model.norm.weight")) {
+            writer.accept(extra);
+          }
+          writer.accept(name);
+        });
+    String message =
+        assertThrows(CheckpointException.Mismatch.class, () -> spec(copy)).getMessage();
+    assertTrue(message.contains(extra), message);
+  }
+
+  /** A copy of a golden whose tensors have other names. */
+  private Path renamed(String golden, UnaryOperator<String> names) {
+    Path copy = copy(golden, config -> {});
+    rewrite(copy, (name, writer) -> writer.accept(names.apply(name)));
+    return copy;
+  }
+
+  /** Writes the weights anew; each tensor under the names that {@code names} gives. */
+  private static void rewrite(Path model, BiConsumer<String, Consumer<String>> names) {
+    Path file = model.resolve("model.safetensors");
+    SafetensorsWriter writer = new SafetensorsWriter(Map.of());
+    try (SafetensorsFile weights = SafetensorsFile.open(file)) {
+      weights
+          .tensors()
+          .forEach(
+              (name, tensor) -> {
+                DataType type = tensor.info().dataType();
+                ByteBuffer bytes = weights.bytes(name, type);
+                names.accept(name, other -> writer.add(other, type, tensor.info().shape(), bytes));
+              });
+      AtomicFile.write(file, writer::writeTo);
+    }
+  }
+
+  private static String warnings(Runnable action) {
+    PrintStream before = System.err;
+    ByteArrayOutputStream log = new ByteArrayOutputStream();
+    try {
+      System.setErr(new PrintStream(log, true, StandardCharsets.UTF_8));
+      action.run();
+    } finally {
+      System.setErr(before);
+    }
+    return log.toString(StandardCharsets.UTF_8);
   }
 
   private static Arguments refused(

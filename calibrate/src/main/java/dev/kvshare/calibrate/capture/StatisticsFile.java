@@ -1,14 +1,14 @@
 package dev.kvshare.calibrate.capture;
 
-import com.fasterxml.jackson.core.JsonProcessingException;
 import com.fasterxml.jackson.databind.JsonNode;
-import com.fasterxml.jackson.databind.ObjectMapper;
+import com.fasterxml.jackson.databind.node.JsonNodeFactory;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import dev.kvshare.apply.model.CheckpointException;
 import dev.kvshare.apply.model.DataType;
 import dev.kvshare.apply.model.safetensors.SafetensorsFile;
 import dev.kvshare.apply.model.safetensors.SafetensorsWriter;
 import dev.kvshare.apply.model.storage.AtomicFile;
+import dev.kvshare.apply.model.storage.JsonFiles;
 import dev.kvshare.apply.model.storage.StoredTensor;
 import dev.kvshare.apply.policy.ModelIdentity;
 import dev.kvshare.apply.policy.Provenance.DatasetReference;
@@ -42,7 +42,6 @@ import java.util.Map;
  */
 public final class StatisticsFile {
   private static final String SCHEMA = "kvshare.statistics/2";
-  private static final ObjectMapper JSON = new ObjectMapper();
 
   private StatisticsFile() {}
 
@@ -119,7 +118,7 @@ public final class StatisticsFile {
   }
 
   private static String model(ModelIdentity model) {
-    ObjectNode node = JSON.createObjectNode();
+    ObjectNode node = JsonNodeFactory.instance.objectNode();
     node.put("model_type", model.modelType());
     node.put("num_hidden_layers", model.layers());
     node.put("num_attention_heads", model.queryHeads());
@@ -144,7 +143,7 @@ public final class StatisticsFile {
   }
 
   private static String dataset(DatasetReference dataset) {
-    ObjectNode node = JSON.createObjectNode();
+    ObjectNode node = JsonNodeFactory.instance.objectNode();
     node.put("name", dataset.name());
     node.put("sha256", dataset.sha256());
     return node.toString();
@@ -152,8 +151,8 @@ public final class StatisticsFile {
 
   private static JsonNode json(SafetensorsFile file, String name) {
     try {
-      return JSON.readTree(file.metadata().getOrDefault(name, "{}"));
-    } catch (JsonProcessingException e) {
+      return JsonFiles.parse(file.metadata().getOrDefault(name, "{}"));
+    } catch (JsonFiles.MalformedException e) {
       throw damaged(file.path(), "\"" + name + "\" in its metadata is not JSON");
     }
   }

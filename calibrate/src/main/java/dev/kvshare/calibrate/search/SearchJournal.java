@@ -1,12 +1,12 @@
 package dev.kvshare.calibrate.search;
 
-import com.fasterxml.jackson.core.JsonProcessingException;
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.ObjectMapper;
 import com.fasterxml.jackson.databind.node.ArrayNode;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import dev.kvshare.apply.decoder.Divergence;
 import dev.kvshare.apply.model.storage.Digest;
+import dev.kvshare.apply.model.storage.JsonFiles;
 import dev.kvshare.apply.plan.Plan;
 import dev.kvshare.apply.plan.SharingMap;
 import dev.kvshare.calibrate.capture.CalibrationException;
@@ -144,7 +144,7 @@ final class SearchJournal implements AutoCloseable {
         return create(file, settings);
       }
       String[] lines = new String(bytes, 0, end, StandardCharsets.UTF_8).split("\n", 0);
-      requireSame(file, JSON.readTree(lines[0]), settings);
+      requireSame(file, JsonFiles.parse(lines[0]), settings);
       List<Entry> entries = new ArrayList<>();
       for (int line = 1; line < lines.length; line++) {
         entries.add(entry(file, line, lines[line], settings));
@@ -152,7 +152,7 @@ final class SearchJournal implements AutoCloseable {
       FileOutputStream out = new FileOutputStream(file.toFile(), true);
       out.getChannel().truncate(end);
       return new SearchJournal(file, entries, out);
-    } catch (JsonProcessingException e) {
+    } catch (JsonFiles.MalformedException e) {
       throw damaged(file, 0, e);
     } catch (IOException e) {
       throw failure(file, e);
@@ -314,7 +314,7 @@ final class SearchJournal implements AutoCloseable {
 
   private static Entry entry(Path file, int line, String text, ObjectNode settings) {
     try {
-      JsonNode node = JSON.readTree(text);
+      JsonNode node = JsonFiles.parse(text);
       JsonNode similarity = node.path("similarity");
       JsonNode samples = node.path("samples");
       double[] sums = JSON.convertValue(node.path("sums"), double[].class);
@@ -337,7 +337,7 @@ final class SearchJournal implements AutoCloseable {
               similarity.doubleValue(),
               samples.intValue(),
               settings.path("sample_count").intValue()));
-    } catch (JsonProcessingException | IllegalArgumentException e) {
+    } catch (JsonFiles.MalformedException | IllegalArgumentException e) {
       throw damaged(file, line, e);
     }
   }

@@ -116,7 +116,8 @@ public record AttentionSpec(
         case SLIDING -> true;
         case FULL -> false;
         default ->
-            throw config.invalid("layer_types", "each entry must be " + SLIDING + " or " + FULL);
+            throw config.unsupported(
+                "layer_types", "but only " + SLIDING + " and " + FULL + " are computed");
       };
     }
   }

@@ -63,12 +63,21 @@ public record BlockSpec(
 
     /** Root mean square with {@code rms_norm_eps}. */
     public static NormSpec rms(ModelConfig config, double epsilonWhereAbsent) {
-      return new NormSpec(Kind.RMS, config.number("rms_norm_eps", epsilonWhereAbsent));
+      return of(Kind.RMS, config, "rms_norm_eps", epsilonWhereAbsent);
     }
 
     /** Layer norm with the epsilon under {@code key}. */
     public static NormSpec layer(ModelConfig config, String key, double epsilonWhereAbsent) {
-      return new NormSpec(Kind.LAYER, config.number(key, epsilonWhereAbsent));
+      return of(Kind.LAYER, config, key, epsilonWhereAbsent);
+    }
+
+    /** A norm with the epsilon under {@code key}. */
+    public static NormSpec of(Kind kind, ModelConfig config, String key, double whereAbsent) {
+      double epsilon = config.number(key, whereAbsent);
+      if (!(epsilon >= 0 && epsilon < 1)) {
+        throw config.invalid(key, "a number of at least 0 and below 1 is expected");
+      }
+      return new NormSpec(kind, epsilon);
     }
   }
 
@@ -105,9 +114,9 @@ public record BlockSpec(
           case "gelu_new", "gelu_fast", "gelu_pytorch_tanh" -> GELU_TANH;
           case "relu" -> RELU;
           default ->
-              throw config.invalid(
+              throw config.unsupported(
                   key,
-                  "one of silu, swish, gelu, gelu_new, gelu_fast, gelu_pytorch_tanh, relu is expected");
+                  "but one of silu, swish, gelu, gelu_new, gelu_fast, gelu_pytorch_tanh, relu is computed");
         };
       }
     }

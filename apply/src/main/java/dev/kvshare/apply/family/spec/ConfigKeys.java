@@ -2,11 +2,17 @@ package dev.kvshare.apply.family.spec;
 
 import com.fasterxml.jackson.databind.JsonNode;
 import dev.kvshare.apply.model.ModelConfig;
+import java.util.List;
 import java.util.Set;
+import java.util.concurrent.ConcurrentHashMap;
+import java.util.regex.Pattern;
+import org.slf4j.Logger;
+import org.slf4j.LoggerFactory;
 
 /**
- * Refuses keys of a configuration that may change the computation and that the family has not read.
- * A key whose value is neutral (null, false, 0, empty) asks for nothing.
+ * What becomes of keys of a configuration that the family has not read. A key that is known to
+ * change the computation of some model is refused; any other is ignored, as transformers does, with
+ * a warning. A key whose value is neutral (null, false, 0, empty) asks for nothing.
  */
 public final class ConfigKeys {
   /** Keys that say nothing about what a loaded model computes for a prompt. */
@@ -34,17 +40,54 @@ public final class ConfigKeys {
               .strip()
               .split("\\s+", -1));
 
+  /** Keys by which some model computes something else. */
+  private static final Pattern COMPUTING =
+      Pattern.compile(
+          "quantization_config|compression_config|rope_interleaved|num_kv_shared_layers"
+              + "|use_bidirectional_attention|add_cross_attention|cross_attention.*"
+              + "|is_encoder_decoder|alibi|use_alibi|attention_chunk_size|clip_qkv"
+              + "|use_qk_norm|qk_layernorm|logit_scale|logits_scaling|(lm_head|embedding|residual"
+              + "|attention|key)_multiplier|.*_logit_softcapping|(num_local|n_routed|num)_experts"
+              + "|moe_.*|(kv|q)_lora_rank|partial_rotary_factor|rotary_pct|parallel_attn"
+              + "|no_rope_layers|attn_temperature_tuning|hidden_size_per_layer_input"
+              + "|mlp_only_layers|layer_types|scale_emb|scale_depth|dim_model_base"
+              + "|cla_share_factor|use_cla|attn_layer_.*|mamba_.*|ssm_.*|linear_.*|full_attention_.*"
+              + "|block_type.*|layers_block_type|rotary_interleaved|rope_ratio|use_parallel_residual");
+
+  private static final Logger LOGGER = LoggerFactory.getLogger(ConfigKeys.class);
+  private static final Set<String> WARNED = ConcurrentHashMap.newKeySet();
+
   private ConfigKeys() {}
 
-  /** Refuses what was not read, naming the first such key and its value. */
+  /** Warns of keys that were not read, and refuses the first that changes the computation. */
   public static void refuseUnknown(ModelConfig config) {
     for (String key : config.unreadKeys()) {
-      if (!HARMLESS.contains(key) && !isNeutral(config.json().get(key))) {
-        throw config.invalid(
-            key,
-            "kvshare does not know this key for this kind of model, and it may change what the"
-                + " model computes; expected is a file without it");
+      if (COMPUTING.matcher(key).matches() && !isNeutral(config.json().get(key))) {
+        throw config.unsupported(
+            key, "which changes what the model computes, and kvshare does not compute that");
       }
+    }
+    warnOfIgnored(config);
+  }
+
+  /** Warns of keys that were not read. */
+  static void warnOfIgnored(ModelConfig config) {
+    List<String> ignored =
+        config.unreadKeys().stream()
+            .filter(key -> !HARMLESS.contains(key) && !isNeutral(config.json().get(key)))
+            .map(config::nameInFile)
+            .toList();
+    if (!ignored.isEmpty()) {
+      warnOnce(
+          "%s: kvshare ignores %s, as transformers does for this kind of model."
+              .formatted(config.origin(), String.join(", ", ignored)));
+    }
+  }
+
+  /** Warns once a process: a model is described several times in one run. */
+  static void warnOnce(String message) {
+    if (WARNED.add(message)) {
+      LOGGER.warn(message);
     }
   }
 
@@ -58,14 +101,14 @@ public final class ConfigKeys {
   /** Refuses any other factor than 1. */
   public static void expectOne(ModelConfig config, String key) {
     if (config.number(key, 1) != 1) {
-      throw config.invalid(key, "1 is expected");
+      throw config.unsupported(key, "but only 1 is computed");
     }
   }
 
   /** Refuses any other value than the one that the family computes. */
   public static void expect(ModelConfig config, String key, String value) {
     if (!config.string(key, value).equals(value)) {
-      throw config.invalid(key, "\"" + value + "\" is expected");
+      throw config.unsupported(key, "but only \"" + value + "\" is computed");
     }
   }
 

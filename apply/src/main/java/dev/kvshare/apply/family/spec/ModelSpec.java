@@ -4,6 +4,7 @@ import dev.kvshare.apply.family.spec.BlockSpec.NormSpec;
 import dev.kvshare.apply.plan.KvUse;
 import dev.kvshare.apply.plan.Plan;
 import dev.kvshare.apply.plan.SharingMap;
+import java.util.EnumMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Objects;
@@ -74,6 +75,27 @@ public record ModelSpec(
   /** Whether the output head is the embedding. */
   public boolean tiedHead() {
     return !weights.containsKey(WeightRole.HEAD);
+  }
+
+  /** The same with a head of its own, of the shape of the embedding. */
+  public ModelSpec withHead(String tensor) {
+    Map<WeightRole, WeightSpec> all = new EnumMap<>(weights);
+    List<Long> shape = weights.get(WeightRole.EMBEDDING).shape();
+    WeightSpec.Part part = new WeightSpec.Part(tensor, shape, new WeightSpec.AsStored());
+    all.put(WeightRole.HEAD, new WeightSpec(shape, List.of(part)));
+    return new ModelSpec(
+        modelType,
+        vocabularySize,
+        hiddenSize,
+        maxPositions,
+        embeddingScale,
+        positionOffset,
+        finalNorm,
+        logitScale,
+        logitSoftCap,
+        blocks,
+        all,
+        plan);
   }
 
   /** What a generation under {@code plan} keeps of the keys and values of a text. */

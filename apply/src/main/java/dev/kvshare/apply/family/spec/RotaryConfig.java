@@ -27,7 +27,7 @@ public final class RotaryConfig {
     this.config = config;
     this.headSize = sizes.headSize();
     this.maxPositions = sizes.maxPositions();
-    this.base = config.number("rope_theta", base);
+    this.base = config.above0("rope_theta", base);
     this.partialFactor = config.number(PARTIAL_FACTOR, 1);
     ConfigKeys.ignore(config, TRAINED_POSITIONS);
   }
@@ -77,7 +77,7 @@ public final class RotaryConfig {
     }
     String kind = section.string("type", "default");
     kind = section.string("rope_type", kind);
-    double theta = section.number("rope_theta", base);
+    double theta = section.above0("rope_theta", base);
     int dimensions = dimensions(section, section.number(PARTIAL_FACTOR, partialFactor));
     if (onlyLongRope && (kind.equals("su") || kind.equals("yarn"))) {
       kind = "longrope";
@@ -85,31 +85,39 @@ public final class RotaryConfig {
     RotarySpec.Scaling scaling =
         switch (kind) {
           case "default" -> new RotarySpec.Unscaled();
-          case "linear" -> new RotarySpec.Linear(section.number("factor"));
-          case "dynamic" -> new RotarySpec.Dynamic(section.number("factor"), maxPositions);
+          case "linear" -> new RotarySpec.Linear(factor(section));
+          case "dynamic" -> new RotarySpec.Dynamic(factor(section), maxPositions);
           case "llama3" -> llama3(section);
           case "yarn" -> yarn(section);
           case "longrope" -> longRope(section, dimensions);
           default ->
-              throw section.invalid(
+              throw section.unsupported(
                   section.contains("rope_type") ? "rope_type" : "type",
-                  "one of default, linear, dynamic, llama3, yarn, longrope is expected");
+                  "but one of default, linear, dynamic, llama3, yarn, longrope is computed");
         };
-    ConfigKeys.refuseUnknown(section);
+    ConfigKeys.warnOfIgnored(section);
     return new RotarySpec(theta, dimensions, scaling);
   }
 
   private RotarySpec.Llama3 llama3(ModelConfig section) {
-    return new RotarySpec.Llama3(
-        section.number("factor"),
-        section.number("low_freq_factor"),
-        section.number("high_freq_factor"),
-        trainedPositions(section));
+    double low = section.number("low_freq_factor");
+    double high = section.number("high_freq_factor");
+    if (!(low > 0 && low < high)) {
+      throw section.invalid(
+          "low_freq_factor",
+          "a number above 0 and below high_freq_factor (" + high + ") is expected");
+    }
+    return new RotarySpec.Llama3(factor(section), low, high, trainedPositions(section));
+  }
+
+  private static double factor(ModelConfig section) {
+    section.number("factor");
+    return section.above0("factor", 1);
   }
 
   private RotarySpec.Yarn yarn(ModelConfig section) {
     int trained = trainedPositions(section);
-    double factor = section.number("factor", (double) maxPositions / trained);
+    double factor = section.above0("factor", (double) maxPositions / trained);
     double scale = section.number("mscale", 0);
     double scaleAllDimensions = section.number("mscale_all_dim", 0);
     double usual =
@@ -118,9 +126,9 @@ public final class RotaryConfig {
             : yarnScale(factor, 1);
     return new RotarySpec.Yarn(
         factor,
-        section.number("attention_factor", usual),
-        section.number("beta_fast", 32),
-        section.number("beta_slow", 1),
+        section.above0("attention_factor", usual),
+        section.above0("beta_fast", 32),
+        section.above0("beta_slow", 1),
         trained,
         section.bool("truncate", true));
   }
@@ -131,17 +139,20 @@ public final class RotaryConfig {
 
   private RotarySpec.LongRope longRope(ModelConfig section, int dimensions) {
     int trained = trainedPositions(section);
-    double factor = section.number("factor", (double) maxPositions / trained);
+    double factor = section.above0("factor", (double) maxPositions / trained);
     double usual = factor <= 1 ? 1 : Math.sqrt(1 + Math.log(factor) / Math.log(trained));
     return new RotarySpec.LongRope(
         factors(section, "short_factor", dimensions),
         factors(section, "long_factor", dimensions),
-        section.number("attention_factor", usual),
+        section.above0("attention_factor", usual),
         trained);
   }
 
   private static List<Double> factors(ModelConfig section, String key, int dimensions) {
     List<Double> factors = section.numbers(key);
+    if (factors.stream().anyMatch(factor -> !(factor > 0))) {
+      throw section.invalid(key, "numbers above 0 are expected");
+    }
     if (factors.size() != dimensions / 2) {
       throw section.invalid(
           key,
@@ -161,7 +172,7 @@ public final class RotaryConfig {
   private int dimensions(ModelConfig section, double factor) {
     ModelConfig where = section.contains(PARTIAL_FACTOR) ? section : config;
     if (factor != 1 && !mayBePartial) {
-      throw where.invalid(PARTIAL_FACTOR, "this family rotates whole heads: 1 is expected");
+      throw where.unsupported(PARTIAL_FACTOR, "but this family rotates whole heads");
     }
     int dimensions = (int) (headSize * factor);
     if (dimensions < 2 || dimensions > headSize || dimensions % 2 != 0) {

@@ -64,6 +64,17 @@ public record RotarySpec(double base, int dimensions, Scaling scaling) {
     }
   }
 
+  /** The longest sequence that the scaling is made for; {@code configured} where it says none. */
+  public int positions(int configured) {
+    double scaled =
+        scaling instanceof Linear linear
+            ? linear.factor() * configured
+            : scaling instanceof Dynamic dynamic
+                ? dynamic.factor() * dynamic.trainedPositions()
+                : scaling instanceof Yarn yarn ? yarn.factor() * yarn.trainedPositions() : 0;
+    return (int) Math.max(configured, Math.min(scaled, Integer.MAX_VALUE));
+  }
+
   /** Whether the frequencies depend on the length of the sequence at hand. */
   public boolean dependsOnLength() {
     return scaling instanceof Dynamic || scaling instanceof LongRope;

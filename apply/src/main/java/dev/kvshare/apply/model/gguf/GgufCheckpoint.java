@@ -37,7 +37,7 @@ public final class GgufCheckpoint {
               file, header.metadata(), new TensorTable(file, problems).read(header), problems);
       Translation translation = Translation.of(contents);
       problems.throwIfAny(REMEDY);
-      ModelConfig config = new ModelConfig(path, translation.config);
+      ModelConfig config = new ModelConfig(path, translation.config, translation.names());
       var tokenizer = TokenizerMetadata.read(contents);
       problems.throwIfAny(REMEDY);
       return new MappedCheckpoint(path, config, tokenizer, translation.tensors);

@@ -1,6 +1,7 @@
 package dev.kvshare.apply.model.gguf;
 
 import com.fasterxml.jackson.databind.node.ObjectNode;
+import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 
@@ -27,6 +28,23 @@ final class RotaryKeys {
           "yarn_beta_slow", "beta_slow");
 
   private RotaryKeys() {}
+
+  /** The keys in the file by those of the configuration. */
+  static Map<String, String> names(String prefix) {
+    Map<String, String> names = new HashMap<>();
+    names.put("rope_theta", prefix + "rope.freq_base");
+    names.put("partial_rotary_factor", prefix + "rope.dimension_count");
+    YARN_KEYS.forEach(
+        (gguf, key) -> names.put("rope_scaling." + key, prefix + "rope.scaling." + gguf));
+    names.put("rope_scaling.factor", prefix + "rope.scaling.factor");
+    names.put("rope_scaling.rope_type", prefix + "rope.scaling.type");
+    names.put("rope_scaling.short_factor", "tensor " + SHORT_FACTORS);
+    names.put("rope_scaling.long_factor", "tensor " + LONG_FACTORS);
+    names.put(
+        "rope_scaling.original_max_position_embeddings",
+        prefix + "rope.scaling.original_context_length");
+    return names;
+  }
 
   static void derive(GgufContents contents, ObjectNode config) {
     String prefix = contents.architecture() + ".rope.";

@@ -11,7 +11,9 @@ import dev.kvshare.apply.model.storage.StoredTensor;
 import dev.kvshare.apply.model.storage.StoredTensor.BlockDecoder;
 import dev.kvshare.apply.model.storage.StoredTensor.RowOrder;
 import java.util.ArrayList;
+import java.util.HashMap;
 import java.util.List;
+import java.util.Map;
 import java.util.Set;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
@@ -26,6 +28,8 @@ final class Translation {
   /** Tensors that become part of the configuration. */
   private static final Set<String> CONFIGURATION_TENSORS =
       Set.of("rope_freqs.weight", "rope_factors_short.weight", "rope_factors_long.weight");
+
+  private static final int MAX_NAMED_LAYERS = 1024;
 
   private final GgufContents contents;
   private final Problems problems;
@@ -84,6 +88,27 @@ final class Translation {
                 .formatted(key, contents.metadata().describe(key)));
       }
     }
+  }
+
+  /** The names in the file of configuration keys and tensors, for messages. */
+  Map<String, String> names() {
+    Map<String, String> names = new HashMap<>(RotaryKeys.names(prefix));
+    names.put("model_type", "general.architecture");
+    names.put("sliding_window", prefix + "attention.sliding_window");
+    names.put("layer_types", prefix + "attention.sliding_window_pattern");
+    architecture.keys.forEach(key -> names.put(key.config(), prefix + key.gguf()));
+    int layers = Math.min(MAX_NAMED_LAYERS, config.path("num_hidden_layers").asInt());
+    architecture.tensors.forEach(
+        (gguf, name) -> {
+          for (int layer = 0; layer < (gguf.contains("{}") ? layers : 1); layer++) {
+            String number = Integer.toString(layer);
+            String stem = name.huggingFace().replaceFirst("\\{}", number);
+            for (String kind : List.of(".weight", ".bias")) {
+              names.put(stem + kind, gguf.replace("{}", number) + kind);
+            }
+          }
+        });
+    return names;
   }
 
   private void translateKey(Architecture.Key key) {

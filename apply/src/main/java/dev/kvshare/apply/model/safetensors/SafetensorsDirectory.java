@@ -14,7 +14,9 @@ import dev.kvshare.apply.model.storage.StoredTensor;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.InvalidPathException;
+import java.nio.file.LinkOption;
 import java.nio.file.Path;
+import java.nio.file.attribute.UserPrincipal;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
@@ -37,6 +39,11 @@ public final class SafetensorsDirectory {
   private static final Pattern PICKLE =
       Pattern.compile(".*\\.(bin|pt|pth|pkl|pickle|ckpt)(\\.index\\.json)?");
 
+  /** What models without a head store; families with names of their own are not among them. */
+  private static final Pattern BASE_TENSOR =
+      Pattern.compile(
+          "(embed_tokens|tok_embeddings|embed_in|layers\\.\\d+|norm|final_layer_norm|rotary_emb)\\..*");
+
   private SafetensorsDirectory() {}
 
   /** Opens a directory. */
@@ -53,7 +60,25 @@ public final class SafetensorsDirectory {
     List<SafetensorsFile> files = weights(directory);
     List<StoredTensor> tensors =
         files.stream().flatMap(file -> file.tensors().values().stream()).toList();
-    return new MappedCheckpoint(path, config, tokenizer, tensors);
+    return new MappedCheckpoint(path, config, tokenizer, withPrefix(config, tensors));
+  }
+
+  /** Names of a model that was saved without its head, as they are with one. */
+  private static List<StoredTensor> withPrefix(ModelConfig config, List<StoredTensor> tensors) {
+    String type = config.string("model_type", "");
+    String prefix = type.equals("gpt_neox") ? "gpt_neox." : "model.";
+    if (type.equals("gpt2")
+        || type.equals("opt")
+        || tensors.stream().anyMatch(tensor -> tensor.info().name().startsWith(prefix))) {
+      return tensors;
+    }
+    return tensors.stream()
+        .map(
+            tensor ->
+                BASE_TENSOR.matcher(tensor.info().name()).matches()
+                    ? tensor.named(prefix + tensor.info().name())
+                    : tensor)
+        .toList();
   }
 
   private static List<SafetensorsFile> weights(ModelDirectory directory) {
@@ -168,10 +193,10 @@ public final class SafetensorsDirectory {
   }
 
   /**
-   * A model's directory, from which no file name leads out. A link may only point inside the
-   * directory or, where the directory is a snapshot in the Hugging Face cache ({@code
-   * models--ORG--NAME/snapshots/REVISION}), inside that repository's folder, whose {@code blobs}
-   * hold the files.
+   * A model's directory, from which no file name leads out. A link may point inside the directory,
+   * where the directory is a snapshot in the Hugging Face cache ({@code
+   * models--ORG--NAME/snapshots/REVISION}) inside that repository's folder, whose {@code blobs}
+   * hold the files, and anywhere else if link and target belong to the user of this process.
    */
   private record ModelDirectory(Path path, Path realRoot) {
     static ModelDirectory of(Path path) {
@@ -221,14 +246,31 @@ public final class SafetensorsDirectory {
       try {
         if (Files.exists(resolved)) {
           Path real = resolved.toRealPath();
-          if (!real.startsWith(realRoot)) {
-            return "'" + name + "' is a link that leads out of the directory, to " + real;
+          if (!real.startsWith(realRoot) && !ownedByUser(resolved, real)) {
+            return "'%s' is a link that leads out of the directory, to %s, and the two do not both belong to you"
+                .formatted(name, real);
           }
         }
       } catch (IOException e) {
         throw ModelFile.failure(resolved, e);
       }
       return null;
+    }
+
+    private static boolean ownedByUser(Path link, Path target) throws IOException {
+      UserPrincipal user = user();
+      return user.equals(Files.getOwner(link, LinkOption.NOFOLLOW_LINKS))
+          && user.equals(Files.getOwner(target));
+    }
+
+    private static UserPrincipal user() throws IOException {
+      Path process = Path.of("/proc/self");
+      return Files.exists(process)
+          ? Files.getOwner(process)
+          : process
+              .getFileSystem()
+              .getUserPrincipalLookupService()
+              .lookupPrincipalByName(System.getProperty("user.name"));
     }
 
     /** The folder of the cached repository that holds this snapshot, else the directory itself. */

@@ -4,6 +4,7 @@ import com.fasterxml.jackson.core.JsonFactory;
 import com.fasterxml.jackson.core.JsonParser;
 import com.fasterxml.jackson.core.JsonProcessingException;
 import com.fasterxml.jackson.core.StreamReadConstraints;
+import com.fasterxml.jackson.core.exc.StreamConstraintsException;
 import com.fasterxml.jackson.core.json.JsonReadFeature;
 import com.fasterxml.jackson.databind.DeserializationFeature;
 import com.fasterxml.jackson.databind.JsonNode;
@@ -119,9 +120,23 @@ public final class JsonFiles {
     return VALUES.readTree(parser);
   }
 
+  /** Reads one document, or the words of a line of one. */
+  public static JsonNode parse(String text) throws MalformedException {
+    try {
+      return MAPPER.readTree(text);
+    } catch (JsonProcessingException e) {
+      throw new MalformedException(describe(e, text, 0));
+    }
+  }
+
   /** Reads a file that holds one JSON object; an exception names file, byte and reason. */
   public static ObjectNode readObject(Path file) {
-    String text = decode(file, bytes(file), 0);
+    return readObject(file, MAX_BYTES);
+  }
+
+  /** The same of a file of at most {@code maxBytes}. */
+  public static ObjectNode readObject(Path file, long maxBytes) {
+    String text = decode(file, bytes(file, maxBytes), 0);
     String foreign = ModelFile.foreignContent(text);
     if (foreign != null) {
       throw new CheckpointException.Corrupt(file + ": " + foreign);
@@ -158,17 +173,35 @@ public final class JsonFiles {
     long character = e.getLocation() == null ? 0 : Math.max(0, e.getLocation().getCharOffset());
     String before = text.substring(0, (int) Math.min(character, text.length()));
     long offset = base + before.getBytes(StandardCharsets.UTF_8).length;
-    String reason = e.getOriginalMessage().lines().findFirst().orElse("").replaceAll("\\.$", "");
-    return "invalid JSON at byte " + offset + ": " + reason;
+    return "invalid JSON at byte " + offset + ": " + reason(e);
   }
 
-  private static byte[] bytes(Path file) {
+  /** What is wrong, without the names that the library has for it. */
+  private static String reason(JsonProcessingException e) {
+    String message = e.getOriginalMessage().lines().findFirst().orElse("");
+    if (message.startsWith("Duplicate field")) {
+      return "the key "
+          + message.replaceAll("^Duplicate field ('.*?').*", "$1")
+          + " is there twice";
+    }
+    if (e instanceof StreamConstraintsException) {
+      return message.contains("nesting")
+          ? "it is nested deeper than " + MAX_DEPTH + " levels"
+          : "a number, a text or a key is too long";
+    }
+    if (message.startsWith("Trailing token")) {
+      return "something follows the value";
+    }
+    return message.replaceAll("[:,]? \\(?[^:(]*(`|Feature|\\[Source).*", "").replaceAll("\\.$", "");
+  }
+
+  private static byte[] bytes(Path file, long maxBytes) {
     try {
       long size = Files.size(file);
-      if (size > MAX_BYTES) {
+      if (size > maxBytes || !Files.isRegularFile(file)) {
         throw new CheckpointException.Corrupt(
-            "%s: %s bytes, while at most %s are expected of this kind of file. Download the file again."
-                .formatted(file, size, MAX_BYTES));
+            "%s: an ordinary file of at most %s bytes is expected, not %s. Download the file again."
+                .formatted(file, maxBytes, size > maxBytes ? size : "a pipe or device"));
       }
       return Files.readAllBytes(file);
     } catch (IOException e) {

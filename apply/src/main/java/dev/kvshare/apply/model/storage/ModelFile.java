@@ -35,8 +35,11 @@ public final class ModelFile implements AutoCloseable {
   public static ModelFile open(Path path) {
     FileChannel channel = null;
     try {
-      if (Files.isDirectory(path)) {
-        throw new CheckpointException(path + ": a directory, where a weight file is expected.");
+      if (Files.exists(path) && !Files.isRegularFile(path)) {
+        throw new CheckpointException(
+            "%s: %s, where a weight file is expected. Put the file itself there."
+                .formatted(
+                    path, Files.isDirectory(path) ? "a directory" : "a pipe, socket or device"));
       }
       channel = FileChannel.open(path, StandardOpenOption.READ);
       ModelFile file = new ModelFile(path, channel, channel.size());

@@ -35,6 +35,12 @@ public record StoredTensor(
     return new StoredTensor(info, file, offset, decoder, new RowOrder.AsIs(), 0);
   }
 
+  /** The same under another name. */
+  public StoredTensor named(String name) {
+    TensorInfo other = new TensorInfo(name, info.dataType(), info.shape(), info.bytes());
+    return new StoredTensor(other, file, offset, decoder, order, shift);
+  }
+
   /** First byte behind the tensor in the file. */
   public long end() {
     return offset + info.bytes();

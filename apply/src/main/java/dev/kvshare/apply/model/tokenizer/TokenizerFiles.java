@@ -5,6 +5,7 @@ import com.fasterxml.jackson.databind.node.JsonNodeFactory;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import dev.kvshare.apply.model.CheckpointException;
 import dev.kvshare.apply.model.ModelConfig;
+import dev.kvshare.apply.model.storage.JsonFiles;
 import dev.kvshare.apply.model.tokenizer.Tokenizer.TokenizerDefinition;
 import java.io.IOException;
 import java.io.UncheckedIOException;
@@ -109,7 +110,7 @@ final class TokenizerFiles {
 
   private static ObjectNode readIfPresent(Path file) {
     return Files.isRegularFile(file)
-        ? TokenizerJson.readObject(file)
+        ? JsonFiles.readObject(file)
         : JsonNodeFactory.instance.objectNode();
   }
 
@@ -117,7 +118,7 @@ final class TokenizerFiles {
     Path file = location.resolve("generation_config.json");
     Set<Integer> ids = new TreeSet<>();
     if (Files.isRegularFile(file)) {
-      add(TokenizerJson.readObject(file).path(END_TOKENS), file, ids);
+      add(JsonFiles.readObject(file).path(END_TOKENS), file, ids);
     }
     if (ids.isEmpty()) {
       add(config.json().path(END_TOKENS), config.origin(), ids);

@@ -1,18 +1,11 @@
 package dev.kvshare.apply.model.tokenizer;
 
-import com.fasterxml.jackson.core.JsonLocation;
-import com.fasterxml.jackson.core.JsonProcessingException;
-import com.fasterxml.jackson.databind.DeserializationFeature;
 import com.fasterxml.jackson.databind.JsonNode;
-import com.fasterxml.jackson.databind.ObjectMapper;
-import com.fasterxml.jackson.databind.json.JsonMapper;
 import com.fasterxml.jackson.databind.node.ArrayNode;
 import com.fasterxml.jackson.databind.node.JsonNodeFactory;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import dev.kvshare.apply.model.CheckpointException;
-import java.io.IOException;
-import java.io.UncheckedIOException;
-import java.nio.file.Files;
+import dev.kvshare.apply.model.storage.JsonFiles;
 import java.nio.file.Path;
 import java.util.HashMap;
 import java.util.Map;
@@ -30,42 +23,13 @@ record TokenizerJson(
     Path origin, ObjectNode root, Map<String, Integer> ids, Map<String, Integer> addedIds) {
   private static final JsonNodeFactory JSON = JsonNodeFactory.instance;
 
-  private static final ObjectMapper MAPPER =
-      JsonMapper.builder().enable(DeserializationFeature.FAIL_ON_READING_DUP_TREE_KEY).build();
-
   private static final long MAX_BYTES = 1L << 29;
 
   /** Reads and checks a {@code tokenizer.json}. */
   static TokenizerJson read(Path file) {
-    TokenizerJson json = of(file, readObject(file));
+    TokenizerJson json = of(file, JsonFiles.readObject(file, MAX_BYTES));
     TokenizerJsonRules.check(json);
     return json;
-  }
-
-  /** Reads any JSON object that belongs to a tokenizer. */
-  static ObjectNode readObject(Path file) {
-    try {
-      long bytes = Files.size(file);
-      if (bytes > MAX_BYTES) {
-        throw new CheckpointException.Tokenizer(
-            "%s has %d bytes, more than the %d that are read of a tokenizer file. It is not one: download the model again."
-                .formatted(file, bytes, MAX_BYTES));
-      }
-      JsonNode node = MAPPER.readTree(Files.readAllBytes(file));
-      if (node instanceof ObjectNode object) {
-        return object;
-      }
-      throw new CheckpointException.Tokenizer(
-          file + " holds no JSON object. It is damaged or not complete: download it again.");
-    } catch (JsonProcessingException e) {
-      JsonLocation at = e.getLocation() == null ? JsonLocation.NA : e.getLocation();
-      throw new CheckpointException.Tokenizer(
-          "%s is not valid JSON at line %d, column %d: %s. It is damaged or not complete: download it again."
-              .formatted(file, at.getLineNr(), at.getColumnNr(), e.getOriginalMessage()),
-          e);
-    } catch (IOException e) {
-      throw new UncheckedIOException(file + " cannot be read: " + e.getMessage(), e);
-    }
   }
 
   /** Wraps a document whose structure has not been checked. */
@@ -111,7 +75,7 @@ record TokenizerJson(
    */
   TokenizerJson withoutSpecialTokens() {
     ObjectNode copy = shallowCopy();
-    ArrayNode kept = MAPPER.createArrayNode();
+    ArrayNode kept = JSON.arrayNode();
     for (JsonNode token : root.path("added_tokens")) {
       if (!token.path("special").asBoolean()) {
         kept.add(token);
@@ -126,7 +90,7 @@ record TokenizerJson(
   }
 
   private ObjectNode shallowCopy() {
-    ObjectNode copy = MAPPER.createObjectNode();
+    ObjectNode copy = JSON.objectNode();
     copy.setAll(root);
     return copy;
   }

@@ -4,14 +4,17 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import dev.kvshare.apply.model.Checkpoint;
 import dev.kvshare.apply.model.CheckpointException;
 import dev.kvshare.apply.model.checkpoint.Checkpoints;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
+import java.util.Set;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.Timeout;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.CsvSource;
@@ -65,7 +68,7 @@ class DirectoryDefectsTest {
       value = {
         "''|nothing",
         "[]|a JSON ARRAY",
-        "{\"a\": 1, \"a\": 2}|Duplicate field",
+        "{\"a\": 1, \"a\": 2}| the key a is there twice",
         "{\"a\": 1|byte 7",
         "{} x|byte 4",
         "version https://git-lfs.github.com/spec/v1|git lfs pull",
@@ -124,10 +127,18 @@ class DirectoryDefectsTest {
 
   @ParameterizedTest
   @ValueSource(strings = {"model.safetensors", "config.json", "tokenizer.json"})
-  void linkOutOfTheDirectory(String name) throws IOException {
+  void linkToAFileOfAnotherUser(String name) throws IOException {
     SafetensorsFixture.directory(model, ONE);
     Files.deleteIfExists(model.resolve(name));
     Path outside = Files.write(temporary.resolve("outside"), ONE);
+    try {
+      Files.setOwner(
+          outside,
+          outside.getFileSystem().getUserPrincipalLookupService().lookupPrincipalByName("nobody"));
+    } catch (IOException e) {
+      // Only root may give files away; others cannot own what is there already.
+      outside = Path.of("/etc/passwd");
+    }
     Files.createSymbolicLink(model.resolve(name), outside);
     refused(
         model,
@@ -136,15 +147,31 @@ class DirectoryDefectsTest {
         outside.toString());
   }
 
+  /** Older releases of huggingface_hub link the files of a local folder to their cache. */
   @Test
-  void linkOutOfACachedRepository() throws IOException {
-    Path snapshot = temporary.resolve("models--org--name/snapshots/0123");
-    SafetensorsFixture.directory(snapshot, ONE);
-    Path other = SafetensorsFixture.directory(temporary.resolve("models--org--other"), ONE);
-    Files.delete(snapshot.resolve("model.safetensors"));
-    Files.createSymbolicLink(
-        snapshot.resolve("model.safetensors"), other.resolve("model.safetensors"));
-    refused(snapshot, CheckpointException.Corrupt.class, "leads out of the directory");
+  void linkToAFileOfTheSameUser() throws IOException {
+    SafetensorsFixture.directory(model, ONE);
+    Path elsewhere = Files.createDirectory(temporary.resolve("elsewhere"));
+    for (String name : List.of("model.safetensors", "config.json")) {
+      Files.move(model.resolve(name), elsewhere.resolve(name));
+      Files.createSymbolicLink(model.resolve(name), elsewhere.resolve(name));
+    }
+    try (Checkpoint checkpoint = Checkpoints.open(model)) {
+      assertEquals(Set.of("a"), checkpoint.tensors().keySet());
+    }
+  }
+
+  @ParameterizedTest
+  @ValueSource(strings = {"model.safetensors", "config.json"})
+  @Timeout(20)
+  void pipeInPlaceOfAFile(String name) throws Exception {
+    SafetensorsFixture.directory(model, ONE);
+    Files.delete(model.resolve(name));
+    assertEquals(0, new ProcessBuilder("mkfifo", model.resolve(name).toString()).start().waitFor());
+    assertTrue(
+        assertThrows(CheckpointException.class, () -> Checkpoints.open(model).close())
+            .getMessage()
+            .matches("(?s).*" + name + ": .*a pipe.*"));
   }
 
   private static void refused(

@@ -53,7 +53,7 @@ final class SafetensorsDefects {
         corrupt("UTF-16", utf16("{}"), "invalid JSON"),
         corrupt("not JSON", file("{\"a\": nope}", NONE), "invalid JSON", "byte 18", "nope"),
         corrupt("truncated JSON", file("{\"a\": {", NONE), "invalid JSON", "end-of-input"),
-        corrupt("deep nesting", file("{\"a\":" + "[".repeat(100_000), NONE), "depth"),
+        corrupt("deep nesting", file("{\"a\":" + "[".repeat(100_000), NONE), "deeper than 64"),
         corrupt("array", file("[]", NONE), "does not hold a JSON object"),
         corrupt("text behind", file("{} {}", NONE), "goes on after"),
         corrupt(
@@ -63,7 +63,7 @@ final class SafetensorsDefects {
         corrupt(
             "duplicate field",
             file("{\"a\": {\"dtype\": \"F32\", \"dtype\": \"I32\"}}", NONE),
-            "Duplicate field",
+            "the key 'dtype' is there twice",
             "dtype"),
         corrupt(
             "metadata of numbers", file("{\"__metadata__\": {\"a\": 1}}", NONE), "__metadata__"),

@@ -115,11 +115,11 @@ class BadTokenizerTest {
   @Test
   void namesThePlaceOfBrokenJson() throws IOException {
     String json = Files.readString(TokenizerCases.FOLDER.resolve("gpt-2/tokenizer.json"));
-    assertTrue(refusal(json.substring(0, 5000)).contains("line 1, column"));
-    assertTrue(refusal("").contains("no JSON object"));
-    assertTrue(refusal("[]").contains("no JSON object"));
-    assertTrue(refusal("<html>").contains("not valid JSON"));
-    assertTrue(refusal("{\"a\": 1, \"a\": 2}").contains("Duplicate field 'a'"));
+    assertTrue(refusal(json.substring(0, 5000)).contains("invalid JSON at byte"));
+    assertTrue(refusal("").contains("a JSON object is expected"));
+    assertTrue(refusal("[]").contains("a JSON object is expected"));
+    assertTrue(refusal("<html>").contains("a web page"));
+    assertTrue(refusal("{\"a\": 1, \"a\": 2}").contains("the key 'a' is there twice"));
   }
 
   @Test
@@ -160,7 +160,7 @@ class BadTokenizerTest {
 
   private String refusal(String json) throws IOException {
     Files.writeString(folder.resolve("tokenizer.json"), json);
-    String message = assertThrows(CheckpointException.Tokenizer.class, this::load).getMessage();
+    String message = assertThrows(CheckpointException.class, this::load).getMessage();
     assertTrue(message.contains(folder.resolve("tokenizer.json").toString()), message);
     assertEquals(1, message.lines().count(), message);
     return message;
