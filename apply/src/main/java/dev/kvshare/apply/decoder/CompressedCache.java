@@ -11,6 +11,7 @@ import dev.kvshare.apply.cache.KeepRule.EvictionTime;
 import dev.kvshare.apply.decoder.script.ScriptNumbers;
 import dev.kvshare.apply.decoder.weights.LayerWeights;
 import dev.kvshare.apply.family.spec.ModelSpec;
+import dev.kvshare.apply.plan.Plan.Prefill;
 import dev.kvshare.apply.plan.SharingMap;
 import java.util.Arrays;
 import java.util.LinkedHashMap;
@@ -30,6 +31,15 @@ import java.util.stream.IntStream;
  * the decoder no layer holds more tokens than its rule allows.
  */
 public final class CompressedCache implements DecodingCache {
+  /** Places in a rule of {@code compressed.py}. */
+  private static final int SPAN = 2;
+
+  private static final int REACH = 3;
+  private static final int OWN_WINDOW = 7;
+  private static final int GROUP = 8;
+  private static final int OWN_SINKS = 9;
+  private static final int SPAN_SINKS = 10;
+
   private final KvCache.Storage storage;
   private final CacheOptions options;
   private final CachePolicy policy;
@@ -45,6 +55,7 @@ public final class CompressedCache implements DecodingCache {
   private int length;
   private int origin;
   private boolean promptRead;
+  private long mostBytes;
 
   /** A cache before its prompt. */
   CompressedCache(KvCache.Storage storage, CacheOptions options, CachePolicy policy, int batch) {
@@ -59,6 +70,11 @@ public final class CompressedCache implements DecodingCache {
   @Override
   public SharingMap map() {
     return options.map();
+  }
+
+  /** Whether the prompt is computed as the unshared model does. */
+  boolean isExact() {
+    return options.plan().prefill() == Prefill.EXACT;
   }
 
   /** What decides which tokens stay. */
@@ -79,6 +95,16 @@ public final class CompressedCache implements DecodingCache {
   @Override
   public long bytes() {
     return stores.values().stream().mapToLong(LayerStore::bytes).sum();
+  }
+
+  @Override
+  public long mostBytes() {
+    return mostBytes;
+  }
+
+  /** Counts what is there and so many bytes besides. */
+  void countBytes(long besides) {
+    mostBytes = Math.max(mostBytes, bytes() + besides);
   }
 
   /**
@@ -129,6 +155,23 @@ public final class CompressedCache implements DecodingCache {
 
   /** Makes room for a prompt, its rows as {@link PromptBatch#firstPositions} says. */
   void begin(int tokens, long[] firstColumns) {
+    settlePlan(tokens, firstColumns);
+    for (int owner : map().owners()) {
+      int slots = CachePlan.slots(tokens, bound(owner));
+      boolean scored = plan.scored(owner, false);
+      stores.put(owner, newStore(owner, plan.format(), slots, scored));
+    }
+    refresh();
+  }
+
+  /** Takes a prompt that is computed exactly: layers have no slots until it is through them. */
+  void beginExact(int tokens, long[] firstColumns) {
+    settlePlan(tokens, firstColumns);
+    length = tokens;
+    promptRead = true;
+  }
+
+  private void settlePlan(int tokens, long[] firstColumns) {
     if (plan != null) {
       throw new IllegalStateException("a compressed cache reads one prompt, at the start.");
     }
@@ -137,20 +180,48 @@ public final class CompressedCache implements DecodingCache {
     promptTokens = tokens;
     padding = (int) Arrays.stream(firstColumns).max().orElse(0);
     first = (PtNDArray) manager.create(firstColumns, new Shape(firstColumns.length));
-    for (int owner : map().owners()) {
-      LayerStore store =
-          new LayerStore(
-              storage.script(),
-              manager,
-              plan,
-              spec.blocks().get(owner).attention(),
-              batch,
-              CachePlan.slots(tokens, bound(owner)),
-              ringFrom(owner),
-              plan.scored(owner, false));
-      stores.put(owner, store);
+  }
+
+  private LayerStore newStore(int owner, KeyValueFormat format, int slots, boolean scored) {
+    return new LayerStore(
+        storage.script(),
+        manager,
+        format,
+        storage.type(),
+        storage.spec().blocks().get(owner).attention(),
+        batch,
+        slots,
+        ringFrom(owner),
+        scored);
+  }
+
+  /** Slots for all of an exact prompt, in the compute type, to be settled. */
+  LayerStore newStore(int owner) {
+    int slots = CachePlan.slots(promptTokens, KeepRule.NO_BOUND);
+    return newStore(owner, KeyValueFormat.COMPUTE_TYPE, slots, plan.scored(owner, false));
+  }
+
+  /**
+   * Keeps what an owning layer is to keep of the exact prompt that was written to {@code store}.
+   */
+  void settle(int owner, LayerStore store) {
+    if (!store.isScored()) {
+      storage.script().run(null, "set_places", store.state(), promptTokens, first);
     }
-    refresh();
+    store.advance(promptTokens);
+    stores.put(owner, store);
+    countBytes(0);
+    settle(owner);
+    if (plan.format() != KeyValueFormat.COMPUTE_TYPE) {
+      LayerStore integers =
+          newStore(owner, plan.format(), store.capacity(), plan.scored(owner, true));
+      stores.put(owner, integers);
+      int group = Math.toIntExact(rule(owner, true)[GROUP]);
+      storage.script().run(null, "settle", integers.state(), store.state(), store.filled(), group);
+      integers.advance(store.filled());
+      countBytes(store.bytes());
+      store.close();
+    }
   }
 
   /** Makes room for new tokens; a single one takes the slot of another when a layer is full. */
@@ -188,15 +259,18 @@ public final class CompressedCache implements DecodingCache {
   /** Counts the prompt as read: what is kept of it is settled, and budgets hold from now on. */
   void endPrompt() {
     promptRead = true;
-    for (Map.Entry<Integer, LayerStore> entry : stores.entrySet()) {
-      KeepRule rule = plan.rule(entry.getKey());
-      int bound = bound(entry.getKey());
-      evict(entry.getKey(), rule.time() == EvictionTime.AFTER_PROMPT ? rule.slots() : bound, bound);
-      if (!plan.scored(entry.getKey(), true)) {
-        entry.getValue().forgetScores();
-      }
-    }
+    stores.keySet().forEach(this::settle);
     refresh();
+  }
+
+  /** Leaves what an owning layer keeps of the prompt. */
+  private void settle(int owner) {
+    KeepRule rule = plan.rule(owner);
+    int bound = bound(owner);
+    evict(owner, rule.time() == EvictionTime.AFTER_PROMPT ? rule.slots() : bound, bound);
+    if (!plan.scored(owner, true)) {
+      stores.get(owner).forgetScores();
+    }
   }
 
   /** What is kept; null before the prompt. */
@@ -265,6 +339,18 @@ public final class CompressedCache implements DecodingCache {
       plan.window(layer).first(),
       plan.seen(layer).first()
     };
+  }
+
+  /**
+   * The rule of an owning layer while an exact prefill computes it: it sees all that the unshared
+   * model sees, and attention is observed.
+   */
+  long[] unsharedRule(int owner) {
+    long[] rule = rule(owner, false);
+    for (int bounds : new int[] {SPAN, REACH, OWN_WINDOW, GROUP, OWN_SINKS, SPAN_SINKS}) {
+      rule[bounds] = 0;
+    }
+    return rule;
   }
 
   /** For each layer a number of the store that it reads. */
@@ -344,5 +430,6 @@ public final class CompressedCache implements DecodingCache {
             ScriptNumbers.nested(
                 all, layer -> IValue.listFrom(stores.get(map().source(layer)).state())),
             ScriptNumbers.nested(all, layer -> IValue.listFrom(rule(layer, promptRead))));
+    countBytes(0);
   }
 }

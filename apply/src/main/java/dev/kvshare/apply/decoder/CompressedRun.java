@@ -27,6 +27,9 @@ final class CompressedRun {
 
   /** Prompts into an empty cache; the last token of each row [B, 1, E] belongs to the decoder. */
   PtNDArray prefill(PromptBatch prompts, CompressedCache cache, int chunkTokens) {
+    if (cache.isExact()) {
+      return exact(prompts, cache, chunkTokens);
+    }
     int longest = prompts.longest();
     int layers = storage.spec().layers();
     cache.begin(longest, prompts.firstPositions());
@@ -54,6 +57,23 @@ final class CompressedRun {
       last.attach(storage.parent());
       return last;
     }
+  }
+
+  /** The same as the unshared model computes it, which has no positions without end. */
+  private PtNDArray exact(PromptBatch prompts, CompressedCache cache, int chunkTokens) {
+    int longest = prompts.longest();
+    int most = storage.spec().maxPositions();
+    if (cache.policy().endless() && longest > most) {
+      throw new PolicyException.Unsupported(
+          "an exact prefill computes all %d tokens of the prompt as the unshared %s model does, which was made for %d positions. Shorten the prompt, or set 'prefill' to 'plan' (--prefill plan), with which %s drops tokens on the way."
+              .formatted(longest, storage.spec().modelType(), most, cache.policy().name()));
+    }
+    cache.beginExact(longest, prompts.firstPositions());
+    rotary.prepare(0, Math.max(longest, cache.plan().reach()), longest);
+    PtNDArray last =
+        new ExactPrefill(storage, calls, prompts, cache.first(), chunkTokens).run(cache);
+    cache.endPrompt();
+    return last;
   }
 
   /**

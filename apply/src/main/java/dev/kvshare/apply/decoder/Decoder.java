@@ -361,14 +361,22 @@ public final class Decoder implements AutoCloseable {
    * @return logits float32 [B, V] of each row's last token
    */
   public NDArray prefill(PromptBatch prompts, DecodingCache cache, int chunkTokens) {
-    checks.prompts(prompts, cache, chunkTokens);
-    if (cache instanceof KvCache whole) {
-      return plain.prefill(prompts, whole, chunkTokens);
-    }
-    try (PtNDArray last = compressed.prefill(prompts, (CompressedCache) cache, chunkTokens);
+    try (NDArray last = prompt(prompts, cache, chunkTokens);
         NDArray logits = head(last)) {
       return logits.reshape(prompts.size(), spec.vocabularySize());
     }
+  }
+
+  /**
+   * As {@link #prefill}, without the head.
+   *
+   * @return each row's last token behind the highest layer, [B, 1, E] in the compute type
+   */
+  public NDArray prompt(PromptBatch prompts, DecodingCache cache, int chunkTokens) {
+    checks.prompts(prompts, cache, chunkTokens);
+    return cache instanceof KvCache whole
+        ? plain.prefill(prompts, whole, chunkTokens)
+        : compressed.prefill(prompts, (CompressedCache) cache, chunkTokens);
   }
 
   @Override

@@ -20,6 +20,12 @@ public sealed interface DecodingCache extends AutoCloseable permits KvCache, Com
   /** Bytes of the tensors that this cache owns, as allocated. */
   long bytes();
 
+  /**
+   * The most bytes of keys and values that were there at once since the cache was made, those of a
+   * layer that an exact prefill passed through included.
+   */
+  long mostBytes();
+
   @Override
   void close();
 }

@@ -65,8 +65,8 @@ final class InputChecks {
 
   /**
    * Refuses a map of another number of layers, between unlike layers, from layers without key and
-   * value weights, with sources above their readers and nothing said about how to read them, or
-   * with an exact prefill.
+   * value weights, with sources above their readers and nothing said about how to read them, and an
+   * exact prefill where it means nothing.
    */
   static void plan(ModelSpec spec, Plan plan) {
     SharingMap map = plan.map();
@@ -76,8 +76,16 @@ final class InputChecks {
               .formatted(map.layers(), spec.modelType(), spec.layers()));
     }
     if (plan.prefill() == Plan.Prefill.EXACT) {
-      throw new PolicyException.Unsupported(
-          "the plan wants prompts computed exactly ('prefill': 'exact' in a policy), which this release cannot do. Set 'prefill' to 'plan', or install a newer kvshare.");
+      if (map.hasUpwardSources() || map.hasChains() || plan.hidesOwnToken()) {
+        throw new PolicyException.Unsupported(
+            "an exact prefill ('prefill': 'exact' in a policy) is for layers that read from below: %s. Set 'prefill' to 'plan' (--prefill plan)."
+                .formatted(plan));
+      }
+      if (!spec.plan().map().isIdentity() || spec.plan().hidesOwnToken()) {
+        throw new PolicyException.Unsupported(
+            "an exact prefill ('prefill': 'exact' in a policy) needs keys and values of every layer, but this %s checkpoint was trained to share: %s. Set 'prefill' to 'plan' (--prefill plan)."
+                .formatted(spec.modelType(), spec.plan()));
+      }
     }
     for (int layer = 0; layer < map.layers(); layer++) {
       int source = map.source(layer);

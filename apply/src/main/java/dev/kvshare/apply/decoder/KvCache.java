@@ -42,6 +42,8 @@ public final class KvCache implements DecodingCache {
   private int padding;
   private int length;
   private int capacity;
+  private long mostBytes;
+  private int promptTokens;
 
   /** What every cache of a decoder has in common; its tensors belong to sub-managers of parent. */
   record Storage(
@@ -127,6 +129,16 @@ public final class KvCache implements DecodingCache {
     return bytes;
   }
 
+  @Override
+  public long mostBytes() {
+    return mostBytes;
+  }
+
+  /** Counts what is there and so many bytes besides. */
+  void countBytes(long besides) {
+    mostBytes = Math.max(mostBytes, bytes() + besides);
+  }
+
   /** Counts {@code tokens} positions behind the end as filled. */
   public void advance(int tokens) {
     if (tokens < 0 || length + tokens > capacity) {
@@ -144,6 +156,7 @@ public final class KvCache implements DecodingCache {
           "a cache of length %d cannot be truncated to %d.".formatted(this.length, length));
     }
     this.length = length;
+    promptTokens = Math.min(promptTokens, length);
   }
 
   /**
@@ -233,6 +246,20 @@ public final class KvCache implements DecodingCache {
     return padding;
   }
 
+  /** Tokens of the prompt, of the longest row; 0 before it was read. */
+  int promptTokens() {
+    return promptTokens;
+  }
+
+  void setPromptTokens(int tokens) {
+    promptTokens = tokens;
+  }
+
+  /** Keys, values of an owning layer, [B, Hkv, capacity, D]. */
+  PtNDArray[] keysAndValues(int owner) {
+    return new PtNDArray[] {keys[owner], values[owner]};
+  }
+
   /** The layers that run with this cache. */
   LayerWeights.UnderPlan layers() {
     return layers;
@@ -296,6 +323,7 @@ public final class KvCache implements DecodingCache {
     keysAndValues.forEach(IValue::close);
     keysAndValues = List.of(bySource(keys), bySource(values));
     capacity = positions;
+    countBytes(0);
   }
 
   private PtNDArray grow(PtNDArray old, int layer, int positions) {

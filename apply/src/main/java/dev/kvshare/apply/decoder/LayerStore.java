@@ -45,7 +45,8 @@ final class LayerStore {
   LayerStore(
       ScriptModule script,
       PtNDManager manager,
-      CachePlan plan,
+      KeyValueFormat format,
+      ComputeType type,
       AttentionSpec attention,
       int batch,
       int capacity,
@@ -53,8 +54,8 @@ final class LayerStore {
       boolean scored) {
     this.script = script;
     this.manager = manager;
-    this.format = plan.format();
-    this.type = plan.type();
+    this.format = format;
+    this.type = type;
     this.capacity = capacity;
     this.ringFrom = ringFrom;
     long heads = attention.keyValueHeads();
@@ -80,6 +81,16 @@ final class LayerStore {
     if (scored) {
       state[SCORES] = zeros(FLOAT32, batch, heads, capacity);
     }
+  }
+
+  /** Keys, values [B, Hkv, N, D]. */
+  PtNDArray[] keysAndValues() {
+    return new PtNDArray[] {state[KEYS], state[VALUES]};
+  }
+
+  /** Whether attention is added up. */
+  boolean isScored() {
+    return state[SCORES].size() > 0;
   }
 
   /** Tokens that are kept. */
@@ -162,10 +173,15 @@ final class LayerStore {
 
   /** Frees what was observed. */
   void forgetScores() {
-    if (state[SCORES].size() > 0) {
+    if (isScored()) {
       state[SCORES].close();
       state[SCORES] = zeros(FLOAT32, 0);
     }
+  }
+
+  /** Frees the tensors. */
+  void close() {
+    Arrays.stream(state).forEach(PtNDArray::close);
   }
 
   private PtNDArray zeros(long code, long... sizes) {

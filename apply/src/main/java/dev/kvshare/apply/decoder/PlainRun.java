@@ -6,6 +6,7 @@ import ai.djl.pytorch.engine.PtNDArray;
 import ai.djl.pytorch.engine.PtNDManager;
 import dev.kvshare.apply.family.spec.ModelSpec;
 import dev.kvshare.apply.plan.Plan;
+import dev.kvshare.apply.plan.Plan.Prefill;
 import dev.kvshare.apply.plan.SharingMap;
 import dev.kvshare.apply.plan.UpwardReading;
 import dev.kvshare.apply.plan.UpwardReading.Group;
@@ -18,6 +19,7 @@ import dev.kvshare.apply.plan.UpwardReading.Group;
 final class PlainRun {
   private static final int RESTART_CHUNK = 512;
 
+  private final KvCache.Storage storage;
   private final ModelSpec spec;
   private final PtNDManager manager;
   private final InputChecks checks;
@@ -26,6 +28,7 @@ final class PlainRun {
   private final boolean longRope;
 
   PlainRun(KvCache.Storage storage, InputChecks checks, ScriptCalls calls, RotaryTables rotary) {
+    this.storage = storage;
     this.spec = storage.spec();
     this.manager = storage.parent();
     this.checks = checks;
@@ -85,20 +88,36 @@ final class PlainRun {
     return whole("decode", ids, cache, 1);
   }
 
-  /** Logits [B, V], which belong to the decoder; see {@link Decoder#prefill}. */
+  /** The last position [B, 1, E], which belongs to the decoder; see {@link Decoder#prompt}. */
   PtNDArray prefill(PromptBatch prompts, KvCache cache, int chunkTokens) {
+    if (longRope) {
+      cache.history().set(prompts);
+    }
+    int longest = prompts.longest();
+    cache.setPromptTokens(longest);
+    return prefill(prompts, cache, chunkTokens, longest);
+  }
+
+  /**
+   * @param length tokens of the whole text at hand, on which the rotary embedding may depend
+   */
+  private PtNDArray prefill(PromptBatch prompts, KvCache cache, int chunkTokens, int length) {
     int longest = prompts.longest();
     int highest = cache.map().highestOwner();
     cache.setFirst(prompts.firstPositions());
-    if (longRope) {
-      cache.history().set(prompts);
+    if (cache.plan().prefill() == Prefill.EXACT) {
+      prepare(cache, 0, longest, length);
+      PtNDArray last =
+          new ExactPrefill(storage, calls, prompts, cache.first(), chunkTokens).run(cache);
+      cache.advance(longest);
+      return last;
     }
     try (PtNDManager scratch = (PtNDManager) manager.newSubManager()) {
       PtNDArray last = null;
       int chunk = chunk(cache.plan(), longest, chunkTokens);
       for (int start = 0; start < longest; start += chunk) {
         int end = Math.min(longest, start + chunk);
-        prepare(cache, start, end, longest);
+        prepare(cache, start, end, length);
         PtNDArray ids =
             (PtNDArray)
                 scratch.create(prompts.column(start, end), new Shape(prompts.size(), end - start));
@@ -113,10 +132,8 @@ final class PlainRun {
         cache.advance(end - start);
       }
       PtNDArray top = calls.layers(last, cache, longest - 1, highest, spec.layers());
-      PtNDArray logits = calls.head(top);
-      PtNDArray result = logits.reshape(new Shape(prompts.size(), spec.vocabularySize()));
-      result.attach(manager);
-      return result;
+      top.attach(manager);
+      return top;
     }
   }
 
@@ -137,14 +154,35 @@ final class PlainRun {
   }
 
   /**
-   * The keys of another regime of the rotary embedding are of no use: computes all of them anew.
+   * The keys of another regime of the rotary embedding are of no use: computes all of them anew. An
+   * exact prefill is for the prompt alone, and what follows it is computed under the plan again.
    */
   private PtNDArray restart(NDArray ids, KvCache cache) {
     cache.history().append(ids, cache.length());
+    PromptBatch text = cache.history().prompts();
+    int length = text.longest();
+    int begun = cache.plan().prefill() == Prefill.EXACT ? cache.promptTokens() : length;
     cache.truncate(0);
-    PtNDArray logits = prefill(cache.history().prompts(), cache, RESTART_CHUNK);
-    logits.attach(ids.getManager());
-    return logits;
+    cache.setPromptTokens(begun);
+    try (PtNDManager scratch = (PtNDManager) manager.newSubManager()) {
+      PtNDArray last = null;
+      if (begun > 0) {
+        last = prefill(text.withoutLast(length - begun), cache, RESTART_CHUNK, length);
+        last.attach(scratch);
+      }
+      for (int start = begun; start < length; start += RESTART_CHUNK) {
+        int end = Math.min(length, start + RESTART_CHUNK);
+        Shape shape = new Shape(text.size(), end - start);
+        prepare(cache, start, end, length);
+        PtNDArray some = (PtNDArray) scratch.create(text.column(start, end), shape);
+        PtNDArray embedded = calls.embed(some, cache.first(), start);
+        last = (PtNDArray) layers(embedded, cache, start, 0, spec.layers()).get(":, -1:");
+        cache.advance(end - start);
+      }
+      PtNDArray logits = calls.head(last).reshape(new Shape(text.size(), spec.vocabularySize()));
+      logits.attach(ids.getManager());
+      return logits;
+    }
   }
 
   private void prepare(KvCache cache, int start, int end, int length) {

@@ -63,6 +63,12 @@ public record PromptBatch(List<int[]> rows) {
     return rows.stream().mapToInt(row -> row.length).max().orElseThrow();
   }
 
+  /** Rows without their last {@code tokens} tokens, of which each has more. */
+  PromptBatch withoutLast(int tokens) {
+    return new PromptBatch(
+        rows.stream().map(row -> Arrays.copyOf(row, row.length - tokens)).toList());
+  }
+
   /** The first position of each row when all end together; empty when all are equally long. */
   long[] firstPositions() {
     int longest = longest();

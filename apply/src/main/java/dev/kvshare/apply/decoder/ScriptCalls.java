@@ -3,6 +3,7 @@ package dev.kvshare.apply.decoder;
 import ai.djl.pytorch.engine.PtNDArray;
 import ai.djl.pytorch.jni.IValue;
 import dev.kvshare.apply.decoder.script.ScriptModule;
+import dev.kvshare.apply.decoder.weights.LayerWeights.UnderPlan;
 import dev.kvshare.apply.decoder.weights.ModelWeights;
 import dev.kvshare.apply.decoder.weights.ModelWeights.EmbeddedTokens;
 import java.util.Arrays;
@@ -138,6 +139,102 @@ final class ScriptCalls {
         "fill", hidden, layer, reader, start, cache.first(), weights, cache.keysAndValues());
   }
 
+  /**
+   * One layer with keys and values of its own, [B, Hkv, N, D] each, which it writes from start on:
+   * [B, T, E] to [B, T, E].
+   */
+  PtNDArray layer(
+      PtNDArray hidden,
+      UnderPlan layers,
+      int layer,
+      int start,
+      PtNDArray first,
+      PtNDArray[] keysAndValues) {
+    layerPositions += hidden.getShape().get(1);
+    List<Object> own = ofAll(keysAndValues);
+    return onLayers(
+        "layers",
+        hidden,
+        layer,
+        layer + 1,
+        start,
+        first,
+        layers.arguments(),
+        layers.kinds(),
+        own,
+        everywhere(1));
+  }
+
+  /** Writes keys and values of that layer, nothing else; gives the last position of hidden. */
+  PtNDArray fill(
+      PtNDArray hidden,
+      UnderPlan layers,
+      int layer,
+      int start,
+      PtNDArray first,
+      PtNDArray[] keysAndValues) {
+    List<Object> own = ofAll(keysAndValues);
+    return onLayers("fill", hidden, layer, layer, start, first, layers.arguments(), own);
+  }
+
+  /** As {@link #layer}, and adds what attention the tokens receive to the scores of a store. */
+  PtNDArray scoredLayer(
+      PtNDArray hidden,
+      UnderPlan layers,
+      int layer,
+      int start,
+      PtNDArray first,
+      LayerStore store,
+      long[] rule) {
+    int tokens = (int) hidden.getShape().get(1);
+    layerPositions += tokens;
+    try (IValue state = IValue.listFrom(store.state());
+        IValue ruled = IValue.listFrom(rule)) {
+      IValue[] states = new IValue[model.spec().layers()];
+      IValue[] rules = new IValue[states.length];
+      Arrays.fill(states, state);
+      Arrays.fill(rules, ruled);
+      try (IValue all = IValue.listFrom(states);
+          IValue allRules = IValue.listFrom(rules)) {
+        return onLayers(
+            "compressed_layers",
+            hidden,
+            layer,
+            layer + 1,
+            start,
+            first,
+            layers.arguments(),
+            all,
+            allRules,
+            everywhere(1),
+            everywhere(start),
+            everywhere(start + tokens),
+            everywhere(layer),
+            everywhere(first.size() == 0 ? 1 : 0),
+            0,
+            0);
+      }
+    }
+  }
+
+  /** A layer's keys and values for each layer: only that layer is run. */
+  private List<Object> ofAll(PtNDArray[] keysAndValues) {
+    return Arrays.stream(keysAndValues)
+        .<Object>map(
+            tensor -> {
+              PtNDArray[] all = new PtNDArray[model.spec().layers()];
+              Arrays.fill(all, tensor);
+              return all;
+            })
+        .toList();
+  }
+
+  private long[] everywhere(long number) {
+    long[] numbers = new long[model.spec().layers()];
+    Arrays.fill(numbers, number);
+    return numbers;
+  }
+
   private PtNDArray onLayers(String method, PtNDArray first, Object... arguments) {
     return script.run(first.getManager(), method, first, Arrays.asList(arguments), rotary.tables());
   }
@@ -147,9 +244,9 @@ final class ScriptCalls {
     return script.run(hidden.getManager(), "zeros_like", hidden);
   }
 
-  /** Copies one position [B, 1, E] into hidden [B, T, E]. */
-  void put(PtNDArray hidden, PtNDArray one, int position) {
-    script.run(hidden.getManager(), "put", hidden, one, position).close();
+  /** Copies some positions [B, n, E] into hidden [B, T, E]. */
+  void put(PtNDArray hidden, PtNDArray some, int position) {
+    script.run(null, "put", hidden, some, position);
   }
 
   /** The final norm: [B, T, E] to float32 [B, T, E]. */

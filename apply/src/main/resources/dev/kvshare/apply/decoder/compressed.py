@@ -358,6 +358,24 @@
     best, slots, = torch.topk(self.importance(torch.narrow(kept, 2, 0, count), seen, end, first, rule), wanted, -1)
     return torch.gather(slots, 2, torch.argsort(torch.gather(kept, 2, slots), -1))
 
+  # The places of a prompt whose keys and values stand in the first slots: int32 [B, Hkv, N], those of the state.
+  def set_places(self: __torch__.Ops, state: List[Tensor], tokens: int, first: Tensor) -> Tensor:
+    written = torch.to(torch.unsqueeze(self.places(0, tokens, first), 1), 3)
+    return torch.copy_(torch.narrow(state[5], 2, 0, tokens), written)
+
+  # The first count slots of a state of the compute type into an empty one of integers; gives its places.
+  def settle(self: __torch__.Ops, state: List[Tensor], whole: List[Tensor], count: int, group: int) -> Tensor:
+    keys, values, key_scales, value_scales, open, kept, scores, = state
+    key = torch.narrow(whole[0], 2, 0, count)
+    if group > 0:
+      self.store_grouped(keys, key_scales, open, key, 0, group)
+    else:
+      self.store_slots(keys, key_scales, key, 0)
+    self.store_slots(values, value_scales, torch.narrow(whole[1], 2, 0, count), 0)
+    if torch.numel(scores) > 0:
+      _0 = torch.copy_(torch.narrow(scores, 2, 0, count), torch.narrow(whole[6], 2, 0, count))
+    return torch.copy_(torch.narrow(kept, 2, 0, count), torch.narrow(whole[5], 2, 0, count))
+
   # x [B, Hkv, N, ...] -> [B, Hkv, capacity, ...] with the chosen slots [B, Hkv, n] of x first
   def pick(self: __torch__.Ops, x: Tensor, chosen: Tensor, capacity: int) -> Tensor:
     index = chosen

@@ -460,9 +460,9 @@ class Ops(Module):
   def zeros_like(self: __torch__.Ops, x: Tensor) -> Tensor:
     return torch.zeros_like(x)
 
-  # One position [B, 1, E] into x [B, T, E].
-  def put(self: __torch__.Ops, x: Tensor, one: Tensor, position: int) -> Tensor:
-    return torch.copy_(torch.narrow(x, 1, position, 1), one)
+  # Some positions [B, n, E] into x [B, T, E].
+  def put(self: __torch__.Ops, x: Tensor, some: Tensor, position: int) -> Tensor:
+    return torch.copy_(torch.narrow(x, 1, position, torch.size(some, 1)), some)
 
   # [B, T, E] -> [B, T, E], or narrower where the head is
   def normed(self: __torch__.Ops, x: Tensor, model: List[Tensor], model_ints: List[int], model_floats: List[float]) -> Tensor:

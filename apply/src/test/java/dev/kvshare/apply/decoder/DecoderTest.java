@@ -169,16 +169,6 @@ class DecoderTest {
   }
 
   @Test
-  void exactPrefillIsRefusedUntilItIsBuilt() {
-    Plan exact = Plan.of(SHARED).withPrefill(Plan.Prefill.EXACT);
-    PolicyException.Unsupported refused =
-        assertThrows(
-            PolicyException.Unsupported.class,
-            () -> decoder.newCache(CacheOptions.of(exact), 1, 1));
-    assertTrue(refused.getMessage().contains("'prefill'"), refused.getMessage());
-  }
-
-  @Test
   void mapsThatTheModelCannotRunAreRefused() {
     assertThrows(
         PolicyException.Mismatch.class, () -> decoder.newCache(SharingMap.identity(7), 1, 1));

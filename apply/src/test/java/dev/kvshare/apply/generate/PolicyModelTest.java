@@ -291,18 +291,6 @@ class PolicyModelTest {
   }
 
   @Test
-  void refusesAnExactPrefillUntilItIsBuilt() {
-    Plan exact = Plan.of(SharingMap.of(0, 0, 2, 3)).withPrefill(Plan.Prefill.EXACT);
-    Path file = folder.resolve("exact.json");
-    PolicyFile.write(Policy.of(ModelIdentity.ofLayers(4), exact), null, file);
-
-    PolicyException.Unsupported refused =
-        assertThrows(
-            PolicyException.Unsupported.class, () -> PolicyModel.load(TinyLlama.DIRECTORY, file));
-    assertTrue(refused.getMessage().contains("'prefill'"), refused.getMessage());
-  }
-
-  @Test
   void refusesPromptsThatDoNotFit() {
     assertRefused(List.of(), "is empty");
     assertRefused(List.of(3, 256), "token id 256 at position 1");
