@@ -10,6 +10,7 @@ import dev.kvshare.apply.generate.LoadedModel;
 import dev.kvshare.apply.model.ModelConfig;
 import dev.kvshare.apply.model.storage.JsonFiles;
 import dev.kvshare.apply.plan.Plan;
+import dev.kvshare.apply.plan.Plan.Prefill;
 import dev.kvshare.apply.plan.UpwardReading;
 import dev.kvshare.apply.plan.schemes.Scheme;
 import dev.kvshare.apply.policy.Policy;
@@ -91,6 +92,7 @@ public final class Calibration {
   private String method = Method.NAMES.get(0);
   private IntFunction<Plan> plan;
   private SearchGoals.Window window = SearchGoals.Window.DEFAULT;
+  private Prefill prefill = Prefill.PLAN;
   private double threshold = SearchSettings.Limits.DEFAULT_THRESHOLD;
   private double maxDivergence = Double.POSITIVE_INFINITY;
   private double maxPerplexityRise = Double.POSITIVE_INFINITY;
@@ -204,6 +206,12 @@ public final class Calibration {
   /** Sets what windowed layers keep. Default: the first 4 and the last 64 tokens. */
   public Calibration window(int first, int last) {
     window = new SearchGoals.Window(first, last);
+    return this;
+  }
+
+  /** Sets how prompts are computed under the plan; the search is the same. Default: plan. */
+  public Calibration prefill(Prefill value) {
+    prefill = value;
     return this;
   }
 
@@ -547,7 +555,7 @@ public final class Calibration {
 
   /** A policy that says how it is made, but not yet what was measured. */
   private Policy policy(LoadedModel loaded, Plan plan, DatasetReference dataset, List<int[]> ids) {
-    return Policy.of(loaded.identity(), plan)
+    return Policy.of(loaded.identity(), plan.withPrefill(prefill))
         .withContext(contextOf(loaded.decoder().spec()))
         .withTool(tool())
         .withCalibration(

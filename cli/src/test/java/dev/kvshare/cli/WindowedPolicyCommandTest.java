@@ -2,11 +2,17 @@ package dev.kvshare.cli;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
+import static org.junit.jupiter.api.Assertions.assertNotEquals;
+import static org.junit.jupiter.api.Assertions.assertTrue;
+import static java.util.stream.Collectors.joining;
 
 import dev.kvshare.cli.command.ExitCodes;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.stream.IntStream;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
@@ -69,6 +75,47 @@ class WindowedPolicyCommandTest {
             .prints("● ● ● ○ ● ● ● ●");
     assertFalse(run.out().contains("◐"), run.out());
     assertFalse(run.out().contains("stay"), run.out());
+  }
+
+  @Test
+  void promptsAreComputedAsPolicyAndOptionsSay() throws IOException {
+    Path ids = folder.resolve("ids.jsonl");
+    String numbers = IntStream.range(3, 131).mapToObj(String::valueOf).collect(joining(","));
+    Files.writeString(ids, "{\"input_ids\":[" + numbers + "]}\n");
+    Path policy = folder.resolve("exact.json");
+    CommandRun.of(
+            "calibrate",
+            "--model",
+            TINY_MODEL,
+            "--text",
+            ids,
+            "--method",
+            "kvsharer",
+            "--share-layers",
+            2,
+            "--threshold",
+            -1,
+            "--prefill",
+            "exact",
+            "--no-report",
+            "--out",
+            policy)
+        .succeeds();
+    assertTrue(Files.readString(policy).contains("\"prefill\": \"exact\""));
+    CommandRun.of("inspect", policy)
+        .succeeds()
+        .prints("exact: as the unshared model computes it");
+    String[] texts = new String[3];
+    for (int way = 0; way < 3; way++) {
+      List<Object> words =
+          new ArrayList<>(List.of("apply", "--model", TINY_MODEL, "--policy", policy, "-n", 8));
+      words.addAll(List.of("--prompt-ids", "5,9,7,30,41,5,77", "--print-ids", "--ignore-eos"));
+      words.addAll(
+          way == 0 ? List.of() : List.of("--prefill", way == 1 ? "exact" : "plan"));
+      texts[way] = CommandRun.of(words.toArray()).succeeds().out();
+    }
+    assertEquals(texts[0], texts[1]);
+    assertNotEquals(texts[0], texts[2]);
   }
 
   @Test

@@ -6,6 +6,7 @@ import dev.kvshare.apply.decoder.Decoder;
 import dev.kvshare.apply.decoder.weights.WeightOverrides;
 import dev.kvshare.apply.family.spec.ModelSpec;
 import dev.kvshare.apply.generate.LoadedModel;
+import dev.kvshare.apply.plan.Plan.Prefill;
 import dev.kvshare.datasets.Corpus;
 import dev.kvshare.datasets.Datasets;
 import dev.kvshare.datasets.EvaluationPassages;
@@ -235,6 +236,13 @@ public final class Evaluator {
       policy.overlapWarning(text(), datasets).ifPresent(warnings::add);
     }
     int unscored = unscored(passages.passages().get(0).length);
+    for (EvaluatedPolicy policy : policies) {
+      if (unscored == 1 && policy.policy().plan().prefill() == Prefill.EXACT) {
+        warnings.add(
+            "%s computes prompts exactly, which the quality does not show: passages have no prompt here, and all of their tokens ran under the plan. With --cache, half of a passage is a prompt."
+                .formatted(policy.name()));
+      }
+    }
     return new EvaluationReport(passages, unscored, timed, warnings);
   }
 

@@ -1,12 +1,14 @@
 package dev.kvshare.eval;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertNotEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import dev.kvshare.apply.cache.H2o;
 import dev.kvshare.apply.cache.TokenAmount;
 import dev.kvshare.apply.generate.LoadedModel;
 import dev.kvshare.apply.plan.Plan;
+import dev.kvshare.apply.plan.Plan.Prefill;
 import dev.kvshare.apply.plan.SharingMap;
 import dev.kvshare.apply.policy.ModelIdentity;
 import dev.kvshare.apply.policy.Policy;
@@ -98,6 +100,24 @@ class WindowedPoliciesTest {
     }
     // Every layer keeps a window: so many slots, each with 4 bytes for the place of a head.
     assertEquals(3 * (SINKS + WINDOW) * (TOKEN + 2 * 4), rows.get(5).cache().bytes());
+  }
+
+  /** Half of a passage is a prompt beside cache policies; else a warning says that none is. */
+  @Test
+  void anExactPrefillCountsBehindAPrompt() {
+    H2o ample = new H2o(TokenAmount.tokens(64), H2o.DEFAULT_RECENT, false);
+    EvaluatedPolicy all = policy("all", SINKS, 0, 1, 2, 3);
+    Policy exact = Policy.of(all.policy().model(), all.policy().plan().withPrefill(Prefill.EXACT));
+    List<EvaluatedPolicy> both = List.of(all, new EvaluatedPolicy("exact", exact));
+    List<Row> rows = evaluator().policies(both).caches(List.of(ample), 0).run().rows();
+    assertEquals(rows.get(4).divergence(), rows.get(5).divergence(), 1e-4);
+    assertNotEquals(rows.get(2).divergence(), rows.get(4).divergence(), 1e-3);
+
+    EvaluationReport whole = evaluator().policies(both).run();
+    assertEquals(whole.rows().get(1).divergence(), whole.rows().get(2).divergence());
+    assertTrue(
+        whole.warnings().stream()
+            .anyMatch(warning -> warning.startsWith("exact computes prompts exactly")));
   }
 
   @Test

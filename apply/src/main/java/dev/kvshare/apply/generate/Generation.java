@@ -84,6 +84,7 @@ final class Generation {
               end - prefilled,
               use.bytesPerToken(bytesPerElement),
               cache.bytes(),
+              cache.mostBytes(),
               (promptTokens + newTokens) * use.unsharedBytes(1, bytesPerElement),
               ProcessMemory.peakResidentBytes());
       return new GenerationResult(rows.stream().map(Row::completion).toList(), stats);

@@ -35,7 +35,10 @@ public record GenerationResult(List<Completion> completions, Stats stats) {
         "KV cache",
         List.of(
             "%d bytes a token, %s allocated"
-                .formatted(stats.kvBytesPerToken(), MemorySize.text(stats.kvBytesAllocated()))));
+                    .formatted(stats.kvBytesPerToken(), MemorySize.text(stats.kvBytesAllocated()))
+                + (stats.kvBytesMost() > stats.kvBytesAllocated()
+                    ? ", at most " + MemorySize.text(stats.kvBytesMost())
+                    : "")));
     if (cachePolicyOrNull != null) {
       facts.put(
           "cache policy",
@@ -101,6 +104,7 @@ public record GenerationResult(List<Completion> completions, Stats stats) {
    * @param kvBytesPerToken bytes of KV cache that one more token of one row takes, once the windows
    *     of the policy are full
    * @param kvBytesAllocated bytes of KV cache allocated at the end, for all rows
+   * @param kvBytesMost the most bytes of keys and values that were there at once
    * @param kvBytesOfWholeModel bytes that keys and values of all layers and all tokens would take,
    *     without sharing and without a cache policy
    * @param peakResidentBytes highest resident memory of the process so far, where the system tells
@@ -112,6 +116,7 @@ public record GenerationResult(List<Completion> completions, Stats stats) {
       long decodeNanos,
       long kvBytesPerToken,
       long kvBytesAllocated,
+      long kvBytesMost,
       long kvBytesOfWholeModel,
       OptionalLong peakResidentBytes) {
 

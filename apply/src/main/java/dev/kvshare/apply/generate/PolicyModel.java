@@ -42,9 +42,15 @@ public final class PolicyModel implements AutoCloseable {
    * @param decoder device, number type and threads
    * @param force whether to apply a policy that was made for another model of the same shape
    * @param repair whether the refitted weights of a policy are used
+   * @param prefill how prompts are computed, or null for what the policy says
    */
   public record Options(
-      Path model, Path policy, DecoderOptions decoder, boolean force, boolean repair) {
+      Path model,
+      Path policy,
+      DecoderOptions decoder,
+      boolean force,
+      boolean repair,
+      Plan.Prefill prefill) {
     public Options {
       Objects.requireNonNull(model, "model");
       Objects.requireNonNull(decoder, "decoder");
@@ -79,7 +85,8 @@ public final class PolicyModel implements AutoCloseable {
         file == null
             ? null
             : PolicyFile.read(file, model.identity(), decoder.spec(), options.force());
-    this.plan = policy == null ? decoder.spec().plan() : policy.plan();
+    Plan chosen = policy == null ? decoder.spec().plan() : policy.plan();
+    this.plan = options.prefill() == null ? chosen : chosen.withPrefill(options.prefill());
     this.bytesPerElement = options.decoder().computeType().bytes();
     // A map that the decoder cannot run is refused now, not at the first generation.
     decoder.newCache(CacheOptions.of(plan), 1, 1).close();
@@ -93,7 +100,7 @@ public final class PolicyModel implements AutoCloseable {
    * @param policyOrNull a policy file, or null for the unshared model
    */
   public static PolicyModel load(Path model, Path policyOrNull) {
-    return load(new Options(model, policyOrNull, DecoderOptions.DEFAULT, false, true));
+    return load(new Options(model, policyOrNull, DecoderOptions.DEFAULT, false, true, null));
   }
 
   /**

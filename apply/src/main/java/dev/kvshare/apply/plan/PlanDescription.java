@@ -80,6 +80,9 @@ public final class PlanDescription {
   }
 
   private static String promptCost(Plan plan) {
+    if (plan.prefill() == Plan.Prefill.EXACT) {
+      return "exact: as the unshared model computes it; what the plan does not keep of a layer is dropped behind it";
+    }
     int layers = plan.map().layers();
     int run = UpwardReading.layersPerPromptToken(plan);
     int unshared = UpwardReading.layersPerPromptToken(Plan.identity(layers));

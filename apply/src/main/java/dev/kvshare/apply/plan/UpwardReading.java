@@ -87,6 +87,9 @@ public sealed interface UpwardReading {
    * alike, so the ratio to the unshared model's number is that of the time.
    */
   static int layersPerPromptToken(Plan plan) {
+    if (plan.prefill() == Plan.Prefill.EXACT) {
+      return plan.map().layers() - 1;
+    }
     int highest = plan.map().highestOwner();
     int layers = 0;
     for (Group group : groups(plan.map())) {

@@ -250,16 +250,52 @@ class PolicyModelTest {
     }
   }
 
+  /** The first new token is the unshared model's, each row that of its prompt alone. */
+  @Test
+  void computesPromptsAsThePolicyOrTheOptionsSay() {
+    Path file = folder.resolve("exact.json");
+    Plan plan =
+        Plan.of(SharingMap.of(0, 0, 2, 2)).withWindows(Plan.Windows.of(List.of(0, 1), 2, 8));
+    Plan exact = plan.withPrefill(Plan.Prefill.EXACT);
+    PolicyFile.write(Policy.of(ModelIdentity.ofLayers(4), exact), null, file);
+    List<List<Integer>> prompts = List.of(TinyLlama.input(0), TinyLlama.input(1).subList(0, 7));
+    GenerationRequest together =
+        request(prompts.get(0), prompts.get(1)).withMaxNewTokens(12).withIgnoreEos(true);
+    try (PolicyModel loaded = PolicyModel.load(TinyLlama.DIRECTORY, file)) {
+      assertEquals(exact, loaded.plan());
+      GenerationResult result = loaded.generate(together, TokenListener.NONE);
+      for (int row = 0; row < 2; row++) {
+        GenerationRequest alone =
+            request(prompts.get(row)).withMaxNewTokens(12).withIgnoreEos(true);
+        List<Integer> ids = result.completions().get(row).ids();
+        assertEquals(ids, loaded.generate(alone, TokenListener.NONE).completions().get(0).ids());
+        assertEquals(generate(alone).completions().get(0).ids().get(0), ids.get(0));
+      }
+      assertTrue(result.stats().kvBytesMost() > result.stats().kvBytesAllocated());
+      assertTrue(result.facts(null).get("KV cache").get(0).contains(", at most "));
+    }
+    for (Plan.Prefill prefill : Plan.Prefill.values()) {
+      try (PolicyModel loaded =
+          PolicyModel.load(
+              new PolicyModel.Options(
+                  TinyLlama.DIRECTORY, file, DecoderOptions.DEFAULT, true, true, prefill))) {
+        assertEquals(plan.withPrefill(prefill), loaded.plan());
+      }
+    }
+  }
+
   @Test
   void refusesThePolicyOfAnotherModelUnlessForced() {
     Path policy = policy(SharingMap.of(0, 0, 2, 3), "sha256:" + "0".repeat(64));
     assertThrows(PolicyException.class, () -> PolicyModel.load(TinyLlama.DIRECTORY, policy));
     PolicyModel.Options forced =
-        new PolicyModel.Options(TinyLlama.DIRECTORY, policy, DecoderOptions.DEFAULT, true, true);
+        new PolicyModel.Options(
+            TinyLlama.DIRECTORY, policy, DecoderOptions.DEFAULT, true, true, null);
     PolicyModel.load(forced).close();
     Path longer = policy(SharingMap.of(0, 0, 2, 3, 4), null);
     PolicyModel.Options forcedLonger =
-        new PolicyModel.Options(TinyLlama.DIRECTORY, longer, DecoderOptions.DEFAULT, true, true);
+        new PolicyModel.Options(
+            TinyLlama.DIRECTORY, longer, DecoderOptions.DEFAULT, true, true, null);
     PolicyException error =
         assertThrows(PolicyException.class, () -> PolicyModel.load(forcedLonger));
     assertTrue(error.getMessage().contains("5 layers"), error.getMessage());
@@ -280,7 +316,7 @@ class PolicyModelTest {
     assertTrue(
         refused.getMessage().contains("layer 0 (a sliding window of 8"), refused.getMessage());
     assertTrue(refused.getMessage().contains("--across-kinds"), refused.getMessage());
-    PolicyModel.load(new PolicyModel.Options(mixed, file, DecoderOptions.DEFAULT, true, true))
+    PolicyModel.load(new PolicyModel.Options(mixed, file, DecoderOptions.DEFAULT, true, true, null))
         .close();
 
     PolicyFile.write(policy.withCalibration(origin -> origin.acrossKinds = true), null, file);

@@ -222,7 +222,7 @@ class RefittedWeightsTest {
     try (PolicyModel loaded =
             PolicyModel.load(
                 new PolicyModel.Options(
-                    TinyLlama.DIRECTORY, policy, DecoderOptions.DEFAULT, false, repair));
+                    TinyLlama.DIRECTORY, policy, DecoderOptions.DEFAULT, false, repair, null));
         NDManager scratch = loaded.decoder().newManager();
         var cache = loaded.decoder().newCache(loaded.cacheOptions(), 1, 4)) {
       NDArray ids = scratch.create(new long[] {5, 6, 7}, new Shape(1, 3));

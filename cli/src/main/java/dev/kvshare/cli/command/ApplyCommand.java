@@ -14,6 +14,7 @@ import dev.kvshare.apply.generate.SamplingOptions;
 import dev.kvshare.apply.model.Checkpoint;
 import dev.kvshare.apply.model.checkpoint.Checkpoints;
 import dev.kvshare.apply.model.tokenizer.template.ChatTemplate.ChatMessage;
+import dev.kvshare.apply.plan.Plan;
 import dev.kvshare.apply.policy.ModelIdentity;
 import dev.kvshare.apply.policy.Policy;
 import dev.kvshare.apply.policy.PolicyFile;
@@ -70,7 +71,8 @@ final class ApplyCommand extends BaseCommand {
             policy,
             options.model.decoderOptions(),
             options.model.force,
-            !options.model.noRepair);
+            !options.model.noRepair,
+            options.model.prefill);
     interruption().advise("the text above is not complete.");
     try (PolicyModel model =
         ProgressLine.whileLoading(
@@ -109,6 +111,10 @@ final class ApplyCommand extends BaseCommand {
       Policy policy = PolicyFile.read(policyFile, identity, spec, options.model.force);
       Path repair = options.model.noRepair ? null : PolicyFile.weights(policy, policyFile);
       boolean repaired = repair != null;
+      if (policy.plan().prefill() == Plan.Prefill.EXACT) {
+        output.note(
+            "the policy computes prompts exactly, which the LCKV code cannot do: there they run under the plan");
+      }
       LckvExport.write(checkpoint, policy, repair, options.export.weights, directory);
       output
           .results()

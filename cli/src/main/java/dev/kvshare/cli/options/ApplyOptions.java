@@ -1,6 +1,7 @@
 package dev.kvshare.cli.options;
 
 import dev.kvshare.apply.export.LckvExport.KeyValueWeights;
+import dev.kvshare.apply.plan.Plan;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
@@ -40,6 +41,9 @@ public final class ApplyOptions {
 
     @Option(names = "--no-repair")
     public boolean noRepair;
+
+    @Option(names = "--prefill", paramLabel = "NAME")
+    public Plan.Prefill prefill;
 
     @Option(names = {"-f", "--force"})
     public boolean force;

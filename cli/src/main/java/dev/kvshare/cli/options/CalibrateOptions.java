@@ -88,6 +88,9 @@ public final class CalibrateOptions {
 
     @Option(names = "--sinks", paramLabel = "TOKENS", converter = Converters.Count.class)
     int sinks = SearchGoals.Window.DEFAULT.first();
+
+    @Option(names = "--prefill", paramLabel = "NAME")
+    Plan.Prefill prefill;
   }
 
   public static final class SampleOptions extends TextOptions {
@@ -265,6 +268,9 @@ public final class CalibrateOptions {
     }
     if (goal.context != null) {
       calibration.context(goal.context);
+    }
+    if (goal.prefill != null) {
+      calibration.prefill(goal.prefill);
     }
     if (search.stats != null) {
       calibration.statistics(search.stats);

@@ -10,6 +10,8 @@ import ai.djl.ndarray.types.Shape;
 import dev.kvshare.apply.decoder.CompressedCache;
 import dev.kvshare.apply.decoder.Decoder;
 import dev.kvshare.apply.decoder.DecodingCache;
+import dev.kvshare.apply.decoder.PromptBatch;
+import dev.kvshare.apply.plan.Plan.Prefill;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
@@ -66,7 +68,9 @@ public final class QualityMeter {
 
   /**
    * Scores the tokens of each passage behind its prompt, each by the logits at the position before.
-   * Where a cache policy drops tokens, the prompt is read at once and the others one at a time.
+   * Where a cache policy drops tokens, the prompt is read at once and the others one at a time. A
+   * plan with an exact prefill computes the prompt as the unshared model does; a passage without a
+   * prompt, that is with one of a single token, is all computed under the plan.
    *
    * @param passages token ids, all of length T
    * @param variants the variants to score; the first is the unshared model
@@ -136,6 +140,11 @@ public final class QualityMeter {
         compressedBytes[number] = cache.bytes() / batch;
         return hidden;
       }
+      if (prompt > 1 && variant.options().plan().prefill() == Prefill.EXACT) {
+        NDArray last = readPrompt(ids, cache);
+        last.attach(ids.getManager());
+        return last.concat(decoder.hidden(slice(ids, prompt, tokens, ids.getManager()), cache), 1);
+      }
       try (NDArray all = decoder.hidden(ids, cache)) {
         return slice(all, prompt - 1, tokens, ids.getManager());
       }
@@ -145,8 +154,9 @@ public final class QualityMeter {
   private NDArray stepwise(NDArray ids, DecodingCache cache) {
     int tokens = (int) ids.getShape().get(1);
     try (NDManager steps = decoder.newManager()) {
-      NDArray first = decoder.hidden(slice(ids, 0, prompt, steps), cache);
-      NDList hidden = new NDList(slice(first, prompt - 1, prompt, steps));
+      NDArray first = readPrompt(ids, cache);
+      first.attach(steps);
+      NDList hidden = new NDList(first);
       for (int token = prompt; token < tokens; token++) {
         hidden.add(decoder.hidden(slice(ids, token, token + 1, steps), cache));
       }
@@ -154,6 +164,17 @@ public final class QualityMeter {
       all.attach(ids.getManager());
       return all;
     }
+  }
+
+  /** Reads the first tokens of passages; the last of them [B, 1, E], before the final norm. */
+  private NDArray readPrompt(NDArray ids, DecodingCache cache) {
+    int tokens = (int) ids.getShape().get(1);
+    int[] flat = Arrays.stream(ids.toLongArray()).mapToInt(Math::toIntExact).toArray();
+    List<int[]> rows = new ArrayList<>();
+    for (int start = 0; start < flat.length; start += tokens) {
+      rows.add(Arrays.copyOfRange(flat, start, start + prompt));
+    }
+    return decoder.prompt(new PromptBatch(rows), cache, prompt);
   }
 
   private void scoreChunk(
