@@ -2,26 +2,28 @@ package dev.kvshare.calibrate.report;
 
 import com.fasterxml.jackson.core.type.TypeReference;
 import com.fasterxml.jackson.databind.ObjectMapper;
-import com.hubspot.jinjava.Jinjava;
-import com.hubspot.jinjava.JinjavaConfig;
-import com.hubspot.jinjava.interpret.RenderResult;
 import dev.kvshare.apply.model.storage.AtomicFile;
 import dev.kvshare.apply.policy.Policy;
 import dev.kvshare.calibrate.capture.CalibrationException;
 import dev.kvshare.calibrate.capture.KvStatistics;
 import dev.kvshare.calibrate.search.SearchOutcome;
 import dev.kvshare.calibrate.search.SearchSettings;
+import freemarker.template.Configuration;
+import freemarker.template.TemplateException;
 import java.io.IOException;
-import java.io.InputStream;
+import java.io.StringWriter;
 import java.io.UncheckedIOException;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Path;
 import java.util.List;
+import java.util.Locale;
 import java.util.Map;
 
 /** Writes a calibration as one self-contained HTML page. */
 public final class Report {
-  private static final String TEMPLATE = "report.html";
+  /** The ending says that FreeMarker escapes every text for HTML. */
+  private static final String TEMPLATE = "report.ftlh";
+
   private static final ObjectMapper JSON = new ObjectMapper();
 
   private Report() {}
@@ -58,26 +60,19 @@ public final class Report {
   static String html(Content content) {
     Map<String, Object> page =
         JSON.convertValue(ReportPage.of(content), new TypeReference<Map<String, Object>>() {});
-    Jinjava jinjava =
-        new Jinjava(
-            JinjavaConfig.newBuilder()
-                .withNestedInterpretationEnabled(false)
-                .withTrimBlocks(true)
-                .withLstripBlocks(true)
-                .build());
-    RenderResult rendered = jinjava.renderForResult(template(), page);
-    if (rendered.hasErrors()) {
-      throw new CalibrationException(
-          "The report cannot be made: " + rendered.getErrors().get(0).getMessage());
-    }
-    return rendered.getOutput();
-  }
-
-  private static String template() {
-    try (InputStream in = Report.class.getResourceAsStream(TEMPLATE)) {
-      return new String(in.readAllBytes(), StandardCharsets.UTF_8);
+    Configuration settings = new Configuration(Configuration.VERSION_2_3_34);
+    settings.setClassForTemplateLoading(Report.class, "");
+    settings.setDefaultEncoding(StandardCharsets.UTF_8.name());
+    settings.setLocale(Locale.ROOT);
+    settings.setNumberFormat("computer");
+    StringWriter html = new StringWriter();
+    try {
+      settings.getTemplate(TEMPLATE).process(page, html);
+    } catch (TemplateException e) {
+      throw new CalibrationException("The report cannot be made: " + e.getMessage());
     } catch (IOException e) {
       throw new UncheckedIOException(e);
     }
+    return html.toString();
   }
 }

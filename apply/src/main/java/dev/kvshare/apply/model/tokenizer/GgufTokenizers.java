@@ -9,6 +9,7 @@ import dev.kvshare.apply.model.CheckpointException;
 import dev.kvshare.apply.model.ModelConfig;
 import dev.kvshare.apply.model.TokenizerSource.GgufTokenizer;
 import dev.kvshare.apply.model.tokenizer.Tokenizer.TokenizerDefinition;
+import dev.kvshare.apply.model.tokenizer.template.ChatTemplate;
 import java.io.IOException;
 import java.io.InputStream;
 import java.io.UncheckedIOException;
@@ -67,7 +68,9 @@ final class GgufTokenizers {
         eosIds(source),
         source.chatTemplate() == null
             ? Map.of()
-            : Map.of(TokenizerDefinition.DEFAULT_TEMPLATE, source.chatTemplate()));
+            : Map.of(
+                TokenizerDefinition.DEFAULT_TEMPLATE,
+                new ChatTemplate(source.file(), source.chatTemplate(), specialTokens)));
   }
 
   /** The text of the token for unknown characters; null when the vocabulary has none. */

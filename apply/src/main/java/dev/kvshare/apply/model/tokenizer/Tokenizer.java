@@ -106,10 +106,8 @@ public final class Tokenizer implements AutoCloseable {
 
   /** The model's chat template, if its files have one. */
   public Optional<ChatTemplate> chatTemplate() {
-    return Optional.ofNullable(definition.chatTemplates().get(TokenizerDefinition.DEFAULT_TEMPLATE))
-        .map(
-            source ->
-                new ChatTemplate(definition.json().origin(), source, definition.specialTokens()));
+    return Optional.ofNullable(
+        definition.chatTemplates().get(TokenizerDefinition.DEFAULT_TEMPLATE));
   }
 
   @Override
@@ -130,13 +128,13 @@ public final class Tokenizer implements AutoCloseable {
    * @param specialTokens text of the special tokens by their Hugging Face names ({@code bos_token},
    *     {@code eos_token}, …)
    * @param eosIds the ids that end a generated text
-   * @param chatTemplates sources of the chat templates by name; the usual one is {@code default}
+   * @param chatTemplates the chat templates by name; the usual one is {@code default}
    */
   record TokenizerDefinition(
       TokenizerJson json,
       Map<String, String> specialTokens,
       Set<Integer> eosIds,
-      Map<String, String> chatTemplates) {
+      Map<String, ChatTemplate> chatTemplates) {
 
     static final String BOS = "bos_token";
     static final String EOS = "eos_token";

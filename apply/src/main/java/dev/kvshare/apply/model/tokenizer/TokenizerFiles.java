@@ -7,6 +7,7 @@ import dev.kvshare.apply.model.CheckpointException;
 import dev.kvshare.apply.model.ModelConfig;
 import dev.kvshare.apply.model.storage.JsonFiles;
 import dev.kvshare.apply.model.tokenizer.Tokenizer.TokenizerDefinition;
+import dev.kvshare.apply.model.tokenizer.template.ChatTemplate;
 import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.nio.charset.StandardCharsets;
@@ -30,6 +31,7 @@ final class TokenizerFiles {
       List.of(
           "bos_token eos_token unk_token pad_token sep_token cls_token mask_token".split(" ", -1));
 
+  private static final String SETTINGS = "tokenizer_config.json";
   private static final String END_TOKENS = "eos_token_id";
 
   private TokenizerFiles() {}
@@ -45,7 +47,7 @@ final class TokenizerFiles {
     if (config.contains("vocab_size")) {
       TokenizerJsonRules.checkModelSize(json, config.integer("vocab_size"));
     }
-    ObjectNode settings = readIfPresent(directory.resolve("tokenizer_config.json"));
+    ObjectNode settings = readIfPresent(directory.resolve(SETTINGS));
     ObjectNode specialMap = readIfPresent(directory.resolve("special_tokens_map.json"));
     Map<String, String> specialTokens = new HashMap<>();
     for (String name : SPECIAL_TOKENS) {
@@ -63,7 +65,7 @@ final class TokenizerFiles {
         withConfiguredAdditions(json, settings, specialTokens),
         specialTokens,
         eosIds,
-        chatTemplates(directory, settings));
+        chatTemplates(directory, settings, specialTokens));
   }
 
   /**
@@ -82,20 +84,27 @@ final class TokenizerFiles {
         eos ? specialTokens.get(TokenizerDefinition.EOS) : null);
   }
 
-  private static Map<String, String> chatTemplates(Path directory, ObjectNode settings) {
-    Map<String, String> templates = new LinkedHashMap<>();
+  private static Map<String, ChatTemplate> chatTemplates(
+      Path directory, ObjectNode settings, Map<String, String> specialTokens) {
+    Map<String, ChatTemplate> templates = new LinkedHashMap<>();
+    Path settingsFile = directory.resolve(SETTINGS);
     JsonNode configured = settings.path("chat_template");
     if (configured.isTextual()) {
-      templates.put(TokenizerDefinition.DEFAULT_TEMPLATE, configured.textValue());
+      templates.put(
+          TokenizerDefinition.DEFAULT_TEMPLATE,
+          new ChatTemplate(settingsFile, configured.textValue(), specialTokens));
     }
     for (JsonNode named : configured) {
-      templates.put(named.path("name").asText(), named.path("template").asText());
+      templates.put(
+          named.path("name").asText(),
+          new ChatTemplate(settingsFile, named.path("template").asText(), specialTokens));
     }
     Path file = directory.resolve("chat_template.jinja");
     if (Files.isRegularFile(file)) {
       try {
         templates.put(
-            TokenizerDefinition.DEFAULT_TEMPLATE, Files.readString(file, StandardCharsets.UTF_8));
+            TokenizerDefinition.DEFAULT_TEMPLATE,
+            new ChatTemplate(file, Files.readString(file, StandardCharsets.UTF_8), specialTokens));
       } catch (IOException e) {
         throw new UncheckedIOException(file + " cannot be read: " + e.getMessage(), e);
       }

@@ -141,10 +141,14 @@ class TokenizerTest {
       assertEquals(2, tokenizer.encode("x", true).length);
       assertEquals(1, tokenizer.encode("x", false).length);
       assertEquals("plain", tokenizer.chatTemplate().orElseThrow().source());
+      assertEquals(
+          folder.resolve("tokenizer_config.json"), tokenizer.chatTemplate().orElseThrow().origin());
     }
     write("chat_template.jinja", "from its own file");
     try (Tokenizer tokenizer = load(folder)) {
       assertEquals("from its own file", tokenizer.chatTemplate().orElseThrow().source());
+      assertEquals(
+          folder.resolve("chat_template.jinja"), tokenizer.chatTemplate().orElseThrow().origin());
     }
   }
 

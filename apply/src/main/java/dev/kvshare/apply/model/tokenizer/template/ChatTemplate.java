@@ -1,8 +1,7 @@
 package dev.kvshare.apply.model.tokenizer.template;
 
-import com.hubspot.jinjava.interpret.RenderResult;
-import com.hubspot.jinjava.interpret.TemplateError;
 import dev.kvshare.apply.model.CheckpointException;
+import dev.kvshare.apply.model.tokenizer.template.TemplateEngine.TemplateException;
 import java.time.LocalDateTime;
 import java.time.ZoneId;
 import java.util.ArrayList;
@@ -14,6 +13,36 @@ import java.util.Objects;
 
 /**
  * A model's own Jinja chat template, rendered as transformers' {@code apply_chat_template} does.
+ *
+ * <p>{@link TemplateEngine} runs Hugging Face's JavaScript package {@code @huggingface/jinja}; its
+ * parser, syntax tree and the frame of its interpreter are used as published. Python's Jinja gives
+ * other results in many places, so four scripts beside the package replace what differs:
+ *
+ * <ul>
+ *   <li>{@code python-lexer.js}: white space ({@code trim_blocks}, {@code lstrip_blocks}, the signs
+ *       {@code -} and {@code +}), line ends, raw blocks, string escapes, tests with arguments,
+ *       brackets that set a rank, and the line of each tag.
+ *   <li>{@code python-values.js}: {@code str()} and {@code repr()}, equality, order, membership,
+ *       {@code json.dumps()}, {@code strftime()}, undefined values.
+ *   <li>{@code python-library.js}: the methods of Python's types, Jinja's filters and tests.
+ *   <li>{@code python-interpreter.js}: what a block, loop or macro sees and sets, chained
+ *       comparisons, operators, attributes before items, {@code loop}, {@code namespace}, {@code
+ *       break} and {@code continue}, {@code {% generation %}}.
+ * </ul>
+ *
+ * <p>Refused by name rather than rendered differently: the tags {@code include}, {@code import},
+ * {@code extends}, {@code block}, {@code with}, {@code autoescape} and recursive loops; the filters
+ * {@code attr}, {@code filesizeformat}, {@code forceescape}, {@code pprint}, {@code random}, {@code
+ * slice}, {@code striptags}, {@code urlencode}, {@code urlize}, {@code wordwrap} and {@code
+ * xmlattr}; {@code lipsum}, {@code cycler} and {@code joiner}; rare methods and attributes of
+ * Python's types; integers beyond 2<sup>53</sup>; printing functions and iterators; fields of
+ * {@code format()} with a specification; forms of {@code strftime} that the GNU C library does not
+ * know. The parser accepts some templates that Python refuses, such as lists without commas or a
+ * {@code break} outside a loop that is never reached. Powers of fractions may differ in the last
+ * digit.
+ *
+ * <p>A rendering ends with an error after 30 seconds, with 128 MiB of memory, with a text of 4 Mi
+ * characters, below 100 nested brackets or where statements and macros nest too deeply.
  */
 public final class ChatTemplate {
   private final Object origin;
@@ -28,6 +57,11 @@ public final class ChatTemplate {
     this.origin = origin;
     this.source = Objects.requireNonNull(source, "source");
     this.specialTokens = Map.copyOf(specialTokens);
+  }
+
+  /** The file that holds the template. */
+  public Object origin() {
+    return origin;
   }
 
   /** The template as the model's files give it. */
@@ -65,38 +99,24 @@ public final class ChatTemplate {
     variables.put("add_generation_prompt", addGenerationPrompt);
     variables.put("tools", null);
     variables.put("documents", null);
-    RenderResult result;
     try {
-      result = JinjaEnvironment.render(source, variables, now);
-    } catch (IllegalArgumentException e) {
-      throw notRendered("the chat template", e.getMessage(), e);
+      return TemplateEngine.render(source, variables, now);
+    } catch (TemplateException e) {
+      throw failure(e);
     }
-    if (!result.getErrors().isEmpty()) {
-      throw failure(result.getErrors().get(0));
-    }
-    return result.getOutput();
   }
 
-  private CheckpointException.Tokenizer failure(TemplateError error) {
-    for (Throwable cause = error.getException(); cause != null; cause = cause.getCause()) {
-      if (cause instanceof JinjaFunctions.RaisedByTemplate raised) {
-        return new CheckpointException.Tokenizer(
-            "%s: the chat template refuses the conversation: %s"
-                .formatted(origin, raised.getMessage()),
-            raised);
-      }
+  private CheckpointException.Tokenizer failure(TemplateException e) {
+    if (e.raised()) {
+      return new CheckpointException.Tokenizer(
+          "%s: the chat template refuses the conversation: %s".formatted(origin, e.getMessage()),
+          e);
     }
-    return notRendered(
-        "line " + error.getLineno() + " of the chat template",
-        error.getMessage(),
-        error.getException());
-  }
-
-  private CheckpointException.Tokenizer notRendered(String where, String why, Exception cause) {
+    String where = e.line() == 0 ? "" : "line " + e.line() + " of ";
     return new CheckpointException.Tokenizer(
-        "%s: %s cannot be rendered: %s. Write the conversation as plain text in the model's format instead."
-            .formatted(origin, where, why),
-        cause);
+        "%s: %sthe chat template cannot be rendered: %s. Write the conversation as plain text in the model's format instead."
+            .formatted(origin, where, e.getMessage()),
+        e);
   }
 
   /**
