@@ -22,4 +22,17 @@ with torch.no_grad():
 losses = torch.stack(losses)
 perplexity = losses.mean().exp()
 print("perplexity", perplexity.item())
+
+# With overlap, as the page "Perplexity of fixed-length models" of transformers has it.
+LENGTH, STRIDE, loss, count, end = 32, 12, 0, 0, 0
+with torch.no_grad():
+    for start in range(0, len(ids) - LENGTH + 1, STRIDE):
+        x = torch.tensor([ids[start : start + LENGTH]])
+        labels = x.clone()
+        labels[:, : max(0, end - start)] = -100
+        end = start + LENGTH
+        scored = int((labels[:, 1:] != -100).sum())
+        loss += model(x, labels=labels).loss.double() * scored
+        count += scored
+print("with overlap", (loss / count).exp().item(), count)
 print("standard error", (perplexity * losses.std() / WINDOWS**0.5).item())

@@ -1,10 +1,10 @@
 package dev.kvshare.cli;
 
+import static java.util.stream.Collectors.joining;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertNotEquals;
 import static org.junit.jupiter.api.Assertions.assertTrue;
-import static java.util.stream.Collectors.joining;
 
 import dev.kvshare.cli.command.ExitCodes;
 import java.io.IOException;
@@ -102,16 +102,13 @@ class WindowedPolicyCommandTest {
             policy)
         .succeeds();
     assertTrue(Files.readString(policy).contains("\"prefill\": \"exact\""));
-    CommandRun.of("inspect", policy)
-        .succeeds()
-        .prints("exact: as the unshared model computes it");
+    CommandRun.of("inspect", policy).succeeds().prints("exact: as the unshared model computes it");
     String[] texts = new String[3];
     for (int way = 0; way < 3; way++) {
       List<Object> words =
           new ArrayList<>(List.of("apply", "--model", TINY_MODEL, "--policy", policy, "-n", 8));
       words.addAll(List.of("--prompt-ids", "5,9,7,30,41,5,77", "--print-ids", "--ignore-eos"));
-      words.addAll(
-          way == 0 ? List.of() : List.of("--prefill", way == 1 ? "exact" : "plan"));
+      words.addAll(way == 0 ? List.of() : List.of("--prefill", way == 1 ? "exact" : "plan"));
       texts[way] = CommandRun.of(words.toArray()).succeeds().out();
     }
     assertEquals(texts[0], texts[1]);

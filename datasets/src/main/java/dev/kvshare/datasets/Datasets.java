@@ -76,7 +76,7 @@ public final class Datasets {
    * Returns the text that a user means.
    *
    * @param text {@code -} for {@code standardInput}, a file, or the name of a data set; files
-   *     ending in {@code .jsonl} are JSON lines
+   *     ending in {@code .jsonl} or {@code .json} are data, never plain text
    * @param field the field of JSON lines, or null for plain text and for the usual fields
    * @param standardInput read only for {@code -}
    * @throws DatasetException if there is neither such a file nor such a data set
@@ -87,9 +87,7 @@ public final class Datasets {
     }
     if (isFile(text)) {
       ByteSource bytes = ByteSource.ofFile(Path.of(text));
-      return isJsonLines(text)
-          ? new TextSource.JsonLines(bytes, field)
-          : TextSource.of(bytes, field);
+      return isData(text) ? new TextSource.JsonLines(bytes, field) : TextSource.of(bytes, field);
     }
     if (list().stream().anyMatch(dataset -> dataset.name().equals(text))) {
       return find(text);
@@ -99,8 +97,8 @@ public final class Datasets {
             .formatted(text, names()));
   }
 
-  private static boolean isJsonLines(String file) {
-    return file.endsWith(".jsonl") || file.endsWith(".ndjson");
+  private static boolean isData(String file) {
+    return Stream.of(".jsonl", ".ndjson", ".json", ".parquet").anyMatch(file::endsWith);
   }
 
   private static boolean isFile(String text) {
@@ -123,9 +121,9 @@ public final class Datasets {
           "The name %s belongs to a built-in data set. Choose another one."
               .formatted(request.name()));
     }
-    if (isJsonLines(request.file().toString()) && request.field() == null) {
+    if (isData(request.file().toString()) && request.field() == null) {
       throw new DatasetException(
-          "The file %s holds JSON lines. Name the field of text or token ids with --field."
+          "The file %s holds JSON. Name the field of text or token ids with --field."
               .formatted(request.file()));
     }
     byte[] content = ByteSource.ofFile(request.file()).read();

@@ -1,33 +1,65 @@
 package dev.kvshare.datasets;
 
+import java.util.ArrayList;
 import java.util.List;
 import java.util.function.Function;
+import java.util.stream.IntStream;
 
 /**
- * Cuts evaluation text into consecutive passages from its start, without overlap and without added
- * tokens. Sequences of token ids are read as one running text.
+ * Cuts evaluation text into passages of equal length from its start. Sequences of token ids are
+ * read as one running text.
  *
  * @param tokens of a passage, at least 2 since the first one is not scored
  * @param passages how many passages to take at most
+ * @param stride tokens from the start of a passage to that of the next; as many as a passage has of
+ *     the text where passages do not overlap
+ * @param first a token put before each passage as the first of its tokens, null for none
  */
-public record EvaluationPassages(int tokens, int passages) {
+public record EvaluationPassages(int tokens, int passages, int stride, Integer first) {
   public EvaluationPassages {
     if (tokens < 2 || passages < 1) {
       throw new IllegalArgumentException(
           "a passage needs at least 2 tokens and there must be at least 1, found %d and %d"
               .formatted(tokens, passages));
     }
+    int ofText = first == null ? tokens : tokens - 1;
+    if (stride < 1 || stride > ofText) {
+      throw new IllegalArgumentException(
+          "a stride of %d leaves tokens out or goes nowhere: it must be from 1 to %d"
+              .formatted(stride, ofText));
+    }
+  }
+
+  /** Passages without overlap and without added tokens. */
+  public EvaluationPassages(int tokens, int passages) {
+    this(tokens, passages, tokens, null);
+  }
+
+  /**
+   * Tokens at the start of a passage that are not scored: the first, and in later passages all that
+   * the one before has scored.
+   */
+  public int unscored(int passage) {
+    int ofText = first == null ? tokens : tokens - 1;
+    return passage == 0 || stride == ofText ? 1 : tokens - stride;
   }
 
   /** Returns the passages of {@code corpus}; token ids need no {@code encoder}. */
   public Passages cut(Corpus corpus, Function<String, int[]> encoder) {
-    long wanted = (long) tokens * passages;
-    int[] ids = Passages.first(corpus, encoder, wanted);
-    List<int[]> found = Passages.cut(ids, tokens);
+    int before = first == null ? 0 : 1;
+    int ofText = tokens - before;
+    int[] ids = Passages.first(corpus, encoder, (long) stride * (passages - 1) + ofText);
+    List<int[]> found = new ArrayList<>();
+    for (int start = 0; start + ofText <= ids.length; start += stride) {
+      int[] passage = new int[tokens];
+      System.arraycopy(ids, start, passage, before, ofText);
+      IntStream.range(0, before).forEach(i -> passage[i] = first);
+      found.add(passage);
+    }
     if (found.isEmpty()) {
       throw new DatasetException(
           "The text %s has %d tokens; one passage needs %d. Give a longer text or a smaller --passage-tokens."
-              .formatted(corpus.name(), ids.length, tokens));
+              .formatted(corpus.name(), ids.length, ofText));
     }
     List<String> notes =
         found.size() == passages

@@ -32,7 +32,8 @@ public sealed interface TextSource {
   }
 
   /**
-   * JSON objects, one a line, of which one field holds a text, or token ids as integers.
+   * JSON objects, one a line or in one array, of which one field holds a text, or token ids as
+   * integers.
    *
    * @param bytes the lines
    * @param field the name of the field or a JSON pointer such as {@code /data/text}; null takes
@@ -46,7 +47,7 @@ public sealed interface TextSource {
 
     @Override
     public Corpus load() {
-      return JsonLinesReader.read(name(), bytes.read(), field);
+      return JsonTextReader.read(name(), bytes.read(), field);
     }
   }
 

@@ -153,6 +153,9 @@ class DatasetsTest {
         TextSource.JsonLines.class, datasets().resolve(plain.toString(), "text", noInput()));
     assertInstanceOf(
         TextSource.JsonLines.class, datasets().resolve(lines.toString(), null, noInput()));
+    Path array = file("a.json", "[{\"text\": \"One.\"}]");
+    assertInstanceOf(
+        TextSource.JsonLines.class, datasets().resolve(array.toString(), null, noInput()));
     assertEquals("a.txt", datasets().resolve(plain.toString(), null, noInput()).name());
     assertEquals("Two.", ((Corpus.Text) datasets().resolve("-", null, input).load()).text());
     assertInstanceOf(

@@ -5,6 +5,7 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import java.util.Arrays;
 import java.util.List;
 import org.junit.jupiter.api.Test;
 
@@ -31,6 +32,27 @@ class EvaluationPassagesTest {
 
     assertArrayEquals(new int[] {3, 4}, passages.passages().get(1));
     assertEquals(List.of("t has 5 tokens: 2 passages of 2 instead of 9."), passages.notes());
+  }
+
+  /** Every token of the text but the first is scored once, whatever the overlap. */
+  @Test
+  void passagesOverlapBehindATokenOfTheModel() {
+    Corpus corpus = new Corpus.Tokens("t", "00", List.of(new int[] {1, 2, 3, 4, 5, 6, 7}));
+    EvaluationPassages plain = new EvaluationPassages(3, 9, 2, null);
+    EvaluationPassages behind = new EvaluationPassages(4, 2, 1, 0);
+
+    assertEquals(
+        List.of("[1, 2, 3]", "[3, 4, 5]", "[5, 6, 7]"),
+        plain.cut(corpus, null).passages().stream().map(Arrays::toString).toList());
+    assertEquals(1, plain.unscored(0));
+    assertEquals(1, plain.unscored(1));
+    assertEquals(
+        List.of("[0, 1, 2, 3]", "[0, 2, 3, 4]"),
+        behind.cut(corpus, null).passages().stream().map(Arrays::toString).toList());
+    assertEquals(1, behind.unscored(0));
+    assertEquals(3, behind.unscored(1));
+    assertEquals(1, new EvaluationPassages(4, 2, 3, 0).unscored(1));
+    assertThrows(IllegalArgumentException.class, () -> new EvaluationPassages(4, 2, 4, 0));
   }
 
   @Test

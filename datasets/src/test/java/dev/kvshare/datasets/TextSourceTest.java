@@ -167,16 +167,33 @@ class TextSourceTest {
     assertInstanceOf(Corpus.Tokens.class, jsonLines("{\"id\": 1, \"input_ids\": [1]}", null));
   }
 
+  @Test
+  void readsTheEntriesOfAnArray() {
+    Corpus.Text objects =
+        (Corpus.Text) jsonLines(" [{\"text\": \"One.\"},\n{\"text\": \"Two.\"}]", null);
+    Corpus.Text strings = (Corpus.Text) jsonLines("[\"One.\", \"Two.\"]", null);
+    Corpus.Tokens ids = (Corpus.Tokens) jsonLines("[[1, 2], [3]]", null);
+
+    assertEquals(List.of("One.", "Two."), objects.paragraphs());
+    assertEquals(List.of("One.", "Two."), strings.paragraphs());
+    assertArrayEquals(new int[] {1, 2}, ids.sequences().get(0));
+  }
+
   static Stream<Arguments> badLines() {
     return Stream.of(
         Arguments.of("{\"text\": \"a\"}\nnot json", "text", "Line 2 of t is not valid JSON"),
-        Arguments.of("[1]", "text", "Line 1 of t is an array, expected a JSON object"),
+        Arguments.of("3", "text", "Line 1 of t is a number, expected a JSON object"),
+        Arguments.of("[1]", null, "Entry 1 of t is a number, expected a string or an array"),
+        Arguments.of("[\"a\", [1]]", null, "Entry 2 of t is an array, expected a string like"),
+        Arguments.of("[[1, true]]", null, "Entry 1 of t has true at index 1, expected a token id"),
+        Arguments.of("[1]\n[2]", null, "The file t is not valid JSON"),
+        Arguments.of("{\n\"text\": \"a\"}", null, "or one array in all"),
+        Arguments.of("PAR1\u0015", null, "a Parquet file, which is not read here. Convert it"),
         Arguments.of("{\"a\": 1, \"b\": 2}", null, "Its fields are a, b; name one with --field"),
         Arguments.of("{\"a\": 1}", "b", "has nothing in the field b"),
         Arguments.of(
             "{\"a\": 1}", "a", "has a number in the field a, expected a string or an array"),
-        Arguments.of(
-            "{\"a\": \"x\"}\n{\"a\": [1]}", "a", "expected a string like the lines before"),
+        Arguments.of("{\"a\": \"x\"}\n{\"a\": [1]}", "a", "expected a string like the rows before"),
         Arguments.of("{\"a\": [1]}\n{\"a\": \"x\"}", "a", "expected an array of token ids like"),
         Arguments.of("{\"a\": [1, -2]}", "a", "has -2 at index 1 of the field a"),
         Arguments.of("{\"a\": [1.5]}", "a", "has 1.5 at index 0"),

@@ -1,10 +1,10 @@
 package dev.kvshare.eval;
 
 import com.fasterxml.jackson.databind.node.ObjectNode;
-import dev.kvshare.datasets.Passages;
 import dev.kvshare.eval.format.Report;
 import dev.kvshare.eval.format.Table;
 import dev.kvshare.eval.quality.PassageScore.Estimate;
+import dev.kvshare.eval.quality.Protocol;
 import dev.kvshare.eval.quality.Variant;
 import dev.kvshare.eval.speed.SpeedMeter.Speed;
 import java.util.ArrayList;
@@ -13,13 +13,13 @@ import java.util.List;
 /**
  * The outcome of an evaluation.
  *
- * @param passages the token ids that were read and where they came from
- * @param unscored tokens at the start of each passage that are not scored
+ * @param protocol what was read and what of it is scored
+ * @param run everything else that is needed to measure it again
  * @param rows the unshared model first, then the policies in the order of the request
  * @param warnings sentences for the user; empty if all is well
  */
 public record EvaluationReport(
-    Passages passages, int unscored, List<Row> rows, List<String> warnings) {
+    Protocol protocol, ObjectNode run, List<Row> rows, List<String> warnings) {
   /** Copies the lists. */
   public EvaluationReport {
     rows = List.copyOf(rows);
@@ -81,19 +81,22 @@ public record EvaluationReport(
 
   /** The rows as they are printed. */
   public Report report() {
+    ObjectNode about = Report.newRow();
+    about.set("text", protocol.object());
+    about.set("run", run);
     List<List<String>> cells = new ArrayList<>();
     cells.add(head());
     rows.forEach(row -> cells.add(cells(row)));
     return new Report(
-        cells,
-        rows.stream().map(EvaluationReport::object).toList(),
-        Report.text(passages, unscored),
-        warnings);
+        cells, rows.stream().map(this::object).toList(), about, List.of(protocol.line()), warnings);
   }
 
   private List<String> head() {
     List<String> head =
         new ArrayList<>(List.of("policy", "perplexity", "ratio", "divergence", "same token"));
+    if (protocol.scoredBytes() > 0) {
+      head.add(2, "by byte");
+    }
     if (rows.get(0).cache() != null) {
       head.add(1, "cache");
       head.addAll(List.of("sharing", "x method", "= KV cache", "KV bytes"));
@@ -106,7 +109,7 @@ public record EvaluationReport(
     return head;
   }
 
-  private static List<String> cells(Row row) {
+  private List<String> cells(Row row) {
     CacheSavings cache = row.cache();
     List<String> cells = new ArrayList<>();
     cells.add(row.policy() == null ? Variant.UNSHARED : row.policy());
@@ -118,6 +121,9 @@ public record EvaluationReport(
             .formatted(
                 Table.number(row.perplexity().value()),
                 Table.number(row.perplexity().standardError())));
+    if (protocol.scoredBytes() > 0) {
+      cells.add(Table.number(protocol.bytePerplexity(row.perplexity().value())));
+    }
     boolean first = row.policy() == null && (cache == null || cache.policy() == null);
     cells.add(first ? "1" : ratio(row.ratio()));
     cells.add(Table.format("%.4f", row.divergence()));
@@ -146,11 +152,12 @@ public record EvaluationReport(
     return Table.format("%.1f %%", 100 * fraction);
   }
 
-  private static ObjectNode object(Row row) {
+  private ObjectNode object(Row row) {
     ObjectNode node = Report.newRow();
     node.put("policy", row.policy());
     Report.putNumber(node, "perplexity", row.perplexity().value());
     Report.putNumber(node, "perplexity_stderr", row.perplexity().standardError());
+    Report.putNumber(node, "byte_perplexity", protocol.bytePerplexity(row.perplexity().value()));
     Report.putNumber(node, "ratio", row.ratio().value());
     Report.putNumber(node, "ratio_stderr", row.ratio().standardError());
     Report.putNumber(node, "divergence", row.divergence());

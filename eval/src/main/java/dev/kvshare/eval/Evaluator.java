@@ -1,21 +1,29 @@
 package dev.kvshare.eval;
 
+import com.fasterxml.jackson.databind.node.ObjectNode;
 import dev.kvshare.apply.cache.CachePolicy;
 import dev.kvshare.apply.decoder.CacheOptions;
 import dev.kvshare.apply.decoder.Decoder;
+import dev.kvshare.apply.decoder.script.PyTorchRuntime;
 import dev.kvshare.apply.decoder.weights.WeightOverrides;
 import dev.kvshare.apply.family.spec.ModelSpec;
 import dev.kvshare.apply.generate.LoadedModel;
+import dev.kvshare.apply.generate.MeasurementKey;
+import dev.kvshare.apply.model.storage.Digest;
 import dev.kvshare.apply.plan.Plan.Prefill;
+import dev.kvshare.apply.policy.PolicyFile;
 import dev.kvshare.datasets.Corpus;
 import dev.kvshare.datasets.Datasets;
 import dev.kvshare.datasets.EvaluationPassages;
 import dev.kvshare.datasets.Passages;
 import dev.kvshare.eval.EvaluationReport.CacheSavings;
 import dev.kvshare.eval.EvaluationReport.Row;
+import dev.kvshare.eval.format.Report;
 import dev.kvshare.eval.quality.EvaluationException;
+import dev.kvshare.eval.quality.Journal;
 import dev.kvshare.eval.quality.PassageScore;
 import dev.kvshare.eval.quality.PassageScore.Estimate;
+import dev.kvshare.eval.quality.Protocol;
 import dev.kvshare.eval.quality.QualityMeter;
 import dev.kvshare.eval.quality.StreamMeter;
 import dev.kvshare.eval.quality.Variant;
@@ -26,6 +34,7 @@ import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.HashMap;
 import java.util.List;
+import java.util.Locale;
 import java.util.Map;
 import java.util.Objects;
 import java.util.stream.IntStream;
@@ -59,7 +68,11 @@ public final class Evaluator {
   private List<EvaluatedPolicy> policies = new ArrayList<>();
   private Datasets datasets = Datasets.ofUser(System.getenv());
   private Corpus corpus;
-  private EvaluationPassages cut = new EvaluationPassages(PASSAGE_TOKENS, PASSAGES);
+  private int passageTokens = PASSAGE_TOKENS;
+  private int passageCount = PASSAGES;
+  private int stride;
+  private Path journal;
+  private String command;
   private List<CachePolicy> caches = List.of();
   private int cachePrompt;
   private SpeedMeter.Settings speed = SpeedMeter.Settings.DEFAULT;
@@ -89,10 +102,11 @@ public final class Evaluator {
 
   /** What besides model, text and policies decides the quality that is measured. */
   public String key() {
-    return "%d passages of %d tokens%s"
+    return "%d passages of %d tokens%s%s"
         .formatted(
-            cut.passages(),
-            cut.tokens(),
+            passageCount,
+            passageTokens,
+            stride == 0 ? "" : ", one every " + stride,
             caches.isEmpty() ? "" : ", %s behind %d".formatted(caches, cachePrompt));
   }
 
@@ -103,13 +117,42 @@ public final class Evaluator {
   }
 
   /**
-   * How the text is cut, from its start.
+   * How the text is cut, from its start. Where the model's files put a BOS token before a text,
+   * each passage begins with it.
    *
    * @param count most passages
    * @param tokens of a passage; each but the first is predicted
    */
   public Evaluator passages(int count, int tokens) {
-    cut = new EvaluationPassages(tokens, count);
+    passageCount = count;
+    passageTokens = tokens;
+    return this;
+  }
+
+  /**
+   * Lets passages overlap, so that tokens are predicted behind a longer text: each passage but the
+   * first scores its last tokens only.
+   *
+   * @param tokens from the start of a passage to that of the next; 0 for no overlap
+   */
+  public Evaluator stride(int tokens) {
+    stride = tokens;
+    return this;
+  }
+
+  /**
+   * Keeps what was measured, the speed aside, in a file; a run that was killed goes on from there.
+   *
+   * @param file null to keep nothing
+   */
+  public Evaluator journal(Path file) {
+    journal = file;
+    return this;
+  }
+
+  /** The command that a report says it was made by. */
+  public Evaluator command(String words) {
+    command = words;
     return this;
   }
 
@@ -173,26 +216,29 @@ public final class Evaluator {
    *     number
    */
   public EvaluationReport run() {
-    Passages passages = passages();
+    Protocol protocol = protocol();
     try (Variants variants = new Variants()) {
-      return complete(passages, quality(passages, variants), variants);
+      return complete(protocol, quality(protocol, variants), variants);
     }
   }
 
   /** Measures the rows of {@link #run} without the speed. */
   public List<Row> quality() {
     try (Variants variants = new Variants()) {
-      return quality(passages(), variants);
+      return quality(protocol(), variants);
     }
   }
 
-  private List<Row> quality(Passages passages, Variants variants) {
-    int length = passages.passages().get(0).length;
+  private List<Row> quality(Protocol protocol, Variants variants) {
+    List<int[]> passages = protocol.passages().passages();
+    int length = passages.get(0).length;
     QualityMeter.Limits limits =
         caches.isEmpty() ? QualityMeter.Limits.DEFAULT : QualityMeter.Limits.STEPWISE;
-    QualityMeter meter = new QualityMeter(decoder, limits, listener);
+    ObjectNode settings = settings().set("text", protocol.object());
+    Journal kept = journal == null ? Journal.none() : Journal.open(journal, settings);
+    QualityMeter meter = new QualityMeter(decoder, limits, listener, kept);
     List<List<PassageScore>> scores =
-        meter.measure(passages.passages(), variants.distinct, unscored(length));
+        meter.measure(passages, variants.distinct, protocol.unscored(0), protocol.unscored(1));
     List<Row> rows = new ArrayList<>();
     for (int row = 0; row < variants.rows.size(); row++) {
       int place = variants.places.get(row);
@@ -225,25 +271,52 @@ public final class Evaluator {
    */
   public EvaluationReport complete(List<Row> rows) {
     try (Variants variants = new Variants()) {
-      return complete(passages(), rows, variants);
+      return complete(protocol(), rows, variants);
     }
   }
 
-  private EvaluationReport complete(Passages passages, List<Row> rows, Variants variants) {
+  private EvaluationReport complete(Protocol protocol, List<Row> rows, Variants variants) {
+    Passages passages = protocol.passages();
     List<String> warnings = new ArrayList<>(passages.notes());
     List<Row> timed = speed == null ? rows : timed(passages, rows, variants, warnings);
     for (EvaluatedPolicy policy : policies) {
       policy.overlapWarning(text(), datasets).ifPresent(warnings::add);
     }
-    int unscored = unscored(passages.passages().get(0).length);
     for (EvaluatedPolicy policy : policies) {
-      if (unscored == 1 && policy.policy().plan().prefill() == Prefill.EXACT) {
+      if (protocol.unscored(1) == 1 && policy.policy().plan().prefill() == Prefill.EXACT) {
         warnings.add(
             "%s computes prompts exactly, which the quality does not show: passages have no prompt here, and all of their tokens ran under the plan. With --cache, half of a passage is a prompt."
                 .formatted(policy.name()));
       }
     }
-    return new EvaluationReport(passages, unscored, timed, warnings);
+    ObjectNode run = settings();
+    if (speed != null) {
+      run.putPOJO("speed", speed);
+    }
+    run.put("command", command);
+    return new EvaluationReport(protocol, run, timed, warnings);
+  }
+
+  /** What besides the text decides the quality that is measured. */
+  private ObjectNode settings() {
+    MeasurementKey key = model.key(null);
+    ObjectNode run = Report.newRow();
+    String version = Evaluator.class.getPackage().getImplementationVersion();
+    run.put("tool", "kvshare " + (version == null ? "development" : version));
+    run.put("model", key.fingerprint());
+    run.put("dtype", key.computeType().name().toLowerCase(Locale.ROOT));
+    run.put("weights", key.weightForm().name().toLowerCase(Locale.ROOT));
+    run.put("device", key.device());
+    run.put("threads", PyTorchRuntime.threads());
+    for (EvaluatedPolicy policy : policies) {
+      run.withArray("policies")
+          .addObject()
+          .put("name", policy.name())
+          .put("sha256", Digest.sha256(PolicyFile.toBytes(policy.policy())))
+          .put("repair", policy.file() != null);
+    }
+    caches.forEach(cache -> run.withArray("caches").add(cache.description()));
+    return run;
   }
 
   /**
@@ -258,9 +331,15 @@ public final class Evaluator {
 
   StreamMeter.Outcome stream(int tokens, int most) {
     int part = Math.min(most, tokens);
-    Passages parts = new EvaluationPassages(part, tokens / part).cut(text(), model::encode);
+    EvaluationPassages cut = new EvaluationPassages(part, tokens / part);
+    Passages parts = cut.cut(text(), model::encode);
     checkVocabulary(parts);
-    int[] text = parts.passages().stream().flatMapToInt(Arrays::stream).toArray();
+    IntStream ids = parts.passages().stream().flatMapToInt(Arrays::stream);
+    Integer bos = bosOrNull();
+    int[] text =
+        bos == null
+            ? ids.toArray()
+            : IntStream.concat(IntStream.of(bos), ids).limit(parts.tokens()).toArray();
     int learned = decoder.spec().learnedPositions();
     if (learned > 0 && text.length > learned) {
       throw new EvaluationException(
@@ -270,13 +349,22 @@ public final class Evaluator {
     StreamMeter meter = new StreamMeter(decoder, listener);
     try (Variants variants = new Variants()) {
       return new StreamMeter.Outcome(
-          parts,
+          new Protocol(parts, cut, 0, 0),
           variants.rows.stream().map(variant -> meter.measure(text, variant, part)).toList());
     }
   }
 
   /** The text, cut and checked. */
-  private Passages passages() {
+  private Protocol protocol() {
+    Integer bos = bosOrNull();
+    int ofText = bos == null ? passageTokens : passageTokens - 1;
+    if (stride > ofText) {
+      throw new EvaluationException(
+          "A stride of %d tokens leaves out some of the text between passages of %d tokens%s. Use --stride %d or less."
+              .formatted(stride, passageTokens, bos == null ? "" : " behind a BOS token", ofText));
+    }
+    EvaluationPassages cut =
+        new EvaluationPassages(passageTokens, passageCount, stride == 0 ? ofText : stride, bos);
     Passages passages = cut.cut(text(), model::encode);
     checkVocabulary(passages);
     int length = passages.passages().get(0).length;
@@ -286,7 +374,22 @@ public final class Evaluator {
           "A passage of %d tokens is longer than the %d positions that the model was made for. Use --passage-tokens %d."
               .formatted(length, most, most));
     }
-    return passages;
+    Protocol protocol = new Protocol(passages, cut, prompt(length), 0);
+    if (!(text() instanceof Corpus.Text)) {
+      return protocol;
+    }
+    long bytes = 0;
+    for (int w = 0; w < passages.passages().size(); w++) {
+      int[] ids = passages.passages().get(w);
+      int[] scored = Arrays.copyOfRange(ids, protocol.unscored(w), length);
+      bytes += model.tokenizer().textBytes(scored);
+    }
+    return new Protocol(passages, cut, protocol.prompt(), bytes);
+  }
+
+  /** What stands before each passage: what the model's files ask for before a text. */
+  private Integer bosOrNull() {
+    return text() instanceof Corpus.Text ? model.bosOrNull() : null;
   }
 
   private Corpus text() {
@@ -305,10 +408,10 @@ public final class Evaluator {
     }
   }
 
-  /** Tokens at the start of a passage that are not scored: the first, or the prompt. */
-  private int unscored(int length) {
+  /** Tokens of the prompt of each passage under cache policies, else 0. */
+  private int prompt(int length) {
     if (caches.isEmpty()) {
-      return 1;
+      return 0;
     }
     int prompt = cachePrompt == 0 ? length / 2 : cachePrompt;
     if (prompt < 1 || prompt >= length) {

@@ -34,6 +34,7 @@ import dev.kvshare.datasets.DatasetException;
 import dev.kvshare.datasets.Datasets;
 import dev.kvshare.eval.EvaluationReport.Row;
 import dev.kvshare.eval.quality.EvaluationException;
+import dev.kvshare.eval.quality.Journal;
 import dev.kvshare.eval.quality.PassageScore;
 import dev.kvshare.eval.quality.PassageScore.Estimate;
 import dev.kvshare.eval.quality.QualityMeter;
@@ -65,6 +66,8 @@ class EvaluatorTest {
   private static final double REFERENCE_PERPLEXITY = 428.6512825702722;
 
   private static final double REFERENCE_STANDARD_ERROR = 55.28476277858715;
+
+  private static final double STRIDED_PERPLEXITY = 471.465975094814;
 
   private static LoadedModel model;
   private static Decoder decoder;
@@ -136,6 +139,41 @@ class EvaluatorTest {
     assertEquals(4 * 2 * 2 * 16 * 4, row.kvBytesPerToken());
     assertNull(row.speed());
     assertEquals(List.of(), report.warnings());
+  }
+
+  @Test
+  void overlappingPassagesScoreAsTransformersDoesByStrides() {
+    EvaluationReport report = evaluator(tokens(96), 32, List.of(), null).stride(12).run();
+    Row row = report.rows().get(0);
+
+    assertEquals(6, report.protocol().passages().passages().size());
+    assertEquals(31 + 5 * 12, report.protocol().scoredTokens());
+    assertEquals(STRIDED_PERPLEXITY, row.perplexity().value(), 1e-3);
+  }
+
+  /** What the journal has is not measured again; a last line that was cut off is. */
+  @Test
+  void goesOnWhereAKilledRunStopped() throws IOException {
+    Path journal = folder.resolve("journal.jsonl");
+    List<EvaluatedPolicy> policies = List.of(policy("shared", 0, 0, 2, 2));
+    Evaluator evaluator = evaluator(tokens(96), 32, policies, null).stride(12);
+    List<Row> whole = evaluator.run().rows();
+    assertEquals(whole, evaluator.journal(journal).run().rows());
+    List<String> lines = Files.readAllLines(journal);
+    assertEquals(3, lines.size());
+
+    Files.writeString(journal, lines.get(0) + "\n" + lines.get(1) + "\n" + lines.get(2));
+    assertEquals(whole, evaluator.run().rows());
+    assertEquals(lines, Files.readAllLines(journal));
+    Files.writeString(
+        journal, String.join("\n", lines).replace("\"agreements\":", "\"agreements\":100") + "\n");
+    assertTrue(evaluator.run().rows().get(1).agreement() > 1);
+
+    EvaluationException refused =
+        assertThrows(EvaluationException.class, () -> evaluator.stride(11).run());
+    assertTrue(
+        refused.getMessage().contains("is the journal of another evaluation"),
+        refused.getMessage());
   }
 
   @Test
@@ -254,12 +292,14 @@ class EvaluatorTest {
             new Variant(null, CacheOptions.of(SharingMap.identity(4)), null),
             new Variant("map", CacheOptions.of(SharingMap.of(0, 1, 1, 3)), null));
     List<List<PassageScore>> whole =
-        new QualityMeter(decoder, QualityMeter.Limits.DEFAULT, QualityMeter.Listener.SILENT)
-            .measure(passages, maps, 1);
+        new QualityMeter(
+                decoder, QualityMeter.Limits.DEFAULT, QualityMeter.Listener.SILENT, Journal.none())
+            .measure(passages, maps, 1, 1);
     // Two passages a batch, the last one alone; three positions of both a chunk.
     QualityMeter.Limits tight = new QualityMeter.Limits(40, 3 * 2 * 256 * 4);
     List<List<PassageScore>> parts =
-        new QualityMeter(decoder, tight, QualityMeter.Listener.SILENT).measure(passages, maps, 1);
+        new QualityMeter(decoder, tight, QualityMeter.Listener.SILENT, Journal.none())
+            .measure(passages, maps, 1, 1);
 
     for (int m = 0; m < 2; m++) {
       assertEquals(5, parts.get(m).size());

@@ -9,6 +9,7 @@ import dev.kvshare.apply.model.tokenizer.Tokenizer;
 import dev.kvshare.apply.plan.Plan;
 import dev.kvshare.apply.policy.ModelIdentity;
 import java.nio.file.Path;
+import java.util.OptionalInt;
 import java.util.Set;
 
 /**
@@ -74,6 +75,15 @@ public final class LoadedModel implements AutoCloseable {
     return tokenizer().encode(text, false);
   }
 
+  /** The token that the model's files put before a text, null for none. */
+  public Integer bosOrNull() {
+    if (checkpoint.tokenizerSource() instanceof TokenizerSource.None) {
+      return null;
+    }
+    int[] ids = tokenizer().encode("", true);
+    return ids.length > 0 && tokenizer().bosId().equals(OptionalInt.of(ids[0])) ? ids[0] : null;
+  }
+
   /** The tokens that end a generated text; none if the model has no tokenizer. */
   public Set<Integer> endTokens() {
     return checkpoint.tokenizerSource() instanceof TokenizerSource.None
@@ -91,7 +101,7 @@ public final class LoadedModel implements AutoCloseable {
   }
 
   /** The tokenizer, closed with this model; throws where there is none to use. */
-  Tokenizer tokenizer() {
+  public Tokenizer tokenizer() {
     if (tokenizer == null) {
       tokenizer = Tokenizer.load(checkpoint.tokenizerSource(), checkpoint.config());
     }

@@ -5,6 +5,7 @@ import dev.kvshare.apply.generate.LoadedModel;
 import dev.kvshare.apply.model.storage.AtomicFile;
 import dev.kvshare.cli.options.EvalOptions;
 import dev.kvshare.cli.print.CalibrationProgress;
+import dev.kvshare.cli.print.Invocation;
 import dev.kvshare.cli.print.Output;
 import dev.kvshare.cli.print.ProgressLine;
 import dev.kvshare.datasets.Corpus;
@@ -56,6 +57,9 @@ final class EvalCommand extends BaseCommand {
           Evaluator.of(model)
               .text(texts.get(0))
               .passages(options.text.count, options.text.tokens)
+              .stride(options.text.stride)
+              .journal(options.files.journal)
+              .command("kvshare " + Invocation.words(arguments()))
               .policies(policies)
               .caches(caches(), options.cache.prompt)
               .speed(options.speed.settings())
@@ -91,10 +95,10 @@ final class EvalCommand extends BaseCommand {
                 ? experiment.folder(options.model.sweepFolder).trials(schemes(model)).table()
                 : evaluator.run();
         warn(rows, progress, output);
-        report = rows.report();
+        report = sweep ? rows.report().with(Trials.POST_HOC) : rows.report();
       }
     }
-    print(report, sweep ? Trials.POST_HOC : null, output);
+    print(report, output);
     if (options.model.policies.isEmpty() && !sweep && !compare && options.cache.stream == null) {
       output.note("");
       output.note(
@@ -126,6 +130,8 @@ final class EvalCommand extends BaseCommand {
     for (String other : List.of("--no-speed", "--stream", "--compare")) {
       refuse(other, "--prompt-tokens", "--new-tokens", "--rounds");
     }
+    refuse("--stride", "--cache", "--stream", "--sweep", "--compare");
+    refuse("--journal", "--stream", "--sweep", "--compare");
     refuse("--stream", "--passages", "--cache-prompt", "--sweep-folder");
     if (!given("--sweep")) {
       refuse("--stream", "--passage-tokens");
@@ -180,7 +186,7 @@ final class EvalCommand extends BaseCommand {
   /** A text shorter than the default number of passages is worth a note, not a warning. */
   private void warn(EvaluationReport report, ProgressLine progress, Output output) {
     progress.close();
-    List<String> notes = given("--passages") ? List.of() : report.passages().notes();
+    List<String> notes = given("--passages") ? List.of() : report.protocol().passages().notes();
     for (String warning : report.warnings()) {
       if (notes.contains(warning)) {
         output.note(warning);
@@ -190,22 +196,11 @@ final class EvalCommand extends BaseCommand {
     }
   }
 
-  /**
-   * Prints a report, or writes it to the files that were asked for.
-   *
-   * @param noteOrNull what stands below the table, or beside it where programs read it
-   */
-  private void print(Report report, String noteOrNull, Output output) {
+  /** Prints a report, or writes it to the files that were asked for. */
+  private void print(Report report, Output output) {
     EvalOptions.OutputOptions files = options.files;
     Report.Format format = files.jsonAlone() ? Report.Format.JSON : files.format;
     String text = report.write(format);
-    if (noteOrNull != null) {
-      if (format == Report.Format.TEXT || format == Report.Format.MARKDOWN) {
-        text += "\n" + noteOrNull + "\n";
-      } else {
-        output.note(noteOrNull);
-      }
-    }
     if (files.output == null) {
       output.results().print(text);
       output.results().flush();

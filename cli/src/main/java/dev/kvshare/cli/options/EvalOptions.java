@@ -89,6 +89,9 @@ public final class EvalOptions {
     @Everyday
     @Option(names = "--passages", paramLabel = "N", converter = Converters.Positive.class)
     public int count = Evaluator.PASSAGES;
+
+    @Option(names = "--stride", paramLabel = "TOKENS", converter = Converters.Positive.class)
+    public int stride;
   }
 
   public static final class SpeedOptions {
@@ -140,6 +143,9 @@ public final class EvalOptions {
     @Everyday
     @Option(names = "--json", paramLabel = "FILE", arity = "0..1", fallbackValue = STANDARD_OUTPUT)
     String json;
+
+    @Option(names = "--journal", paramLabel = "FILE")
+    public Path journal;
 
     /** Whether the rows go to standard output, or to --output, as JSON alone. */
     public boolean jsonAlone() {

@@ -78,7 +78,7 @@ public record Comparison(List<Measured> plans) {
         plans.stream()
             .flatMap(plan -> plan.texts().stream().map(text -> object(plan, text)))
             .toList();
-    return new Report(cells, rows, null, List.of());
+    return new Report(cells, rows, Report.newRow(), List.of(), List.of());
   }
 
   private static List<String> cells(List<Measured> group) {

@@ -4,7 +4,6 @@ import com.fasterxml.jackson.core.JsonProcessingException;
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.ObjectMapper;
 import com.fasterxml.jackson.databind.node.ObjectNode;
-import dev.kvshare.datasets.Passages;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
@@ -13,15 +12,22 @@ import java.util.stream.Collectors;
 
 /**
  * What was measured, for every form that it can be written in. As JSON it is {@code {"rows": [...],
- * "text": {...}, "warnings": [...]}}; a value that is not known is null.
+ * "text": {...}, "run": {...}, "notes": [...], "warnings": [...]}}; a value that is not known is
+ * null.
  *
  * @param cells the table for people, its head first
  * @param rows the rows for programs, all with the same fields
- * @param text what was read, or null where the rows say it
+ * @param about what was read ({@code text}) and everything else that is needed to measure it again
+ *     ({@code run}); may be empty
+ * @param notes sentences below the table
  * @param warnings sentences for the user
  */
 public record Report(
-    List<List<String>> cells, List<ObjectNode> rows, ObjectNode text, List<String> warnings) {
+    List<List<String>> cells,
+    List<ObjectNode> rows,
+    ObjectNode about,
+    List<String> notes,
+    List<String> warnings) {
   private static final ObjectMapper JSON = new ObjectMapper();
 
   /** An aligned table for a terminal, or one for Markdown; values named and printed as in JSON. */
@@ -35,8 +41,8 @@ public record Report(
   /** This report in a form; it ends with a line feed. */
   public String write(Format format) {
     return switch (format) {
-      case TEXT -> Table.numbers(cells);
-      case MARKDOWN -> Table.markdown(cells);
+      case TEXT -> Table.numbers(cells) + below();
+      case MARKDOWN -> Table.markdown(cells) + below();
       case CSV -> csv();
       case JSON -> json();
     };
@@ -56,28 +62,22 @@ public record Report(
     }
   }
 
-  /**
-   * A text and how it was cut.
-   *
-   * @param unscored tokens at the start of each passage that are not scored
-   */
-  public static ObjectNode text(Passages passages, int unscored) {
-    ObjectNode node = JSON.createObjectNode();
-    int count = passages.passages().size();
-    node.put("name", passages.name());
-    node.put("sha256", passages.sha256());
-    node.put("passages", count);
-    node.put("passage_tokens", passages.passages().get(0).length);
-    node.put("scored_tokens", passages.tokens() - (long) count * unscored);
-    return node;
+  /** The same with a sentence more below the table. */
+  public Report with(String note) {
+    List<String> more = new ArrayList<>(notes);
+    more.add(note);
+    return new Report(cells, rows, about, more, warnings);
+  }
+
+  private String below() {
+    return notes.stream().map(note -> "\n" + note + "\n").collect(Collectors.joining());
   }
 
   private String json() {
     ObjectNode root = JSON.createObjectNode();
     rows.forEach(root.putArray("rows")::add);
-    if (text != null) {
-      root.set("text", text);
-    }
+    root.setAll(about);
+    notes.forEach(root.putArray("notes")::add);
     warnings.forEach(root.putArray("warnings")::add);
     try {
       return JSON.writerWithDefaultPrettyPrinter().writeValueAsString(root) + "\n";

@@ -1,16 +1,17 @@
 package dev.kvshare.eval.quality;
 
+import java.util.Arrays;
 import java.util.List;
 import java.util.stream.IntStream;
 
 /**
  * What a plan makes of one passage. All logarithms are natural.
  *
- * <p>With the means m_w of the negative log-likelihood of W passages of equal length, the
- * perplexity is exp(m) with m the mean of the m_w. Its standard error is exp(m) sd(m_w) / sqrt(W)
- * (delta method): passages, not tokens, are the independent units, since the losses within a
- * passage depend on each other. The ratio of two plans is paired: the same with the differences of
- * their m_w, which is much smaller because hard passages are hard for both.
+ * <p>With l_w the negative log-likelihood and n_w the scored tokens of W passages, the perplexity
+ * is exp(m) with m the sum of the l_w over that of the n_w. Its standard error is exp(m) sd(l_w - m
+ * n_w) / (mean(n_w) sqrt(W)) (delta method): passages, not tokens, are the independent units, since
+ * the losses within a passage depend on each other. The ratio of two plans is paired: the same with
+ * the differences of their l_w, which is much smaller because hard passages are hard for both.
  *
  * <p>A single passage gives no spread; then the tokens are taken as the units, which understates
  * the error, and for the ratio it is not known (NaN).
@@ -36,22 +37,23 @@ public record PassageScore(
 
   /** The perplexity of all passages together. */
   public static Estimate perplexity(List<PassageScore> scores) {
-    double[] means = scores.stream().mapToDouble(PassageScore::meanLoss).toArray();
-    if (means.length > 1) {
-      return exponential(means);
+    if (scores.size() > 1) {
+      return exponential(scores, scores.stream().mapToDouble(PassageScore::loss).toArray());
     }
     PassageScore only = scores.get(0);
     int tokens = only.tokens();
-    double variance = only.squaredLoss() / tokens - only.meanLoss() * only.meanLoss();
-    double value = Math.exp(only.meanLoss());
+    double mean = only.loss() / tokens;
+    double value = Math.exp(mean);
+    double variance = only.squaredLoss() / tokens - mean * mean;
     return new Estimate(value, value * Math.sqrt(Math.max(0, variance) / tokens));
   }
 
   /** The ratio of the perplexity of {@code scores} to that of {@code unshared}. */
   public static Estimate ratio(List<PassageScore> scores, List<PassageScore> unshared) {
     return exponential(
+        scores,
         IntStream.range(0, scores.size())
-            .mapToDouble(w -> scores.get(w).meanLoss() - unshared.get(w).meanLoss())
+            .mapToDouble(w -> scores.get(w).loss() - unshared.get(w).loss())
             .toArray());
   }
 
@@ -79,17 +81,16 @@ public record PassageScore(
     }
   }
 
-  private double meanLoss() {
-    return loss / tokens;
-  }
-
-  private static Estimate exponential(double[] means) {
-    double mean = IntStream.range(0, means.length).mapToDouble(w -> means[w]).sum() / means.length;
-    double squares = 0;
-    for (double value : means) {
-      squares += (value - mean) * (value - mean);
-    }
-    double standardError = Math.sqrt(squares / (means.length - 1) / means.length);
-    return new Estimate(Math.exp(mean), Math.exp(mean) * standardError);
+  /** The exponential of the mean of sums over the tokens of each passage. */
+  private static Estimate exponential(List<PassageScore> scores, double[] sums) {
+    int passages = scores.size();
+    double tokens = scores.stream().mapToDouble(PassageScore::tokens).sum();
+    double mean = Arrays.stream(sums).sum() / tokens;
+    double squares =
+        IntStream.range(0, passages)
+            .mapToDouble(w -> Math.pow(sums[w] - mean * scores.get(w).tokens(), 2))
+            .sum();
+    double spread = Math.sqrt(squares / (passages - 1) / passages) * passages / tokens;
+    return new Estimate(Math.exp(mean), Math.exp(mean) * spread);
   }
 }

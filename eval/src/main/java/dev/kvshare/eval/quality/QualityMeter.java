@@ -7,6 +7,8 @@ import ai.djl.ndarray.NDManager;
 import ai.djl.ndarray.index.NDIndex;
 import ai.djl.ndarray.types.DataType;
 import ai.djl.ndarray.types.Shape;
+import com.fasterxml.jackson.databind.JsonNode;
+import com.fasterxml.jackson.databind.ObjectMapper;
 import dev.kvshare.apply.decoder.CompressedCache;
 import dev.kvshare.apply.decoder.Decoder;
 import dev.kvshare.apply.decoder.DecodingCache;
@@ -38,6 +40,9 @@ public final class QualityMeter {
     public static final Limits STEPWISE = new Limits(8192, 64L << 20);
   }
 
+  /** What a journal keeps: scores by variant and passage, and the bytes of each variant's cache. */
+  private record Batch(List<List<PassageScore>> scores, List<Long> compressedBytes) {}
+
   /** Hears how far a measurement is. */
   @FunctionalInterface
   public interface Listener {
@@ -54,16 +59,25 @@ public final class QualityMeter {
     void onProgress(String phase, int done, int total);
   }
 
+  private static final ObjectMapper JSON = new ObjectMapper();
+
   private final Decoder decoder;
   private final Limits limits;
   private final Listener listener;
+  private final Journal journal;
   private int prompt;
   private long[] compressedBytes;
 
-  public QualityMeter(Decoder decoder, Limits limits, Listener listener) {
+  /**
+   * Measures with a decoder.
+   *
+   * @param journal keeps the scores of each batch
+   */
+  public QualityMeter(Decoder decoder, Limits limits, Listener listener, Journal journal) {
     this.decoder = decoder;
     this.limits = limits;
     this.listener = listener;
+    this.journal = journal;
   }
 
   /**
@@ -74,22 +88,34 @@ public final class QualityMeter {
    *
    * @param passages token ids, all of length T
    * @param variants the variants to score; the first is the unshared model
-   * @param promptTokens tokens at the start of each passage that are not scored, at least 1
+   * @param first tokens at the start of the first passage that are not scored, at least 1
+   * @param later the same of all later ones
    * @return the scores of each variant, in the order of the passages
    */
   public List<List<PassageScore>> measure(
-      List<int[]> passages, List<Variant> variants, int promptTokens) {
-    prompt = promptTokens;
+      List<int[]> passages, List<Variant> variants, int first, int later) {
     compressedBytes = new long[variants.size()];
     List<List<PassageScore>> scores = new ArrayList<>();
     variants.forEach(variant -> scores.add(new ArrayList<>()));
     int batch = Math.max(1, limits.batchTokens() / passages.get(0).length);
     listener.onProgress("quality", 0, passages.size());
-    for (int start = 0; start < passages.size(); start += batch) {
-      int end = Math.min(passages.size(), start + batch);
-      PassageScore[][] found = measureBatch(passages.subList(start, end), variants);
-      for (int m = 0; m < found.length; m++) {
-        scores.get(m).addAll(List.of(found[m]));
+    int end;
+    for (int start = 0; start < passages.size(); start = end) {
+      prompt = start == 0 ? first : later;
+      end = start == 0 && first != later ? 1 : Math.min(passages.size(), start + batch);
+      List<int[]> now = passages.subList(start, end);
+      JsonNode kept =
+          journal.get(
+              "passage " + start,
+              () -> {
+                PassageScore[][] found = measureBatch(now, variants);
+                List<List<PassageScore>> lists = Arrays.stream(found).map(List::of).toList();
+                return new Batch(lists, Arrays.stream(compressedBytes).boxed().toList());
+              });
+      Batch found = JSON.convertValue(kept, Batch.class);
+      Arrays.setAll(compressedBytes, found.compressedBytes()::get);
+      for (int m = 0; m < variants.size(); m++) {
+        scores.get(m).addAll(found.scores().get(m));
       }
       listener.onProgress("quality", end, passages.size());
     }

@@ -7,7 +7,6 @@ import com.fasterxml.jackson.databind.node.ObjectNode;
 import dev.kvshare.apply.decoder.Decoder;
 import dev.kvshare.apply.decoder.DecodingCache;
 import dev.kvshare.apply.generate.ProcessMemory;
-import dev.kvshare.datasets.Passages;
 import dev.kvshare.eval.format.Report;
 import dev.kvshare.eval.format.Table;
 import java.util.ArrayList;
@@ -48,10 +47,10 @@ public final class StreamMeter {
   /**
    * The outcome of reading one long text.
    *
-   * @param passages its parts
+   * @param protocol its parts; all tokens but the first are scored
    * @param rows the unshared model first, each plan with the whole cache and with each cache policy
    */
-  public record Outcome(Passages passages, List<Row> rows) {
+  public record Outcome(Protocol protocol, List<Row> rows) {
     /** A row a part. */
     public Report report() {
       List<List<String>> cells = new ArrayList<>();
@@ -63,7 +62,9 @@ public final class StreamMeter {
           objects.add(object(row.variant(), part));
         }
       }
-      return new Report(cells, objects, Report.text(passages, 0), passages.notes());
+      List<String> warnings = protocol.passages().notes();
+      ObjectNode about = Report.newRow().set("text", protocol.object());
+      return new Report(cells, objects, about, List.of(), warnings);
     }
 
     private static List<String> cells(Variant variant, Part part) {

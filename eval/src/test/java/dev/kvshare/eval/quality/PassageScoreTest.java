@@ -20,6 +20,20 @@ class PassageScoreTest {
     assertEquals(Math.exp(2) * 1 / Math.sqrt(3), perplexity.standardError(), 1e-12);
   }
 
+  /** Passages that overlap score fewer tokens than the first: each token counts alike. */
+  @Test
+  void tokensOfPassagesOfDifferentLengthCountAlike() {
+    List<PassageScore> scores =
+        List.of(new PassageScore(3, 6, 0, 0, 0), new PassageScore(1, 6, 0, 0, 0));
+
+    assertEquals(Math.exp(3), PassageScore.perplexity(scores).value(), 1e-12);
+    // Residuals 6 - 3 * 3 and 6 - 1 * 3, over a mean of 2 tokens.
+    assertEquals(
+        Math.exp(3) * Math.sqrt(18 / 1.0 / 2) / 2,
+        PassageScore.perplexity(scores).standardError(),
+        1e-12);
+  }
+
   @Test
   void theRatioIsPaired() {
     List<PassageScore> unshared = List.of(score(1), score(5));

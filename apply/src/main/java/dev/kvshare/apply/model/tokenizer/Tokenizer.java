@@ -4,7 +4,10 @@ import dev.kvshare.apply.model.CheckpointException;
 import dev.kvshare.apply.model.ModelConfig;
 import dev.kvshare.apply.model.TokenizerSource;
 import dev.kvshare.apply.model.tokenizer.template.ChatTemplate;
+import java.nio.charset.StandardCharsets;
 import java.nio.file.Path;
+import java.util.Arrays;
+import java.util.HashMap;
 import java.util.HashSet;
 import java.util.Map;
 import java.util.Optional;
@@ -20,6 +23,7 @@ public final class Tokenizer implements AutoCloseable {
   private final NativeTokenizer tokenizer;
   private final Set<Integer> byteTokens = new HashSet<>();
   private NativeTokenizer literal;
+  private Map<Integer, Integer> bytes;
 
   private Tokenizer(TokenizerDefinition definition) {
     this.definition = definition;
@@ -60,6 +64,26 @@ public final class Tokenizer implements AutoCloseable {
       }
     }
     return literal.encode(text, false);
+  }
+
+  /** Bytes in UTF-8 of the text that tokens stand for. */
+  public synchronized long textBytes(int[] ids) {
+    if (bytes == null) {
+      bytes = new HashMap<>();
+      boolean byteLevel = definition.json().root().path("decoder").toString().contains("ByteLevel");
+      definition
+          .json()
+          .ids()
+          .forEach((token, id) -> bytes.put(id, byteLevel ? token.length() : utf8Length(token)));
+      definition.json().addedIds().forEach((token, id) -> bytes.put(id, utf8Length(token)));
+      byteTokens.forEach(id -> bytes.put(id, 1));
+    }
+    return Arrays.stream(ids).mapToLong(id -> bytes.getOrDefault(id, 0)).sum();
+  }
+
+  /** Of a token of SentencePiece, whose blanks are written as U+2581. */
+  private static int utf8Length(String token) {
+    return token.replace('\u2581', ' ').getBytes(StandardCharsets.UTF_8).length;
   }
 
   /** Decodes ids to text, with or without special tokens. */

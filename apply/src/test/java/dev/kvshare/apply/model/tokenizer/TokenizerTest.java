@@ -7,6 +7,7 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 import dev.kvshare.apply.model.ModelConfig;
 import dev.kvshare.apply.model.TokenizerSource;
 import java.io.IOException;
+import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.Arrays;
@@ -85,6 +86,25 @@ class TokenizerTest {
       }
       assertEquals(" dog", text + decoder.finish());
     }
+  }
+
+  /** SentencePiece puts a blank before a text, which is a byte of its first token. */
+  @ParameterizedTest
+  @MethodSource("dev.kvshare.apply.model.tokenizer.TokenizerCases#names")
+  void countsTheBytesOfTheText(String name) throws IOException {
+    String text = "The café costs 12 €, \u65e5\u672c \ud83d\ude00!";
+    try (Tokenizer tokenizer = load(TokenizerCases.FOLDER.resolve(name))) {
+      int[] ids = tokenizer.encode(text, false);
+      int blank = tokenizer.encode("a", false).length == 1 && bytes(tokenizer, "a") == 2 ? 1 : 0;
+      assertEquals(text.getBytes(StandardCharsets.UTF_8).length + blank, bytes(tokenizer, text));
+      assertEquals(
+          bytes(tokenizer, text),
+          Arrays.stream(ids).mapToLong(id -> tokenizer.textBytes(new int[] {id})).sum());
+    }
+  }
+
+  private static long bytes(Tokenizer tokenizer, String text) {
+    return tokenizer.textBytes(tokenizer.encode(text, false));
   }
 
   @Test
