@@ -239,6 +239,17 @@ public final class Decoder implements AutoCloseable {
   }
 
   /**
+   * Loads a further TorchScript source whose methods compute gradients; the caller closes it before
+   * the decoder.
+   *
+   * @param beside the class beside which the source is a resource
+   */
+  public LayerGradients newGradients(Class<?> beside, String source) {
+    return new LayerGradients(
+        ScriptModule.differentiable(manager, beside, source), weights, rotary);
+  }
+
+  /**
    * How far next-token distributions are from those of a reference.
    *
    * @param reference [B, T, E] in the compute type, before the final norm

@@ -2,6 +2,8 @@ package dev.kvshare.apply.decoder.script;
 
 import ai.djl.Device;
 import ai.djl.engine.EngineException;
+import ai.djl.ndarray.NDArray;
+import ai.djl.ndarray.NDList;
 import ai.djl.ndarray.types.DataType;
 import ai.djl.ndarray.types.Shape;
 import ai.djl.pytorch.engine.PtNDArray;
@@ -44,6 +46,7 @@ public final class ScriptModule implements AutoCloseable {
   private static final Logger LOGGER = LoggerFactory.getLogger(ScriptModule.class);
   private static final String FOLDER = "/dev/kvshare/apply/decoder/";
   private static final String ONEDNN_PRODUCT = FOLDER + "product_onednn.py";
+  private static final String MIXED_PRODUCT = FOLDER + "product_mixed.py";
   private static final String PLAIN_PRODUCT = FOLDER + "product_plain.py";
 
   /** How TorchScript names an operator of oneDNN that a libtorch lacks. */
@@ -69,6 +72,15 @@ public final class ScriptModule implements AutoCloseable {
         manager.getDevice().equals(Device.cpu()) ? ONEDNN_PRODUCT : PLAIN_PRODUCT,
         beside,
         sources);
+  }
+
+  /**
+   * As the constructor with {@code gradients.py}, and with products that gradients pass through.
+   */
+  public static ScriptModule differentiable(PtNDManager manager, Class<?> beside, String source) {
+    boolean cpu = manager.getDevice().equals(Device.cpu());
+    return new ScriptModule(
+        manager, cpu ? MIXED_PRODUCT : PLAIN_PRODUCT, beside, FOLDER + "gradients.py", source);
   }
 
   /**
@@ -121,6 +133,43 @@ public final class ScriptModule implements AutoCloseable {
       }
     } finally {
       made.forEach(IValue::close);
+    }
+  }
+
+  /**
+   * Runs a method that returns a tuple or list of tensors, with autograd, which {@link #run}
+   * switches off. The engine takes arrays alone then, and reads from their names which method is
+   * meant and which of them are a list.
+   *
+   * @param manager owns the results
+   * @param arguments tensors, lists of tensors, and lists whose entries are arguments; each tensor
+   *     stands in one of them only
+   */
+  public List<PtNDArray> gradients(PtNDManager manager, String method, Object... arguments) {
+    PyTorchRuntime.keepThreads();
+    try (NDArray name = manager.create(new Shape(0), DataType.FLOAT32)) {
+      name.setName("module_method:" + method);
+      NDList inputs = new NDList(name);
+      addInputs(inputs, Arrays.asList(arguments));
+      return IValueUtils.forward(block, inputs, true).stream().map(PtNDArray.class::cast).toList();
+    }
+  }
+
+  private static void addInputs(NDList inputs, List<?> arguments) {
+    for (Object argument : arguments) {
+      if (argument instanceof NDArray tensor) {
+        tensor.setName(null);
+        inputs.add(tensor);
+      } else if (argument instanceof List<?> list
+          && list.stream().allMatch(NDArray.class::isInstance)) {
+        String name = "list" + inputs.size() + "[]";
+        for (Object entry : list) {
+          ((NDArray) entry).setName(name);
+          inputs.add((NDArray) entry);
+        }
+      } else {
+        addInputs(inputs, (List<?>) argument);
+      }
     }
   }
 

@@ -198,6 +198,20 @@ public final class ModelWeights implements AutoCloseable {
     return outer(modelWithHead);
   }
 
+  /**
+   * The tensors outside the layers, as far as they follow these, in the order of {@code
+   * decoder.py}; where the head is not in memory, it is read.
+   *
+   * @param none in place of the embedding and the learned positions
+   */
+  public List<PtNDArray> headTensors(PtNDArray none) {
+    List<PtNDArray> tensors =
+        new ArrayList<>(offloaded == null ? modelTensors : offloaded.tensors(spec.layers()));
+    tensors.set(EMBEDDING, none);
+    tensors.set(MODEL_ROLES.indexOf(WeightRole.POSITIONS), none);
+    return tensors;
+  }
+
   private List<IValue> outer(IValue tensors) {
     return List.of(tensors, modelInts, modelFloats);
   }
