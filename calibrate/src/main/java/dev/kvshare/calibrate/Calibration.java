@@ -18,6 +18,7 @@ import dev.kvshare.apply.policy.Policy.ToolVersion;
 import dev.kvshare.apply.policy.Provenance.Candidate;
 import dev.kvshare.apply.policy.Provenance.ComparedMethod;
 import dev.kvshare.apply.policy.Provenance.DatasetReference;
+import dev.kvshare.apply.policy.Provenance.Recall;
 import dev.kvshare.calibrate.capture.CalibrationException;
 import dev.kvshare.calibrate.capture.CalibrationListener;
 import dev.kvshare.calibrate.capture.CalibrationListener.Phase;
@@ -31,6 +32,8 @@ import dev.kvshare.calibrate.repair.Repair;
 import dev.kvshare.calibrate.repair.RepairOutcome;
 import dev.kvshare.calibrate.repair.RepairPassages;
 import dev.kvshare.calibrate.repair.RepairSettings;
+import dev.kvshare.calibrate.score.RecallMeter;
+import dev.kvshare.calibrate.score.RecallPassages;
 import dev.kvshare.calibrate.search.Method;
 import dev.kvshare.calibrate.search.Search;
 import dev.kvshare.calibrate.search.SearchGoals;
@@ -103,6 +106,7 @@ public final class Calibration {
   private RepairSettings repair = RepairSettings.DEFAULT;
   private Corpus repairText;
   private Integer repairTokens;
+  private int recallContext = 1024;
   private CalibrationText passages;
   private long batchMemoryBytes = 2L << 30;
   private int batchTokens = DEFAULT_BATCH_TOKENS;
@@ -273,6 +277,15 @@ public final class Calibration {
     return this;
   }
 
+  /**
+   * Sets the tokens of the passages in which hidden numbers are asked for, 0 for none. Default:
+   * 1,024; a model that takes less is asked at its longest text.
+   */
+  public Calibration recallContext(int tokens) {
+    recallContext = tokens;
+    return this;
+  }
+
   /** Takes passages that are cut already: one text serves many calibrations of a loaded model. */
   public Calibration passages(CalibrationText value) {
     passages = value;
@@ -367,7 +380,9 @@ public final class Calibration {
             ? searched(loaded, cut, corpus, start)
             : given(loaded, given.apply(loaded.decoder().spec().layers()), corpus);
     boolean repairs = repair != null && (repairChosen || repairs(given));
-    return repairs ? repaired(found, loaded, cut, repairText == null ? corpus : repairText) : found;
+    CalibrationResult done =
+        repairs ? repaired(found, loaded, cut, repairText == null ? corpus : repairText) : found;
+    return asked(done, loaded, corpus);
   }
 
   private boolean repairs(IntFunction<Plan> given) {
@@ -660,14 +675,7 @@ public final class Calibration {
       DatasetReference dataset = new DatasetReference(repairText.name(), repairText.sha256());
       policy = policy.withCalibration(origin -> origin.repairDataset = dataset);
     }
-    return new CalibrationResult(
-        policy,
-        outcome.weightsOrNull(),
-        found.keep(),
-        found.settings(),
-        found.statistics(),
-        found.outcome(),
-        found.context());
+    return found.with(policy, outcome.weightsOrNull());
   }
 
   private int tokensOfRepair(boolean windowed) {
@@ -675,6 +683,54 @@ public final class Calibration {
       return repairTokens;
     }
     return windowed ? WINDOWED_REPAIR_TOKENS : SHARING_REPAIR_TOKENS;
+  }
+
+  // Recall.
+
+  private CalibrationResult asked(CalibrationResult found, LoadedModel loaded, Corpus corpus) {
+    Plan wanted = found.policy().plan();
+    if (wanted.reducedLayers() == 0) {
+      return found;
+    }
+    try (RecallMeter meter = recallMeter(loaded, corpus)) {
+      if (meter == null) {
+        return found;
+      }
+      Recall recall = meter.judge(wanted, found.weights());
+      return found.with(
+          found.policy().withCalibration(origin -> origin.recall = recall), found.weights());
+    }
+  }
+
+  /** Asks for numbers in passages of the text; null, and a note, where that cannot be done. */
+  private RecallMeter recallMeter(LoadedModel loaded, Corpus corpusOrNull) {
+    if (recallContext == 0) {
+      return null;
+    }
+    if (!(corpusOrNull instanceof Corpus.Text words)) {
+      listener.noted("recall is not measured: numbers are hidden in text, and none is given");
+      return null;
+    }
+    int tokens = Math.min(recallContext, loaded.decoder().spec().maxPositions());
+    if (tokens < recallContext) {
+      listener.noted("recall is measured at %,d tokens, the most of this model".formatted(tokens));
+    }
+    try {
+      int[] ran = {0};
+      int all = 2 * RecallPassages.Kind.values().length * RecallPassages.JUDGING;
+      return new RecallMeter(
+          loaded.decoder(),
+          new RecallPassages(words, loaded::encode, loaded.bosOrNull())
+              .passages(tokens, RecallPassages.JUDGING, seed),
+          count -> {
+            CalibrationException.Interrupted.check();
+            ran[0] += count;
+            listener.progressed(Progress.of(Phase.RECALL, ran[0], all));
+          });
+    } catch (IllegalArgumentException e) {
+      listener.noted("recall is not measured: " + e.getMessage());
+      return null;
+    }
   }
 
   // The forecast.

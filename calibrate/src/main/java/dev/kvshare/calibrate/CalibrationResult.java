@@ -4,6 +4,7 @@ import dev.kvshare.apply.plan.KvUse;
 import dev.kvshare.apply.plan.Plan;
 import dev.kvshare.apply.policy.Policy;
 import dev.kvshare.apply.policy.PolicyFile;
+import dev.kvshare.apply.policy.Provenance.Recall;
 import dev.kvshare.apply.policy.Provenance.Validation;
 import dev.kvshare.apply.policy.RefittedWeights;
 import dev.kvshare.calibrate.capture.KvStatistics;
@@ -59,6 +60,20 @@ public record CalibrationResult(
       return found;
     }
     return found + " " + (outcome.repaired() ? limited() : missed());
+  }
+
+  /**
+   * What is found again of numbers hidden in long texts, under the plan and by the unshared model;
+   * null where it was not measured.
+   */
+  public Recall recall() {
+    return policy.recall();
+  }
+
+  /** The same with another policy and its weights. */
+  CalibrationResult with(Policy other, RefittedWeights weightsOrNull) {
+    return new CalibrationResult(
+        other, weightsOrNull, keep, settings, statistics, outcome, context);
   }
 
   /**

@@ -125,6 +125,11 @@ public record Policy(
     return calibration == null ? null : calibration.validation();
   }
 
+  /** What is found again of hidden numbers; null where that was not measured. */
+  public Provenance.Recall recall() {
+    return calibration == null ? null : calibration.recall();
+  }
+
   @Override
   public ObjectNode unknownFields() {
     return unknownFields.deepCopy();

@@ -119,6 +119,9 @@ public final class PolicyDescription {
           100 * validation.agreement(),
           validation.tokens());
     }
+    if (origin.recall() != null) {
+      add(facts, "recall", "%s", origin.recall().words());
+    }
     if (!origin.compared().isEmpty()) {
       facts.put("tried", origin.compared().stream().map(PolicyDescription::compared).toList());
     }

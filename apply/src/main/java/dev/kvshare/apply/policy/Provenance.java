@@ -3,7 +3,9 @@ package dev.kvshare.apply.policy;
 import com.fasterxml.jackson.annotation.JsonInclude;
 import com.fasterxml.jackson.annotation.JsonProperty;
 import java.util.List;
+import java.util.Locale;
 import java.util.function.Consumer;
+import java.util.stream.Stream;
 
 /**
  * Where a policy came from. Everything but the lists may be null in hand-written policies.
@@ -57,15 +59,118 @@ public record Provenance(
   public record DatasetReference(String name, String sha256) {}
 
   /**
-   * The share of planted facts that are found again in long texts.
+   * How many of the numbers that were planted in long texts are found again: generated exactly as
+   * planted, each with the greatest likelihood. A kind of passage of which the unshared model
+   * itself finds less than a fifth says nothing, and is not measured under the plan.
    *
-   * @param exact under the plan, 0 to 1
-   * @param unshared by the unshared model
+   * @param exact share found under the plan, 0 to 1, of the kinds that say something; null if none
+   *     does
+   * @param unshared share of the same found by the unshared model; of all kinds if none says
+   *     something
+   * @param context tokens of a passage, or null where not known, as the kinds
+   * @param singleKey passages with one number
+   * @param fourKeys passages with four numbers, one of which is asked for
    */
-  public record Recall(double exact, double unshared) {
+  public record Recall(
+      Double exact, double unshared, Integer context, Answers singleKey, Answers fourKeys) {
+
+    /**
+     * The answers to one kind of passage.
+     *
+     * @param passages how many were asked
+     * @param unsharedExact numbers that the unshared model found
+     * @param unsharedLogLikelihood of the right answers by the unshared model, in nats a token
+     * @param exact numbers found under the plan; null where the kind says nothing, as the next two
+     * @param logLikelihood the same under the plan
+     * @param divergence mean KL divergence from the unshared model on the tokens of the answers, in
+     *     nats
+     */
+    public record Answers(
+        int passages,
+        int unsharedExact,
+        double unsharedLogLikelihood,
+        Integer exact,
+        Double logLikelihood,
+        @JsonProperty("kl_divergence") Double divergence) {
+      public Answers {
+        unsharedLogLikelihood = CanonicalJson.rounded(unsharedLogLikelihood);
+        logLikelihood = CanonicalJson.rounded(logLikelihood);
+        divergence = CanonicalJson.rounded(divergence);
+      }
+
+      /** Whether the unshared model finds enough for a comparison. */
+      public boolean tells() {
+        return exact != null;
+      }
+
+      private String words() {
+        return tells()
+            ? "%d of %d, unshared %d".formatted(exact, passages, unsharedExact)
+            : "says nothing, the unshared model itself finds %d of %d"
+                .formatted(unsharedExact, passages);
+      }
+    }
+
     public Recall {
       exact = CanonicalJson.rounded(exact);
       unshared = CanonicalJson.rounded(unshared);
+    }
+
+    /** Of both kinds. */
+    public static Recall of(int context, Answers singleKey, Answers fourKeys) {
+      List<Answers> kinds = List.of(singleKey, fourKeys);
+      List<Answers> told = kinds.stream().filter(Answers::tells).toList();
+      List<Answers> counted = told.isEmpty() ? kinds : told;
+      double passages = counted.stream().mapToInt(Answers::passages).sum();
+      return new Recall(
+          told.isEmpty() ? null : told.stream().mapToInt(Answers::exact).sum() / passages,
+          counted.stream().mapToInt(Answers::unsharedExact).sum() / passages,
+          context,
+          singleKey,
+          fourKeys);
+    }
+
+    /**
+     * Mean KL divergence in nats on the answers of the kinds that say something; 0 if none does.
+     */
+    public double meanDivergence() {
+      return kinds().filter(Answers::tells).mapToDouble(Answers::divergence).average().orElse(0);
+    }
+
+    /** What was found, in words. */
+    public String words() {
+      if (singleKey == null || fourKeys == null) {
+        return format(
+            "%s of hidden numbers found, by the unshared model %.0f %%",
+            exact == null ? "none" : format("%.0f %%", 100 * exact), 100 * unshared);
+      }
+      List<Answers> told = kinds().filter(Answers::tells).toList();
+      List<Answers> counted = told.isEmpty() ? kinds().toList() : told;
+      int passages = counted.stream().mapToInt(Answers::passages).sum();
+      int byUnshared = counted.stream().mapToInt(Answers::unsharedExact).sum();
+      if (told.isEmpty()) {
+        return format(
+            "nothing to compare, as the unshared model itself finds %d of %d hidden numbers at %,d tokens",
+            byUnshared, passages, context);
+      }
+      return format(
+          "the plan finds %d of %d hidden numbers at %,d tokens; unshared %d of %d (one number in the text: %s; four numbers: %s); KL divergence on the answers %.4f",
+          told.stream().mapToInt(Answers::exact).sum(),
+          passages,
+          context,
+          byUnshared,
+          passages,
+          singleKey.words(),
+          fourKeys.words(),
+          meanDivergence());
+    }
+
+    private Stream<Answers> kinds() {
+      return Stream.of(singleKey, fourKeys);
+    }
+
+    private static String format(String pattern, Object... values) {
+      return String.format(Locale.ROOT, pattern, values);
     }
   }
 

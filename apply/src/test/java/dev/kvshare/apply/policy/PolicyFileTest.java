@@ -96,7 +96,7 @@ class PolicyFileTest {
         .withCalibration(
             origin -> {
               origin.command = "kvshare calibrate --keep 70%";
-              origin.recall = new Provenance.Recall(0.9, 0.95);
+              origin.recall = new Provenance.Recall(0.9, 0.95, null, null, null);
               origin.dtype = "float32";
               origin.threads = 2;
             })
@@ -113,6 +113,22 @@ class PolicyFileTest {
     assertEquals(
         new String(golden("version-2/complete.json"), StandardCharsets.UTF_8),
         new String(PolicyFile.toBytes(recorded()), StandardCharsets.UTF_8));
+  }
+
+  @Test
+  void keepsWhatWasFoundAgain() {
+    Provenance.Recall recall =
+        Provenance.Recall.of(
+            1024,
+            new Provenance.Recall.Answers(4, 4, -0.25, 3, -0.5, 0.125),
+            new Provenance.Recall.Answers(4, 0, -7.5, null, null, null));
+    Policy policy = complete().withCalibration(origin -> origin.recall = recall);
+    byte[] bytes = PolicyFile.toBytes(policy);
+    assertEquals(recall, PolicyFile.fromBytes(bytes, "test").recall());
+    assertEquals(0.75, recall.exact());
+    assertTrue(
+        new String(bytes, StandardCharsets.UTF_8)
+            .contains("\"four_keys\": {\"passages\": 4, \"unshared_exact\": 0"));
   }
 
   @Test

@@ -25,7 +25,9 @@ public interface CalibrationListener {
     /** Layers join the plan; {@code done} and {@code total} count layers that are reduced. */
     STEPS,
     /** Weights are refitted; {@code done} and {@code total} count layers. */
-    REPAIR
+    REPAIR,
+    /** Numbers in long texts are asked for; {@code done} and {@code total} count passages. */
+    RECALL
   }
 
   /**

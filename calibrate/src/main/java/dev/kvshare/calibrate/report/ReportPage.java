@@ -6,6 +6,7 @@ import dev.kvshare.apply.plan.SharingMap;
 import dev.kvshare.apply.policy.ModelIdentity;
 import dev.kvshare.apply.policy.Policy;
 import dev.kvshare.apply.policy.Policy.Savings;
+import dev.kvshare.apply.policy.Provenance.Recall;
 import dev.kvshare.apply.policy.Provenance.Validation;
 import dev.kvshare.calibrate.capture.KvStatistics;
 import dev.kvshare.calibrate.capture.SimilarityMeter;
@@ -22,6 +23,7 @@ import java.util.Locale;
  * @param summary the result in sentences
  * @param reached whether the wanted size was reached
  * @param figures the numbers to see first
+ * @param recall what is found again in long texts, null where that was not measured
  * @param map the map as a picture
  * @param sources the map as text, a source a line
  * @param heatMap the distances
@@ -36,6 +38,7 @@ record ReportPage(
     String summary,
     boolean reached,
     List<Figure> figures,
+    RecallTable recall,
     MapPicture map,
     List<String> sources,
     HeatMap heatMap,
@@ -50,6 +53,35 @@ record ReportPage(
   /** A line of the table of model, data and settings. */
   record Fact(String name, String value) {}
 
+  /** A sentence, and a row of cells for each kind of passage. */
+  record RecallTable(String sentence, List<List<String>> rows) {
+    static RecallTable of(Recall recall) {
+      if (recall == null || recall.context() == null) {
+        return null;
+      }
+      String words = recall.words();
+      return new RecallTable(
+          words.substring(0, 1).toUpperCase(Locale.ROOT) + words.substring(1) + ".",
+          List.of(
+              row("one number in the text", recall.singleKey()),
+              row("four numbers, one asked for", recall.fourKeys())));
+    }
+
+    private static List<String> row(String kind, Recall.Answers answers) {
+      String unshared = "%d of %d".formatted(answers.unsharedExact(), answers.passages());
+      String likelihood = format("%.3f", answers.unsharedLogLikelihood());
+      return answers.tells()
+          ? List.of(
+              kind,
+              unshared,
+              "%d of %d".formatted(answers.exact(), answers.passages()),
+              likelihood,
+              format("%.3f", answers.logLikelihood()),
+              format("%.4f", answers.divergence()))
+          : List.of(kind, unshared, "says nothing", likelihood, "\u2013", "\u2013");
+    }
+  }
+
   static ReportPage of(Report.Content result) {
     SearchOutcome outcome = result.outcome();
     SharingMap map = outcome.map();
@@ -63,6 +95,7 @@ record ReportPage(
         result.summary(),
         outcome.reached(),
         figures(result),
+        RecallTable.of(result.policy().recall()),
         MapPicture.of(outcome.plan()),
         sources(outcome.plan()),
         HeatMap.of(result.statistics().distances(), outcome),

@@ -10,6 +10,7 @@ import dev.kvshare.apply.policy.ModelIdentity;
 import dev.kvshare.apply.policy.Policy;
 import dev.kvshare.apply.policy.Policy.ToolVersion;
 import dev.kvshare.apply.policy.Provenance.DatasetReference;
+import dev.kvshare.apply.policy.Provenance.Recall;
 import dev.kvshare.calibrate.capture.DistanceMatrix;
 import dev.kvshare.calibrate.capture.KvStatistics;
 import dev.kvshare.calibrate.capture.SimilarityMeter;
@@ -66,6 +67,33 @@ class ReportTest {
     assertEquals(3, count(page, "class=\"point-accepted\""));
     assertEquals(1, count(page, "class=\"point-rejected\""));
     assertFalse(page.contains("NaN"));
+  }
+
+  @Test
+  void showsWhatIsFoundAgainWhereThatWasMeasured() {
+    assertFalse(Report.html(result(12, "text.txt")).contains("found again"));
+    Report.Content content = result(12, "text.txt");
+    Recall recall =
+        Recall.of(
+            1024,
+            new Recall.Answers(4, 4, -0.125, 3, -0.5, 0.0625),
+            new Recall.Answers(4, 0, -6.5, null, null, null));
+    String page =
+        Report.html(
+            new Report.Content(
+                content.policy().withCalibration(origin -> origin.recall = recall),
+                content.keep(),
+                content.settings(),
+                content.statistics(),
+                content.outcome(),
+                content.summary(),
+                content.compared(),
+                content.work()));
+    assertTrue(page.contains("The plan finds 3 of 4 hidden numbers at 1,024 tokens"), page);
+    assertTrue(
+        page.contains("<tr><td>one number in the text</td><td class=\"number\">4 of 4</td>"));
+    assertTrue(page.contains("<td class=\"number\">3 of 4</td><td class=\"number\">-0.125</td>"));
+    assertTrue(page.contains("<td class=\"number\">says nothing</td>"), page);
   }
 
   @ParameterizedTest

@@ -83,6 +83,9 @@ public final class CalibrateOptions {
     @Option(names = "--max-perplexity-rise", paramLabel = "X")
     double maxPerplexityRise = Double.POSITIVE_INFINITY;
 
+    @Option(names = "--recall-context", paramLabel = "TOKENS", converter = Converters.Count.class)
+    int recallContext = 1024;
+
     @Option(names = "--window", paramLabel = "TOKENS", converter = Converters.Positive.class)
     int window = SearchGoals.Window.DEFAULT.last();
 
@@ -247,6 +250,7 @@ public final class CalibrateOptions {
         .tokensPerSample(samples.tokens)
         .method(goal.method)
         .window(goal.sinks, goal.window)
+        .recallContext(goal.recallContext)
         .threshold(goal.threshold)
         .maxDivergence(goal.maxDivergence)
         .maxPerplexityRise(goal.maxPerplexityRise)

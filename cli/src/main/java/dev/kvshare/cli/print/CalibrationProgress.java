@@ -38,12 +38,13 @@ public final class CalibrationProgress implements CalibrationListener {
       case SINGLES -> "trying single layers";
       case STEPS -> "choosing layers";
       case REPAIR -> "refitting layers";
+      case RECALL -> "asking for hidden numbers";
     };
   }
 
   private static String remark(Progress progress) {
     return switch (progress.phase()) {
-      case CAPTURE, RANK, SINGLES, REPAIR -> "";
+      case CAPTURE, RANK, SINGLES, REPAIR, RECALL -> "";
       case SEARCH -> layers(progress, "similarity %.3f", progress.similarity());
       case STEPS -> layers(progress, "KL divergence %.4f", progress.divergence());
     };

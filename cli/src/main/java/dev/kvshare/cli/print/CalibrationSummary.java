@@ -56,6 +56,9 @@ public final class CalibrationSummary {
     if (result.repaired() != null) {
       out.println(result.repaired());
     }
+    if (result.recall() != null) {
+      out.println("Recall: " + result.recall().words() + ".");
+    }
     if (result.policy().plan().windows() != null) {
       sharingAlone(result).ifPresent(line -> out.println(line + " See: " + sharing));
     }

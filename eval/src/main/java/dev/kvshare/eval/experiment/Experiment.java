@@ -286,6 +286,7 @@ public final class Experiment {
             .text(repairText)
             .samples(1) // for the similarity, which a search has measured already
             .repairTokens(repairTokens)
+            .recallContext(0)
             .passages(passages)
             .listener(
                 progress -> {
