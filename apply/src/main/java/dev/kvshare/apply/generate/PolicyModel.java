@@ -22,6 +22,7 @@ import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.BitSet;
+import java.util.HashSet;
 import java.util.List;
 import java.util.Objects;
 import java.util.Optional;
@@ -185,8 +186,13 @@ public final class PolicyModel implements AutoCloseable {
               streamingDecoder(prompt, ids),
               new Generation.StopMatcher(request.stopStrings())));
     }
+    // Special tokens are left out of texts, so a stop string that names one never stands in them.
+    Set<Integer> ends = new HashSet<>(endTokens);
+    for (String stop : request.stopStrings()) {
+      tokenizer.specialId(stop).ifPresent(ends::add);
+    }
     Generation.Limits limits = new Generation.Limits(request.maxNewTokens(), maxPositions);
-    return new Generation(decoder, cacheOptions(), rows, endTokens, limits, listener)
+    return new Generation(decoder, cacheOptions(), rows, ends, limits, listener)
         .run(cachePolicy, bytesPerElement);
   }
 

@@ -2,6 +2,7 @@ package dev.kvshare.apply.model;
 
 import java.nio.file.Path;
 import java.util.List;
+import java.util.Set;
 
 /** Where a model's tokenizer comes from. */
 public sealed interface TokenizerSource {
@@ -44,9 +45,17 @@ public sealed interface TokenizerSource {
     }
   }
 
-  /** Ids of special tokens; {@link #ABSENT} where the file names none. */
-  record SpecialTokens(int bos, int eos, int endOfTurn, int unknown, int padding) {
+  /**
+   * Ids of special tokens; {@link #ABSENT} where the file names none.
+   *
+   * @param ends those that end a generated text, {@code eos} among them
+   */
+  record SpecialTokens(int bos, int eos, Set<Integer> ends, int unknown, int padding) {
     public static final int ABSENT = -1;
+
+    public SpecialTokens {
+      ends = Set.copyOf(ends);
+    }
   }
 
   /**

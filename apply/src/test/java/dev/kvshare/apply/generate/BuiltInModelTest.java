@@ -4,15 +4,21 @@ import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import com.fasterxml.jackson.databind.ObjectMapper;
+import com.fasterxml.jackson.databind.node.ArrayNode;
+import com.fasterxml.jackson.databind.node.ObjectNode;
 import dev.kvshare.apply.generate.GenerationRequest.GenerationException;
 import dev.kvshare.apply.generate.GenerationResult.Completion;
 import dev.kvshare.apply.generate.GenerationResult.FinishReason;
 import dev.kvshare.apply.model.tokenizer.template.ChatTemplate.ChatMessage;
+import java.io.IOException;
+import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
 import org.junit.jupiter.api.AfterAll;
 import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
 
 /** Text in and out with the built-in model. */
 class BuiltInModelTest {
@@ -66,6 +72,39 @@ class BuiltInModelTest {
     Completion cut = generate(request.withStopStrings(List.of("no such text", stop)));
     assertEquals(whole.substring(0, whole.indexOf(stop)), cut.text());
     assertEquals(FinishReason.STOP_STRING, cut.finishReason());
+  }
+
+  /** A special token is left out of the text, so no text can be searched for it. */
+  @Test
+  void endsAtAStopStringThatNamesASpecialToken(@TempDir Path folder) throws IOException {
+    Path builtIn = Path.of(System.getProperty("kvshare.root"), "models/builtin");
+    for (String name : List.of("config.json", "model.safetensors")) {
+      Files.copy(builtIn.resolve(name), folder.resolve(name));
+    }
+    ObjectMapper json = new ObjectMapper();
+    ObjectNode tokenizer = (ObjectNode) json.readTree(builtIn.resolve("tokenizer.json").toFile());
+    ((ArrayNode) tokenizer.get("added_tokens"))
+        .addObject()
+        .put("id", tokenizer.at("/model/vocab/,").intValue())
+        .put("content", ",")
+        .put("special", true)
+        .put("single_word", false)
+        .put("lstrip", false)
+        .put("rstrip", false)
+        .put("normalized", false);
+    json.writeValue(folder.resolve("tokenizer.json").toFile(), tokenizer);
+    GenerationRequest request = GenerationRequest.of(new Prompt.Text(PROMPT)).withMaxNewTokens(60);
+    String whole = generate(request).text();
+    assertTrue(whole.contains(","), whole);
+    try (PolicyModel special = PolicyModel.load(folder, null)) {
+      Completion cut =
+          special
+              .generate(request.withStopStrings(List.of(",")), TokenListener.NONE)
+              .completions()
+              .get(0);
+      assertEquals(whole.substring(0, whole.indexOf(",")), cut.text());
+      assertEquals(FinishReason.END_TOKEN, cut.finishReason());
+    }
   }
 
   @Test

@@ -10,8 +10,11 @@ import dev.kvshare.apply.model.storage.MappedCheckpoint;
 import dev.kvshare.apply.model.storage.ModelFile;
 import dev.kvshare.apply.model.storage.Problems;
 import java.nio.file.Path;
+import java.util.HashSet;
 import java.util.List;
+import java.util.Map;
 import java.util.Set;
+import java.util.TreeSet;
 
 /** Opens GGUF files as checkpoints. */
 public final class GgufCheckpoint {
@@ -52,6 +55,22 @@ public final class GgufCheckpoint {
     private static final String PREFIX = "tokenizer.ggml.";
     private static final Set<String> NO_MODEL = Set.of("none", "no_vocab");
 
+    private static final Set<String> ENDS =
+        Set.of(
+            """
+            <|eot_id|> <|im_end|> <|end|> <|return|> <|call|> <|flush|> <|calls|> <end_of_turn>
+            <|endoftext|> </s> <|eom_id|> <EOT> _<EOT> [EOT] [EOS] <|end_of_text|>
+            <end_of_utterance> <eos> <turn|> <|tool_response> <｜end▁of▁sentence｜> [e~["""
+                .split("\\s+", -1));
+
+    /** What ends a text that fills a gap, where the file names none. */
+    private static final Map<String, List<String>> FILL_IN_ENDS =
+        Map.of(
+            "fim_pad", List.of("<|fim_pad|>", "<fim-pad>", "<fim_pad>", "<PAD>", "[PAD]"),
+            "fim_rep",
+                List.of("<|fim_repo|>", "<|repo_name|>", "<fim-repo>", "<REPO>", "<reponame>"),
+            "fim_sep", List.of("<|file_sep|>"));
+
     /** The tokenizer; values that contradict each other become problems of the contents. */
     static TokenizerSource read(GgufContents contents) {
       String model = contents.metadata().text(PREFIX + "model");
@@ -83,7 +102,7 @@ public final class GgufCheckpoint {
           new SpecialTokens(
               id("bos_token_id"),
               id("eos_token_id"),
-              id("eot_token_id"),
+              ends(),
               id("unknown_token_id"),
               id("padding_token_id")),
           new AddedTokens(
@@ -91,6 +110,40 @@ public final class GgufCheckpoint {
               metadata.flag(PREFIX + "add_eos_token"),
               metadata.flag(PREFIX + "add_space_prefix")),
           metadata.text("tokenizer.chat_template"));
+    }
+
+    /**
+     * The tokens that end a text: those that the file names, and those that llama.cpp knows by
+     * their text ({@code llama_vocab::impl::load}), for converters often name only one.
+     */
+    private Set<Integer> ends() {
+      Set<String> texts = new HashSet<>(ENDS);
+      Set<Integer> ends = new TreeSet<>();
+      for (String key : List.of("eos", "eot", "eom", "fim_pad", "fim_rep", "fim_sep")) {
+        int id = id(key + "_token_id");
+        if (id != SpecialTokens.ABSENT) {
+          ends.add(id);
+        } else {
+          texts.addAll(FILL_IN_ENDS.getOrDefault(key, List.of()));
+        }
+      }
+      Set<String> found = new HashSet<>();
+      for (int id = 0; id < tokens.size(); id++) {
+        if (texts.contains(tokens.get(id))) {
+          ends.add(id);
+        }
+        if (ends.contains(id)) {
+          found.add(tokens.get(id));
+        }
+      }
+      boolean calls = found.contains("<|call|>") || found.contains("<|calls|>");
+      if (calls && (found.contains("<|return|>") || found.contains("<|flush|>"))) {
+        ends.remove(tokens.indexOf("<|end|>"));
+      }
+      if (found.contains("<|tool_response>")) {
+        ends.remove(tokens.indexOf("</s>"));
+      }
+      return ends;
     }
 
     private void sameLength(String key, int length) {

@@ -17,9 +17,6 @@ import java.util.HashMap;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
-import java.util.Set;
-import java.util.stream.Collectors;
-import java.util.stream.Stream;
 
 /**
  * Makes a {@code tokenizer.json} from the metadata of a GGUF file. Two kinds of vocabulary are
@@ -65,7 +62,7 @@ final class GgufTokenizers {
             addsBos ? specialTokens.get(TokenizerDefinition.BOS) : null,
             addsEos ? specialTokens.get(TokenizerDefinition.EOS) : null),
         specialTokens,
-        eosIds(source),
+        source.specialTokens().ends(),
         source.chatTemplate() == null
             ? Map.of()
             : Map.of(
@@ -121,7 +118,8 @@ final class GgufTokenizers {
   private static ArrayNode addedTokens(GgufTokenizer source, boolean byteLevel, String modelType) {
     ArrayNode added = JSON.arrayNode();
     for (int id = 0; id < source.tokenTypes().size(); id++) {
-      int type = source.tokenTypes().get(id);
+      // llama.cpp takes what ends a text for a control token, whatever the file says.
+      int type = source.specialTokens().ends().contains(id) ? CONTROL : source.tokenTypes().get(id);
       String token = source.tokens().get(id);
       boolean known = byteLevel || !SentencePieceGguf.isSpaces(token);
       if (type == CONTROL || (type == UNKNOWN && !byteLevel) || (type == USER_DEFINED && known)) {
@@ -152,12 +150,6 @@ final class GgufTokenizers {
     if (isToken(source, id)) {
       tokens.put(name, source.tokens().get(id));
     }
-  }
-
-  private static Set<Integer> eosIds(GgufTokenizer source) {
-    return Stream.of(source.specialTokens().eos(), source.specialTokens().endOfTurn())
-        .filter(id -> isToken(source, id))
-        .collect(Collectors.toSet());
   }
 
   private static boolean isToken(GgufTokenizer source, int id) {

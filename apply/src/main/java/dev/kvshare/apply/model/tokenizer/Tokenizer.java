@@ -113,6 +113,12 @@ public final class Tokenizer implements AutoCloseable {
     return id == null ? OptionalInt.empty() : OptionalInt.of(id);
   }
 
+  /** The id of a special token, which {@link #decode} can leave out of a text. */
+  public OptionalInt specialId(String token) {
+    Integer id = definition.json().specialId(token);
+    return id == null ? OptionalInt.empty() : OptionalInt.of(id);
+  }
+
   /**
    * The ids that end a generated text where the tokenizer is not loaded: those of {@code
    * generation_config.json} where it names any, else those of the model's configuration.

@@ -62,26 +62,21 @@ final class TokenizerFiles {
       eosIds.add(eos);
     }
     return new TokenizerDefinition(
-        withConfiguredAdditions(json, settings, specialTokens),
+        withAdditions(json, settings),
         specialTokens,
         eosIds,
         chatTemplates(directory, settings, specialTokens));
   }
 
   /**
-   * What the file adds around a text, unless {@code tokenizer_config.json} says it explicitly: then
-   * that counts, as in transformers.
+   * What is added around a text. As in transformers 5, {@code tokenizer.json} says that, and {@code
+   * add_bos_token} and {@code add_eos_token} are not looked at; its class for GPT-NeoX adds
+   * nothing.
    */
-  private static TokenizerJson withConfiguredAdditions(
-      TokenizerJson json, ObjectNode settings, Map<String, String> specialTokens) {
-    if (!settings.has("add_bos_token") && !settings.has("add_eos_token")) {
-      return json;
-    }
-    boolean bos = settings.path("add_bos_token").asBoolean();
-    boolean eos = settings.path("add_eos_token").asBoolean();
-    return json.withAddedTokens(
-        bos ? specialTokens.get(TokenizerDefinition.BOS) : null,
-        eos ? specialTokens.get(TokenizerDefinition.EOS) : null);
+  private static TokenizerJson withAdditions(TokenizerJson json, ObjectNode settings) {
+    return settings.path("tokenizer_class").asText().startsWith("GPTNeoXTokenizer")
+        ? json.withAddedTokens(null, null)
+        : json;
   }
 
   private static Map<String, ChatTemplate> chatTemplates(

@@ -44,6 +44,18 @@ record TokenizerJson(
     return id == null ? ids.get(token) : id;
   }
 
+  /** The id of a token that is left out of texts; null when it is another one or there is none. */
+  Integer specialId(String token) {
+    return root.path("added_tokens")
+            .valueStream()
+            .anyMatch(
+                added ->
+                    added.path("special").asBoolean()
+                        && token.equals(added.path("content").textValue()))
+        ? addedIds.get(token)
+        : null;
+  }
+
   /** One above the highest id. */
   int size() {
     return Stream.concat(ids.values().stream(), addedIds.values().stream())

@@ -78,7 +78,21 @@ final class TokenizerJsonRules {
     if (!SUPPORTED_VERSION.equals(version.asText())) {
       add("version is " + version + ", expected \"" + SUPPORTED_VERSION + "\"");
     }
-    KINDS.forEach((component, kinds) -> checkKind(component, json.root().path(component), kinds));
+    KINDS.forEach(
+        (component, kinds) -> {
+          checkKind(component, json.root().path(component), kinds);
+          for (String expression : json.root().path(component).findValuesAsText("Regex")) {
+            String problem = ExpressionCheck.problem(expression);
+            if (problem != null) {
+              add(
+                  "%s has the regular expression '%s', which is not run: %s"
+                      .formatted(
+                          component,
+                          expression.substring(0, Math.min(80, expression.length())),
+                          problem));
+            }
+          }
+        });
     JsonNode model = json.root().path("model");
     if (!model.isObject() || !model.path("vocab").isContainerNode()) {
       add("model.vocab is missing, so it holds no vocabulary");

@@ -6,9 +6,12 @@ import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertInstanceOf;
 import static org.junit.jupiter.api.Assertions.assertNotNull;
 import static org.junit.jupiter.api.Assertions.assertNull;
+import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import dev.kvshare.apply.family.ModelFamilies;
 import dev.kvshare.apply.model.Checkpoint;
+import dev.kvshare.apply.model.CheckpointException;
 import dev.kvshare.apply.model.DataType;
 import dev.kvshare.apply.model.ModelConfig;
 import dev.kvshare.apply.model.TokenizerSource;
@@ -18,9 +21,13 @@ import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.Arrays;
 import java.util.List;
+import java.util.stream.Collectors;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
 
 class GgufCheckpointTest {
   private static final String QUERY = "model.layers.0.self_attn.q_proj.weight";
@@ -129,6 +136,49 @@ class GgufCheckpointTest {
       assertNull(tokenizer.addedTokens().eos());
       assertNull(tokenizer.chatTemplate());
       assertEquals(2, checkpoint.config().integer("bos_token_id"));
+    }
+  }
+
+  /** As llama.cpp derives them: named ones, and those known by their text. */
+  @ParameterizedTest
+  @CsvSource({
+    "'a <|end_of_text|> <|eot_id|> x <|eom_id|>', '', 1 2 4",
+    "'<|end|> <|return|> <|call|> <|fim_pad|>', '', 1 2 3",
+    "'<|end|> <|flush|> <|calls|>', '', 1 2",
+    "'<|end|> <|call|>', '', 0 1",
+    "'</s> <|tool_response> <eos>', eos=0, 1 2",
+    "'a b <PAD> <|file_sep|> <|repo_name|>', fim_pad=0, 0 3 4",
+    "'a b c', 'eos=0,eot=1,eom=2', 0 1 2"
+  })
+  void endsOfATextAreDerivedFromTheVocabulary(String tokens, String keys, String ends)
+      throws IOException {
+    GgufFixture gguf =
+        GgufFixture.llama()
+            .text("tokenizer.ggml.model", "gpt2")
+            .texts("tokenizer.ggml.tokens", tokens.split(" ", -1));
+    for (String key : keys.isEmpty() ? new String[0] : keys.split(",", -1)) {
+      gguf.natural(
+          "tokenizer.ggml." + key.replaceFirst("=.*", "_token_id"),
+          Integer.parseInt(key.replaceFirst(".*=", "")));
+    }
+    try (Checkpoint checkpoint = open(gguf)) {
+      var tokenizer = (TokenizerSource.GgufTokenizer) checkpoint.tokenizerSource();
+      assertEquals(
+          Arrays.stream(ends.split(" ", -1)).map(Integer::valueOf).collect(Collectors.toSet()),
+          tokenizer.specialTokens().ends());
+    }
+  }
+
+  @Test
+  void messagesNameKeysAndTensorsOfTheFile() throws IOException {
+    try (Checkpoint checkpoint = open(GgufFixture.llama().number("llama.rope.freq_base", 0))) {
+      String message =
+          assertThrows(CheckpointException.class, () -> ModelFamilies.spec(checkpoint))
+              .getMessage();
+      assertTrue(message.contains("'llama.rope.freq_base' is 0"), message);
+    }
+    try (Checkpoint checkpoint = open(GgufFixture.llama())) {
+      assertEquals("blk.0.attn_q.weight", checkpoint.config().nameInFile(QUERY));
     }
   }
 

@@ -66,8 +66,17 @@ class BadTokenizerTest {
                     .put("invert", false)
                     .putObject("pattern")
                     .put("Regex", "(unclosed"),
-            "the part 'pre_tokenizer'",
+            "pre_tokenizer has the regular expression '(unclosed', which is not run",
             NativeTokenizer.LIBRARY_VERSION),
+        Defect.of(
+            "hostile regular expression",
+            root ->
+                root.putObject("normalizer")
+                    .put("type", "Replace")
+                    .put("content", "")
+                    .putObject("pattern")
+                    .put("Regex", "(a+)+$"),
+            "normalizer has the regular expression '(a+)+$'"),
         Defect.of(
             "missing field",
             root -> root.putObject("decoder").put("type", "Strip"),

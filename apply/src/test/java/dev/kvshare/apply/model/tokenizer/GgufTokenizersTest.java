@@ -123,7 +123,7 @@ class GgufTokenizersTest {
         new SpecialTokens(
             json.get("bos").intValue(),
             json.get("eos").intValue(),
-            SpecialTokens.ABSENT,
+            Set.of(json.get("eos").intValue()),
             json.path("unk").asInt(SpecialTokens.ABSENT),
             SpecialTokens.ABSENT),
         new AddedTokens(

@@ -10,7 +10,9 @@ import java.io.IOException;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.nio.file.StandardCopyOption;
 import java.util.Arrays;
+import java.util.List;
 import java.util.OptionalInt;
 import java.util.Set;
 import org.junit.jupiter.api.Test;
@@ -157,9 +159,8 @@ class TokenizerTest {
     try (Tokenizer tokenizer = load(folder)) {
       assertEquals(OptionalInt.of(1), tokenizer.bosId());
       assertEquals(Set.of(0, 2), tokenizer.eosIds());
-      assertEquals(1, tokenizer.encode("x", true)[0]);
-      assertEquals(2, tokenizer.encode("x", true).length);
-      assertEquals(1, tokenizer.encode("x", false).length);
+      assertEquals(OptionalInt.of(1), tokenizer.specialId("<|im_start|>"));
+      assertEquals(OptionalInt.empty(), tokenizer.specialId("x"));
       assertEquals("plain", tokenizer.chatTemplate().orElseThrow().source());
       assertEquals(
           folder.resolve("tokenizer_config.json"), tokenizer.chatTemplate().orElseThrow().origin());
@@ -169,6 +170,35 @@ class TokenizerTest {
       assertEquals("from its own file", tokenizer.chatTemplate().orElseThrow().source());
       assertEquals(
           folder.resolve("chat_template.jinja"), tokenizer.chatTemplate().orElseThrow().origin());
+    }
+  }
+
+  /** As in transformers 5, the post-processor says what is added, whatever the keys are. */
+  @Test
+  void tokenizerJsonSaysWhatIsAdded() throws IOException {
+    for (String name : List.of("llama-spm", "gpt-2")) {
+      Files.copy(
+          TokenizerCases.FOLDER.resolve(name).resolve("tokenizer.json"),
+          folder.resolve("tokenizer.json"),
+          StandardCopyOption.REPLACE_EXISTING);
+      int plain;
+      write("tokenizer_config.json", "{}");
+      try (Tokenizer tokenizer = load(folder)) {
+        plain = tokenizer.encode("x", true).length;
+      }
+      for (boolean add : new boolean[] {false, true}) {
+        write(
+            "tokenizer_config.json",
+            "{\"add_bos_token\": %s, \"add_eos_token\": %s, \"bos_token\": \"<s>\"}"
+                .formatted(add, add));
+        try (Tokenizer tokenizer = load(folder)) {
+          assertEquals(plain, tokenizer.encode("x", true).length);
+        }
+      }
+      write("tokenizer_config.json", "{\"tokenizer_class\": \"GPTNeoXTokenizerFast\"}");
+      try (Tokenizer tokenizer = load(folder)) {
+        assertArrayEquals(tokenizer.encode("x", false), tokenizer.encode("x", true));
+      }
     }
   }
 
