@@ -9,6 +9,7 @@ import dev.kvshare.apply.family.spec.ModelSpec;
 import dev.kvshare.apply.generate.LoadedModel;
 import dev.kvshare.apply.model.ModelConfig;
 import dev.kvshare.apply.model.storage.JsonFiles;
+import dev.kvshare.apply.model.storage.OutputLock;
 import dev.kvshare.apply.plan.Plan;
 import dev.kvshare.apply.plan.Plan.Prefill;
 import dev.kvshare.apply.plan.UpwardReading;
@@ -334,12 +335,15 @@ public final class Calibration {
    * @throws CalibrationException.Usage if the settings make no sense for this model
    * @throws CalibrationException if it cannot be done or continued
    */
+  @SuppressWarnings("try")
   public CalibrationResult run() {
-    if (model != null) {
-      return run(model);
-    }
-    try (LoadedModel opened = LoadedModel.open(path, options)) {
-      return run(opened);
+    try (OutputLock lock = journal == null ? null : OutputLock.of(journal)) {
+      if (model != null) {
+        return run(model);
+      }
+      try (LoadedModel opened = LoadedModel.open(path, options)) {
+        return run(opened);
+      }
     }
   }
 

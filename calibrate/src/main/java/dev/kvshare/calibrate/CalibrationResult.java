@@ -1,5 +1,6 @@
 package dev.kvshare.calibrate;
 
+import dev.kvshare.apply.model.storage.AtomicFile.OutputException;
 import dev.kvshare.apply.plan.KvUse;
 import dev.kvshare.apply.plan.Plan;
 import dev.kvshare.apply.policy.Policy;
@@ -126,6 +127,22 @@ public record CalibrationResult(
    */
   public void write(Path policyFile, Path reportOrNull, Path statisticsOrNull) {
     Policy written = PolicyFile.write(policy, weights, policyFile);
+    try {
+      writeBeside(written, reportOrNull, statisticsOrNull);
+    } catch (OutputException e) {
+      throw new OutputException(
+          "The policy %s is written and can be used. %s".formatted(policyFile, e.getMessage()), e);
+    }
+    if (settings != null && settings.journal() != null) {
+      try {
+        Files.deleteIfExists(settings.journal());
+      } catch (IOException e) {
+        throw new UncheckedIOException(e);
+      }
+    }
+  }
+
+  private void writeBeside(Policy written, Path reportOrNull, Path statisticsOrNull) {
     if (statisticsOrNull != null) {
       StatisticsFile.write(statistics, statisticsOrNull);
     }
@@ -141,13 +158,6 @@ public record CalibrationResult(
               compared(),
               work()),
           reportOrNull);
-    }
-    if (settings != null && settings.journal() != null) {
-      try {
-        Files.deleteIfExists(settings.journal());
-      } catch (IOException e) {
-        throw new UncheckedIOException(e);
-      }
     }
   }
 

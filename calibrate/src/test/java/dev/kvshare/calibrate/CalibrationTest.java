@@ -4,6 +4,7 @@ import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertNotEquals;
+import static org.junit.jupiter.api.Assertions.assertNotNull;
 import static org.junit.jupiter.api.Assertions.assertNull;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
@@ -11,6 +12,8 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 import dev.kvshare.apply.decoder.DecoderOptions;
 import dev.kvshare.apply.decoder.DecoderOptions.WeightForm;
 import dev.kvshare.apply.decoder.script.ComputeType;
+import dev.kvshare.apply.model.storage.AtomicFile.OutputException;
+import dev.kvshare.apply.model.storage.OutputLock;
 import dev.kvshare.apply.plan.Plan;
 import dev.kvshare.apply.plan.SharingMap;
 import dev.kvshare.apply.policy.ModelIdentity;
@@ -189,6 +192,35 @@ class CalibrationTest {
 
     settings.listener(collecting(warnings)).run();
     assertTrue(warnings.get(0).contains("--resume would have gone on"), warnings.toString());
+  }
+
+  @Test
+  void twoRunsDoNotWriteTheSameJournal() throws IOException {
+    Path journal = folder.resolve("policy.journal");
+    Files.writeString(journal, "of the run that goes on");
+    try (OutputLock other = OutputLock.of(journal)) {
+      String message =
+          assertThrows(OutputException.class, () -> settings(2, 0.3).journal(journal).run())
+              .getMessage();
+      assertTrue(message.contains("Another run is writing " + journal), message);
+      assertEquals("of the run that goes on", Files.readString(journal));
+      assertNotNull(other);
+    }
+    settings(2, 0.3).journal(journal).run();
+  }
+
+  /** What is said where a later one of several files cannot be written. */
+  @Test
+  void saysWhatWasWrittenBefore() {
+    Path policy = folder.resolve("policy.json");
+    CalibrationResult result = settings(2, 0.3).run();
+    String message =
+        assertThrows(
+                OutputException.class,
+                () -> result.write(policy, folder.resolve("no/report.html"), null))
+            .getMessage();
+    assertTrue(message.startsWith("The policy " + policy + " is written"), message);
+    assertEquals(result.policy(), PolicyFile.read(policy));
   }
 
   @Test

@@ -153,7 +153,12 @@ public final class PolicyFile {
     AtomicFile.write(fresh, weightsOrNull::writeTo);
     Policy written =
         policy.withRepair(weightsOrNull.reference(weights.getFileName().toString(), policy.plan()));
-    write(written, null, file);
+    try {
+      write(written, null, file);
+    } catch (OutputException e) {
+      fresh.toFile().delete();
+      throw e;
+    }
     AtomicFile.move(fresh, weights);
     return written;
   }

@@ -38,8 +38,11 @@ public final class AtomicFile {
       rename(temporary, resolved(target));
     } catch (IOException e) {
       throw new OutputException(
-          "Cannot write %s: %s. Nothing was changed there; free some space or choose another place."
-              .formatted(target, reason(e)),
+          "Cannot write %s: %s. %s; free some space or choose another place."
+              .formatted(
+                  target,
+                  reason(e),
+                  Files.exists(target) ? "The file there is as it was" : "There is no such file"),
           e);
     } finally {
       deleteQuietly(temporary);
