@@ -82,6 +82,37 @@ class LauncherTest {
     assertTrue(message.contains("colon"), message);
   }
 
+  @Test
+  void aWarningIsOnePlainLine() throws Exception {
+    Path golden =
+        Path.of(
+            System.getProperty("kvshare.root"),
+            "apply/src/test/resources/goldens/architectures/llama");
+    Path model = Files.createDirectory(folder.resolve("model"));
+    Files.copy(golden.resolve("model.safetensors"), model.resolve("model.safetensors"));
+    Files.writeString(
+        model.resolve("config.json"),
+        Files.readString(golden.resolve("config.json"))
+            .replaceFirst("\\{", "{\"finetuned\": true,"));
+    Path log = folder.resolve("log");
+    Process process =
+        new ProcessBuilder(
+                Path.of(System.getProperty("java.home"), "bin/java").toString(),
+                "-cp",
+                System.getProperty("java.class.path"),
+                Main.class.getName(),
+                "inspect",
+                model.toString())
+            .redirectOutput(ProcessBuilder.Redirect.DISCARD)
+            .redirectError(log.toFile())
+            .start();
+    assertEquals(0, process.waitFor());
+    assertEquals(
+        "kvshare: WARN %s/config.json: kvshare ignores finetuned, as transformers does for this kind of model.\n"
+            .formatted(model),
+        Files.readString(log));
+  }
+
   private void buildCopy() throws IOException {
     Files.createDirectory(home.resolve("lib"));
     Files.createFile(home.resolve("lib/b.jar"));

@@ -63,8 +63,8 @@ record ImportedDatasets(Path folder) {
       return new TextSource.Named(dataset, TextSource.of(data, dataset.field()));
     } catch (JsonProcessingException e) {
       throw new DatasetException(
-          "The data set manifest %s is not valid JSON (%s). Import the data set again, or remove its folder."
-              .formatted(file, e.getOriginalMessage()),
+          "The data set manifest %s is not valid JSON. Import the data set again, or remove its folder."
+              .formatted(file),
           e);
     } catch (IOException e) {
       throw failure("read", file, e);

@@ -1,9 +1,9 @@
 package dev.kvshare.eval.quality;
 
-import com.fasterxml.jackson.core.JsonProcessingException;
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.ObjectMapper;
 import com.fasterxml.jackson.databind.node.ObjectNode;
+import dev.kvshare.apply.model.storage.JsonFiles;
 import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.nio.charset.StandardCharsets;
@@ -57,14 +57,14 @@ public final class Journal {
                 .formatted(file, lines[0], settings));
       }
       for (String line : Arrays.asList(lines).subList(1, lines.length)) {
-        JsonNode entry = JSON.readTree(line);
+        JsonNode entry = JsonFiles.parse(line);
         journal.values.put(entry.path("name").asText(), entry.path("value"));
       }
       Files.write(file, text.substring(0, end).getBytes(StandardCharsets.UTF_8));
       return journal;
-    } catch (JsonProcessingException e) {
+    } catch (JsonFiles.MalformedException e) {
       throw new EvaluationException(
-          "%s is damaged (%s). Remove it to begin anew.".formatted(file, e.getOriginalMessage()));
+          "%s is damaged (%s). Remove it to begin anew.".formatted(file, e.getMessage()));
     } catch (IOException e) {
       throw new UncheckedIOException(e);
     }
