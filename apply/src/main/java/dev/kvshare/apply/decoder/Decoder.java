@@ -365,6 +365,10 @@ public final class Decoder implements AutoCloseable {
    * keys and values for the others. With a compressed cache, the layers whose attention decides
    * what is kept run all of the prompt.
    *
+   * <p>Where the plan has an exact prefill, prompts are computed as the unshared model does ({@link
+   * Plan.Prefill#EXACT}). Tokens that are run otherwise, by {@link #hidden}, {@link #forward} or
+   * {@link #layers}, run under the plan in any case, with an empty cache too.
+   *
    * @param prompts B prompts, of different lengths if wanted
    * @param cache an empty cache of the same batch
    * @param chunkTokens positions processed at once; less memory, same output. Passes for sources

@@ -25,8 +25,9 @@ public record Plan(
     /** Under the plan, which is the cheapest way. */
     PLAN,
     /**
-     * As the unshared model does, layer after layer; what the plan does not keep of a layer is
-     * dropped when the prompt is through it.
+     * As the unshared model does, layer after layer, with the checkpoint's weights; what the plan
+     * does not keep of a layer is dropped when the prompt is through it. For plans whose layers
+     * read from below.
      */
     EXACT
   }
