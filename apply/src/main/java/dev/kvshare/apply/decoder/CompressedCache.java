@@ -43,7 +43,7 @@ public final class CompressedCache implements DecodingCache {
   private final KvCache.Storage storage;
   private final CacheOptions options;
   private final CachePolicy policy;
-  private final int batch;
+  private int batch;
   private final PtNDManager manager;
   private final LayerWeights.UnderPlan layers;
   private final Map<Integer, LayerStore> stores = new LinkedHashMap<>();
@@ -143,6 +143,20 @@ public final class CompressedCache implements DecodingCache {
         Arrays.sort(rows[list / heads][list % heads]);
       }
       return rows;
+    }
+  }
+
+  @Override
+  public void select(int... rows) {
+    try (PtNDArray chosen = storage.rows(manager, rows)) {
+      for (LayerStore store : stores.values()) {
+        store.replace(tensor -> storage.select(tensor, chosen));
+      }
+      first = first == null || first.size() == 0 ? first : storage.select(first, chosen);
+    }
+    batch = rows.length;
+    if (plan != null) {
+      refresh();
     }
   }
 

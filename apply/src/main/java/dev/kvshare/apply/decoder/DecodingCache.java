@@ -26,6 +26,13 @@ public sealed interface DecodingCache extends AutoCloseable permits KvCache, Com
    */
   long mostBytes();
 
+  /**
+   * Leaves other rows in place of those there are, as a search over several continuations does.
+   *
+   * @param rows for each new row the number of the one that it is a copy of
+   */
+  void select(int... rows);
+
   @Override
   void close();
 }

@@ -30,13 +30,13 @@ public final class KvCache implements DecodingCache {
   private final SharingMap map;
   private final LayerWeights.UnderPlan layers;
   private final CacheOptions options;
-  private final int batch;
+  private int batch;
   private final KvCache lower;
   private final int fromLayer;
   private final PtNDArray[] keys;
   private final PtNDArray[] values;
   private final long[] owns;
-  private final PromptBatch.History history;
+  private PromptBatch.History history;
   private List<IValue> keysAndValues = List.of();
   private PtNDArray first;
   private int padding;
@@ -57,6 +57,18 @@ public final class KvCache implements DecodingCache {
     LayerWeights.UnderPlan layers(CacheOptions options) {
       WeightOverrides overrides = options.overrides();
       return (overrides == null ? weights.layers() : overrides.layers()).under(options.plan());
+    }
+
+    /** Numbers of rows as {@link #select} takes them. */
+    PtNDArray rows(PtNDManager manager, int... rows) {
+      return (PtNDArray) manager.create(Arrays.stream(rows).asLongStream().toArray());
+    }
+
+    /** The chosen rows of a tensor [B, ...], which is closed; the result has its owner. */
+    PtNDArray select(PtNDArray tensor, PtNDArray rows) {
+      try (tensor) {
+        return script.run(tensor.getManager(), "select_rows", tensor, rows);
+      }
     }
   }
 
@@ -157,6 +169,25 @@ public final class KvCache implements DecodingCache {
     }
     this.length = length;
     promptTokens = Math.min(promptTokens, length);
+  }
+
+  @Override
+  public void select(int... rows) {
+    if (lower != null) {
+      throw new IllegalStateException("the rows of a forked cache are those of the other one.");
+    }
+    try (PtNDArray chosen = storage.rows(manager, rows)) {
+      for (int layer : map.owners()) {
+        keys[layer] = storage.select(keys[layer], chosen);
+        values[layer] = storage.select(values[layer], chosen);
+      }
+    }
+    long[] begin = first.toLongArray();
+    setFirst(
+        begin.length == 0 ? begin : Arrays.stream(rows).mapToLong(row -> begin[row]).toArray());
+    batch = rows.length;
+    history = history.select(rows);
+    refresh();
   }
 
   /**
@@ -320,10 +351,14 @@ public final class KvCache implements DecodingCache {
         values[layer] = grow(values[layer], layer, positions);
       }
     }
-    keysAndValues.forEach(IValue::close);
-    keysAndValues = List.of(bySource(keys), bySource(values));
+    refresh();
     capacity = positions;
     countBytes(0);
+  }
+
+  private void refresh() {
+    keysAndValues.forEach(IValue::close);
+    keysAndValues = List.of(bySource(keys), bySource(values));
   }
 
   private PtNDArray grow(PtNDArray old, int layer, int positions) {

@@ -8,6 +8,7 @@ import dev.kvshare.apply.decoder.script.ComputeType;
 import dev.kvshare.apply.decoder.script.ScriptModule;
 import dev.kvshare.apply.family.spec.AttentionSpec;
 import java.util.Arrays;
+import java.util.function.UnaryOperator;
 
 /**
  * Slots of one owning layer of a {@link CompressedCache}, B sequences times Hkv heads side by side.
@@ -182,6 +183,13 @@ final class LayerStore {
   /** Frees the tensors. */
   void close() {
     Arrays.stream(state).forEach(PtNDArray::close);
+  }
+
+  /** Puts others in place of the tensors that there are; the change closes the old ones. */
+  void replace(UnaryOperator<PtNDArray> change) {
+    for (int index = 0; index < state.length; index++) {
+      state[index] = state[index].size() == 0 ? state[index] : change.apply(state[index]);
+    }
   }
 
   private PtNDArray zeros(long code, long... sizes) {

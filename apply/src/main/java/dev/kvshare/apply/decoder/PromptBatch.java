@@ -130,6 +130,15 @@ public record PromptBatch(List<int[]> rows) {
       }
     }
 
+    /** The tokens of chosen rows. */
+    History select(int... chosen) {
+      History other = new History(chosen.length);
+      for (int row = 0; row < chosen.length; row++) {
+        other.append(row, Arrays.copyOf(rows.get(chosen[row]), lengths[chosen[row]]));
+      }
+      return other;
+    }
+
     /** The rows so far. */
     PromptBatch prompts() {
       return new PromptBatch(

@@ -88,6 +88,10 @@ class Ops(Module):
       _0 = torch.append(y, tensor)
     return y
 
+  # x [B, ...] -> [N, ...], the rows with the numbers int64 [N]
+  def select_rows(self: __torch__.Ops, x: Tensor, rows: Tensor) -> Tensor:
+    return torch.index_select(x, 0, rows)
+
   # Other tensors in a list that stays the same: all calls that were given it see them.
   def replace(self: __torch__.Ops, target: List[Tensor], tensors: List[Tensor]) -> None:
     for i in range(torch.len(target)):
