@@ -154,6 +154,31 @@ class RecallTest {
     }
   }
 
+  /** Behind a prompt that is computed exactly, the first token is the unshared model's. */
+  @Test
+  @Tag("numerics")
+  void anExactPrefillIsAsked() {
+    try (TinyModel model = TinyModel.open()) {
+      List<Passage> firsts =
+          continued(model.decoder(), 4).stream()
+              .map(row -> new Passage(row.prompt(), row.answer().subList(0, 1), row.places()))
+              .toList();
+      int layers = model.decoder().spec().layers();
+      List<Integer> all = IntStream.range(0, layers).boxed().toList();
+      Plan plan = Plan.identity(layers).withWindows(Plan.Windows.of(all, 0, 1));
+      try (RecallMeter meter =
+          new RecallMeter(
+              model.decoder(),
+              Map.of(Kind.SINGLE_KEY, firsts, Kind.FOUR_KEYS, firsts),
+              count -> {})) {
+        assertTrue(meter.judge(plan, null).meanDivergence() > 0.001);
+        Recall exact = meter.judge(plan.withPrefill(Plan.Prefill.EXACT), null);
+        assertEquals(0, exact.meanDivergence(), 1e-6);
+        assertEquals(1, exact.exact());
+      }
+    }
+  }
+
   @Test
   @Tag("numerics")
   void aKindThatTheModelItselfDoesNotFindSaysNothing() {
