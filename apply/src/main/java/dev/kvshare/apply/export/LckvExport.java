@@ -75,6 +75,7 @@ public final class LckvExport {
       SafetensorsWriter writer = new SafetensorsWriter(Map.of("format", "pt"));
       tensors.addTo(writer);
       ObjectNode config = config(checkpoint.config().json(), plan);
+      config.put("tie_word_embeddings", tensors.tiedHead());
       if (tensors.addsBias("self_attn")) {
         config.put("attention_bias", true);
       }

@@ -1,6 +1,7 @@
 package dev.kvshare.apply.export;
 
 import dev.kvshare.apply.export.LckvExport.KeyValueWeights;
+import dev.kvshare.apply.family.ModelFamilies;
 import dev.kvshare.apply.model.Checkpoint;
 import dev.kvshare.apply.model.Checkpoint.TensorInfo;
 import dev.kvshare.apply.model.DataType;
@@ -57,8 +58,13 @@ final class LckvTensors implements AutoCloseable {
     }
   }
 
+  /** Whether the head is the embedding; one that is stored and differs counts. */
+  boolean tiedHead() {
+    return ModelFamilies.spec(checkpoint).tiedHead();
+  }
+
   void addTo(SafetensorsWriter writer) {
-    boolean tied = checkpoint.config().bool("tie_word_embeddings", false);
+    boolean tied = tiedHead();
     for (TensorInfo info : checkpoint.tensors().values()) {
       boolean unused =
           COMPUTED.matcher(info.name()).matches() || (tied && info.name().equals(HEAD));

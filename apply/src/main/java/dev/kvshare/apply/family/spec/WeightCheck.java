@@ -25,7 +25,7 @@ public final class WeightCheck {
 
   private static final Pattern LAYER =
       Pattern.compile(
-          "(?:model|transformer|gpt_neox)\\.(?:decoder\\.)?(?:layers|h)\\.(\\d{1,6})\\..*");
+          "(?:(?:model|transformer|gpt_neox)\\.)?(?:decoder\\.)?(?:layers|h)\\.(\\d{1,6})\\..*");
 
   /**
    * Scales of a quantised cache or of activations; those of quantised weights come with types that

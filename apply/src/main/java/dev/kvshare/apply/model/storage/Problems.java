@@ -36,7 +36,11 @@ public final class Problems {
     return count == 0;
   }
 
-  /** Throws what was found, if anything, with a sentence on what the user can do. */
+  /**
+   * Throws what was found, if anything.
+   *
+   * @param remedy what the user can do about a file that breaks the rules
+   */
   public void throwIfAny(String remedy) {
     if (!isEmpty()) {
       throw exception(remedy);
@@ -62,9 +66,9 @@ public final class Problems {
         count == 1
             ? listed.get(0) + ". "
             : "%s problems:\n  - %s%s\n".formatted(count, String.join("\n  - ", listed), more);
-    String message = file + ": " + found + remedy;
     return corrupt
-        ? new CheckpointException.Corrupt(message)
-        : new CheckpointException.Unsupported(message);
+        ? new CheckpointException.Corrupt(file + ": " + found + remedy)
+        : new CheckpointException.Unsupported(
+            file + ": " + found + "The model is not supported in this form.");
   }
 }

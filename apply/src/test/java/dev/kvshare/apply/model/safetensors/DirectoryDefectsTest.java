@@ -68,7 +68,7 @@ class DirectoryDefectsTest {
       value = {
         "''|nothing",
         "[]|a JSON ARRAY",
-        "{\"a\": 1, \"a\": 2}| the key a is there twice",
+        "{\"a\": 1, \"a\": 2}| is there twice",
         "{\"a\": 1|byte 7",
         "{} x|byte 4",
         "version https://git-lfs.github.com/spec/v1|git lfs pull",

@@ -1,13 +1,13 @@
 package dev.kvshare.apply.model.storage;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
-import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 
 import dev.kvshare.apply.model.storage.AtomicFile.OutputException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.concurrent.TimeUnit;
+import java.util.stream.Stream;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.Timeout;
 import org.junit.jupiter.api.io.TempDir;
@@ -21,7 +21,9 @@ class OutputLockTest {
     OutputLock lock = OutputLock.of(output);
     assertThrows(OutputException.class, () -> OutputLock.of(output));
     lock.close();
-    assertFalse(Files.list(folder).findAny().isPresent());
+    try (Stream<Path> left = Files.list(folder)) {
+      assertEquals(0, left.count());
+    }
     OutputLock.of(output).close();
   }
 
