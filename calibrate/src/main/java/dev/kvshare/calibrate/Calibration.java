@@ -96,7 +96,7 @@ public final class Calibration {
   private String method = Method.NAMES.get(0);
   private IntFunction<Plan> plan;
   private SearchGoals.Window window = SearchGoals.Window.DEFAULT;
-  private Prefill prefill = Prefill.PLAN;
+  private Prefill prefill;
   private double threshold = SearchSettings.Limits.DEFAULT_THRESHOLD;
   private double maxDivergence = Double.POSITIVE_INFINITY;
   private double maxPerplexityRise = Double.POSITIVE_INFINITY;
@@ -214,7 +214,11 @@ public final class Calibration {
     return this;
   }
 
-  /** Sets how prompts are computed under the plan; the search is the same. Default: plan. */
+  /**
+   * Sets how prompts are computed under the plan; what the search finds is the same. Default: exact
+   * with the methods that repair (auto, share, windows), unless layers at the top are preferred;
+   * else as the given plan, scheme or paper has it, that is under the plan.
+   */
   public Calibration prefill(Prefill value) {
     prefill = value;
     return this;
@@ -574,7 +578,7 @@ public final class Calibration {
 
   /** A policy that says how it is made, but not yet what was measured. */
   private Policy policy(LoadedModel loaded, Plan plan, DatasetReference dataset, List<int[]> ids) {
-    return Policy.of(loaded.identity(), plan.withPrefill(prefill))
+    return Policy.of(loaded.identity(), plan.withPrefill(prefill(loaded, plan)))
         .withContext(contextOf(loaded.decoder().spec()))
         .withTool(tool())
         .withCalibration(
@@ -589,6 +593,18 @@ public final class Calibration {
               origin.tokensPerSample =
                   ids.stream().mapToInt(sample -> sample.length).max().orElse(0);
             });
+  }
+
+  private Prefill prefill(LoadedModel loaded, Plan found) {
+    if (prefill != null || givenPlan() != null) {
+      return prefill == null ? found.prefill() : prefill;
+    }
+    boolean exact =
+        chosenMethod().repairs()
+            && !preferTop
+            && found.reducedLayers() > 0
+            && loaded.decoder().spec().isTrainedUnshared();
+    return exact ? Prefill.EXACT : Prefill.PLAN;
   }
 
   private static List<Candidate> candidates(List<SearchOutcome.Tested> tested) {

@@ -15,6 +15,7 @@ import dev.kvshare.apply.decoder.script.ComputeType;
 import dev.kvshare.apply.model.storage.AtomicFile.OutputException;
 import dev.kvshare.apply.model.storage.OutputLock;
 import dev.kvshare.apply.plan.Plan;
+import dev.kvshare.apply.plan.Plan.Prefill;
 import dev.kvshare.apply.plan.SharingMap;
 import dev.kvshare.apply.policy.ModelIdentity;
 import dev.kvshare.apply.policy.Policy;
@@ -37,6 +38,7 @@ import org.junit.jupiter.api.condition.EnabledOnOs;
 import org.junit.jupiter.api.condition.OS;
 import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.CsvSource;
 import org.junit.jupiter.params.provider.ValueSource;
 
 class CalibrationTest {
@@ -306,6 +308,20 @@ class CalibrationTest {
   private static Plan plan(int sinks) {
     SharingMap map = SharingMap.identity(8).withShared(5, 4);
     return Plan.of(map).withWindows(Plan.Windows.of(List.of(2, 4), sinks, 4));
+  }
+
+  /** The methods that are kvshare's own compute prompts exactly, the papers' under the plan. */
+  @ParameterizedTest
+  @CsvSource({"share, EXACT", "kvsharer, PLAN", "cla-2, PLAN"})
+  void promptsAreComputedAsTheMethodHasIt(String method, Prefill usual) {
+    Calibration calibration =
+        model.calibration().method(method).keep("6layers").threshold(-1).repair(null);
+    assertEquals(usual, calibration.run().policy().plan().prefill());
+    Prefill other = usual == Prefill.EXACT ? Prefill.PLAN : Prefill.EXACT;
+    assertEquals(other, calibration.prefill(other).run().policy().plan().prefill());
+    Calibration top = model.calibration().method(method).keep("6layers").threshold(-1);
+    assertEquals(
+        Prefill.PLAN, top.repair(null).preferTop(true).run().policy().plan().prefill());
   }
 
   @Test

@@ -81,7 +81,7 @@ final class InputChecks {
             "an exact prefill ('prefill': 'exact' in a policy) is for layers that read from below: %s. Set 'prefill' to 'plan' (--prefill plan)."
                 .formatted(plan));
       }
-      if (!spec.plan().map().isIdentity() || spec.plan().hidesOwnToken()) {
+      if (!spec.isTrainedUnshared()) {
         throw new PolicyException.Unsupported(
             "an exact prefill ('prefill': 'exact' in a policy) needs keys and values of every layer, but this %s checkpoint was trained to share: %s. Set 'prefill' to 'plan' (--prefill plan)."
                 .formatted(spec.modelType(), spec.plan()));

@@ -98,6 +98,11 @@ public record ModelSpec(
         plan);
   }
 
+  /** Whether every layer was trained to read the keys and values that it makes itself. */
+  public boolean isTrainedUnshared() {
+    return plan.map().isIdentity() && !plan.hidesOwnToken();
+  }
+
   /** What a generation under {@code plan} keeps of the keys and values of a text. */
   public KvUse kvUse(Plan plan) {
     boolean keysStay =
