@@ -61,7 +61,7 @@ final class PolicyBlock extends AbstractBlock implements AutoCloseable {
             return thread;
           });
   final Map<NDManager, Session> sessions = new ConcurrentHashMap<>();
-  private final PolicyModel model;
+  final PolicyModel model;
   private final boolean hiddenStates;
   private int calls;
 

@@ -96,7 +96,7 @@ public final class LckvExport {
     copyTokenizer(checkpoint.location(), directory);
   }
 
-  private static void copyTokenizer(Path from, Path directory) {
+  static void copyTokenizer(Path from, Path directory) {
     if (Files.isDirectory(from)) {
       try (Stream<Path> entries = Files.list(from)) {
         entries

@@ -124,7 +124,7 @@ final class LckvTensors implements AutoCloseable {
         || (original != null && !original.shape().equals(shape))
         || !isKept(name)) {
       throw new PolicyException.Unsupported(
-          "The refitted weight %s%s of the policy has no place in a checkpoint of the LCKV code. Calibrate with --repair-parts attention,queries, which fits none of these, or export without the refitted weights by --no-repair, at the quality of plain sharing."
+          "The refitted weight %s%s of the policy has no place in a checkpoint of that program. Calibrate with --repair-parts attention,queries, which fits none of these, or export without the refitted weights by --no-repair, at the quality of plain sharing."
               .formatted(name, shape));
     }
   }

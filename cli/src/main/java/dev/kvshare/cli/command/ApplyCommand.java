@@ -1,6 +1,7 @@
 package dev.kvshare.cli.command;
 
 import dev.kvshare.apply.cache.CachePolicy;
+import dev.kvshare.apply.export.FolderExport;
 import dev.kvshare.apply.export.LckvExport;
 import dev.kvshare.apply.family.ModelFamilies;
 import dev.kvshare.apply.family.spec.ModelSpec;
@@ -8,6 +9,7 @@ import dev.kvshare.apply.generate.GenerationRequest;
 import dev.kvshare.apply.generate.GenerationResult;
 import dev.kvshare.apply.generate.GenerationResult.Completion;
 import dev.kvshare.apply.generate.GenerationResult.FinishReason;
+import dev.kvshare.apply.generate.LoadedModel;
 import dev.kvshare.apply.generate.PolicyModel;
 import dev.kvshare.apply.generate.Prompt;
 import dev.kvshare.apply.generate.SamplingOptions;
@@ -25,6 +27,9 @@ import dev.kvshare.cli.print.GenerationPrinter;
 import dev.kvshare.cli.print.Invocation;
 import dev.kvshare.cli.print.Output;
 import dev.kvshare.cli.print.ProgressLine;
+import dev.kvshare.eval.EvaluatedPolicy;
+import dev.kvshare.eval.Evaluator;
+import dev.kvshare.eval.format.Report;
 import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.nio.ByteBuffer;
@@ -111,6 +116,17 @@ final class ApplyCommand extends BaseCommand {
       Policy policy = PolicyFile.read(policyFile, identity, spec, options.model.force);
       Path repair = options.model.noRepair ? null : PolicyFile.weights(policy, policyFile);
       boolean repaired = repair != null;
+      FolderExport.Target target = options.export.target.folder;
+      if (target != null) {
+        FolderExport.check(target, checkpoint, policy);
+        if (target == FolderExport.Target.WINDOWS) {
+          measureStock(policy, repaired ? policyFile : null, output);
+        }
+        FolderExport.write(target, checkpoint, policy, policyFile, repair, directory);
+        output.results().println("wrote the folder " + directory);
+        output.note("next: the command in " + directory.resolve("README.md"));
+        return ExitCodes.DONE;
+      }
       if (policy.plan().prefill() == Plan.Prefill.EXACT) {
         output.note(
             "the policy computes prompts exactly, which the LCKV code cannot do: there they run under the plan");
@@ -126,6 +142,21 @@ final class ApplyCommand extends BaseCommand {
     output.note("");
     output.note("next: " + Invocation.of(List.of("inspect", directory.toString())));
     return ExitCodes.DONE;
+  }
+
+  /** Says what an engine loses that keeps no first tokens and computes prompts under the plan. */
+  private void measureStock(Policy policy, Path weights, Output output) {
+    try (LoadedModel model =
+        LoadedModel.open(locate(options.model.model), options.model.decoderOptions())) {
+      Evaluator evaluator =
+          Evaluator.of(model)
+              .policies(
+                  List.of(
+                      new EvaluatedPolicy("policy", policy, weights),
+                      new EvaluatedPolicy("as exported", FolderExport.asStock(policy), weights)))
+              .speed(null);
+      output.results().print(evaluator.run().report().write(Report.Format.TEXT));
+    }
   }
 
   private List<Prompt> prompts(Output output) {

@@ -1,5 +1,6 @@
 package dev.kvshare.cli.options;
 
+import dev.kvshare.apply.export.FolderExport;
 import dev.kvshare.apply.export.LckvExport.KeyValueWeights;
 import dev.kvshare.apply.plan.Plan;
 import java.nio.file.Path;
@@ -68,9 +69,20 @@ public final class ApplyOptions {
   }
 
   /** The programs that a model can be written for. */
-  enum ExportTarget {
+  public enum ExportTarget {
     /** Layer-Condensed KV Cache. */
-    LCKV
+    LCKV(null),
+    TRANSFORMERS(FolderExport.Target.TRANSFORMERS),
+    VLLM(FolderExport.Target.VLLM),
+    WINDOWS(FolderExport.Target.WINDOWS),
+    DJL(FolderExport.Target.DJL);
+
+    /** The kind of folder; null for a checkpoint of the LCKV code. */
+    public final FolderExport.Target folder;
+
+    ExportTarget(FolderExport.Target folder) {
+      this.folder = folder;
+    }
   }
 
   public static final class PromptOptions {

@@ -19,7 +19,7 @@ public final class ConfigKeys {
   private static final Set<String> HARMLESS =
       Set.of(
           """
-          _attn_implementation _attn_implementation_autoset _name_or_path _num_labels
+          _attn_implementation _attn_implementation_autoset _name_or_path _num_labels kvshare_policy
           _sliding_window_pattern activation_dropout architectures attention_dropout
           attention_probs_dropout_prob attn_implementation attn_pdrop auto_map
           begin_suppress_tokens bos_token_id cache_implementation chunk_size_feed_forward

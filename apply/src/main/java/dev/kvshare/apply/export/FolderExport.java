@@ -1,0 +1,318 @@
+package dev.kvshare.apply.export;
+
+import com.fasterxml.jackson.databind.JsonNode;
+import com.fasterxml.jackson.databind.ObjectMapper;
+import com.fasterxml.jackson.databind.node.ArrayNode;
+import com.fasterxml.jackson.databind.node.ObjectNode;
+import dev.kvshare.apply.export.LckvExport.KeyValueWeights;
+import dev.kvshare.apply.model.Checkpoint;
+import dev.kvshare.apply.model.safetensors.SafetensorsWriter;
+import dev.kvshare.apply.model.storage.AtomicFile.OutputException;
+import dev.kvshare.apply.plan.Plan;
+import dev.kvshare.apply.plan.SharingMap;
+import dev.kvshare.apply.policy.Policy;
+import dev.kvshare.apply.policy.PolicyException;
+import dev.kvshare.apply.policy.PolicyFile;
+import java.io.IOException;
+import java.io.OutputStream;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.nio.file.StandardCopyOption;
+import java.util.Comparator;
+import java.util.List;
+import java.util.Locale;
+import java.util.Map;
+import java.util.Set;
+import java.util.TreeSet;
+import java.util.stream.Stream;
+
+/**
+ * Writes a model and a policy as a folder for another program, with a README that has the command
+ * to run it. The weights are hard links to the model's where the file system can, else copies. The
+ * folder gets its name when all of it is there.
+ *
+ * <p>The policy lies in {@value #POLICY}, where no program takes its weights for the model's.
+ */
+public final class FolderExport {
+  private static final ObjectMapper JSON = new ObjectMapper();
+  private static final String POLICY = "kvshare/policy.json";
+  private static final String CONFIG = "config.json";
+  private static final String INDEX = "model.safetensors.index.json";
+  private static final String SINGLE = "model.safetensors";
+
+  /** The programs that a folder can be for. */
+  public enum Target {
+    /** Hugging Face transformers with the Python package kvshare. */
+    TRANSFORMERS(
+        """
+        import kvshare, transformers
+        model = transformers.AutoModelForCausalLM.from_pretrained("%1$s")
+        kvshare.apply_policy(model, "%1$s/kvshare/policy.json")
+        """,
+        "It needs the Python package kvshare (`apply/python`). Without it the model runs unshared."),
+    /** vLLM with the plugin of the Python package kvshare. */
+    VLLM(
+        "vllm serve %s\n",
+        "It needs the Python package kvshare with its vLLM plugin, which knows the architecture that `config.json` names and finds the policy there as `kvshare_policy`, and its weights in the folder `kvshare`. Without the plugin vLLM refuses the model."),
+    /** DJL and DJL-Serving. */
+    DJL(
+        "djl-serving -m kvshare::PyTorch=file://%s\n",
+        "The jars of kvshare and of what it needs must be on the class path of DJL-Serving (its folder `deps`). A Java program loads the folder by `Criteria` with `optModelPath`."),
+    /** Engines that read windows from the configuration of a Llama model. */
+    WINDOWS(
+        "vllm serve %s\n",
+        "It is a stock checkpoint: `layer_types` and `sliding_window` in `config.json` say which layers have a window. vLLM and MLX-LM follow them in Llama models; transformers does not, use the export `transformers` there. No engine keeps the first tokens beside a window, and prompts are windowed too.");
+
+    private final String command;
+    private final String notes;
+
+    Target(String command, String notes) {
+      this.command = command;
+      this.notes = notes;
+    }
+  }
+
+  private FolderExport() {}
+
+  /**
+   * Refuses what the target cannot run.
+   *
+   * @throws PolicyException.Unsupported with the reason
+   */
+  public static void check(Target target, Checkpoint checkpoint, Policy policy) {
+    Plan plan = policy.plan();
+    if (target != Target.DJL && plan.map().hasUpwardSources()) {
+      throw refused(target, "layers read sources above them, which it cannot do: " + plan.map());
+    }
+    if (target == Target.WINDOWS) {
+      String type = checkpoint.config().modelType();
+      if (plan.windows() == null || !plan.map().owners().equals(layers(plan))) {
+        throw refused(
+            target,
+            "only plans whose layers keep their own keys and values, some with a window, can be said in a stock configuration: "
+                + plan);
+      }
+      if (!type.equals("llama")) {
+        throw refused(target, "engines read windows in llama models only, this one is " + type);
+      }
+    } else if (target != Target.DJL && !Files.isDirectory(checkpoint.location())) {
+      throw refused(
+          target,
+          checkpoint.location()
+              + " is a GGUF file. Use the Hugging Face directory of the model, and calibrate that one, or export djl");
+    }
+    if (target == Target.VLLM && checkpoint.config().json().path("architectures").size() != 1) {
+      throw refused(target, "config.json has no entry 'architectures' with one name");
+    }
+  }
+
+  /** The plan that stock engines compute: no first tokens, prompts under the plan. */
+  public static Policy asStock(Policy policy) {
+    Plan.Windows windows = policy.plan().windows();
+    Plan plan =
+        policy
+            .plan()
+            .withWindows(Plan.Windows.of(windows.layers(), 0, windows.last()))
+            .withPrefill(Plan.Prefill.PLAN);
+    return new Policy(
+        policy.model(),
+        plan,
+        policy.repair(),
+        policy.savings(),
+        policy.calibration(),
+        policy.tool(),
+        policy.unknownFields());
+  }
+
+  /**
+   * Writes the folder.
+   *
+   * @param policyFile where the policy was read from
+   * @param weights its refitted weights, or null to leave them out
+   * @param directory must not be there, or be empty
+   */
+  public static void write(
+      Target target,
+      Checkpoint checkpoint,
+      Policy policy,
+      Path policyFile,
+      Path weights,
+      Path directory) {
+    check(target, checkpoint, policy);
+    Path folder = directory.toAbsolutePath().normalize();
+    Path partial = folder.resolveSibling("." + folder.getFileName() + ".partial");
+    try {
+      requireEmpty(folder);
+      delete(partial);
+      Files.createDirectories(partial);
+      try {
+        content(target, checkpoint, policy, policyFile, weights, partial);
+        Files.writeString(partial.resolve("README.md"), readme(target, policy, folder));
+        Files.deleteIfExists(folder);
+        Files.move(partial, folder, StandardCopyOption.ATOMIC_MOVE);
+      } finally {
+        delete(partial);
+      }
+    } catch (IOException e) {
+      throw new OutputException(
+          "Cannot write the folder %s (%s). Choose another place, or make room."
+              .formatted(folder, e),
+          e);
+    }
+  }
+
+  private static void content(
+      Target target,
+      Checkpoint checkpoint,
+      Policy policy,
+      Path policyFile,
+      Path weights,
+      Path folder)
+      throws IOException {
+    Path model = checkpoint.location();
+    if (target == Target.WINDOWS) {
+      stock(checkpoint, policy.plan(), weights, folder);
+      return;
+    }
+    Path copy = folder.resolve(POLICY);
+    Files.createDirectories(copy.getParent());
+    if (weights == null) {
+      PolicyFile.write(policy.withRepair(null), null, copy);
+    } else {
+      Files.copy(policyFile, copy);
+      Files.copy(weights, copy.resolveSibling(policy.repair().file()));
+    }
+    if (Files.isDirectory(model)) {
+      for (String name : weightFiles(model)) {
+        link(model.resolve(name), folder.resolve(name));
+      }
+      if (!Files.exists(folder.resolve(CONFIG)) && target != Target.VLLM) {
+        link(model.resolve(CONFIG), folder.resolve(CONFIG));
+      }
+      LckvExport.copyTokenizer(model, folder);
+    } else {
+      link(model, folder.resolve(model.getFileName()));
+    }
+    if (target == Target.VLLM) {
+      ObjectNode config = checkpoint.config().json().deepCopy();
+      ArrayNode names = (ArrayNode) config.get("architectures");
+      names.set(0, "Kvshare" + names.get(0).asText());
+      config.set("kvshare_policy", JSON.readTree(copy.toFile()));
+      writeConfig(config, folder);
+    } else if (target == Target.DJL) {
+      String factory = "dev.kvshare.apply.djl.KvshareTranslatorFactory";
+      String gguf = Files.isDirectory(model) ? "" : "model=" + model.getFileName() + "\n";
+      Files.writeString(
+          folder.resolve("serving.properties"),
+          """
+          engine=PyTorch
+          translatorFactory=%1$s
+          blockFactory=%1$s
+          option.hasParameter=false
+          policy=%2$s
+          dtype=float32
+          %3$s"""
+              .formatted(factory, POLICY, gguf));
+    }
+  }
+
+  /** A checkpoint with windows in its configuration and refitted weights in place of its own. */
+  private static void stock(Checkpoint checkpoint, Plan plan, Path weights, Path folder)
+      throws IOException {
+    SharingMap map = SharingMap.identity(plan.map().layers());
+    ObjectNode config = checkpoint.config().json().deepCopy();
+    try (LckvTensors tensors = new LckvTensors(checkpoint, map, KeyValueWeights.OWN, weights);
+        OutputStream out = Files.newOutputStream(folder.resolve(SINGLE))) {
+      SafetensorsWriter writer = new SafetensorsWriter(Map.of("format", "pt"));
+      tensors.addTo(writer);
+      if (tensors.addsBias("self_attn")) {
+        config.put("attention_bias", true);
+      }
+      writer.writeTo(out);
+    }
+    ArrayNode types = config.putArray("layer_types");
+    for (int layer = 0; layer < map.layers(); layer++) {
+      types.add(plan.isWindowed(layer) ? "sliding_attention" : "full_attention");
+    }
+    config.put("sliding_window", plan.windows().last());
+    writeConfig(config, folder);
+    LckvExport.copyTokenizer(checkpoint.location(), folder);
+  }
+
+  private static void writeConfig(ObjectNode config, Path folder) throws IOException {
+    JSON.writerWithDefaultPrettyPrinter().writeValue(folder.resolve(CONFIG).toFile(), config);
+  }
+
+  /** The names of the files that hold the weights of a Hugging Face directory. */
+  private static Set<String> weightFiles(Path model) throws IOException {
+    Set<String> names = new TreeSet<>();
+    if (Files.exists(model.resolve(SINGLE))) {
+      names.add(SINGLE);
+    } else {
+      names.add(INDEX);
+      for (JsonNode shard : JSON.readTree(model.resolve(INDEX).toFile()).path("weight_map")) {
+        names.add(shard.asText());
+      }
+    }
+    return names;
+  }
+
+  private static void link(Path from, Path to) throws IOException {
+    Path file = from.toRealPath();
+    try {
+      Files.createLink(to, file);
+    } catch (IOException | UnsupportedOperationException e) {
+      Files.copy(file, to, StandardCopyOption.REPLACE_EXISTING);
+    }
+  }
+
+  private static String readme(Target target, Policy policy, Path folder) {
+    return """
+        # A model under a policy of kvshare, for %s
+
+        %s
+
+        ```
+        %s```
+
+        %s
+        """
+        .formatted(
+            target.name().toLowerCase(Locale.ROOT),
+            "Plan: " + policy.plan() + ".",
+            target.command.formatted(folder),
+            target.notes);
+  }
+
+  private static List<Integer> layers(Plan plan) {
+    return SharingMap.identity(plan.map().layers()).owners();
+  }
+
+  private static void requireEmpty(Path folder) throws IOException {
+    if (!Files.exists(folder)) {
+      return;
+    }
+    try (Stream<Path> entries = Files.list(folder)) {
+      if (entries.findAny().isPresent()) {
+        throw new OutputException(
+            folder + " is there and not empty. Choose another place, or delete it.", null);
+      }
+    }
+  }
+
+  private static void delete(Path folder) throws IOException {
+    if (Files.exists(folder)) {
+      try (Stream<Path> entries = Files.walk(folder)) {
+        for (Path entry : entries.sorted(Comparator.reverseOrder()).toList()) {
+          Files.delete(entry);
+        }
+      }
+    }
+  }
+
+  private static PolicyException.Unsupported refused(Target target, String reason) {
+    return new PolicyException.Unsupported(
+        "The policy cannot be exported for %s: %s."
+            .formatted(target.name().toLowerCase(Locale.ROOT), reason));
+  }
+}
