@@ -279,7 +279,7 @@ public final class FolderExport {
         """
         .formatted(
             target.name().toLowerCase(Locale.ROOT),
-            "Plan: " + policy.plan() + ".",
+            "Plan: " + (target == Target.WINDOWS ? asStock(policy) : policy).plan() + ".",
             target.command.formatted(folder),
             target.notes);
   }

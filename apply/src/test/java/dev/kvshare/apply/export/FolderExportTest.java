@@ -124,10 +124,11 @@ class FolderExportTest {
     OutputException refused = assertThrows(OutputException.class, () -> export(Target.DJL, SHARED));
     assertTrue(refused.getMessage().contains("not empty"), refused.getMessage());
     Files.delete(there.resolve("notes.txt"));
+    var repair = new Policy.RepairReference("w", "0".repeat(64), "0".repeat(64), List.of("t"));
     Path missing = folder.resolve("missing.safetensors");
     assertThrows(
         OutputException.class,
-        () -> write(Target.DJL, Policy.of(identity(), SHARED), missing, there));
+        () -> write(Target.DJL, Policy.of(identity(), SHARED).withRepair(repair), missing, there));
     try (Stream<Path> entries = Files.list(folder)) {
       assertEquals(
           List.of("export"),
