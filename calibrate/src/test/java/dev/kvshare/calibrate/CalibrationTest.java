@@ -320,8 +320,7 @@ class CalibrationTest {
     Prefill other = usual == Prefill.EXACT ? Prefill.PLAN : Prefill.EXACT;
     assertEquals(other, calibration.prefill(other).run().policy().plan().prefill());
     Calibration top = model.calibration().method(method).keep("6layers").threshold(-1);
-    assertEquals(
-        Prefill.PLAN, top.repair(null).preferTop(true).run().policy().plan().prefill());
+    assertEquals(Prefill.PLAN, top.repair(null).preferTop(true).run().policy().plan().prefill());
   }
 
   @Test
