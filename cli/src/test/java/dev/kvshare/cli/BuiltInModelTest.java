@@ -131,6 +131,19 @@ class BuiltInModelTest {
   }
 
   @Test
+  void evalAsksTheItemsOfATask() {
+    Path items =
+        Path.of(System.getProperty("kvshare.root"), "eval/src/test/resources/tasks/piqa.jsonl");
+    CommandRun run =
+        CommandRun.of("eval", "-p", policy, "--task", items, "--limit", 2)
+            .succeeds()
+            .prints("normalised")
+            .prints("piqa: piqa.jsonl, 2 items without examples")
+            .prints("This is not a result");
+    assertTrue(run.err().contains("only the first 2 of 5 items"), run.err());
+  }
+
+  @Test
   void evalUsesTheBuiltInTextAndNotesThatItIsShort() {
     CommandRun run =
         CommandRun.of("eval", "-p", policy, "--passage-tokens", 64, "--passages", 2, "--no-speed")

@@ -413,12 +413,17 @@ class TinyModelTest {
       "--no-speed",
       "--format",
       "markdown",
+      "--html",
+      folder.resolve("page.html"),
       "--json",
       json
     };
     CommandRun.of(eval).succeeds().prints("| (unshared) |").prints("| " + policy + " |");
     JsonNode rows = new ObjectMapper().readTree(json.toFile()).get("rows");
-    assertEquals(2, rows.size());
+    assertEquals("baseline streaming-4+44", rows.get(2).get("policy").asText());
+    assertEquals("baseline int8", rows.get(3).get("policy").asText());
+    assertEquals(4, rows.size());
+    assertTrue(Files.readString(folder.resolve("page.html")).endsWith("</html>\n"));
     assertTrue(rows.get(0).get("policy").isNull());
     assertEquals(policy.toString(), rows.get(1).get("policy").asText());
     assertEquals(0.75, rows.get(1).get("kv_fraction").asDouble());

@@ -1,6 +1,8 @@
 package dev.kvshare.eval;
 
 import com.fasterxml.jackson.databind.node.ObjectNode;
+import dev.kvshare.eval.format.Chart;
+import dev.kvshare.eval.format.Chart.Series;
 import dev.kvshare.eval.format.Report;
 import dev.kvshare.eval.format.Table;
 import dev.kvshare.eval.quality.PassageScore.Estimate;
@@ -87,8 +89,54 @@ public record EvaluationReport(
     List<List<String>> cells = new ArrayList<>();
     cells.add(head());
     rows.forEach(row -> cells.add(cells(row)));
-    return new Report(
-        cells, rows.stream().map(this::object).toList(), about, List.of(protocol.line()), warnings);
+    List<String> notes = new ArrayList<>(List.of(protocol.line()));
+    notes.addAll(Baselines.words(rows));
+    Report report =
+        new Report(cells, rows.stream().map(this::object).toList(), about, notes, warnings);
+    for (Chart chart : charts()) {
+      report = report.with(chart);
+    }
+    return report;
+  }
+
+  private List<Chart> charts() {
+    List<Series> quality = new ArrayList<>();
+    List<Series> speed = new ArrayList<>();
+    for (Row row : rows) {
+      String name = name(row);
+      quality.add(
+          new Series(name, List.of(new Chart.Point(100 * row.kvFraction(), row.divergence(), 0))));
+      if (row.speed() != null) {
+        speed.add(Chart.bar(name, row.speed().decodeTokensPerSecond(), 0));
+      }
+    }
+    List<Chart> charts = new ArrayList<>();
+    charts.add(
+        new Chart(
+            "What is kept and what it costs",
+            "A policy is better the nearer it is to the lower left corner: less of the KV cache, and predictions nearer to the unshared model's.",
+            Chart.Kind.POINTS,
+            "KV cache kept, %",
+            "KL divergence, nats a token",
+            quality));
+    if (!speed.isEmpty()) {
+      charts.add(
+          new Chart(
+              "Speed of decoding",
+              "One sequence, median of the rounds in which the rows took turns.",
+              Chart.Kind.BARS,
+              "tokens a second",
+              "policy",
+              speed));
+    }
+    return charts;
+  }
+
+  private static String name(Row row) {
+    String name = row.policy() == null ? Variant.UNSHARED : row.policy();
+    return row.cache() == null || row.cache().policy() == null
+        ? name
+        : name + " with " + row.cache().policy();
   }
 
   private List<String> head() {
@@ -138,6 +186,8 @@ public record EvaluationReport(
       cells.add(Table.number(row.speed().prefillTokensPerSecond()));
       cells.add(Table.number(row.speed().decodeTokensPerSecond()));
       cells.add(Table.number(1000 * row.speed().prefillSeconds()));
+    } else if (rows.get(0).speed() != null) {
+      cells.addAll(List.of("-", "-", "-"));
     }
     return cells;
   }

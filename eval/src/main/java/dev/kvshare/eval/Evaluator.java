@@ -4,13 +4,16 @@ import com.fasterxml.jackson.databind.node.ObjectNode;
 import dev.kvshare.apply.cache.CachePolicy;
 import dev.kvshare.apply.decoder.CacheOptions;
 import dev.kvshare.apply.decoder.Decoder;
+import dev.kvshare.apply.decoder.DecodingCache;
 import dev.kvshare.apply.decoder.script.PyTorchRuntime;
 import dev.kvshare.apply.decoder.weights.WeightOverrides;
 import dev.kvshare.apply.family.spec.ModelSpec;
 import dev.kvshare.apply.generate.LoadedModel;
 import dev.kvshare.apply.generate.MeasurementKey;
 import dev.kvshare.apply.model.storage.Digest;
+import dev.kvshare.apply.plan.Plan;
 import dev.kvshare.apply.plan.Plan.Prefill;
+import dev.kvshare.apply.policy.PolicyException;
 import dev.kvshare.apply.policy.PolicyFile;
 import dev.kvshare.datasets.Corpus;
 import dev.kvshare.datasets.Datasets;
@@ -29,6 +32,10 @@ import dev.kvshare.eval.quality.StreamMeter;
 import dev.kvshare.eval.quality.Variant;
 import dev.kvshare.eval.speed.SpeedMeter;
 import dev.kvshare.eval.speed.SpeedMeter.Speed;
+import dev.kvshare.eval.tasks.TaskItem.Response;
+import dev.kvshare.eval.tasks.TaskMeter;
+import dev.kvshare.eval.tasks.TaskReport;
+import dev.kvshare.eval.tasks.TaskSchema;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Arrays;
@@ -71,6 +78,7 @@ public final class Evaluator {
   private int passageTokens = PASSAGE_TOKENS;
   private int passageCount = PASSAGES;
   private int stride;
+  private boolean baselines = true;
   private Path journal;
   private String command;
   private List<CachePolicy> caches = List.of();
@@ -189,6 +197,15 @@ public final class Evaluator {
     return this;
   }
 
+  /**
+   * Whether simple baselines that keep as few bytes are measured beside policies; without cache
+   * policies they are, unless told otherwise. Their speed is not measured.
+   */
+  public Evaluator baselines(boolean wanted) {
+    baselines = wanted;
+    return this;
+  }
+
   /** How the speed is measured; null to leave it out. */
   public Evaluator speed(SpeedMeter.Settings settings) {
     speed = settings;
@@ -218,6 +235,7 @@ public final class Evaluator {
   public EvaluationReport run() {
     Protocol protocol = protocol();
     try (Variants variants = new Variants()) {
+      variants.addBaselines(protocol.passages().passages().get(0).length);
       return complete(protocol, quality(protocol, variants), variants);
     }
   }
@@ -232,8 +250,9 @@ public final class Evaluator {
   private List<Row> quality(Protocol protocol, Variants variants) {
     List<int[]> passages = protocol.passages().passages();
     int length = passages.get(0).length;
+    boolean stepwise = variants.distinct.stream().anyMatch(each -> each.cachePolicy() != null);
     QualityMeter.Limits limits =
-        caches.isEmpty() ? QualityMeter.Limits.DEFAULT : QualityMeter.Limits.STEPWISE;
+        !stepwise ? QualityMeter.Limits.DEFAULT : QualityMeter.Limits.STEPWISE;
     ObjectNode settings = settings().set("text", protocol.object());
     Journal kept = journal == null ? Journal.none() : Journal.open(journal, settings);
     QualityMeter meter = new QualityMeter(decoder, limits, listener, kept);
@@ -315,8 +334,43 @@ public final class Evaluator {
           .put("sha256", Digest.sha256(PolicyFile.toBytes(policy.policy())))
           .put("repair", policy.file() != null);
     }
+    run.put("baselines", baselines);
     caches.forEach(cache -> run.withArray("caches").add(cache.description()));
     return run;
+  }
+
+  /**
+   * Asks the items of tasks under the unshared model and each policy.
+   *
+   * @param limit most items of each task; fewer than all give no result to be compared
+   * @param newTokens most tokens of an answer that the model writes
+   * @throws EvaluationException if an item does not fit the model, or cache policies were given
+   */
+  public TaskReport tasks(List<TaskSchema.Items> tasks, int limit, int newTokens) {
+    if (!caches.isEmpty()) {
+      throw new EvaluationException("Tasks are asked without cache policies. Leave these out.");
+    }
+    ObjectNode settings = settings().put("new_tokens", newTokens);
+    for (TaskSchema.Items task : tasks) {
+      settings
+          .withArray("tasks")
+          .addObject()
+          .put("schema", task.schema().title())
+          .put("sha256", task.sha256());
+    }
+    Journal kept = journal == null ? Journal.none() : Journal.open(journal, settings);
+    TaskMeter meter = new TaskMeter(model, listener, kept, newTokens);
+    try (Variants variants = new Variants()) {
+      List<TaskReport.Result> results = new ArrayList<>();
+      for (TaskSchema.Items task : tasks) {
+        int count = Math.min(limit, task.items().size());
+        List<List<Response>> found = meter.measure(task, count, variants.distinct);
+        results.add(new TaskReport.Result(task, variants.places.stream().map(found::get).toList()));
+      }
+      List<String> names = new ArrayList<>();
+      variants.rows.forEach(row -> names.add(row.policy()));
+      return new TaskReport(results, names, settings.put("command", command));
+    }
   }
 
   /**
@@ -432,12 +486,16 @@ public final class Evaluator {
           "The speed was measured with a prompt of %d tokens instead of %d: the text or the positions of the model end there."
               .formatted(length, speed.promptTokens()));
     }
+    List<Variant> timed = variants.distinct.stream().filter(each -> !Baselines.is(each)).toList();
     List<Speed> speeds =
-        new SpeedMeter(decoder, speed, listener)
-            .measure(Arrays.copyOf(running, length), variants.distinct);
+        new SpeedMeter(decoder, speed, listener).measure(Arrays.copyOf(running, length), timed);
     return IntStream.range(0, rows.size())
         .mapToObj(
-            row -> rows.get(row).with(rows.get(row).policy(), speeds.get(variants.places.get(row))))
+            row ->
+                Baselines.is(variants.rows.get(row))
+                    ? rows.get(row)
+                    : rows.get(row)
+                        .with(rows.get(row).policy(), speeds.get(variants.places.get(row))))
         .toList();
   }
 
@@ -453,8 +511,12 @@ public final class Evaluator {
     long owned = spec.kvUse(variant.options().plan()).bytes(length, bytesPerElement);
     double sharing = (double) owned / all;
     CacheSavings cache = null;
+    long kept = variant.cachePolicy() == null ? owned : compressedBytes;
+    if (Baselines.is(variant) && variant.cachePolicy() != null) {
+      // Of 8-bit integers: a byte for each number, and a float32 scale for each token of a head.
+      kept = Math.round(owned * (1 + (double) Float.BYTES / spec.headSize()) / bytesPerElement);
+    }
     if (!caches.isEmpty()) {
-      long kept = variant.cachePolicy() == null ? owned : compressedBytes;
       cache = new CacheSavings(variant.cache(), sharing, (double) kept / owned, kept);
     }
     double tokens = scores.stream().mapToLong(PassageScore::tokens).sum();
@@ -464,8 +526,8 @@ public final class Evaluator {
         scores == unshared ? new Estimate(1, 0) : PassageScore.ratio(scores, unshared),
         scores.stream().mapToDouble(PassageScore::divergence).sum() / tokens,
         scores.stream().mapToLong(PassageScore::agreements).sum() / tokens,
-        cache == null ? sharing : sharing * cache.policyFraction(),
-        Math.round((double) owned / length),
+        cache == null ? (double) kept / all : sharing * cache.policyFraction(),
+        Math.round((double) (cache == null ? kept : owned) / length),
         cache,
         null);
   }
@@ -498,6 +560,21 @@ public final class Evaluator {
       } catch (RuntimeException | Error e) {
         close();
         throw e;
+      }
+    }
+
+    void addBaselines(int length) {
+      if (baselines && caches.isEmpty()) {
+        List<Plan> plans = policies.stream().map(policy -> policy.policy().plan()).toList();
+        Baselines.of(decoder.spec(), plans, length).stream().filter(this::runs).forEach(this::add);
+      }
+    }
+
+    private boolean runs(Variant baseline) {
+      try (DecodingCache cache = baseline.newCache(decoder, 1, 1)) {
+        return cache.batch() == 1;
+      } catch (PolicyException e) {
+        return false; // This model cannot be run with such windows, or with integers.
       }
     }
 

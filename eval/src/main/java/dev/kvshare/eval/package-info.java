@@ -1,6 +1,6 @@
 /**
  * Measures policies: quality, speed and memory, side by side. Start at {@link
  * dev.kvshare.eval.Evaluator}. The rooms build on each other: {@code format}, {@code quality},
- * {@code speed}, then this one, then {@code experiment}; {@code check} stands apart.
+ * {@code speed}, {@code tasks}, then this one, then {@code experiment}; {@code check} stands apart.
  */
 package dev.kvshare.eval;

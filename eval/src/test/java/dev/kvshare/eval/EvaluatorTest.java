@@ -21,6 +21,7 @@ import dev.kvshare.apply.decoder.Decoder;
 import dev.kvshare.apply.decoder.KvCache;
 import dev.kvshare.apply.generate.LoadedModel;
 import dev.kvshare.apply.plan.Plan;
+import dev.kvshare.apply.plan.Plan.Windows;
 import dev.kvshare.apply.plan.SharingMap;
 import dev.kvshare.apply.policy.ModelIdentity;
 import dev.kvshare.apply.policy.Policy;
@@ -101,6 +102,7 @@ class EvaluatorTest {
         .text(corpus)
         .passages(6, passageTokens)
         .policies(policies)
+        .baselines(false)
         .speed(speed)
         .datasets(new Datasets(folder));
   }
@@ -139,6 +141,45 @@ class EvaluatorTest {
     assertEquals(4 * 2 * 2 * 16 * 4, row.kvBytesPerToken());
     assertNull(row.speed());
     assertEquals(List.of(), report.warnings());
+  }
+
+  /**
+   * At most the bytes of the policy, and as few more bytes saved as the kind of baseline allows.
+   */
+  @Test
+  void baselinesOfEqualBytesStandBelowThePolicies() {
+    Plan plan = Plan.identity(4).withWindows(Windows.of(List.of(0, 1), 1, 7));
+    EvaluatedPolicy policy = new EvaluatedPolicy("p", Policy.of(ModelIdentity.ofLayers(4), plan));
+    EvaluationReport report =
+        evaluator(tokens(96), 32, List.of(policy), new Settings(8, 1, 1)).baselines(true).run();
+    List<Row> rows = report.rows();
+
+    assertEquals(
+        List.of(
+            "p",
+            "baseline spread-low-2",
+            "baseline spread-high-2",
+            "baseline random-2",
+            "baseline streaming-1+19",
+            "baseline int8"),
+        rows.stream().skip(1).map(Row::policy).toList());
+    for (Row row : rows.subList(2, 6)) {
+      assertEquals(rows.get(1).kvFraction(), row.kvFraction(), 1e-9);
+      assertTrue(row.divergence() > 0);
+      assertNull(row.speed());
+    }
+    // A byte and a float32 scale for each 16 numbers of four bytes.
+    assertEquals((16 + 4) / 64.0, rows.get(6).kvFraction(), 1e-9);
+    assertTrue(rows.get(6).divergence() < 0.01);
+    List<String> notes = report.report().notes();
+    assertEquals(2, notes.size());
+    assertTrue(notes.get(1).startsWith("p: a simple baseline wins, int8 keeps"), notes.get(1));
+    Row near =
+        new Row("p", rows.get(0).perplexity(), rows.get(0).ratio(), 1e-9, 1, 0.7, 1, null, null);
+    assertTrue(
+        Baselines.words(List.of(rows.get(0), near, rows.get(4)))
+            .get(0)
+            .startsWith("p: no baseline that keeps as little is as near"));
   }
 
   @Test

@@ -59,6 +59,7 @@ class WindowedPoliciesTest {
   private Evaluator evaluator() {
     int[] ids = IntStream.range(0, TEXT).map(i -> (i * i * 7 + i * 13 + 5) % 253 + 3).toArray();
     return Evaluator.of(model)
+        .baselines(false)
         .text(new Corpus.Tokens("t", "0".repeat(64), List.of(ids)))
         .passages(3, LENGTH)
         .policies(

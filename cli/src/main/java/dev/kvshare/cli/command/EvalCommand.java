@@ -8,6 +8,7 @@ import dev.kvshare.cli.print.CalibrationProgress;
 import dev.kvshare.cli.print.Invocation;
 import dev.kvshare.cli.print.Output;
 import dev.kvshare.cli.print.ProgressLine;
+import dev.kvshare.datasets.ByteSource;
 import dev.kvshare.datasets.Corpus;
 import dev.kvshare.datasets.Datasets;
 import dev.kvshare.eval.EvaluatedPolicy;
@@ -16,6 +17,7 @@ import dev.kvshare.eval.Evaluator;
 import dev.kvshare.eval.experiment.Experiment;
 import dev.kvshare.eval.experiment.Trials;
 import dev.kvshare.eval.format.Report;
+import dev.kvshare.eval.tasks.TaskSchema;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Path;
 import java.util.ArrayList;
@@ -40,9 +42,12 @@ final class EvalCommand extends BaseCommand {
     if (!options.model.force) {
       OutputFiles.requireNew(files.output, "--output");
       OutputFiles.requireNew(files.jsonFile(), "--json");
+      OutputFiles.requireNew(files.html, "--html");
     }
-    OutputFiles.checkWritable(files.output, files.jsonFile());
+    OutputFiles.checkWritable(files.output, files.jsonFile(), files.html);
     Output output = output();
+    List<TaskSchema.Items> tasks =
+        options.tasks.files.stream().map(ByteSource::ofFile).map(TaskSchema::read).toList();
     List<Corpus> texts = options.text.loadAll(datasets(), Datasets.DEFAULT_EVALUATION);
     boolean sweep = !options.model.reductions.isEmpty();
     boolean compare = !options.comparison.sizes.isEmpty();
@@ -59,6 +64,7 @@ final class EvalCommand extends BaseCommand {
               .passages(options.text.count, options.text.tokens)
               .stride(options.text.stride)
               .journal(options.files.journal)
+              .baselines(!options.model.noBaselines)
               .command("kvshare " + Invocation.words(arguments()))
               .policies(policies)
               .caches(caches(), options.cache.prompt)
@@ -82,6 +88,9 @@ final class EvalCommand extends BaseCommand {
                         new CalibrationProgress(output, progress)))
                 .compare()
                 .report();
+      } else if (!tasks.isEmpty()) {
+        report = evaluator.tasks(tasks, options.tasks.limit, options.tasks.newTokens).report();
+        warnAll(report, progress, output);
       } else if (options.cache.stream != null) {
         if (sweep) {
           schemes(model)
@@ -130,6 +139,23 @@ final class EvalCommand extends BaseCommand {
     for (String other : List.of("--no-speed", "--stream", "--compare")) {
       refuse(other, "--prompt-tokens", "--new-tokens", "--rounds");
     }
+    refuse(
+        "--task",
+        "--cache",
+        "--stream",
+        "--sweep",
+        "--compare",
+        "--text",
+        "--dataset",
+        "--passages",
+        "--passage-tokens",
+        "--stride",
+        "--no-speed",
+        "--prompt-tokens",
+        "--new-tokens",
+        "--rounds");
+    require("--limit", "--task");
+    require("--answer-tokens", "--task");
     refuse("--stride", "--cache", "--stream", "--sweep", "--compare");
     refuse("--journal", "--stream", "--sweep", "--compare");
     refuse("--stream", "--passages", "--cache-prompt", "--sweep-folder");
@@ -142,6 +168,10 @@ final class EvalCommand extends BaseCommand {
     require("--sweep-window", "--sweep");
     require("--sweep-folder", "--sweep");
     require("--cache-prompt", "--cache");
+    require("--no-baselines", "--policy");
+    for (String other : List.of("--cache", "--stream", "--sweep", "--compare", "--task")) {
+      refuse("--no-baselines", other);
+    }
     require("--no-repair", "--policy", "--sweep");
     require("--repair-text", "--compare", "--sweep");
     require("--repair-tokens", "--compare", "--sweep");
@@ -178,6 +208,11 @@ final class EvalCommand extends BaseCommand {
     }
   }
 
+  private static void warnAll(Report report, ProgressLine progress, Output output) {
+    progress.close();
+    report.warnings().forEach(output::warn);
+  }
+
   private static void note(String line, ProgressLine progress, Output output) {
     progress.close();
     output.note(line);
@@ -209,6 +244,9 @@ final class EvalCommand extends BaseCommand {
     }
     if (files.jsonFile() != null) {
       write(files.jsonFile(), report.write(Report.Format.JSON), output);
+    }
+    if (files.html != null) {
+      write(files.html, report.html(), output);
     }
   }
 

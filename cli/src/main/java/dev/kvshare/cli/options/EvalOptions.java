@@ -4,6 +4,7 @@ import dev.kvshare.eval.Evaluator;
 import dev.kvshare.eval.experiment.Experiment;
 import dev.kvshare.eval.format.Report;
 import dev.kvshare.eval.speed.SpeedMeter;
+import dev.kvshare.eval.tasks.TaskMeter;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
@@ -22,13 +23,16 @@ public final class EvalOptions {
   @ArgGroup(validate = false, order = 3, heading = "%nEvaluation text%n")
   public PassageOptions text = new PassageOptions();
 
-  @ArgGroup(validate = false, order = 4, heading = "%nSpeed%n")
+  @ArgGroup(validate = false, order = 4, heading = "%nTasks%n")
+  public TaskOptions tasks = new TaskOptions();
+
+  @ArgGroup(validate = false, order = 5, heading = "%nSpeed%n")
   public SpeedOptions speed = new SpeedOptions();
 
-  @ArgGroup(validate = false, order = 5, heading = "%nComparison of methods%n")
+  @ArgGroup(validate = false, order = 6, heading = "%nComparison of methods%n")
   public ComparisonOptions comparison = new ComparisonOptions();
 
-  @ArgGroup(validate = false, order = 6, heading = "%nOutput%n")
+  @ArgGroup(validate = false, order = 7, heading = "%nOutput%n")
   public OutputOptions files = new OutputOptions();
 
   public static final class ModelAndPolicyOptions extends ModelOptions {
@@ -37,6 +41,9 @@ public final class EvalOptions {
         names = {"-p", "--policy"},
         paramLabel = "FILE")
     public List<Path> policies = new ArrayList<>();
+
+    @Option(names = "--no-baselines")
+    public boolean noBaselines;
 
     @Option(names = "--no-repair")
     public boolean noRepair;
@@ -79,7 +86,6 @@ public final class EvalOptions {
 
   public static final class PassageOptions extends TextOptions {
 
-    @Everyday
     @Option(
         names = "--passage-tokens",
         paramLabel = "TOKENS",
@@ -92,6 +98,18 @@ public final class EvalOptions {
 
     @Option(names = "--stride", paramLabel = "TOKENS", converter = Converters.Positive.class)
     public int stride;
+  }
+
+  public static final class TaskOptions {
+    @Everyday
+    @Option(names = "--task", paramLabel = "FILE")
+    public List<Path> files = new ArrayList<>();
+
+    @Option(names = "--limit", paramLabel = "N", converter = Converters.Positive.class)
+    public int limit = Integer.MAX_VALUE;
+
+    @Option(names = "--answer-tokens", paramLabel = "N", converter = Converters.Positive.class)
+    public int newTokens = TaskMeter.NEW_TOKENS;
   }
 
   public static final class SpeedOptions {
@@ -143,6 +161,10 @@ public final class EvalOptions {
     @Everyday
     @Option(names = "--json", paramLabel = "FILE", arity = "0..1", fallbackValue = STANDARD_OUTPUT)
     String json;
+
+    @Everyday
+    @Option(names = "--html", paramLabel = "FILE")
+    public Path html;
 
     @Option(names = "--journal", paramLabel = "FILE")
     public Path journal;

@@ -83,7 +83,7 @@ public final class Experiment {
    * else meanwhile.
    */
   public static Experiment of(Evaluator evaluator) {
-    return new Experiment(evaluator);
+    return new Experiment(evaluator.baselines(false));
   }
 
   /** Sets the texts to measure on. */

@@ -21,13 +21,15 @@ import java.util.stream.Collectors;
  *     ({@code run}); may be empty
  * @param notes sentences below the table
  * @param warnings sentences for the user
+ * @param charts pictures, for HTML
  */
 public record Report(
     List<List<String>> cells,
     List<ObjectNode> rows,
     ObjectNode about,
     List<String> notes,
-    List<String> warnings) {
+    List<String> warnings,
+    List<Chart> charts) {
   private static final ObjectMapper JSON = new ObjectMapper();
 
   /** An aligned table for a terminal, or one for Markdown; values named and printed as in JSON. */
@@ -66,7 +68,29 @@ public record Report(
   public Report with(String note) {
     List<String> more = new ArrayList<>(notes);
     more.add(note);
-    return new Report(cells, rows, about, more, warnings);
+    return new Report(cells, rows, about, more, warnings, charts);
+  }
+
+  /** A report without pictures. */
+  public Report(
+      List<List<String>> cells,
+      List<ObjectNode> rows,
+      ObjectNode about,
+      List<String> notes,
+      List<String> warnings) {
+    this(cells, rows, about, notes, warnings, List.of());
+  }
+
+  /** The same with a picture more. */
+  public Report with(Chart chart) {
+    List<Chart> more = new ArrayList<>(charts);
+    more.add(chart);
+    return new Report(cells, rows, about, notes, warnings, more);
+  }
+
+  /** The same as one self-contained page. */
+  public String html() {
+    return HtmlPage.of(this);
   }
 
   private String below() {

@@ -7,12 +7,14 @@ import com.fasterxml.jackson.databind.node.ObjectNode;
 import dev.kvshare.apply.decoder.Decoder;
 import dev.kvshare.apply.decoder.DecodingCache;
 import dev.kvshare.apply.generate.ProcessMemory;
+import dev.kvshare.eval.format.Chart;
 import dev.kvshare.eval.format.Report;
 import dev.kvshare.eval.format.Table;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
 import java.util.OptionalLong;
+import java.util.function.ToDoubleFunction;
 
 /**
  * Reads one long text through one cache and scores every token of it by what the cache holds then,
@@ -64,7 +66,26 @@ public final class StreamMeter {
       }
       List<String> warnings = protocol.passages().notes();
       ObjectNode about = Report.newRow().set("text", protocol.object());
-      return new Report(cells, objects, about, List.of(), warnings);
+      return new Report(cells, objects, about, List.of(), warnings)
+          .with(curve("Perplexity along the text", "perplexity of a part", Part::perplexity))
+          .with(
+              curve(
+                  "Memory of the KV cache",
+                  "KV cache, MiB",
+                  p -> p.kvBytes() / (double) (1 << 20)));
+    }
+
+    private Chart curve(String title, String y, ToDoubleFunction<Part> value) {
+      List<Chart.Series> series = new ArrayList<>();
+      for (Row row : rows) {
+        List<Chart.Point> points =
+            row.parts().stream()
+                .map(part -> new Chart.Point(part.tokens(), value.applyAsDouble(part), 0))
+                .toList();
+        series.add(new Chart.Series(row.variant().title(), points));
+      }
+      String note = "One text, read through one cache from its start to its end.";
+      return new Chart(title, note, Chart.Kind.LINES, "tokens read", y, series);
     }
 
     private static List<String> cells(Variant variant, Part part) {
