@@ -3,7 +3,6 @@ package dev.kvshare.calibrate;
 import dev.kvshare.apply.decoder.DecoderOptions;
 import dev.kvshare.apply.decoder.DecoderOptions.WeightResidency;
 import dev.kvshare.apply.decoder.MachineSpeed;
-import dev.kvshare.apply.decoder.script.PyTorchRuntime;
 import dev.kvshare.apply.family.ModelFamilies;
 import dev.kvshare.apply.family.spec.ModelSpec;
 import dev.kvshare.apply.generate.LoadedModel;
@@ -14,42 +13,20 @@ import dev.kvshare.apply.plan.Plan;
 import dev.kvshare.apply.plan.Plan.Prefill;
 import dev.kvshare.apply.plan.UpwardReading;
 import dev.kvshare.apply.plan.schemes.Scheme;
-import dev.kvshare.apply.policy.Policy;
-import dev.kvshare.apply.policy.Policy.ToolVersion;
-import dev.kvshare.apply.policy.Provenance.Candidate;
-import dev.kvshare.apply.policy.Provenance.ComparedMethod;
-import dev.kvshare.apply.policy.Provenance.DatasetReference;
-import dev.kvshare.apply.policy.Provenance.Recall;
 import dev.kvshare.calibrate.capture.CalibrationException;
 import dev.kvshare.calibrate.capture.CalibrationListener;
-import dev.kvshare.calibrate.capture.CalibrationListener.Phase;
-import dev.kvshare.calibrate.capture.CalibrationListener.Progress;
-import dev.kvshare.calibrate.capture.KvDistances;
 import dev.kvshare.calibrate.capture.KvStatistics;
-import dev.kvshare.calibrate.capture.SampleRunner;
-import dev.kvshare.calibrate.capture.SimilarityMeter.LayerWork;
-import dev.kvshare.calibrate.capture.StatisticsFile;
-import dev.kvshare.calibrate.repair.Repair;
-import dev.kvshare.calibrate.repair.RepairOutcome;
-import dev.kvshare.calibrate.repair.RepairPassages;
 import dev.kvshare.calibrate.repair.RepairSettings;
-import dev.kvshare.calibrate.score.RecallMeter;
-import dev.kvshare.calibrate.score.RecallPassages;
 import dev.kvshare.calibrate.search.Method;
-import dev.kvshare.calibrate.search.Search;
 import dev.kvshare.calibrate.search.SearchGoals;
-import dev.kvshare.calibrate.search.SearchOutcome;
 import dev.kvshare.calibrate.search.SearchSettings;
-import dev.kvshare.datasets.CalibrationSampler;
 import dev.kvshare.datasets.Corpus;
 import dev.kvshare.datasets.Datasets;
-import dev.kvshare.datasets.Passages;
 import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
-import java.util.Locale;
 import java.util.OptionalInt;
 import java.util.function.IntFunction;
 import java.util.stream.Stream;
@@ -69,12 +46,7 @@ import java.util.stream.Stream;
  * same number of threads give equal results. Not safe for use by several threads at once.
  */
 public final class Calibration {
-  /** Tokens of which the passages of the search are taken. */
-  private static final int SEARCH_TEXT_TOKENS = 100_000;
-
-  private static final int SHARING_REPAIR_TOKENS = 100_000;
-  private static final int WINDOWED_REPAIR_TOKENS = 50_000;
-  private static final int DEFAULT_CONTEXT = 2048;
+  private static final int DEFAULT_CONTEXT = 8192;
   private static final int CHARACTERS_PER_TOKEN = 4;
 
   /**
@@ -86,35 +58,35 @@ public final class Calibration {
   private final Path path;
   private final LoadedModel model;
   private DecoderOptions options = DecoderOptions.DEFAULT;
-  private Corpus text;
-  private KvStatistics statistics;
-  private Path statisticsFile;
-  private int samples = 30;
-  private int tokensPerSample = 64;
-  private Keep keep = Keep.usual();
-  private Integer context;
-  private String method = Method.NAMES.get(0);
-  private IntFunction<Plan> plan;
-  private SearchGoals.Window window = SearchGoals.Window.DEFAULT;
-  private Prefill prefill;
-  private double threshold = SearchSettings.Limits.DEFAULT_THRESHOLD;
-  private double maxDivergence = Double.POSITIVE_INFINITY;
-  private double maxPerplexityRise = Double.POSITIVE_INFINITY;
-  private boolean acrossKinds;
-  private boolean preferTop;
-  private long seed;
-  private boolean repairChosen;
-  private RepairSettings repair = RepairSettings.DEFAULT;
-  private Corpus repairText;
-  private Integer repairTokens;
-  private int recallContext = 1024;
-  private CalibrationText passages;
-  private long batchMemoryBytes = 2L << 30;
-  private int batchTokens = DEFAULT_BATCH_TOKENS;
-  private Path journal;
-  private boolean resume;
-  private CalibrationListener listener = CalibrationListener.NONE;
-  private String command;
+  Corpus text;
+  KvStatistics statistics;
+  Path statisticsFile;
+  int samples = 30;
+  int tokensPerSample = 64;
+  Keep keep = Keep.usual();
+  Integer context;
+  String method = Method.NAMES.get(0);
+  IntFunction<Plan> plan;
+  SearchGoals.Window window = SearchGoals.Window.DEFAULT;
+  Prefill prefill;
+  double threshold = SearchSettings.Limits.DEFAULT_THRESHOLD;
+  double maxDivergence = Double.POSITIVE_INFINITY;
+  double maxPerplexityRise = Double.POSITIVE_INFINITY;
+  boolean acrossKinds;
+  boolean preferTop;
+  long seed;
+  boolean repairChosen;
+  RepairSettings repair = RepairSettings.DEFAULT;
+  Corpus repairText;
+  int repairTokens = 16_384;
+  int recallContext = 1024;
+  CalibrationText passages;
+  long batchMemoryBytes = 2L << 30;
+  int batchTokens = DEFAULT_BATCH_TOKENS;
+  Path journal;
+  boolean resume;
+  CalibrationListener listener = CalibrationListener.NONE;
+  String command;
 
   private Calibration(Path path, LoadedModel model) {
     this.path = path;
@@ -180,7 +152,7 @@ public final class Calibration {
 
   /**
    * Sets the tokens of the text of which so much is kept; matters where layers are windowed.
-   * Default: 2,048, or the longest that the model takes.
+   * Default: 8,192, or the longest that the model takes.
    */
   public Calibration context(int tokens) {
     context = tokens;
@@ -276,7 +248,7 @@ public final class Calibration {
     return this;
   }
 
-  /** Sets the most tokens that the repair reads. Default: 100,000, with windowed layers 50,000. */
+  /** Sets the most tokens that the repair reads, spread over the text. Default: 16,384. */
   public Calibration repairTokens(int value) {
     repairTokens = value;
     return this;
@@ -343,21 +315,17 @@ public final class Calibration {
   public CalibrationResult run() {
     try (OutputLock lock = journal == null ? null : OutputLock.of(journal)) {
       if (model != null) {
-        return run(model);
+        return new CalibrationRun(this, model).run();
       }
       try (LoadedModel opened = LoadedModel.open(path, options)) {
-        return run(opened);
+        return new CalibrationRun(this, opened).run();
       }
     }
   }
 
   /** Runs the unshared model on samples of the text, for calibrations that start from that. */
   public KvStatistics capture() {
-    Passages chosen = sample(model, textOrDefault());
-    requireTokens(model.decoder().spec(), chosen.passages());
-    try (SampleRunner runner = runner(model, chosen.passages())) {
-      return capture(model, runner, chosen);
-    }
+    return new CalibrationRun(this, model).capture();
   }
 
   /** Estimates time and memory. A folder with nothing but config.json is enough. */
@@ -378,41 +346,26 @@ public final class Calibration {
     return Forecast.of(spec, layer, work);
   }
 
-  private CalibrationResult run(LoadedModel loaded) {
-    IntFunction<Plan> given = givenPlan();
-    CalibrationText cut = passages == null ? new CalibrationText(loaded) : passages;
-    KvStatistics start = statisticsFile == null ? statistics : StatisticsFile.read(statisticsFile);
-    Corpus corpus = start == null ? textOrDefault() : text;
-    CalibrationResult found =
-        given == null
-            ? searched(loaded, cut, corpus, start)
-            : given(loaded, given.apply(loaded.decoder().spec().layers()), corpus);
-    boolean repairs = repair != null && (repairChosen || repairs(given));
-    CalibrationResult done =
-        repairs ? repaired(found, loaded, cut, repairText == null ? corpus : repairText) : found;
-    return asked(done, loaded, corpus);
-  }
-
-  private boolean repairs(IntFunction<Plan> given) {
+  boolean repairs(IntFunction<Plan> given) {
     return given != null || chosenMethod().repairs();
   }
 
-  private Method chosenMethod() {
+  Method chosenMethod() {
     return Method.of(method, seed, preferTop);
   }
 
-  private Corpus textOrDefault() {
+  Corpus textOrDefault() {
     return text == null
         ? Datasets.ofUser(System.getenv()).find(Datasets.GENERAL_CALIBRATION).load()
         : text;
   }
 
-  private int contextOf(ModelSpec spec) {
+  int contextOf(ModelSpec spec) {
     return context == null ? Math.min(DEFAULT_CONTEXT, spec.maxPositions()) : context;
   }
 
   /** The plan that was given, or that of a scheme; null where one is to be searched. */
-  private IntFunction<Plan> givenPlan() {
+  IntFunction<Plan> givenPlan() {
     if (plan != null || Method.NAMES.contains(method)) {
       return plan;
     }
@@ -426,331 +379,6 @@ public final class Calibration {
     }
     return layers ->
         scheme.layerTypes(layers).plan(scheme.slidingWindow(), UpwardReading.LCKV_DEFAULT, false);
-  }
-
-  // The search.
-
-  private CalibrationResult searched(
-      LoadedModel loaded, CalibrationText cut, Corpus corpus, KvStatistics start) {
-    if (start != null) {
-      requireSameKey(loaded, start);
-    }
-    SearchSettings settings = settings(loaded.decoder().spec(), cut, corpus);
-    Passages chosen = start == null ? sample(loaded, corpus) : null;
-    List<int[]> ids = start == null ? chosen.passages() : start.samples();
-    requireTokens(loaded.decoder().spec(), ids);
-    try (SampleRunner runner = runner(loaded, ids)) {
-      KvStatistics measured = start;
-      if (start == null) {
-        measured = capture(loaded, runner, chosen);
-      } else {
-        runner.compareWith(start.lastHidden());
-      }
-      SearchOutcome outcome;
-      try (Search search = new Search(loaded.decoder(), runner, measured, settings, listener)) {
-        outcome = search.run();
-      }
-      return new CalibrationResult(
-          policy(loaded, settings, measured, outcome),
-          null,
-          keep,
-          settings,
-          measured,
-          outcome,
-          contextOf(loaded.decoder().spec()));
-    }
-  }
-
-  private SearchSettings settings(ModelSpec spec, CalibrationText cut, Corpus corpusOrNull) {
-    Method chosen = chosenMethod();
-    SearchSettings.Limits limits =
-        new SearchSettings.Limits(threshold, maxDivergence, maxPerplexityRise);
-    SearchGoals goals = keep.goals(chosen, window, contextOf(spec), spec);
-    List<int[]> searchText = List.of();
-    if (corpusOrNull != null && (chosen.repairs() || limits.needRepair())) {
-      searchText = cut.passages(corpusOrNull, SEARCH_TEXT_TOKENS, goals.windowed().isPresent());
-    }
-    if (goals.windowed().isPresent()
-        && goals.sharing().isPresent()
-        && searchText.stream().noneMatch(ids -> ids.length >= window.comparableTokens())) {
-      listener.noted(
-          corpusOrNull == null
-              ? "the statistics hold no text long enough to see what windows lose: layers only share"
-              : "the text has no passage of %,d tokens, which would show what windows lose beside sharing: layers only share"
-                  .formatted(window.comparableTokens()));
-      goals = SearchGoals.share(goals.sharing().getAsInt());
-      if (corpusOrNull != null) {
-        searchText = cut.passages(corpusOrNull, SEARCH_TEXT_TOKENS, false);
-      }
-    }
-    return new SearchSettings(
-        chosen, goals, limits, seed, acrossKinds, searchText, batchMemoryBytes, journal, resume);
-  }
-
-  private Passages sample(LoadedModel loaded, Corpus corpus) {
-    if (corpus instanceof Corpus.Tokens tokens && tokens.sequences().isEmpty()) {
-      throw new CalibrationException.Usage(
-          "There is no calibration sample: give a text with at least one sample.");
-    }
-    Passages chosen =
-        new CalibrationSampler(samples, tokensPerSample).sample(corpus, loaded::encode);
-    chosen.notes().forEach(listener::noted);
-    listener.noted("text " + chosen.summary());
-    return chosen;
-  }
-
-  private SampleRunner runner(LoadedModel loaded, List<int[]> ids) {
-    return new SampleRunner(loaded.decoder(), ids, batchMemoryBytes, batchTokens);
-  }
-
-  private KvStatistics capture(LoadedModel loaded, SampleRunner runner, Passages chosen) {
-    KvDistances sums = runner.capture(listener);
-    listener.progressed(Progress.of(Phase.RANK, 0, 1));
-    KvStatistics measured =
-        new KvStatistics(
-            loaded.identity(),
-            loaded.key(null).line(),
-            new DatasetReference(chosen.name(), chosen.sha256()),
-            chosen.passages(),
-            sums.matrix(loaded.decoder().spec().headSize()),
-            runner.baseline());
-    listener.progressed(Progress.of(Phase.RANK, 1, 1));
-    return measured;
-  }
-
-  private static void requireSameKey(LoadedModel loaded, KvStatistics start) {
-    if (!start.model().equals(loaded.identity())) {
-      throw new CalibrationException(
-          "The statistics are of another model: %s, but this one is %s. Capture them again from this model."
-              .formatted(start.model(), loaded.identity()));
-    }
-    String key = loaded.key(null).line();
-    if (!start.key().equals(key)) {
-      throw new CalibrationException(
-          "The statistics were measured otherwise than this run computes: with \"%s\" there and \"%s\" here (model, number format, form of the weights, device). Capture them again, or run as they were captured."
-              .formatted(start.key(), key));
-    }
-  }
-
-  private static void requireTokens(ModelSpec spec, List<int[]> ids) {
-    for (int i = 0; i < ids.size(); i++) {
-      int length = ids.get(i).length;
-      if (length == 0 || length > spec.maxPositions()) {
-        throw new CalibrationException.Usage(
-            "Sample %d has %d tokens, but the model takes 1 to %d: change the tokens of a sample."
-                .formatted(i, length, spec.maxPositions()));
-      }
-      for (int id : ids.get(i)) {
-        if (id < 0 || id >= spec.vocabularySize()) {
-          throw new CalibrationException.Usage(
-              "Sample %d has token %d, but the model's vocabulary ends at %d: the token ids are of another tokenizer."
-                  .formatted(i, id, spec.vocabularySize() - 1));
-        }
-      }
-    }
-  }
-
-  private Policy policy(
-      LoadedModel loaded, SearchSettings settings, KvStatistics measured, SearchOutcome outcome) {
-    return policy(loaded, outcome.plan(), measured.dataset(), measured.samples())
-        .withCalibration(
-            origin -> {
-              origin.threshold = settings.limits().threshold();
-              origin.similarity = outcome.similarity();
-              origin.seed = seed;
-              origin.accepted = candidates(outcome.accepted());
-              origin.rejected = candidates(outcome.rejected());
-              origin.compared =
-                  outcome.compared().stream()
-                      .map(
-                          found ->
-                              new ComparedMethod(
-                                  found.name(),
-                                  found.plan().reducedLayers(),
-                                  found.reached(),
-                                  found.quality().divergence().mean(),
-                                  found.quality().divergence().perplexityRatio(),
-                                  found.quality().divergence().agreement(),
-                                  found.quality().similarity()))
-                      .toList();
-            });
-  }
-
-  /** A policy that says how it is made, but not yet what was measured. */
-  private Policy policy(LoadedModel loaded, Plan plan, DatasetReference dataset, List<int[]> ids) {
-    return Policy.of(loaded.identity(), plan.withPrefill(prefill(loaded, plan)))
-        .withContext(contextOf(loaded.decoder().spec()))
-        .withTool(tool())
-        .withCalibration(
-            origin -> {
-              origin.method = method;
-              origin.command = command;
-              origin.acrossKinds = acrossKinds;
-              origin.dtype = loaded.key(plan).computeType().name().toLowerCase(Locale.ROOT);
-              origin.threads = PyTorchRuntime.threads();
-              origin.dataset = dataset;
-              origin.samples = ids.size();
-              origin.tokensPerSample =
-                  ids.stream().mapToInt(sample -> sample.length).max().orElse(0);
-            });
-  }
-
-  private Prefill prefill(LoadedModel loaded, Plan found) {
-    if (prefill != null || givenPlan() != null) {
-      return prefill == null ? found.prefill() : prefill;
-    }
-    boolean exact =
-        chosenMethod().repairs()
-            && !preferTop
-            && found.reducedLayers() > 0
-            && loaded.decoder().spec().isTrainedUnshared();
-    return exact ? Prefill.EXACT : Prefill.PLAN;
-  }
-
-  private static List<Candidate> candidates(List<SearchOutcome.Tested> tested) {
-    return tested.stream()
-        .map(
-            candidate ->
-                new Candidate(
-                    candidate.pair().layer(),
-                    candidate.pair().source(),
-                    candidate.pair().distance(),
-                    candidate.similarity(),
-                    candidate.measured().isComplete() ? null : candidate.measured().samples()))
-        .toList();
-  }
-
-  /** The program that writes the policy, from the manifest of the jar. */
-  private static ToolVersion tool() {
-    String version = Calibration.class.getPackage().getImplementationVersion();
-    return new ToolVersion("kvshare", version == null ? "development" : version);
-  }
-
-  // A given plan: measured, not searched.
-
-  private CalibrationResult given(LoadedModel loaded, Plan wanted, Corpus corpus) {
-    if (wanted.map().hasChains()) {
-      throw new CalibrationException.Usage(
-          "A policy cannot say this plan: every layer that others read must keep its own keys and values.");
-    }
-    Passages chosen = sample(loaded, corpus);
-    requireTokens(loaded.decoder().spec(), chosen.passages());
-    double similarity =
-        SampleRunner.similarity(loaded.decoder(), wanted, chosen.passages(), listener);
-    DatasetReference dataset = new DatasetReference(chosen.name(), chosen.sha256());
-    Policy policy =
-        policy(loaded, wanted, dataset, chosen.passages())
-            .withCalibration(origin -> origin.similarity = similarity);
-    SearchOutcome outcome =
-        new SearchOutcome(
-            wanted,
-            similarity,
-            wanted.reducedLayers(),
-            List.of(),
-            List.of(),
-            0,
-            LayerWork.NONE,
-            List.of());
-    return new CalibrationResult(
-        policy, null, keep, null, null, outcome, contextOf(loaded.decoder().spec()));
-  }
-
-  // The repair.
-
-  private CalibrationResult repaired(
-      CalibrationResult found, LoadedModel loaded, CalibrationText cut, Corpus corpusOrNull) {
-    Plan wanted = found.policy().plan();
-    if (wanted.reducedLayers() == 0) {
-      return found;
-    }
-    boolean windowed = wanted.windows() != null;
-    RepairPassages split =
-        corpusOrNull == null
-            ? null
-            : cut.repairPassages(corpusOrNull, tokensOfRepair(windowed), windowed);
-    if (wanted.map().hasUpwardSources()) {
-      listener.noted("not repaired: only plans with sources below their readers can be");
-      return found;
-    }
-    if (split == null) {
-      listener.noted(
-          corpusOrNull == null
-              ? "not repaired: the statistics hold no text, which a repair needs; give one for it"
-              : "not repaired: %s is too short, %s are needed"
-                  .formatted(corpusOrNull.name(), CalibrationText.shortest()));
-      return found;
-    }
-    int layers = wanted.map().layers();
-    RepairOutcome outcome =
-        new Repair(loaded.decoder(), repair)
-            .repair(
-                wanted,
-                split,
-                done -> {
-                  CalibrationException.Interrupted.check();
-                  listener.progressed(Progress.of(Phase.REPAIR, done, layers));
-                });
-    Policy policy = outcome.policy(found.policy());
-    if (repairText != null) {
-      DatasetReference dataset = new DatasetReference(repairText.name(), repairText.sha256());
-      policy = policy.withCalibration(origin -> origin.repairDataset = dataset);
-    }
-    return found.with(policy, outcome.weightsOrNull());
-  }
-
-  private int tokensOfRepair(boolean windowed) {
-    if (repairTokens != null) {
-      return repairTokens;
-    }
-    return windowed ? WINDOWED_REPAIR_TOKENS : SHARING_REPAIR_TOKENS;
-  }
-
-  // Recall.
-
-  private CalibrationResult asked(CalibrationResult found, LoadedModel loaded, Corpus corpus) {
-    Plan wanted = found.policy().plan();
-    if (wanted.reducedLayers() == 0) {
-      return found;
-    }
-    try (RecallMeter meter = recallMeter(loaded, corpus)) {
-      if (meter == null) {
-        return found;
-      }
-      Recall recall = meter.judge(wanted, found.weights());
-      return found.with(
-          found.policy().withCalibration(origin -> origin.recall = recall), found.weights());
-    }
-  }
-
-  /** Asks for numbers in passages of the text; null, and a note, where that cannot be done. */
-  private RecallMeter recallMeter(LoadedModel loaded, Corpus corpusOrNull) {
-    if (recallContext == 0) {
-      return null;
-    }
-    if (!(corpusOrNull instanceof Corpus.Text words)) {
-      listener.noted("recall is not measured: numbers are hidden in text, and none is given");
-      return null;
-    }
-    int tokens = Math.min(recallContext, loaded.decoder().spec().maxPositions());
-    if (tokens < recallContext) {
-      listener.noted("recall is measured at %,d tokens, the most of this model".formatted(tokens));
-    }
-    try {
-      int[] ran = {0};
-      int all = 2 * RecallPassages.Kind.values().length * RecallPassages.JUDGING;
-      return new RecallMeter(
-          loaded.decoder(),
-          new RecallPassages(words, loaded::encode, loaded.bosOrNull())
-              .passages(tokens, RecallPassages.JUDGING, seed),
-          count -> {
-            CalibrationException.Interrupted.check();
-            ran[0] += count;
-            listener.progressed(Progress.of(Phase.RECALL, ran[0], all));
-          });
-    } catch (IllegalArgumentException e) {
-      listener.noted("recall is not measured: " + e.getMessage());
-      return null;
-    }
   }
 
   // The forecast.
@@ -781,10 +409,9 @@ public final class Calibration {
     long tokens = 0;
     if (repair != null && (repairChosen || repairs(given))) {
       Corpus corpus = repairText == null ? textOrDefault() : repairText;
-      tokens = Math.min(tokensOfRepair(windowed), aboutTokens(corpus));
+      tokens = Math.min(repairTokens, aboutTokens(corpus));
       if (loadedOrNull != null) {
-        List<int[]> cut =
-            new CalibrationText(loadedOrNull).passages(corpus, tokensOfRepair(windowed), windowed);
+        List<int[]> cut = new CalibrationText(loadedOrNull).spread(corpus, repairTokens, windowed);
         tokens = cut.stream().mapToLong(ids -> ids.length).sum();
         length = cut.isEmpty() ? length : cut.get(0).length;
       }

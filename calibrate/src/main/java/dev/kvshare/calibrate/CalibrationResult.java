@@ -171,18 +171,20 @@ public record CalibrationResult(
   private String kept(Plan plan) {
     int layers = plan.map().layers();
     double percent = 100 * KvUse.alike(plan, 1).fraction(context);
+    int shared = plan.map().sharedLayers();
     if (plan.windows() == null) {
       return format(
           "%d of %d layers read another layer's keys and values: %.1f %% of the KV cache is kept",
-          plan.map().sharedLayers(), layers, percent);
+          shared, layers, percent);
     }
     return format(
-        "%d of %d layers keep the first %d and the last %d tokens: %.1f %% of the KV cache is kept of"
+        "%d of %d layers keep the first %d and the last %d tokens%s: %.1f %% of the KV cache is kept of"
             + " a text of %,d tokens",
         plan.windowedLayers().size(),
         layers,
         plan.windows().first(),
         plan.windows().last(),
+        shared == 0 ? "" : ", %d read another layer's keys and values".formatted(shared),
         percent,
         context);
   }
@@ -193,17 +195,7 @@ public record CalibrationResult(
 
   private static String line(SearchOutcome.Found found) {
     int layers = found.plan().reducedLayers();
-    if (layers == 0 && found.ending() == SearchOutcome.Ending.OUTDONE) {
-      return format(
-          "%-11s stopped early: single layers already lose more than the best plan does",
-          found.name());
-    }
-    String ending =
-        switch (found.ending()) {
-          case REACHED -> "";
-          case LIMITED -> "; more layers would exceed the limits";
-          case OUTDONE -> "; stopped early: it already loses more than the best plan does";
-        };
+    String ending = found.reached() ? "" : "; more layers would exceed the limits";
     return format("%-11s %2d layers, %s%s", found.name(), layers, quality(found.quality()), ending);
   }
 

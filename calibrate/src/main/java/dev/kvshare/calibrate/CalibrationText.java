@@ -16,6 +16,9 @@ import java.util.Map;
  * too few. Each text is turned into tokens once.
  */
 public final class CalibrationText {
+  /** Tokens at the start of a text of which all passages are taken. */
+  private static final int MOST_TOKENS = 100_000;
+
   private static final int PASSAGE_TOKENS = 256;
   private static final int LONG_PASSAGE_TOKENS = 512;
   private static final int SHORTEST_PASSAGE_TOKENS = 32;
@@ -27,7 +30,7 @@ public final class CalibrationText {
   private final LoadedModel model;
   private final Map<Request, List<int[]>> read = new HashMap<>();
 
-  private record Request(Corpus corpus, int tokens, int longest) {}
+  private record Request(Corpus corpus, int longest) {}
 
   /** Passages for one model. */
   public CalibrationText(LoadedModel model) {
@@ -35,28 +38,35 @@ public final class CalibrationText {
   }
 
   /**
-   * The passages of a text; none where it is too short for one.
+   * The passages of a text, of its first 100,000 tokens; none where it is too short for one.
    *
-   * @param tokens most tokens read
    * @param windowed whether plans have windowed layers, or a search may come to some
    * @return token ids, one array a passage
    */
-  public List<int[]> passages(Corpus corpus, int tokens, boolean windowed) {
+  public List<int[]> passages(Corpus corpus, boolean windowed) {
     int longest = passageTokens(model.decoder().spec(), windowed);
-    return read.computeIfAbsent(new Request(corpus, tokens, longest), this::cut);
+    return read.computeIfAbsent(new Request(corpus, longest), this::cut);
   }
 
   /**
    * The passages of a repair; null where the text is too short for one.
    *
-   * @param tokens most tokens read
+   * @param tokens most tokens of all of them; they are spread evenly over the text
    * @param windowed whether the plan has windowed layers
    */
   public RepairPassages repairPassages(Corpus corpus, int tokens, boolean windowed) {
-    List<int[]> passages = passages(corpus, tokens, windowed);
+    List<int[]> passages = spread(corpus, tokens, windowed);
     return passages.size() < VALIDATION_SHARE
         ? null
         : RepairPassages.split(passages, VALIDATION_SHARE);
+  }
+
+  /** Passages of so many tokens, spread evenly over those of the text. */
+  List<int[]> spread(Corpus corpus, int tokens, boolean windowed) {
+    List<int[]> all = passages(corpus, windowed);
+    return all.isEmpty()
+        ? all
+        : RepairPassages.spread(all, Math.max(1, tokens / all.get(0).length));
   }
 
   /** What a text must have for a repair, in words. */
@@ -72,8 +82,7 @@ public final class CalibrationText {
   private List<int[]> cut(Request request) {
     List<int[]> found = List.of();
     for (int length = request.longest(); length >= SHORTEST_PASSAGE_TOKENS; length /= 2) {
-      EvaluationPassages cut =
-          new EvaluationPassages(length, Math.max(1, request.tokens() / length));
+      EvaluationPassages cut = new EvaluationPassages(length, MOST_TOKENS / length);
       try {
         found = cut.cut(request.corpus(), model::encode).passages();
       } catch (DatasetException e) {

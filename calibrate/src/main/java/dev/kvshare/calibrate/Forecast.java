@@ -14,6 +14,7 @@ import dev.kvshare.apply.family.spec.WeightSpec;
 import dev.kvshare.apply.plan.SharingMap;
 import dev.kvshare.calibrate.search.Method;
 import dev.kvshare.calibrate.search.PairOrder;
+import dev.kvshare.calibrate.search.Search;
 import dev.kvshare.calibrate.search.SearchGoals;
 import dev.kvshare.calibrate.search.ShortRepair;
 import java.lang.management.ManagementFactory;
@@ -31,19 +32,22 @@ import java.util.stream.Stream;
  * <pre>
  * capture   L layers on all samples
  * tests     L / 2 layers on all samples for each map that the papers' procedure tests, if each passes
- * plans     for each plan that is repaired and judged: the layers from the first changed one on, and
- *           the fits of the layers that it reduces, on the passages of the search
- * repair    L layers of the unshared model, those from the first changed one on, and the fits
+ * scores    L layers forward, again with their gradients, and the actions, on the scored tokens
+ * plans     L layers of the unshared model and of each plan that is repaired and judged, and the fits
+ *           of the layers that it reduces, on the passages of the search
+ * repair    L layers of the unshared model and of the plan, and the fits
  * </pre>
  *
  * <p>A fit counts as so many runs of its layer, as was seen on models of 12 to 30 layers. Tests
- * that fail add to the time, searches that end early take from it: expect up to half more or less.
+ * that fail add to the time: expect up to half more or less.
  *
  * @param spec the model
  * @param work what is to be done
  * @param layerSeconds of one layer on one token
  * @param tests maps that are tested without repair, if each passes
  * @param plans plans that are repaired and judged
+ * @param forwardTokens tokens that run through the whole model
+ * @param backwardTokens tokens whose gradients go back through it
  * @param loadSeconds until the weights are in memory; with one layer in memory, all reading
  * @param searchSeconds of capture and search
  * @param repairSeconds of the repair
@@ -56,6 +60,8 @@ public record Forecast(
     double layerSeconds,
     int tests,
     int plans,
+    long forwardTokens,
+    long backwardTokens,
     double loadSeconds,
     double searchSeconds,
     double repairSeconds,
@@ -64,17 +70,18 @@ public record Forecast(
   /**
    * Runs of a layer on the same tokens that a fit takes: of a layer that shares, and of another.
    */
-  private static final double SEARCH_SHARED_FIT = 2;
-
   private static final double SEARCH_FIT = 0.6;
+
   private static final double REPAIR_SHARED_FIT = 1;
   private static final double REPAIR_FIT = 0.4;
 
-  /** The unshared model, and the layers from the first reduced one on. */
-  private static final double REPAIR_PASSES = 1.75;
+  /** The unshared model and the plan; an eighth of the tokens without and with the repair. */
+  private static final double REPAIR_PASSES = 2.25;
 
-  /** Plans that a step of a layerwise search judges; it may be up to four. */
-  private static final int PLANS_A_STEP = 2;
+  /** Runs of a layer on the same tokens that its gradients take, and an action. */
+  private static final double GRADIENTS = 3;
+
+  private static final double ACTION = 0.5;
 
   /** One token of so many judges. */
   private static final int SEARCH_JUDGING = 3;
@@ -128,31 +135,26 @@ public record Forecast(
     boolean ordered = work.methodOrNull() instanceof PairOrder;
     int sharing = work.goals().sharing().orElse(0);
     int windowed = work.goals().windowed().orElse(0);
-    boolean both = sharing > 0 && windowed > 0;
-    int orders = ordered ? 1 : work.methodOrNull() != null && sharing > 0 ? 2 : 0;
-    int tests = orders * sharing;
+    int tests = ordered ? sharing : 0;
     boolean judges = work.methodOrNull() != null && !ordered;
-    int plans = judges ? orders : 0;
-    double walked = plans * layers;
-    double fits = plans * sharing * SEARCH_SHARED_FIT;
-    if (judges && windowed > 0) {
-      plans += spec.layers() + windowed * PLANS_A_STEP;
-      walked += walkedLayers(layers, windowed);
-      fits += fittedLayers(layers, windowed) * SEARCH_FIT;
-    }
-    if (judges && sharing > 0) {
-      // Beside windows, sharing is given up as soon as single layers add up to more than windows.
-      double done = both ? 0.3 : 1;
-      plans += (int) (done * (spec.layers() + sharing * PLANS_A_STEP));
-      walked += done * walkedLayers(layers, sharing);
-      fits += done * fittedLayers(layers, sharing) * SEARCH_SHARED_FIT;
-    }
+    int plans =
+        judges
+            ? (windowed > 0 ? 1 : 0)
+                + (sharing > 0 ? 2 : 0)
+                + (sharing > 0 && windowed == 0 ? 1 : 0)
+            : 0;
+    double reduced = Math.max(sharing, windowed);
     double sampleTokens = (double) work.samples() * work.sampleTokens();
-    double passageTokens = ShortRepair.tokens(spec, work.maxStateBytes());
+    double scored = judges ? Search.scoredTokens(spec, work.maxStateBytes()) : 0;
+    double judged = judges ? ShortRepair.tokens(spec, work.maxStateBytes()) : 0;
     double head = 2 * headElements(spec) / multiplied(spec);
     double captured = work.methodOrNull() == null ? 2 * layers : layers + tests * layers / 2;
+    int actions = (windowed > 0 ? 1 : 0) + (sharing > 0 ? 2 : 0);
     double search =
-        captured * sampleTokens + (walked + fits + plans * head / SEARCH_JUDGING) * passageTokens;
+        captured * sampleTokens
+            + layers * (1 + GRADIENTS + actions * ACTION) * scored
+            + ((plans + 1) * layers + plans * (reduced * SEARCH_FIT + head / SEARCH_JUDGING))
+                * judged;
     boolean windows = windowed > 0;
     int shared = windows ? 0 : sharing;
     double repair =
@@ -161,7 +163,7 @@ public record Forecast(
     double weights = elements(spec) * work.bytesPerElement();
     double passes = 1;
     if (work.offloaded()) {
-      passes = (captured + walked) / layers + (work.repairTokens() > 0 ? 2 : 0);
+      passes = captured / layers + (judges ? 3 + plans : 0) + (work.repairTokens() > 0 ? 2 : 0);
     }
     return new Forecast(
         spec,
@@ -169,11 +171,17 @@ public record Forecast(
         layerSeconds,
         tests,
         plans,
+        (long)
+            (captured / layers * sampleTokens
+                + scored
+                + (judges ? plans + 1 : 0) * judged
+                + REPAIR_PASSES * work.repairTokens()),
+        (long) scored,
         passes * weights / READ_BYTES_PER_SECOND,
         search * layerSeconds,
         repair * layerSeconds,
         (long) weights,
-        bytes(spec, work, weights, judges ? passageTokens : 0));
+        bytes(spec, work, weights, judged));
   }
 
   /** All seconds. */
@@ -215,13 +223,16 @@ public record Forecast(
             "%s, %d samples of %d tokens, until %s%s:",
             work.name(), work.samples(), work.sampleTokens(), wanted, repair),
         format(
-            "  about %s (load %s, search %s, repair %s); at least %,d tests, %,d repaired plans",
+            "  about %s (load %s, search %s, repair %s); %,d tests, %,d repaired plans",
             duration(seconds()),
             duration(loadSeconds),
             duration(searchSeconds),
             duration(repairSeconds),
             tests,
             plans),
+        format(
+            "  about %,d tokens forward and %,d backward through the model",
+            forwardTokens, backwardTokens),
         format(
             "memory: about %s; the weights in memory are %s, this machine has %s%s",
             gibibytes(bytes), gibibytes(weightBytes), gibibytes(machine), verdict));
@@ -242,16 +253,6 @@ public record Forecast(
 
   private static String format(String pattern, Object... values) {
     return String.format(Locale.ROOT, pattern, values);
-  }
-
-  /** Each layer alone, then the tries of each step and the accepted plan. */
-  private static double walkedLayers(double layers, int reduced) {
-    return layers * (layers + 1) / 2 + reduced * (PLANS_A_STEP + 1) * layers / 2;
-  }
-
-  /** Of the layers that a step has reduced before, those above the changed one are fitted again. */
-  private static double fittedLayers(double layers, int reduced) {
-    return layers + reduced * (PLANS_A_STEP + 1) * (1 + reduced / 4.0);
   }
 
   private static long bytes(ModelSpec spec, Work work, double weights, double passageTokens) {

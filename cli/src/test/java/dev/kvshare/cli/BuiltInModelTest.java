@@ -37,7 +37,7 @@ class BuiltInModelTest {
                 policy)
             .succeeds()
             .prints("of the KV cache is kept")
-            .prints("  layerwise ")
+            .prints("  windows ")
             .prints("  kvsharer ")
             .prints("Repaired: KL divergence")
             .prints("Recall: nothing to compare, as the unshared model itself finds 0 of 8");

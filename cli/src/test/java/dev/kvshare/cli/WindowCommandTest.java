@@ -67,7 +67,7 @@ class WindowCommandTest {
     assertEquals(512, found.savings().context());
     assertEquals(0.629, found.savings().kvFraction());
     assertEquals("windows", found.calibration().method());
-    assertEquals(3, found.calibration().accepted().size());
+    assertEquals("windows", found.calibration().compared().get(0).method());
     assertTrue(found.validation().divergence() <= found.validation().plainDivergence());
     calibration
         .prints("3 of 8 layers keep the first 2 and the last 4 tokens")
@@ -77,9 +77,9 @@ class WindowCommandTest {
     assertTrue(report.contains("the first 2 and the last 4 tokens are kept"), report);
     assertTrue(report.contains("of a text of 512 tokens"), report);
     assertTrue(report.contains("KV bytes per further token"), report);
-    assertTrue(
-        report.contains(found.plan().windowedLayers().get(0) + " windowed"),
-        "no line of the search log");
+    int layer = found.plan().windowedLayers().get(0);
+    assertTrue(report.contains("layer " + layer + " keeps the first and last tokens: "), report);
+    assertEquals(3, report.split("class=\"taken\"", -1).length - 1);
   }
 
   @Test
@@ -119,7 +119,7 @@ class WindowCommandTest {
   void aDryRunPredictsIt() throws IOException {
     CommandRun windows = calibrate("--dry-run").succeeds().prints("until 3 layers are windowed");
     assertTrue(windows.out().contains("repair on 3,840 tokens"), windows.out());
-    assertTrue(windows.out().contains("at least 0 tests"), windows.out());
+    assertTrue(windows.out().contains("0 tests, 1 repaired plans"), windows.out());
     Path longText = TokenFile.write(folder.resolve("long.jsonl"), 20, 512, 1);
     Object[] dry = {"calibrate", "--model", TINY_MODEL, "--text", longText, "--dry-run"};
     CommandRun.of(dry, "--method", "windows", "--keep", "5layers")
@@ -177,16 +177,16 @@ class WindowCommandTest {
   void aBudgetIsMetByWhateverComesNearer() throws IOException {
     Path chosen = folder.resolve("chosen.json");
     CommandRun run = budget("--window", 4, "--sinks", 2, "--out", chosen).succeeds();
-    run.prints("  windows ").prints("  kvsharer ").prints("  similar ").prints("  layerwise ");
+    run.prints("  windows ").prints("  kvsharer ").prints("  share ");
     Policy found = PolicyFile.read(chosen);
     String nearest = found.calibration().compared().get(0).method();
     assertTrue(found.calibration().compared().get(0).reached());
-    assertEquals(nearest.equals("windows"), !found.plan().windowedLayers().isEmpty());
-    assertEquals(nearest.equals("windows"), found.map().isIdentity());
+    boolean windowed = nearest.equals("windows") || nearest.equals("mixed");
+    assertEquals(windowed, !found.plan().windowedLayers().isEmpty());
     assertFalse(run.err().contains("compare --method windows"), run.err());
-    assertEquals(
-        nearest.equals("windows"), run.out().contains("Sharing alone loses more"), run.out());
-    assertEquals(nearest.equals("windows"), run.out().contains(" --method share"), run.out());
+    assertEquals(windowed, run.out().contains("Sharing alone loses more"), run.out());
+    assertEquals(windowed, run.out().contains(" --method share"), run.out());
+    assertTrue(nearest.equals("kvsharer") || run.out().contains(" --method kvsharer"), run.out());
 
     Path sharing = folder.resolve("sharing.json");
     run = budget("--method", "share", "--out", sharing).succeeds();

@@ -1,5 +1,7 @@
 package dev.kvshare.calibrate.capture;
 
+import java.util.List;
+
 /** Told how a calibration goes on, in the calibrating thread; it returns quickly. */
 public interface CalibrationListener {
   CalibrationListener NONE = progress -> {};
@@ -12,6 +14,9 @@ public interface CalibrationListener {
   /** What was done otherwise than one might expect, and what was read. */
   default void noted(String message) {}
 
+  /** The phases to come, in their order; a phase that is not named takes no time. */
+  default void planned(List<Phase> phases) {}
+
   /** What is being done. */
   enum Phase {
     /** The unshared model runs the samples; {@code done} and {@code total} count samples. */
@@ -20,10 +25,10 @@ public interface CalibrationListener {
     RANK,
     /** Candidates are tested; {@code done} and {@code total} count ranked pairs. */
     SEARCH,
-    /** Each layer is reduced alone and repaired; {@code done} and {@code total} count layers. */
-    SINGLES,
-    /** Layers join the plan; {@code done} and {@code total} count layers that are reduced. */
-    STEPS,
+    /** Layers are scored; {@code done} and {@code total} count layers, forward and backward. */
+    SCORE,
+    /** Plans are repaired and judged; {@code done} and {@code total} count plans. */
+    PLANS,
     /** Weights are refitted; {@code done} and {@code total} count layers. */
     REPAIR,
     /** Numbers in long texts are asked for; {@code done} and {@code total} count passages. */

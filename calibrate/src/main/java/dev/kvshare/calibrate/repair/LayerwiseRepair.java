@@ -19,6 +19,7 @@ import java.util.Arrays;
 import java.util.EnumMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Set;
 import java.util.function.IntConsumer;
 import java.util.function.IntPredicate;
 import java.util.stream.IntStream;
@@ -30,9 +31,7 @@ import java.util.stream.IntStream;
  * layers.
  *
  * <p>Memory beside the reference: the stream of N tokens; keys and values of the layers that others
- * still read; inputs of one projection up to a limit. A pass that is kept holds the stream before
- * every layer and the keys and values of every layer that owns some, so that a pass under another
- * plan resumes at the first layer that differs.
+ * still read; inputs of one projection up to a limit.
  */
 final class LayerwiseRepair implements AutoCloseable {
 
@@ -44,6 +43,17 @@ final class LayerwiseRepair implements AutoCloseable {
       ReferenceStream reference,
       RepairSettings settings,
       long maxKeptBytes) {
+
+    Setting withoutFits() {
+      RepairSettings none =
+          new RepairSettings(
+              Set.of(),
+              RepairSettings.Scope.SHARED,
+              false,
+              QueryFit.Settings.NONE,
+              settings.strengths());
+      return new Setting(decoder, fits, batches, reference, none, maxKeptBytes);
+    }
 
     /** Tokens that judge queries, as a part of those that these are fitted to. */
     private static final int JUDGING_PART = 4;
@@ -64,34 +74,23 @@ final class LayerwiseRepair implements AutoCloseable {
   private final LayerParts parts;
   private final Plan plan;
   private final SharingMap map;
-  private final boolean kept;
   private final int firstReduced;
   private final int lastFitted;
-  private final int from;
   private final NDManager manager;
   private final NDArray[][] streams;
   private final KeyValues[][] caches;
   private final List<Map<Part, Projection>> projections = new ArrayList<>();
   private final List<FittedPart> reports = new ArrayList<>();
   private final Projection[] queries;
-  private LayerwiseRepair base;
 
-  /**
-   * A pass that has not begun.
-   *
-   * @param base a kept pass under another plan, which outlives this one, or null
-   * @param kept whether other passes will resume from this one
-   */
-  LayerwiseRepair(Setting setting, Plan plan, LayerwiseRepair base, boolean kept) {
+  /** A pass that has not begun. */
+  LayerwiseRepair(Setting setting, Plan plan) {
     this.setting = setting;
     this.parts = setting.decoder().parts(plan);
     this.plan = plan;
     this.map = plan.map();
-    this.base = base;
-    this.kept = kept;
     this.firstReduced = firstReduced(plan);
     this.lastFitted = lastFitted();
-    this.from = base == null ? 0 : plan.firstDifference(base.plan);
     this.manager = setting.decoder().newManager();
     this.streams = new NDArray[map.layers() + 1][setting.batches().size()];
     this.caches = new KeyValues[map.layers()][setting.batches().size()];
@@ -103,14 +102,7 @@ final class LayerwiseRepair implements AutoCloseable {
 
   /** Runs to the top; {@code done} is told the number of layers that are done, after each. */
   void run(IntConsumer done) {
-    for (int layer = 0; layer < from; layer++) {
-      projections.get(layer).putAll(base.projections.get(layer));
-    }
-    if (base != null) {
-      System.arraycopy(base.queries, 0, queries, 0, from);
-      base.reports.stream().filter(report -> report.layer() < from).forEach(reports::add);
-    }
-    for (int layer = from; layer < map.layers(); layer++) {
+    for (int layer = 0; layer < map.layers(); layer++) {
       if (layer < firstReduced) {
         follow(layer);
       } else {
@@ -134,10 +126,7 @@ final class LayerwiseRepair implements AutoCloseable {
     return List.copyOf(reports);
   }
 
-  /**
-   * The projections that were replaced, by layer; they belong to this pass and those that it
-   * resumed from.
-   */
+  /** The projections that were replaced, by layer; they belong to this pass. */
   List<Map<Part, Projection>> projections() {
     return projections;
   }
@@ -145,31 +134,6 @@ final class LayerwiseRepair implements AutoCloseable {
   /** The queries of a layer that were fitted, with the same owner; null for the checkpoint's. */
   Projection queries(int layer) {
     return queries[layer];
-  }
-
-  /**
-   * Takes over what it has in common with the pass that it resumed from, which may be closed then.
-   */
-  void adoptBase() {
-    for (int layer = 0; layer < from; layer++) {
-      for (int batch = 0; batch < setting.batches().size(); batch++) {
-        caches[layer][batch] = own(base.caches[layer][batch]);
-      }
-      projections.get(layer).values().forEach(this::own);
-      if (queries[layer] != null) {
-        own(queries[layer]);
-      }
-    }
-    for (int layer = 0; layer <= from; layer++) {
-      for (int batch = 0; batch < setting.batches().size(); batch++) {
-        NDArray stream = base.streams[layer][batch];
-        if (stream != null && streams[layer][batch] == null) {
-          stream.attach(manager);
-          streams[layer][batch] = stream;
-        }
-      }
-    }
-    base = null;
   }
 
   @Override
@@ -182,7 +146,7 @@ final class LayerwiseRepair implements AutoCloseable {
   private void follow(int layer) {
     for (int batch = 0; batch < setting.batches().size(); batch++) {
       NDArray x = setting.reference().step(batch, layer, Part.ATTENTION).x();
-      if (kept || lastReader(layer) > layer) {
+      if (lastReader(layer) > layer) {
         KeyValues own = owned(layer, batch, x);
         parts.heads(layer, x, own, true).close();
       }
@@ -212,7 +176,7 @@ final class LayerwiseRepair implements AutoCloseable {
         between[batch].close();
       }
       streams[layer + 1][batch] = after[batch];
-      if (!kept && streams[layer][batch] != null) {
+      if (streams[layer][batch] != null) {
         streams[layer][batch].close();
         streams[layer][batch] = null;
       }
@@ -233,7 +197,7 @@ final class LayerwiseRepair implements AutoCloseable {
         fit.add(
             setting.reference().step(batch, layer, Part.ATTENTION).x(),
             before[batch],
-            cache(map.source(layer), batch).keys(),
+            caches[map.source(layer)][batch].keys(),
             setting.queryStride(judges),
             judges);
       }
@@ -296,7 +260,7 @@ final class LayerwiseRepair implements AutoCloseable {
 
   /** Passages that only make fits end where the last fit is made. */
   private boolean isNeeded(int layer, int batch) {
-    return kept || layer <= lastFitted || setting.batches().get(batch).validation();
+    return layer <= lastFitted || setting.batches().get(batch).validation();
   }
 
   /** The highest layer with a fit; the top where all passages judge. */
@@ -330,7 +294,7 @@ final class LayerwiseRepair implements AutoCloseable {
     if (map.ownsCache(layer)) {
       return parts.heads(layer, x, owned(layer, batch, x), true);
     }
-    KeyValues cache = cache(map.source(layer), batch);
+    KeyValues cache = caches[map.source(layer)][batch];
     return parts.headsWith(queries[layer], layer, x, cache, hasOwn(layer, part));
   }
 
@@ -361,17 +325,14 @@ final class LayerwiseRepair implements AutoCloseable {
             || plan.isReduced(layer));
   }
 
-  /** The stream before a layer, this pass's, that of the one it resumed from or the reference's. */
+  /** The stream before a layer, this pass's or the reference's. */
   private NDArray stream(int layer, int batch) {
-    if (streams[layer][batch] != null) {
-      return streams[layer][batch];
-    }
-    if (layer <= firstReduced) {
+    if (streams[layer][batch] == null && layer <= firstReduced) {
       return layer == map.layers()
           ? setting.reference().last(batch)
           : copy(layer, batch, setting.reference().step(batch, layer, Part.ATTENTION).x());
     }
-    return base.stream(layer, batch);
+    return streams[layer][batch];
   }
 
   /** The reference may let go of its stream while this pass still needs it. */
@@ -379,12 +340,6 @@ final class LayerwiseRepair implements AutoCloseable {
     streams[layer][batch] = x.duplicate();
     streams[layer][batch].attach(manager);
     return streams[layer][batch];
-  }
-
-  private KeyValues cache(int owner, int batch) {
-    return caches[owner][batch] != null || base == null
-        ? caches[owner][batch]
-        : base.cache(owner, batch);
   }
 
   private KeyValues owned(int layer, int batch, NDArray x) {
@@ -396,9 +351,6 @@ final class LayerwiseRepair implements AutoCloseable {
 
   /** Frees keys and values that no layer above reads. */
   private void forgetCaches(int layer) {
-    if (kept) {
-      return;
-    }
     for (int owner = 0; owner <= layer; owner++) {
       if (lastReader(owner) <= layer) {
         for (KeyValues cache : caches[owner]) {

@@ -57,9 +57,7 @@ public final class Repair {
             new LayerwiseRepair(
                 new LayerwiseRepair.Setting(
                     decoder, fits, batches, reference, settings, maxKeptBytes),
-                plan,
-                null,
-                false)) {
+                plan)) {
       repair.run(done);
       return RepairOutcome.of(
           decoder, repair, new RepairQuality.Meter(decoder, batches, reference));

@@ -26,6 +26,16 @@ public record RepairPassages(List<int[]> fit, List<int[]> validation) {
     }
   }
 
+  /** Passages spread evenly over a text, or all where it has no more. */
+  public static List<int[]> spread(List<int[]> text, long most) {
+    long count = Math.min(most, text.size());
+    List<int[]> chosen = new ArrayList<>();
+    for (long passage = 0; passage < count; passage++) {
+      chosen.add(text.get(Math.toIntExact(passage * text.size() / count)));
+    }
+    return chosen;
+  }
+
   /** Every {@code nth} passage for validation, the others, or all of fewer, for the fits. */
   public static RepairPassages split(List<int[]> passages, int nth) {
     List<int[]> fit = new ArrayList<>();

@@ -107,9 +107,6 @@ record HeatMap(
   private static List<Mark> marks(SearchOutcome outcome, int cell) {
     List<Mark> marks = new ArrayList<>();
     for (SearchOutcome.Tested tested : outcome.tested()) {
-      if (tested.pair().source() == tested.pair().layer()) {
-        continue; // a windowed layer, which is no pair
-      }
       marks.add(
           new Mark(
               LEFT + (tested.pair().source() + 0.5) * cell,
@@ -175,7 +172,7 @@ record HeatMap(
   };
 
   /** The colour at a place from 0 to 1, as {@code #rrggbb}. */
-  private static String colour(double place) {
+  static String colour(double place) {
     double scaled = Math.max(0, Math.min(1, place)) * (STOPS.length - 1);
     int below = Math.min((int) scaled, STOPS.length - 2);
     double part = scaled - below;

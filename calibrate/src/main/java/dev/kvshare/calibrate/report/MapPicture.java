@@ -36,11 +36,11 @@ record MapPicture(int width, int height, List<Node> nodes, List<Arc> arcs) {
    * @param layer its number
    * @param x its middle
    * @param y its middle
-   * @param owner whether it keeps its own keys and values, all of them
+   * @param kind owner of all its keys and values, windowed, or reader
    * @param colour of its arcs, from 0, or -1 if nobody reads it
    * @param title in words
    */
-  record Node(int layer, int x, int y, boolean owner, int colour, String title) {}
+  record Node(int layer, int x, int y, String kind, int colour, String title) {}
 
   /**
    * An arc.
@@ -94,7 +94,9 @@ record MapPicture(int width, int height, List<Node> nodes, List<Arc> arcs) {
   }
 
   private static Node node(Plan plan, int layer, int x, int y, int colour) {
-    return new Node(layer, x, y, !plan.isReduced(layer), colour, title(plan, layer));
+    String reduced = plan.map().ownsCache(layer) ? "windowed" : "reader";
+    String kind = plan.isReduced(layer) ? reduced : "owner";
+    return new Node(layer, x, y, kind, colour, title(plan, layer));
   }
 
   private static String title(Plan plan, int layer) {

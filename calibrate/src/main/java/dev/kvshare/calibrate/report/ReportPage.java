@@ -26,6 +26,7 @@ import java.util.Locale;
  * @param recall what is found again in long texts, null where that was not measured
  * @param map the map as a picture
  * @param sources the map as text, a source a line
+ * @param scores what each action costs; null where none was scored
  * @param heatMap the distances
  * @param steps the similarities by step
  * @param log the tested candidates
@@ -41,6 +42,7 @@ record ReportPage(
     RecallTable recall,
     MapPicture map,
     List<String> sources,
+    ScorePicture scores,
     HeatMap heatMap,
     StepChart steps,
     List<LogRow> log,
@@ -90,7 +92,9 @@ record ReportPage(
             .formatted(
                 outcome.plan().reducedLayers(),
                 map.layers(),
-                outcome.plan().windowedLayers().isEmpty() ? "share" : "are windowed"),
+                outcome.plan().windowedLayers().isEmpty()
+                    ? "share"
+                    : outcome.map().isIdentity() ? "are windowed" : "are windowed or share"),
         model(result.policy().model()) + ", calibrated on " + result.statistics().dataset().name(),
         result.summary(),
         outcome.reached(),
@@ -98,6 +102,7 @@ record ReportPage(
         RecallTable.of(result.policy().recall()),
         MapPicture.of(outcome.plan()),
         sources(outcome.plan()),
+        outcome.scores() == null ? null : ScorePicture.of(outcome.scores(), outcome.plan()),
         HeatMap.of(result.statistics().distances(), outcome),
         StepChart.of(outcome, result.settings().limits().threshold()),
         LogRow.of(outcome, result.settings().limits().threshold()),
@@ -131,12 +136,20 @@ record ReportPage(
             "Similarity",
             format("%.4f", outcome.similarity()),
             "threshold " + result.settings().limits().threshold()));
-    figures.add(
-        new Figure(
-            "Candidates tested",
-            Integer.toString(outcome.tested().size()),
-            "%d accepted, %d rejected"
-                .formatted(outcome.accepted().size(), outcome.rejected().size())));
+    if (!outcome.tested().isEmpty()) {
+      figures.add(
+          new Figure(
+              "Candidates tested",
+              Integer.toString(outcome.tested().size()),
+              "%d accepted, %d rejected"
+                  .formatted(outcome.accepted().size(), outcome.rejected().size())));
+    } else if (outcome.repaired()) {
+      figures.add(
+          new Figure(
+              "Plans judged",
+              Integer.toString(outcome.compared().size()),
+              "each repaired on a part of the text"));
+    }
     return figures;
   }
 
@@ -211,7 +224,9 @@ record ReportPage(
                   validation.similarity(),
                   validation.tokens())));
     }
-    facts.add(new Fact("Layers run", result.work()));
+    if (result.outcome().work().evaluations() > 0) {
+      facts.add(new Fact("Layers run", result.work()));
+    }
     facts.add(new Fact("Written by", policy.tool().name() + " " + policy.tool().version()));
     return facts;
   }
@@ -279,34 +294,20 @@ record ReportPage(
     private static LogRow row(
         int test, SearchOutcome.Tested tested, SharingMap before, double threshold) {
       int layer = tested.pair().layer();
-      int source = tested.pair().source();
       return new LogRow(
           test,
           tested.rank() + 1,
-          source == layer ? layer + " windowed" : layer + " reads " + source,
+          layer + " reads " + tested.pair().source(),
           String.format(Locale.ROOT, "%.4f", tested.pair().distance()),
           String.format(Locale.ROOT, "%.6f", tested.similarity()),
           tested.accepted(),
-          (tested.divergence() == null ? byThreshold(tested, threshold) : byDivergence(tested))
-              + resolution(tested, before));
+          byThreshold(tested, threshold) + resolution(tested, before));
     }
 
     private static String byThreshold(SearchOutcome.Tested tested, double threshold) {
       return tested.accepted()
           ? "above %s: %d share".formatted(threshold, tested.plan().reducedLayers())
           : "not above " + threshold + decidedAfter(tested.measured());
-    }
-
-    private static String byDivergence(SearchOutcome.Tested tested) {
-      int reduced = tested.plan().reducedLayers();
-      String accepted =
-          reduced + (tested.plan().windowedLayers().isEmpty() ? " share" : " are windowed");
-      String refused = "another layer of " + reduced + " cost less";
-      return String.format(
-          Locale.ROOT,
-          "KL divergence %.4f after repair: %s",
-          tested.divergence(),
-          tested.accepted() ? accepted : refused);
     }
 
     private static String decidedAfter(SimilarityMeter.Similarity measured) {

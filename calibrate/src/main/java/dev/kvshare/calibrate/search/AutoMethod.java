@@ -1,8 +1,8 @@
 package dev.kvshare.calibrate.search;
 
 /**
- * What {@link ShareMethod} and {@link WindowsMethod} find, and of these the plan that comes nearest
- * to the unshared model when repaired.
+ * What {@link ShareMethod} and {@link WindowsMethod} try, and a plan with layers of both kinds: the
+ * plan that comes nearest to the unshared model when repaired.
  *
  * @param preferTop see {@link ShareMethod}
  */

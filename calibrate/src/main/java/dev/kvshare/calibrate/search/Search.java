@@ -4,17 +4,26 @@ import com.fasterxml.jackson.databind.node.ObjectNode;
 import dev.kvshare.apply.decoder.Decoder;
 import dev.kvshare.apply.family.spec.ModelSpec;
 import dev.kvshare.apply.plan.Plan;
+import dev.kvshare.apply.plan.Plan.LayerAction;
 import dev.kvshare.apply.plan.SharingMap;
 import dev.kvshare.calibrate.capture.CalibrationListener;
+import dev.kvshare.calibrate.capture.CalibrationListener.Phase;
+import dev.kvshare.calibrate.capture.CalibrationListener.Progress;
 import dev.kvshare.calibrate.capture.DistanceMatrix;
 import dev.kvshare.calibrate.capture.KvStatistics;
 import dev.kvshare.calibrate.capture.SampleRunner;
 import dev.kvshare.calibrate.capture.SimilarityMeter;
+import dev.kvshare.calibrate.repair.RepairPassages;
 import dev.kvshare.calibrate.repair.RepairQuality;
+import dev.kvshare.calibrate.score.Scores;
+import dev.kvshare.calibrate.score.Scoring;
 import java.nio.file.Files;
 import java.util.ArrayList;
 import java.util.Comparator;
+import java.util.HashMap;
+import java.util.LinkedHashMap;
 import java.util.List;
+import java.util.Map;
 import java.util.stream.IntStream;
 
 /**
@@ -22,9 +31,15 @@ import java.util.stream.IntStream;
  * one is kept.
  */
 public final class Search implements AutoCloseable {
-  /** The name of the layerwise search for sharing layers among those that are compared. */
-  static final String LAYERWISE = "layerwise";
+  /** The name of the plan with layers of both kinds among those that are compared. */
+  private static final String MIXED = "mixed";
 
+  private static final int SCORED_TOKENS = 7_680;
+
+  /** Layers on either side of the border whose scores are measured. */
+  private static final int BORDER = 3;
+
+  private final Decoder decoder;
   private final ModelSpec spec;
   private final KvStatistics statistics;
   private final SearchSettings settings;
@@ -33,7 +48,15 @@ public final class Search implements AutoCloseable {
   private final ShortRepair repair;
   private final SearchJournal journal;
   private final SimilarityMeter similarities;
-  private final LayerwiseSearch.PlanMeter plans;
+  private final PlanMeter meter;
+  private final PlanMeter singles;
+
+  /** Measures how near a plan comes to the unshared model when it is repaired. */
+  @FunctionalInterface
+  interface PlanMeter {
+    /** How near {@code plan} comes. */
+    RepairQuality quality(Plan plan);
+  }
 
   /**
    * A search that has not begun.
@@ -46,6 +69,7 @@ public final class Search implements AutoCloseable {
       KvStatistics statistics,
       SearchSettings settings,
       CalibrationListener listener) {
+    this.decoder = decoder;
     this.spec = decoder.spec();
     this.statistics = statistics;
     this.settings = settings;
@@ -56,7 +80,8 @@ public final class Search implements AutoCloseable {
         new ShortRepair(decoder, text, goals.windowed().isPresent(), settings.maxStateBytes());
     this.journal = settings.journal() == null ? null : journal();
     this.similarities = journal == null ? runner : journal.similarities(runner);
-    this.plans = journal == null ? repair : journal.plans(repair);
+    this.meter = journal == null ? repair::quality : journal.plans(repair::quality);
+    this.singles = journal == null ? repair::unrepaired : journal.plans(repair::unrepaired);
   }
 
   /** Runs the method of the settings. */
@@ -70,62 +95,158 @@ public final class Search implements AutoCloseable {
     return settings.limits().needRepair() ? judged(order, outcome) : outcome;
   }
 
-  /** One more windowed layer at a time. */
-  SearchOutcome windowed() {
-    SearchGoals.Window window = goals.window();
-    return new LayerwiseSearch(
-            WindowsMethod.NAME,
-            LayerwiseSearch.windowing(spec, window),
-            false,
-            statistics.distances(),
-            plans,
-            listener)
-        .run(goals.windowed().getAsInt(), settings.limits(), Double.POSITIVE_INFINITY);
-  }
-
   /**
-   * Of the searches for sharing layers, and for windowed ones where the goals have them, those that
-   * reached the size, or else came nearest to it, and of these the one with the nearest plan; the
-   * first of equals.
+   * Plans from scores, and for sharing layers the papers' order and its reverse besides; of those
+   * that reached the size, or else came nearest to it, the one that comes nearest to the unshared
+   * model when repaired.
    *
    * @param preferTop see {@link ShareMethod}
    */
   SearchOutcome best(boolean preferTop) {
-    List<SearchOutcome> outcomes = new ArrayList<>();
-    for (PairOrder order : List.of(new KvSharerMethod(), new SimilarMethod())) {
-      similarities.accepted(SharingMap.identity(spec.layers()));
-      outcomes.add(judged(order, tested(order)));
+    boolean shares = goals.sharing().isPresent();
+    boolean windows = goals.windowed().isPresent();
+    Scores scores = scores();
+    if (windows) {
+      scores = bordered(scores);
     }
-    if (goals.windowed().isPresent()) {
-      outcomes.add(windowed());
-      plans.accepted(Plan.identity(spec.layers()));
+    ScoredPlans plans = new ScoredPlans(spec, scores, goals, settings.acrossKinds(), preferTop);
+    Map<String, List<Plan>> candidates = new LinkedHashMap<>();
+    if (windows) {
+      candidates.put(WindowsMethod.NAME, plans.steps(true, false));
     }
-    double reached =
-        outcomes.stream()
-            .filter(SearchOutcome::reached)
-            .mapToDouble(Search::divergence)
-            .min()
-            .orElse(Double.POSITIVE_INFINITY);
-    outcomes.add(
-        new LayerwiseSearch(
-                LAYERWISE,
-                LayerwiseSearch.sharing(spec, settings.acrossKinds()),
-                preferTop,
-                statistics.distances(),
-                plans,
-                listener)
-            .run(goals.sharing().getAsInt(), settings.limits(), reached));
-    outcomes.sort(
-        Comparator.comparing((SearchOutcome outcome) -> !outcome.reached())
-            .thenComparing(outcome -> outcome.wantedLayers() - outcome.plan().reducedLayers())
-            .thenComparing(Search::divergence));
-    return outcomes
-        .get(0)
-        .withCompared(outcomes.stream().map(outcome -> outcome.compared().get(0)).toList());
+    if (shares) {
+      candidates.put(ShareMethod.NAME, plans.steps(false, true));
+      candidates.put(KvSharerMethod.NAME, untested(new KvSharerMethod()));
+    }
+    if (shares && !windows) {
+      candidates.put(SimilarMethod.NAME, untested(new SimilarMethod()));
+    }
+    if (windows && shares) {
+      candidates.put(MIXED, plans.steps(true, true));
+    }
+    List<SearchOutcome.Found> found = new ArrayList<>();
+    for (Map.Entry<String, List<Plan>> candidate : candidates.entrySet()) {
+      listener.progressed(Progress.of(Phase.PLANS, found.size(), candidates.size()));
+      List<Plan> steps = candidate.getValue();
+      Plan last = steps.get(steps.size() - 1);
+      if (found.stream().noneMatch(other -> other.plan().equals(last))) {
+        found.add(within(candidate.getKey(), steps));
+      }
+    }
+    found.sort(
+        Comparator.comparing((SearchOutcome.Found one) -> !one.reached())
+            .thenComparing(one -> -one.plan().reducedLayers() * (one.reached() ? 0 : 1))
+            .thenComparing(SearchOutcome.Found::loss));
+    SearchOutcome.Found best = found.get(0);
+    boolean windowed = !best.plan().windowedLayers().isEmpty();
+    return new SearchOutcome(
+        best.plan(),
+        best.quality().similarity(),
+        (windowed ? goals.windowed() : goals.sharing()).getAsInt(),
+        List.of(),
+        List.of(),
+        0,
+        SimilarityMeter.LayerWork.NONE,
+        found,
+        scores);
   }
 
-  private static double divergence(SearchOutcome outcome) {
-    return outcome.compared().get(0).quality().divergence().mean();
+  /**
+   * Measures the layers around the border between those that are windowed and the others, each
+   * alone, and deals their scores out anew in that order: scores there are too close to tell.
+   */
+  private Scores bordered(Scores scores) {
+    LayerAction window = new LayerAction.Window(goals.window().first(), goals.window().last());
+    List<Integer> order =
+        IntStream.range(0, spec.layers())
+            .filter(layer -> scores.byLayer().get(layer).containsKey(window))
+            .boxed()
+            .sorted(Comparator.comparingDouble(layer -> scores.of(layer, window)))
+            .toList();
+    int taken = Math.min(order.size(), goals.windowed().getAsInt());
+    List<Integer> border =
+        order.subList(Math.max(0, taken - BORDER), Math.min(order.size(), taken + BORDER));
+    if (taken == 0 || taken == order.size()) {
+      return scores;
+    }
+    Map<Integer, Double> measured = new HashMap<>();
+    for (int layer : border) {
+      listener.progressed(Progress.of(Phase.PLANS, measured.size(), border.size()));
+      Plan alone =
+          Plan.identity(spec.layers())
+              .withWindowed(layer, goals.window().last(), goals.window().first());
+      measured.put(layer, singles.quality(alone).divergence().mean());
+    }
+    List<Integer> sorted =
+        border.stream().sorted(Comparator.comparingDouble(measured::get)).toList();
+    List<Map<LayerAction, Double>> dealt = new ArrayList<>();
+    scores.byLayer().forEach(ofLayer -> dealt.add(new LinkedHashMap<>(ofLayer)));
+    for (int place = 0; place < border.size(); place++) {
+      dealt.get(sorted.get(place)).put(window, scores.of(border.get(place), window));
+    }
+    return new Scores(dealt, scores.tokens());
+  }
+
+  /** The last plan of a way that holds the limits; those of fewer layers are taken to lose less. */
+  private SearchOutcome.Found within(String name, List<Plan> steps) {
+    int low = 0;
+    int high = steps.size() - 1;
+    RepairQuality quality = meter.quality(steps.get(high));
+    boolean holds = settings.limits().hold(quality);
+    if (holds) {
+      low = high;
+    }
+    while (!holds && high - low > 1) {
+      int middle = (low + high) / 2;
+      if (settings.limits().hold(meter.quality(steps.get(middle)))) {
+        low = middle;
+      } else {
+        high = middle;
+      }
+    }
+    return new SearchOutcome.Found(
+        name,
+        steps.get(low),
+        holds && goals.isReached(steps.get(low))
+            ? SearchOutcome.Ending.REACHED
+            : SearchOutcome.Ending.LIMITED,
+        holds ? quality : meter.quality(steps.get(low)));
+  }
+
+  /** The way of an order of pairs if each passes the papers' test. */
+  private List<Plan> untested(PairOrder order) {
+    int wanted = goals.sharing().getAsInt();
+    List<Plan> steps = new ArrayList<>(List.of(Plan.identity(spec.layers())));
+    for (DistanceMatrix.Pair pair : ranking(order)) {
+      SharingMap map = steps.get(steps.size() - 1).map();
+      if (map.sharedLayers() < wanted && map.ownsCache(pair.layer())) {
+        SharingMap with = map.withShared(pair.layer(), pair.source());
+        if (mayShare(with)) {
+          steps.add(Plan.of(with));
+        }
+      }
+    }
+    return steps;
+  }
+
+  /** Tokens on which layers are scored, where the text has as many. */
+  public static long scoredTokens(ModelSpec spec, long maxStateBytes) {
+    long bytesPerToken = (spec.layers() + 1L) * spec.hiddenSize() * Float.BYTES;
+    return Math.min(SCORED_TOKENS, maxStateBytes / bytesPerToken);
+  }
+
+  private Scores scores() {
+    List<int[]> text = settings.text().isEmpty() ? statistics.samples() : settings.text();
+    int passage = text.stream().mapToInt(ids -> ids.length).max().orElse(1);
+    long most = scoredTokens(spec, settings.maxStateBytes()) / passage;
+    List<int[]> chosen = RepairPassages.spread(text, Math.max(2, most));
+    int total = 2 * spec.layers();
+    try (Scoring scoring = new Scoring(decoder, chosen)) {
+      return scoring.score(
+          ScoredPlans.actions(spec, goals, settings.acrossKinds()),
+          settings.seed(),
+          done -> listener.progressed(Progress.of(Phase.SCORE, done, total)));
+    }
   }
 
   private SearchOutcome tested(PairOrder order) {
@@ -134,7 +255,7 @@ public final class Search implements AutoCloseable {
   }
 
   private SearchOutcome judged(PairOrder order, SearchOutcome outcome) {
-    RepairQuality quality = plans.quality(outcome.plan());
+    RepairQuality quality = meter.quality(outcome.plan());
     boolean reached = outcome.reached() && settings.limits().hold(quality);
     return outcome.withCompared(
         List.of(

@@ -1,5 +1,6 @@
 package dev.kvshare.calibrate.search;
 
+import dev.kvshare.apply.plan.Plan;
 import dev.kvshare.calibrate.capture.CalibrationException;
 import java.util.OptionalInt;
 
@@ -12,6 +13,8 @@ import java.util.OptionalInt;
  * @param window what these keep, null where there are none
  */
 public record SearchGoals(OptionalInt sharing, OptionalInt windowed, Window window) {
+
+  private static final double ROUNDING = 1e-9;
 
   /**
    * What a windowed layer keeps of a text.
@@ -44,6 +47,22 @@ public record SearchGoals(OptionalInt sharing, OptionalInt windowed, Window wind
     public int comparableTokens() {
       return 2 * tokens();
     }
+  }
+
+  /** How much of what is to be saved one more layer with this action saves. */
+  double part(Plan.LayerAction action) {
+    OptionalInt layers = action instanceof Plan.LayerAction.Window ? windowed : sharing;
+    return layers.isEmpty() ? 0 : 1.0 / layers.getAsInt();
+  }
+
+  /** Whether a plan keeps no more than is wanted, with layers of either kind. */
+  boolean isReached(Plan plan) {
+    double parts =
+        plan.map().sharedLayers() * part(new Plan.LayerAction.Share(0))
+            + (plan.windows() == null
+                ? 0
+                : plan.windowedLayers().size() * part(plan.action(plan.windowedLayers().get(0))));
+    return parts > 1 - ROUNDING || sharing.orElse(1) == 0 || windowed.orElse(1) == 0;
   }
 
   /** Layers share, and none is windowed. */

@@ -206,34 +206,15 @@ final class SearchJournal implements AutoCloseable {
   }
 
   /** As {@link #similarities}, for plans that are repaired. */
-  LayerwiseSearch.PlanMeter plans(LayerwiseSearch.PlanMeter meter) {
-    return new LayerwiseSearch.PlanMeter() {
-      private boolean measuring;
-      private Plan acceptedInJournal;
-
-      @Override
-      public RepairQuality quality(Plan plan) {
-        Repaired entry = replay(plan, Repaired.class);
-        if (entry != null) {
-          return entry.quality();
-        }
-        if (!measuring && acceptedInJournal != null) {
-          meter.accepted(acceptedInJournal);
-        }
-        measuring = true;
-        RepairQuality quality = meter.quality(plan);
-        append(new Repaired(plan, quality));
-        return quality;
+  Search.PlanMeter plans(Search.PlanMeter meter) {
+    return plan -> {
+      Repaired entry = replay(plan, Repaired.class);
+      if (entry != null) {
+        return entry.quality();
       }
-
-      @Override
-      public void accepted(Plan plan) {
-        if (measuring) {
-          meter.accepted(plan);
-        } else {
-          acceptedInJournal = plan;
-        }
-      }
+      RepairQuality quality = meter.quality(plan);
+      append(new Repaired(plan, quality));
+      return quality;
     };
   }
 

@@ -5,6 +5,7 @@ import dev.kvshare.apply.plan.SharingMap;
 import dev.kvshare.calibrate.capture.DistanceMatrix;
 import dev.kvshare.calibrate.capture.SimilarityMeter;
 import dev.kvshare.calibrate.repair.RepairQuality;
+import dev.kvshare.calibrate.score.Scores;
 import java.util.Comparator;
 import java.util.List;
 
@@ -21,6 +22,7 @@ import java.util.List;
  * @param work how much of the model was run without repair
  * @param compared what each search found whose plan was measured as repaired, the one whose plan
  *     was taken at the front; empty where nothing was repaired
+ * @param scores what each action of each layer costs; null where plans are made otherwise
  */
 public record SearchOutcome(
     Plan plan,
@@ -30,16 +32,15 @@ public record SearchOutcome(
     List<Tested> tested,
     int skipped,
     SimilarityMeter.LayerWork work,
-    List<Found> compared) {
+    List<Found> compared,
+    Scores scores) {
   /**
    * One step of the search: a candidate that was run.
    *
    * @param rank place of the pair in the candidate order, from 0
-   * @param pair the pair of layers; a windowed layer with itself
+   * @param pair the pair of layers
    * @param plan what was tested, chains resolved
    * @param measured its similarity with the unshared model, complete if accepted
-   * @param divergence mean KL divergence in nats from the unshared model when repaired, null where
-   *     the plan was tested without repair
    * @param accepted whether it became the plan of the search
    */
   public record Tested(
@@ -47,7 +48,6 @@ public record SearchOutcome(
       DistanceMatrix.Pair pair,
       Plan plan,
       SimilarityMeter.Similarity measured,
-      Double divergence,
       boolean accepted) {
     /** Which layer reads whose keys and values. */
     public SharingMap map() {
@@ -65,9 +65,7 @@ public record SearchOutcome(
     /** As many layers are reduced as were wanted. */
     REACHED,
     /** No more layers can be reduced within the limits. */
-    LIMITED,
-    /** What it had so far was further from the model than what another search has found. */
-    OUTDONE
+    LIMITED
   }
 
   /**
@@ -82,6 +80,11 @@ public record SearchOutcome(
     /** Whether as many layers are reduced as were wanted. */
     public boolean reached() {
       return ending == Ending.REACHED;
+    }
+
+    /** What plans of one size are compared by: the less, the better. */
+    public double loss() {
+      return quality.divergence().mean();
     }
   }
 
@@ -105,7 +108,7 @@ public record SearchOutcome(
   /** The same with the plans of several searches that were measured as repaired. */
   SearchOutcome withCompared(List<Found> results) {
     return new SearchOutcome(
-        plan, similarity, wantedLayers, ranking, tested, skipped, work, results);
+        plan, similarity, wantedLayers, ranking, tested, skipped, work, results, scores);
   }
 
   /** Whether the map was chosen by what it computes when repaired. */

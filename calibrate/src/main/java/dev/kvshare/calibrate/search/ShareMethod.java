@@ -1,9 +1,8 @@
 package dev.kvshare.calibrate.search;
 
 /**
- * Layers share only: the papers' order, its reverse, and one layer more at a time with the nearest
- * layer below as its source ({@link LayerwiseSearch}). Takes the map that comes nearest to the
- * unshared model when repaired.
+ * Layers share only: those whose scores say that it costs least, the papers' order, and its
+ * reverse. Takes the map that comes nearest to the unshared model when repaired.
  *
  * @param preferTop whether a layer that does not extend the shared layers at the top counts twice
  *     what it costs: a prompt skips shared layers above the highest that keeps a cache

@@ -77,8 +77,7 @@ final class SharingSearch {
               .iterator());
       SimilarityMeter.Similarity measured = meter.similarity(candidate, threshold);
       boolean accepted = measured.isComplete() && measured.mean() > threshold;
-      tested.add(
-          new SearchOutcome.Tested(rank, pair, Plan.of(candidate), measured, null, accepted));
+      tested.add(new SearchOutcome.Tested(rank, pair, Plan.of(candidate), measured, accepted));
       if (accepted) {
         map = candidate;
         similarity = measured.mean();
@@ -87,7 +86,15 @@ final class SharingSearch {
     }
     report(ranking.size(), map, wantedLayers, similarity);
     return new SearchOutcome(
-        Plan.of(map), similarity, wantedLayers, ranking, tested, skipped, meter.work(), List.of());
+        Plan.of(map),
+        similarity,
+        wantedLayers,
+        ranking,
+        tested,
+        skipped,
+        meter.work(),
+        List.of(),
+        null);
   }
 
   /** The map with one more pair; null where its layer shares already, or may not share so. */

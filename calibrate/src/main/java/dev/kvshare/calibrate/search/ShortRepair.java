@@ -10,19 +10,18 @@ import dev.kvshare.calibrate.repair.RepairQuality;
 import dev.kvshare.calibrate.repair.RepairSettings;
 import dev.kvshare.calibrate.repair.RepairTrials;
 import dev.kvshare.calibrate.repair.fit.QueryFit;
-import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
 import java.util.Set;
 
 /**
- * Repairs every plan on a few passages of the calibration text: queries, by one step, and attention
- * output of the shared layers alone, with one regularisation. That ranks plans as a whole repair
- * does and costs a fraction of it.
+ * Repairs every plan on a few passages of the calibration text: the attention output of the reduced
+ * layers alone, with one regularisation. That ranks plans as a whole repair does and costs a
+ * fraction of it; fits of queries are left to the repair of the plan that is taken.
  *
  * <p>The unshared model runs when the first plan is measured.
  */
-public final class ShortRepair implements LayerwiseSearch.PlanMeter, AutoCloseable {
+public final class ShortRepair implements AutoCloseable {
   private static final int PASSAGE_TOKENS = 128;
 
   /**
@@ -31,7 +30,7 @@ public final class ShortRepair implements LayerwiseSearch.PlanMeter, AutoCloseab
    */
   private static final int LONGER = 4;
 
-  private static final int PASSAGES = 48;
+  private static final int PASSAGES = 24;
   private static final int VALIDATION_EVERY = 3;
 
   /** Passages below which a fit says nothing. */
@@ -45,7 +44,7 @@ public final class ShortRepair implements LayerwiseSearch.PlanMeter, AutoCloseab
           Set.of(Part.ATTENTION),
           RepairSettings.Scope.SHARED,
           true,
-          new QueryFit.Settings(1, 6, 1e-2, 4096),
+          QueryFit.Settings.NONE,
           List.of(1e-1));
 
   private final Decoder decoder;
@@ -69,12 +68,10 @@ public final class ShortRepair implements LayerwiseSearch.PlanMeter, AutoCloseab
   private static RepairPassages passages(
       ModelSpec spec, List<int[]> text, int length, long maxStateBytes) {
     long most = Math.max(FEWEST_PASSAGES, tokens(spec, maxStateBytes) / length);
-    long count = Math.min(most, text.size());
-    List<int[]> chosen = new ArrayList<>();
-    for (long passage = 0; passage < count; passage++) {
-      int[] whole = text.get(Math.toIntExact(passage * text.size() / count));
-      chosen.add(Arrays.copyOf(whole, Math.min(whole.length, length)));
-    }
+    List<int[]> chosen =
+        RepairPassages.spread(text, most).stream()
+            .map(ids -> Arrays.copyOf(ids, Math.min(ids.length, length)))
+            .toList();
     return RepairPassages.split(chosen, VALIDATION_EVERY);
   }
 
@@ -94,14 +91,14 @@ public final class ShortRepair implements LayerwiseSearch.PlanMeter, AutoCloseab
     return passages;
   }
 
-  @Override
-  public RepairQuality quality(Plan plan) {
+  /** How near a plan comes. */
+  RepairQuality quality(Plan plan) {
     return trials().quality(plan, done -> CalibrationException.Interrupted.check());
   }
 
-  @Override
-  public void accepted(Plan plan) {
-    trials().accept(plan, done -> CalibrationException.Interrupted.check());
+  /** The same without any repair. */
+  RepairQuality unrepaired(Plan plan) {
+    return trials().unrepaired(plan, done -> CalibrationException.Interrupted.check());
   }
 
   private RepairTrials trials() {

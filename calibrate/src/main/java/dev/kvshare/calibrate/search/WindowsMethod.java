@@ -1,8 +1,7 @@
 package dev.kvshare.calibrate.search;
 
 /**
- * Layers keep the first and last tokens of a text only: one more at a time, the one that costs
- * least when repaired ({@link LayerwiseSearch}).
+ * Layers keep the first and last tokens of a text only: those whose scores say that it costs least.
  */
 public record WindowsMethod() implements Method {
   /** Its name on the command line and in the policy. */
@@ -25,6 +24,6 @@ public record WindowsMethod() implements Method {
 
   @Override
   public SearchOutcome search(Search search) {
-    return search.windowed();
+    return search.best(false);
   }
 }

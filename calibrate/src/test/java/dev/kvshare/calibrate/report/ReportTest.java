@@ -5,6 +5,7 @@ import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import dev.kvshare.apply.plan.Plan;
+import dev.kvshare.apply.plan.Plan.LayerAction;
 import dev.kvshare.apply.plan.SharingMap;
 import dev.kvshare.apply.policy.ModelIdentity;
 import dev.kvshare.apply.policy.Policy;
@@ -14,6 +15,7 @@ import dev.kvshare.apply.policy.Provenance.Recall;
 import dev.kvshare.calibrate.capture.DistanceMatrix;
 import dev.kvshare.calibrate.capture.KvStatistics;
 import dev.kvshare.calibrate.capture.SimilarityMeter;
+import dev.kvshare.calibrate.score.Scores;
 import dev.kvshare.calibrate.search.KvSharerMethod;
 import dev.kvshare.calibrate.search.SearchGoals;
 import dev.kvshare.calibrate.search.SearchOutcome;
@@ -22,7 +24,9 @@ import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
+import java.util.LinkedHashMap;
 import java.util.List;
+import java.util.Map;
 import java.util.regex.Pattern;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
@@ -67,6 +71,56 @@ class ReportTest {
     assertEquals(3, count(page, "class=\"point-accepted\""));
     assertEquals(1, count(page, "class=\"point-rejected\""));
     assertFalse(page.contains("NaN"));
+  }
+
+  /**
+   * Owning, windowed and sharing layers look different, and no search is told of that was not made.
+   */
+  @Test
+  void showsWindowsAndScores() {
+    Report.Content content = result(12, "text.txt");
+    Plan plan = content.outcome().plan().withWindowed(0, 64, 4).withWindowed(5, 64, 4);
+    List<Map<LayerAction, Double>> scores = new ArrayList<>();
+    for (int layer = 0; layer < 12; layer++) {
+      Map<LayerAction, Double> ofLayer = new LinkedHashMap<>();
+      ofLayer.put(new LayerAction.Window(4, 64), 0.01 * (layer + 1));
+      if (layer > 0) {
+        ofLayer.put(new LayerAction.Share(layer - 1), 0.1);
+      }
+      scores.add(ofLayer);
+    }
+    SearchOutcome outcome =
+        new SearchOutcome(
+            plan,
+            0.9,
+            5,
+            List.of(),
+            List.of(),
+            0,
+            SimilarityMeter.LayerWork.NONE,
+            List.of(),
+            new Scores(scores, 100));
+    String page =
+        Report.html(
+            new Report.Content(
+                content.policy(),
+                content.keep(),
+                content.settings(),
+                content.statistics(),
+                outcome,
+                content.summary(),
+                content.compared(),
+                content.work()));
+    assertEquals(7, count(page, "class=\"owner "));
+    assertEquals(2, count(page, "class=\"reader windowed\""));
+    assertEquals(3, count(page, "class=\"reader s"));
+    assertTrue(page.contains(".windowed rect {"));
+    assertEquals(23, count(page, " nats a token</title>"));
+    assertEquals(2, count(page, "class=\"taken\""));
+    assertTrue(page.contains("layer 5 keeps the first and last tokens: 0.06000 nats a token"));
+    for (String absent : List.of("Search log", "Layers run", "Candidates tested", "Circles are")) {
+      assertFalse(page.contains(absent), absent);
+    }
   }
 
   @Test
@@ -135,7 +189,6 @@ class ReportTest {
                 new DistanceMatrix.Pair(pair[0], pair[1], distances.distance(pair[0], pair[1])),
                 Plan.of(candidate),
                 new SimilarityMeter.Similarity(similarity, accepted ? 30 : 21, 30),
-                null,
                 accepted));
         map = accepted ? candidate : map;
       }
@@ -149,7 +202,8 @@ class ReportTest {
             tested,
             1,
             new SimilarityMeter.LayerWork(120, 300),
-            List.of());
+            List.of(),
+            null);
     ModelIdentity model = new ModelIdentity("llama", layers, 4, 2, 16, "sha256:" + "a".repeat(64));
     Policy policy = Policy.of(model, Plan.of(map)).withTool(new ToolVersion("kvshare", "1"));
     KvStatistics statistics =

@@ -161,17 +161,20 @@ final class CalibrateCommand extends BaseCommand {
           options
               .configure(Calibration.of(model), text, repairText)
               .journal(options.isScheme() ? null : files.journal())
-              .listener(new CalibrationProgress(output, progress))
+              .listener(new CalibrationProgress(output, progress, options.goal.method))
               .command("kvshare " + Invocation.words(command(WITHOUT_EFFECT)))
               .run();
     }
     result.write(files.policy(), files.report(), files.statistics());
-    List<String> words = new ArrayList<>(command(SHARING_LEAVES_OUT));
-    words.addAll(List.of("--method", "share"));
-    String sharing = Invocation.of(words);
     new CalibrationSummary(options.model, files.policy(), files.report(), files.statistics())
-        .print(result, sharing, output);
+        .print(result, this::byMethod, output);
     return result.reached() ? ExitCodes.DONE : ExitCodes.NOT_MET;
+  }
+
+  private String byMethod(String method) {
+    List<String> words = new ArrayList<>(command(SHARING_LEAVES_OUT));
+    words.addAll(List.of("--method", method));
+    return Invocation.of(words);
   }
 
   private String adviceToResume() {

@@ -85,7 +85,7 @@ final class EvalCommand extends BaseCommand {
                         model,
                         calibration,
                         options.comparison.sizes(model.decoder().spec().layers()),
-                        new CalibrationProgress(output, progress)))
+                        new CalibrationProgress(output, progress, "calibration")))
                 .compare()
                 .report();
       } else if (!tasks.isEmpty()) {

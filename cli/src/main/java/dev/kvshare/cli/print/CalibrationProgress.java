@@ -1,21 +1,39 @@
 package dev.kvshare.cli.print;
 
 import dev.kvshare.calibrate.capture.CalibrationListener;
+import java.util.List;
 import java.util.Locale;
 
 /** Shows on the terminal how a calibration goes on. */
 public final class CalibrationProgress implements CalibrationListener {
   private final Output output;
   private final ProgressLine line;
+  private final String method;
+  private List<Phase> phases = List.of();
 
-  public CalibrationProgress(Output output, ProgressLine line) {
+  /**
+   * @param method its name, shown beside the step
+   */
+  public CalibrationProgress(Output output, ProgressLine line, String method) {
     this.output = output;
     this.line = line;
+    this.method = method;
+  }
+
+  @Override
+  public void planned(List<Phase> toCome) {
+    phases = List.copyOf(toCome);
   }
 
   @Override
   public void progressed(Progress progress) {
-    line.show(name(progress.phase()), progress.done(), progress.total(), remark(progress));
+    int step = phases.indexOf(progress.phase());
+    String name = name(progress.phase());
+    line.show(
+        step < 0 ? name : "%s %d/%d: %s".formatted(method, step + 1, phases.size(), name),
+        progress.done(),
+        progress.total(),
+        remark(progress));
   }
 
   @Override
@@ -35,8 +53,8 @@ public final class CalibrationProgress implements CalibrationListener {
       case CAPTURE -> "reading samples";
       case RANK -> "ranking pairs";
       case SEARCH -> "trying pairs";
-      case SINGLES -> "trying single layers";
-      case STEPS -> "choosing layers";
+      case SCORE -> "scoring layers";
+      case PLANS -> "judging plans";
       case REPAIR -> "refitting layers";
       case RECALL -> "asking for hidden numbers";
     };
@@ -44,9 +62,8 @@ public final class CalibrationProgress implements CalibrationListener {
 
   private static String remark(Progress progress) {
     return switch (progress.phase()) {
-      case CAPTURE, RANK, SINGLES, REPAIR, RECALL -> "";
+      case CAPTURE, RANK, SCORE, PLANS, REPAIR, RECALL -> "";
       case SEARCH -> layers(progress, "similarity %.3f", progress.similarity());
-      case STEPS -> layers(progress, "KL divergence %.4f", progress.divergence());
     };
   }
 

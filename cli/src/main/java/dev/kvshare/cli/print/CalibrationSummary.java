@@ -6,17 +6,18 @@ import dev.kvshare.apply.policy.PolicyFile;
 import dev.kvshare.calibrate.CalibrationResult;
 import dev.kvshare.calibrate.capture.KvStatistics;
 import dev.kvshare.calibrate.report.TextHeatMap;
-import dev.kvshare.calibrate.search.SearchOutcome;
+import dev.kvshare.calibrate.search.KvSharerMethod;
+import dev.kvshare.calibrate.search.ShareMethod;
 import dev.kvshare.calibrate.search.WindowsMethod;
 import dev.kvshare.cli.options.ModelOptions;
 import java.io.PrintWriter;
 import java.nio.file.Path;
-import java.util.Comparator;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Locale;
 import java.util.Map;
 import java.util.Optional;
+import java.util.function.UnaryOperator;
 
 /** What {@code calibrate} says at its end: the map, the files and what to do next. */
 public final class CalibrationSummary {
@@ -40,9 +41,9 @@ public final class CalibrationSummary {
   /**
    * Prints what was found.
    *
-   * @param sharing the command that gives what sharing alone would have given
+   * @param byMethod the command that calibrates by another method
    */
-  public void print(CalibrationResult result, String sharing, Output output) {
+  public void print(CalibrationResult result, UnaryOperator<String> byMethod, Output output) {
     PrintWriter out = output.results();
     if (result.statistics() == null) {
       output.print(PolicyDescription.of(policy, result.policy()));
@@ -60,10 +61,18 @@ public final class CalibrationSummary {
       out.println("Recall: " + result.recall().words() + ".");
     }
     if (result.policy().plan().windows() != null) {
-      sharingAlone(result).ifPresent(line -> out.println(line + " See: " + sharing));
+      alone(result, ShareMethod.NAME, "Sharing alone loses more")
+          .ifPresent(line -> out.println(line + byMethod.apply(ShareMethod.NAME)));
+    }
+    if (result.outcome().repaired()) {
+      alone(
+              result,
+              KvSharerMethod.NAME,
+              "The papers' order (most dissimilar layers first) loses more")
+          .ifPresent(line -> out.println(line + byMethod.apply(KvSharerMethod.NAME)));
     }
     if (!result.compared().isEmpty()) {
-      out.println("Searches:");
+      out.println("Plans judged:");
       result.compared().forEach(line -> out.println("  " + line));
     }
     if (result.outcome().work().evaluations() > 0) {
@@ -121,18 +130,18 @@ public final class CalibrationSummary {
     }
   }
 
-  /** What the nearest of the searches found in which layers only share, if there were any. */
-  private static Optional<String> sharingAlone(CalibrationResult result) {
+  /** What a plan that was judged too came to, where another one was taken. */
+  private static Optional<String> alone(CalibrationResult result, String name, String words) {
     return result.outcome().compared().stream()
-        .filter(found -> found.plan().windows() == null && found.plan().reducedLayers() > 0)
-        .min(
-            Comparator.comparing((SearchOutcome.Found found) -> !found.reached())
-                .thenComparing(found -> found.quality().divergence().mean()))
+        .skip(1)
+        .filter(found -> found.name().equals(name))
+        .findFirst()
         .map(
             found ->
                 String.format(
                     Locale.ROOT,
-                    "Sharing alone loses more: after the same short repair, KL divergence %.4f and perplexity %.3f times with %d layers.",
+                    "%s: after the same short repair, KL divergence %.4f and perplexity %.3f times with %d layers. See: ",
+                    words,
                     found.quality().divergence().mean(),
                     found.quality().divergence().perplexityRatio(),
                     found.plan().reducedLayers()));
