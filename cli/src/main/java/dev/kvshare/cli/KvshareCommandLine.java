@@ -22,23 +22,24 @@ final class KvshareCommandLine {
   private static final int HELP_COLUMNS = 90;
   private static final int OPTION_COLUMNS = 27;
 
-  /** Options of earlier releases, alone or behind the one command that had them. */
+  /** Options of earlier releases that have another name now, behind the command that had them. */
   private static final Map<String, String> RENAMED =
+      Map.of(
+          "calibrate --kv-budget", "--keep",
+          "calibrate -b", "--keep",
+          "eval --windows", "--passages",
+          "eval --window", "--passage-tokens");
+
+  /** Other options of earlier releases, alone or behind the one command that had them. */
+  private static final Map<String, String> REMOVED =
       Map.ofEntries(
           Map.entry(
               "--strategy", "It is called --method now; --method kvsharer is the paper's order."),
           Map.entry("-s", "It is called --method now; --method kvsharer is the paper's order."),
-          Map.entry("--kv-budget", "It is called --keep now."),
-          Map.entry("-b", "It is called --keep now."),
-          Map.entry(
-              "--window-layers", "Use --method windows with --keep, such as --keep 21layers."),
-          Map.entry("-w", "Use --method windows with --keep, such as --keep 21layers."),
           Map.entry("--no-windows", "Use --method share."),
           Map.entry("calibrate --scheme", "Schemes are methods now: --method NAME."),
           Map.entry("--heal", "Healing was removed: it gained too little behind the repair."),
-          Map.entry("--stop-early", "It was removed: all passes are run."),
-          Map.entry("eval --windows", "It is called --passages now."),
-          Map.entry("eval --window", "It is called --passage-tokens now."));
+          Map.entry("--stop-early", "It was removed: all passes are run."));
 
   private KvshareCommandLine() {}
 
@@ -51,10 +52,25 @@ final class KvshareCommandLine {
     CommandLine commandLine = create(terminal, interruption, color);
     HelpText.install(commandLine, Arrays.asList(args).contains(HelpText.ALL));
     try {
-      return commandLine.execute(ConfigFile.expand(create(terminal, interruption, color), args));
+      String[] words = ConfigFile.expand(create(terminal, interruption, color), args);
+      return commandLine.execute(renamed(words, terminal));
     } catch (ParameterException e) {
       return reportUsageError(e, args);
     }
+  }
+
+  /** The words with the present names of options, and a note for each that has another. */
+  private static String[] renamed(String[] args, Terminal terminal) {
+    String[] words = args.clone();
+    for (int i = 1; i < words.length; i++) {
+      String old = words[i].replaceFirst("=.*", "");
+      String name = RENAMED.get(words[0] + " " + old);
+      if (name != null) {
+        words[i] = name + words[i].substring(old.length());
+        terminal.err().println("kvshare " + words[0] + ": " + old + " is called " + name + " now.");
+      }
+    }
+    return words;
   }
 
   static CommandLine create(Terminal terminal, Interruption interruption, boolean color) {
@@ -115,9 +131,9 @@ final class KvshareCommandLine {
   /** What somebody may have meant by words that are not known; empty where nothing comes near. */
   private static String hint(CommandSpec spec, List<String> unknown) {
     String first = unknown.get(0).replaceFirst("=.*", "");
-    String renamed = RENAMED.getOrDefault(spec.name() + " " + first, RENAMED.get(first));
-    if (renamed != null) {
-      return " " + renamed;
+    String removed = REMOVED.getOrDefault(spec.name() + " " + first, REMOVED.get(first));
+    if (removed != null) {
+      return " " + removed;
     }
     List<String> names = new ArrayList<>();
     if (first.startsWith("-")) {

@@ -1,5 +1,7 @@
 package dev.kvshare.cli;
 
+import static org.junit.jupiter.api.Assertions.assertTrue;
+
 import dev.kvshare.cli.command.ExitCodes;
 import java.util.List;
 import java.util.stream.Stream;
@@ -32,8 +34,8 @@ class UsageErrorTest {
         mistake("calibrate --method dissimilar", "called kvsharer now"),
         mistake("calibrate --method beam", "was removed"),
         mistake("calibrate --strategy auto", "'--strategy'", "called --method now"),
-        mistake("calibrate --kv-budget 0.7", "'--kv-budget'", "called --keep now"),
-        mistake("calibrate --window-layers 3", "--method windows", "--keep 21layers"),
+        mistake("calibrate --kv-budget 7", "Not an amount to keep"),
+        mistake("calibrate --window-layers 3 --keep 70%", "--keep means nothing with"),
         mistake("calibrate --no-windows", "Use --method share"),
         mistake("calibrate --scheme yoco", "--method NAME"),
         mistake("calibrate --heal", "Healing was removed"),
@@ -64,8 +66,7 @@ class UsageErrorTest {
         mistake("apply --dtype int8", "--dtype", "bfloat16"),
         mistake("eval --passage-tokens 1", "--passage-tokens must be at least 2"),
         mistake("eval --format xml", "--format", "MARKDOWN"),
-        mistake("eval --windows 3", "--windows", "called --passages now"),
-        mistake("eval --window=64", "--window", "called --passage-tokens now"),
+        mistake("eval --window=1", "--passage-tokens must be at least 2"),
         mistake("eval --json --format csv", "--json and --format"),
         mistake("eval --compare 2 --policy p", "--policy means nothing with --compare"),
         mistake("eval --compare 2 --sweep", "--sweep means nothing with --compare"),
@@ -90,6 +91,12 @@ class UsageErrorTest {
     CommandRun.of((Object[]) mistake.commandLine().split(" "))
         .fails(ExitCodes.USAGE, mistake.fragments().toArray(String[]::new))
         .fails(ExitCodes.USAGE, "--help");
+  }
+
+  @Test
+  void optionsOfEarlierReleasesAreUnderstood() {
+    CommandRun run = CommandRun.of("eval", "--window=1").fails(ExitCodes.USAGE, "--passage-tokens");
+    assertTrue(run.err().startsWith("kvshare eval: --window is called --passage-tokens now."));
   }
 
   @Test

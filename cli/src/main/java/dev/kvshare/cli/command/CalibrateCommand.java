@@ -47,6 +47,7 @@ final class CalibrateCommand extends BaseCommand {
           "--keep",
           "--context",
           "--share-layers",
+          "--window-layers",
           "--threshold",
           "--max-kl",
           "--max-perplexity-rise",
@@ -83,6 +84,7 @@ final class CalibrateCommand extends BaseCommand {
     }
     refuse("--layer-types", "--method");
     refuse("--share-layers", "--keep");
+    refuse("--window-layers", "--keep", "--share-layers", "--method", "--layer-types");
     refuse("--report", "--no-report");
     refuse("--no-repair", "--repair", "--repair-text", "--repair-tokens", "--repair-parts");
     refuse("--stats", "--text", "--dataset", "--samples", "--tokens", "--save-stats");
@@ -161,7 +163,7 @@ final class CalibrateCommand extends BaseCommand {
           options
               .configure(Calibration.of(model), text, repairText)
               .journal(options.isScheme() ? null : files.journal())
-              .listener(new CalibrationProgress(output, progress, options.goal.method))
+              .listener(new CalibrationProgress(output, progress, options.methodName()))
               .command("kvshare " + Invocation.words(command(WITHOUT_EFFECT)))
               .run();
     }

@@ -9,6 +9,7 @@ import dev.kvshare.calibrate.repair.RepairSettings;
 import dev.kvshare.calibrate.search.Method;
 import dev.kvshare.calibrate.search.SearchGoals;
 import dev.kvshare.calibrate.search.SearchSettings.Limits;
+import dev.kvshare.calibrate.search.WindowsMethod;
 import dev.kvshare.datasets.Corpus;
 import dev.kvshare.datasets.Datasets;
 import java.nio.file.Path;
@@ -72,6 +73,12 @@ public final class CalibrateOptions {
         paramLabel = "N",
         converter = Converters.Positive.class)
     public Integer shareLayers;
+
+    @Option(
+        names = {"-w", "--window-layers"},
+        paramLabel = "N",
+        converter = Converters.Positive.class)
+    public Integer windowLayers;
 
     @Everyday
     @Option(names = "--threshold", paramLabel = "X")
@@ -196,7 +203,12 @@ public final class CalibrateOptions {
 
   /** The method that searches; not for a scheme. */
   public Method method() {
-    return Method.of(goal.method, search.seed, search.preferTop);
+    return Method.of(methodName(), search.seed, search.preferTop);
+  }
+
+  /** The method or scheme that was asked for. */
+  public String methodName() {
+    return goal.windowLayers == null ? goal.method : WindowsMethod.NAME;
   }
 
   /** What is wrong with the values, whatever the other options are, or null. */
@@ -248,7 +260,7 @@ public final class CalibrateOptions {
         .text(textOrNull)
         .samples(samples.samples)
         .tokensPerSample(samples.tokens)
-        .method(goal.method)
+        .method(methodName())
         .window(goal.sinks, goal.window)
         .recallContext(goal.recallContext)
         .threshold(goal.threshold)
@@ -269,6 +281,9 @@ public final class CalibrateOptions {
     }
     if (goal.shareLayers != null) {
       calibration.keep(new Keep.SharedLayers(goal.shareLayers));
+    }
+    if (goal.windowLayers != null) {
+      calibration.keep(new Keep.WindowedLayers(goal.windowLayers));
     }
     if (goal.context != null) {
       calibration.context(goal.context);

@@ -93,8 +93,7 @@ public final class TaskMeter {
             cache.close();
           }
           read = request.get(0);
-          cache =
-              decoder.newCache(variant.options(), 1, read.length + request.get(1).length);
+          cache = decoder.newCache(variant.options(), 1, read.length + request.get(1).length);
           last = decoder.prompt(PromptBatch.of(read), cache, CHUNK);
           last.attach(scratch);
         }
