@@ -102,6 +102,14 @@ def test_the_fingerprint_is_that_of_the_java_runtime(name):
     assert fingerprint(checkpoint(name)) == read_policy(conformance(name, "own")).model.fingerprint
 
 
+def test_a_policy_in_the_configuration_leaves_the_fingerprint_as_it_is(tmp_path):
+    for file in checkpoint("llama").iterdir():
+        (tmp_path / file.name).write_bytes(file.read_bytes())
+    config = json.loads((tmp_path / "config.json").read_text("utf-8"))
+    (tmp_path / "config.json").write_text(json.dumps({**config, "kvshare_policy": {}}), "utf-8")
+    assert fingerprint(tmp_path) == fingerprint(checkpoint("llama"))
+
+
 @pytest.mark.parametrize(
     ("value", "text"),
     [

@@ -25,7 +25,7 @@ _SAMPLE_BYTES = 256
 _DESCRIPTIVE_KEYS = frozenset(
     """
     _name_or_path architectures attention_dropout attn_implementation auto_map bos_token_id
-    dtype embd_pdrop attn_pdrop resid_pdrop eos_token_id hidden_dropout initializer_range
+    kvshare_policy dtype embd_pdrop attn_pdrop resid_pdrop eos_token_id hidden_dropout initializer_range
     pad_token_id pretraining_tp torch_dtype transformers_version unsloth_fixed use_cache
     """.split()
 )
