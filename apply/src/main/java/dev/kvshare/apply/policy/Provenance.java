@@ -204,6 +204,7 @@ public record Provenance(
    * @param perplexityRatio perplexity over that of the unshared model
    * @param agreement fraction of positions with the same most likely token
    * @param similarity mean cosine similarity of the last hidden states
+   * @param recall of its plan, null where that did not take part in the choice
    */
   public record ComparedMethod(
       String method,
@@ -212,7 +213,8 @@ public record Provenance(
       @JsonProperty("kl_divergence") double divergence,
       double perplexityRatio,
       @JsonProperty("top1_agreement") double agreement,
-      double similarity) {
+      double similarity,
+      Recall recall) {
     public ComparedMethod {
       divergence = CanonicalJson.rounded(divergence);
       perplexityRatio = CanonicalJson.rounded(perplexityRatio);

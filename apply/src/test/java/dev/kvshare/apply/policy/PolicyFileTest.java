@@ -235,8 +235,8 @@ class PolicyFileTest {
   void keepsWhatWasCompared() {
     List<ComparedMethod> compared =
         List.of(
-            new ComparedMethod("greedy", 8, true, 0.0625, 1.015625, 0.875, 0.96875),
-            new ComparedMethod("similar", 7, false, 0.125, 1.0625, 0.75, 0.9375));
+            new ComparedMethod("greedy", 8, true, 0.0625, 1.015625, 0.875, 0.96875, null),
+            new ComparedMethod("similar", 7, false, 0.125, 1.0625, 0.75, 0.9375, null));
     DatasetReference text = new DatasetReference("book.txt", "0".repeat(64));
     Policy policy =
         policy(PLAN)
