@@ -196,6 +196,9 @@ public record CalibrationResult(
   private static String line(SearchOutcome.Found found) {
     int layers = found.plan().reducedLayers();
     String ending = found.reached() ? "" : "; more layers would exceed the limits";
+    if (found.recall() != null) {
+      ending = "; " + found.recall().words().split(" \\(", 2)[0] + ending;
+    }
     return format("%-11s %2d layers, %s%s", found.name(), layers, quality(found.quality()), ending);
   }
 

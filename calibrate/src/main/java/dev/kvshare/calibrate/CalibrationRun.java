@@ -55,13 +55,21 @@ final class CalibrationRun {
     Corpus corpus = start == null ? of.textOrDefault() : of.text;
     boolean repairs = of.repair != null && (of.repairChosen || of.repairs(given));
     of.listener.planned(phases(given == null && start == null, given == null, repairs));
-    CalibrationResult found =
-        given == null
-            ? searched(cut, corpus, start)
-            : given(given.apply(loaded.decoder().spec().layers()), corpus);
-    CalibrationResult done =
-        repairs ? repaired(found, cut, of.repairText == null ? corpus : of.repairText) : found;
-    return asked(done, corpus);
+    try (RecallMeter meter = recallMeter(corpus)) {
+      CalibrationResult found =
+          given == null
+              ? searched(cut, corpus, start, meter)
+              : given(given.apply(loaded.decoder().spec().layers()), corpus);
+      if (repairs) {
+        found = repaired(found, cut, of.repairText == null ? corpus : of.repairText);
+      }
+      Policy policy = found.policy();
+      if (meter == null || policy.plan().reducedLayers() == 0) {
+        return found;
+      }
+      Recall recall = meter.judge(policy.plan(), found.weights());
+      return found.with(policy.withCalibration(origin -> origin.recall = recall), found.weights());
+    }
   }
 
   private List<Phase> phases(boolean captures, boolean searches, boolean repairs) {
@@ -93,7 +101,8 @@ final class CalibrationRun {
 
   // The search.
 
-  private CalibrationResult searched(CalibrationText cut, Corpus corpus, KvStatistics start) {
+  private CalibrationResult searched(
+      CalibrationText cut, Corpus corpus, KvStatistics start, RecallMeter meterOrNull) {
     if (start != null) {
       requireSameKey(start);
     }
@@ -109,7 +118,17 @@ final class CalibrationRun {
         runner.compareWith(start.lastHidden());
       }
       SearchOutcome outcome;
-      try (Search search = new Search(loaded.decoder(), runner, measured, settings, of.listener)) {
+      try (Search search =
+          new Search(
+              loaded.decoder(),
+              runner,
+              measured,
+              settings,
+              of.listener,
+              meterOrNull == null
+                  ? null
+                  : (plan, weights) ->
+                      meterOrNull.judge(plan.withPrefill(prefill(plan)), weights))) {
         outcome = search.run();
       }
       return new CalibrationResult(
@@ -242,7 +261,8 @@ final class CalibrationRun {
                                   found.quality().divergence().mean(),
                                   found.quality().divergence().perplexityRatio(),
                                   found.quality().divergence().agreement(),
-                                  found.quality().similarity()))
+                                  found.quality().similarity(),
+                                  found.recall()))
                       .toList();
             });
   }
@@ -370,21 +390,6 @@ final class CalibrationRun {
 
   // Recall.
 
-  private CalibrationResult asked(CalibrationResult found, Corpus corpus) {
-    Plan wanted = found.policy().plan();
-    if (wanted.reducedLayers() == 0) {
-      return found;
-    }
-    try (RecallMeter meter = recallMeter(corpus)) {
-      if (meter == null) {
-        return found;
-      }
-      Recall recall = meter.judge(wanted, found.weights());
-      return found.with(
-          found.policy().withCalibration(origin -> origin.recall = recall), found.weights());
-    }
-  }
-
   /** Asks for numbers in passages of the text; null, and a note, where that cannot be done. */
   private RecallMeter recallMeter(Corpus corpusOrNull) {
     if (of.recallContext == 0) {
@@ -401,14 +406,14 @@ final class CalibrationRun {
     }
     try {
       int[] ran = {0};
-      int all = 2 * RecallPassages.Kind.values().length * RecallPassages.JUDGING;
+      int all = RecallPassages.Kind.values().length * RecallPassages.JUDGING;
       return new RecallMeter(
           loaded.decoder(),
           new RecallPassages(words, loaded::encode, loaded.bosOrNull())
               .passages(tokens, RecallPassages.JUDGING, of.seed),
           count -> {
             CalibrationException.Interrupted.check();
-            ran[0] += count;
+            ran[0] = ran[0] % all + count;
             of.listener.progressed(Progress.of(Phase.RECALL, ran[0], all));
           });
     } catch (IllegalArgumentException e) {

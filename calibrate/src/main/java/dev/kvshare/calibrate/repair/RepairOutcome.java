@@ -54,7 +54,8 @@ public record RepairOutcome(
     }
   }
 
-  private static RefittedWeights weights(Decoder decoder, LayerwiseRepair repair) {
+  /** What a pass that was run to the top refitted, as a policy stores it. */
+  static RefittedWeights weights(Decoder decoder, LayerwiseRepair repair) {
     try (NDManager scratch = decoder.newManager()) {
       SortedMap<String, NDArray> tensors = new TreeMap<>();
       List<Map<Part, Projection>> projections = repair.projections();

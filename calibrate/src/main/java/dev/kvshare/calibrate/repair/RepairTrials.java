@@ -2,6 +2,7 @@ package dev.kvshare.calibrate.repair;
 
 import dev.kvshare.apply.decoder.Decoder;
 import dev.kvshare.apply.plan.Plan;
+import dev.kvshare.apply.policy.RefittedWeights;
 import dev.kvshare.calibrate.repair.fit.Fits;
 import java.util.List;
 import java.util.function.IntConsumer;
@@ -26,11 +27,19 @@ public final class RepairTrials implements AutoCloseable {
     this.meter = new RepairQuality.Meter(decoder, batches, reference);
   }
 
-  /** How near a plan comes when repaired; {@code done} is told the layers done, after each. */
-  public RepairQuality quality(Plan plan, IntConsumer done) {
+  /**
+   * A plan that was repaired.
+   *
+   * @param quality how near it comes
+   * @param weights the refitted tensors; none where nothing was refitted
+   */
+  public record Trial(RepairQuality quality, RefittedWeights weights) {}
+
+  /** Repairs a plan; {@code done} is told the layers done, after each. */
+  public Trial trial(Plan plan, IntConsumer done) {
     try (LayerwiseRepair trial = new LayerwiseRepair(setting, plan)) {
       trial.run(done);
-      return meter.quality(trial::last);
+      return new Trial(meter.quality(trial::last), RepairOutcome.weights(setting.decoder(), trial));
     }
   }
 

@@ -6,6 +6,8 @@ import dev.kvshare.apply.family.spec.ModelSpec;
 import dev.kvshare.apply.plan.Plan;
 import dev.kvshare.apply.plan.Plan.LayerAction;
 import dev.kvshare.apply.plan.SharingMap;
+import dev.kvshare.apply.policy.Provenance.Recall;
+import dev.kvshare.apply.policy.RefittedWeights;
 import dev.kvshare.calibrate.capture.CalibrationListener;
 import dev.kvshare.calibrate.capture.CalibrationListener.Phase;
 import dev.kvshare.calibrate.capture.CalibrationListener.Progress;
@@ -24,6 +26,7 @@ import java.util.HashMap;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.function.BiFunction;
 import java.util.stream.IntStream;
 
 /**
@@ -33,6 +36,9 @@ import java.util.stream.IntStream;
 public final class Search implements AutoCloseable {
   /** The name of the plan with layers of both kinds among those that are compared. */
   private static final String MIXED = "mixed";
+
+  /** A plan that loses so many times more on text than another is not asked what it forgets. */
+  private static final double ASKED = 4;
 
   private static final int SCORED_TOKENS = 7_680;
 
@@ -45,6 +51,7 @@ public final class Search implements AutoCloseable {
   private final SearchSettings settings;
   private final SearchGoals goals;
   private final CalibrationListener listener;
+  private final BiFunction<Plan, RefittedWeights, Recall> recallOrNull;
   private final ShortRepair repair;
   private final SearchJournal journal;
   private final SimilarityMeter similarities;
@@ -62,19 +69,23 @@ public final class Search implements AutoCloseable {
    * A search that has not begun.
    *
    * @param runner has run the unshared model
+   * @param recallOrNull asks a plan with refitted weights, which may be null, for what stands far
+   *     back
    */
   public Search(
       Decoder decoder,
       SampleRunner runner,
       KvStatistics statistics,
       SearchSettings settings,
-      CalibrationListener listener) {
+      CalibrationListener listener,
+      BiFunction<Plan, RefittedWeights, Recall> recallOrNull) {
     this.decoder = decoder;
     this.spec = decoder.spec();
     this.statistics = statistics;
     this.settings = settings;
     this.goals = settings.goals();
     this.listener = listener;
+    this.recallOrNull = recallOrNull;
     List<int[]> text = settings.text().isEmpty() ? statistics.samples() : settings.text();
     this.repair =
         new ShortRepair(decoder, text, goals.windowed().isPresent(), settings.maxStateBytes());
@@ -98,7 +109,7 @@ public final class Search implements AutoCloseable {
   /**
    * Plans from scores, and for sharing layers the papers' order and its reverse besides; of those
    * that reached the size, or else came nearest to it, the one that comes nearest to the unshared
-   * model when repaired.
+   * model when repaired: on text, and on the answers to what stands far back.
    *
    * @param preferTop see {@link ShareMethod}
    */
@@ -125,17 +136,23 @@ public final class Search implements AutoCloseable {
       candidates.put(MIXED, plans.steps(true, true));
     }
     List<SearchOutcome.Found> found = new ArrayList<>();
+    double least = Double.POSITIVE_INFINITY;
     for (Map.Entry<String, List<Plan>> candidate : candidates.entrySet()) {
       listener.progressed(Progress.of(Phase.PLANS, found.size(), candidates.size()));
       List<Plan> steps = candidate.getValue();
       Plan last = steps.get(steps.size() - 1);
       if (found.stream().noneMatch(other -> other.plan().equals(last))) {
-        found.add(within(candidate.getKey(), steps));
+        SearchOutcome.Found one = within(candidate.getKey(), steps);
+        double text = one.quality().divergence().mean();
+        least = one.reached() ? Math.min(least, text) : least;
+        boolean asks = recallOrNull != null && candidates.size() > 1 && one.reached();
+        found.add(asks && text <= ASKED * least ? asked(one) : one);
       }
     }
     found.sort(
         Comparator.comparing((SearchOutcome.Found one) -> !one.reached())
             .thenComparing(one -> -one.plan().reducedLayers() * (one.reached() ? 0 : 1))
+            .thenComparing(one -> one.recall() == null)
             .thenComparing(SearchOutcome.Found::loss));
     SearchOutcome.Found best = found.get(0);
     boolean windowed = !best.plan().windowedLayers().isEmpty();
@@ -187,6 +204,12 @@ public final class Search implements AutoCloseable {
     return new Scores(dealt, scores.tokens());
   }
 
+  private SearchOutcome.Found asked(SearchOutcome.Found found) {
+    Recall recall = recallOrNull.apply(found.plan(), repair.weights(found.plan()));
+    return new SearchOutcome.Found(
+        found.name(), found.plan(), found.ending(), found.quality(), recall);
+  }
+
   /** The last plan of a way that holds the limits; those of fewer layers are taken to lose less. */
   private SearchOutcome.Found within(String name, List<Plan> steps) {
     int low = 0;
@@ -210,7 +233,8 @@ public final class Search implements AutoCloseable {
         holds && goals.isReached(steps.get(low))
             ? SearchOutcome.Ending.REACHED
             : SearchOutcome.Ending.LIMITED,
-        holds ? quality : meter.quality(steps.get(low)));
+        holds ? quality : meter.quality(steps.get(low)),
+        null);
   }
 
   /** The way of an order of pairs if each passes the papers' test. */
@@ -263,7 +287,8 @@ public final class Search implements AutoCloseable {
                 order.methodName(),
                 outcome.plan(),
                 reached ? SearchOutcome.Ending.REACHED : SearchOutcome.Ending.LIMITED,
-                quality)));
+                quality,
+                null)));
   }
 
   /** The pairs that may share, in an order. */

@@ -2,6 +2,7 @@ package dev.kvshare.calibrate.search;
 
 import dev.kvshare.apply.plan.Plan;
 import dev.kvshare.apply.plan.SharingMap;
+import dev.kvshare.apply.policy.Provenance.Recall;
 import dev.kvshare.calibrate.capture.DistanceMatrix;
 import dev.kvshare.calibrate.capture.SimilarityMeter;
 import dev.kvshare.calibrate.repair.RepairQuality;
@@ -75,16 +76,20 @@ public record SearchOutcome(
    * @param plan its plan
    * @param ending why it found no more
    * @param quality the plan as repaired on the search's passages
+   * @param recall what it finds again, null where it was not asked
    */
-  public record Found(String name, Plan plan, Ending ending, RepairQuality quality) {
+  public record Found(String name, Plan plan, Ending ending, RepairQuality quality, Recall recall) {
     /** Whether as many layers are reduced as were wanted. */
     public boolean reached() {
       return ending == Ending.REACHED;
     }
 
-    /** What plans of one size are compared by: the less, the better. */
+    /**
+     * What plans of one size are compared by, the less the better: the KL divergence on text, and
+     * on the answers to what stands far back where the plan was asked.
+     */
     public double loss() {
-      return quality.divergence().mean();
+      return quality.divergence().mean() + (recall == null ? 0 : recall.meanDivergence());
     }
   }
 

@@ -4,6 +4,7 @@ import dev.kvshare.apply.decoder.Decoder;
 import dev.kvshare.apply.decoder.LayerParts.Part;
 import dev.kvshare.apply.family.spec.ModelSpec;
 import dev.kvshare.apply.plan.Plan;
+import dev.kvshare.apply.policy.RefittedWeights;
 import dev.kvshare.calibrate.capture.CalibrationException;
 import dev.kvshare.calibrate.repair.RepairPassages;
 import dev.kvshare.calibrate.repair.RepairQuality;
@@ -50,6 +51,8 @@ public final class ShortRepair implements AutoCloseable {
   private final Decoder decoder;
   private final RepairPassages passages;
   private RepairTrials trials;
+  private Plan repaired;
+  private RepairTrials.Trial last;
 
   /**
    * Nothing is run yet.
@@ -93,7 +96,19 @@ public final class ShortRepair implements AutoCloseable {
 
   /** How near a plan comes. */
   RepairQuality quality(Plan plan) {
-    return trials().quality(plan, done -> CalibrationException.Interrupted.check());
+    return trial(plan).quality();
+  }
+
+  /** The refitted weights of a plan, null for none; not repaired again if it was the last one. */
+  RefittedWeights weights(Plan plan) {
+    RefittedWeights weights = plan.equals(repaired) ? last.weights() : trial(plan).weights();
+    return weights.names().isEmpty() ? null : weights;
+  }
+
+  private RepairTrials.Trial trial(Plan plan) {
+    last = trials().trial(plan, done -> CalibrationException.Interrupted.check());
+    repaired = plan;
+    return last;
   }
 
   /** The same without any repair. */

@@ -177,7 +177,7 @@ class RepairTest {
             1e-6);
         assertEquals(
             outcome.repaired().similarity(),
-            trials.quality(Plan.of(map), done -> {}).similarity(),
+            trials.trial(Plan.of(map), done -> {}).quality().similarity(),
             1e-5);
       }
     }
@@ -197,7 +197,9 @@ class RepairTest {
         assertTrue(outcome.improves(), outcome.plain() + " " + outcome.repaired());
         double expected = outcome.repaired().divergence().mean();
         assertEquals(
-            expected, trials.quality(plan, done -> {}).divergence().mean(), 1e-4 * expected);
+            expected,
+            trials.trial(plan, done -> {}).quality().divergence().mean(),
+            1e-4 * expected);
         try (WeightOverrides overrides = decoder.newOverrides(outcome.weights())) {
           Divergence run = run(decoder, new CacheOptions(plan, overrides), passages.validation());
           assertEquals(expected, run.mean(), 1e-3 * expected);
@@ -207,7 +209,7 @@ class RepairTest {
   }
 
   private static double divergence(RepairTrials trials, SharingMap map) {
-    return trials.quality(Plan.of(map), done -> {}).divergence().mean();
+    return trials.trial(Plan.of(map), done -> {}).quality().divergence().mean();
   }
 
   private static RepairOutcome repair(Decoder decoder, SharingMap map, RepairPassages passages) {

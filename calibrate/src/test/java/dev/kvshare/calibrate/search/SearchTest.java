@@ -2,25 +2,33 @@ package dev.kvshare.calibrate.search;
 
 import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertNotEquals;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
+import dev.kvshare.apply.plan.Plan;
 import dev.kvshare.apply.plan.Plan.LayerAction;
 import dev.kvshare.apply.policy.PolicyFile;
 import dev.kvshare.apply.policy.Provenance.ComparedMethod;
+import dev.kvshare.apply.policy.Provenance.Recall;
+import dev.kvshare.apply.policy.RefittedWeights;
 import dev.kvshare.calibrate.Calibration;
 import dev.kvshare.calibrate.CalibrationResult;
 import dev.kvshare.calibrate.Keep;
 import dev.kvshare.calibrate.TinyModel;
 import dev.kvshare.calibrate.capture.CalibrationException;
+import dev.kvshare.calibrate.capture.CalibrationListener;
 import dev.kvshare.calibrate.capture.KvStatistics;
+import dev.kvshare.calibrate.capture.SampleRunner;
 import dev.kvshare.datasets.Corpus;
 import java.io.IOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.ArrayList;
 import java.util.Comparator;
 import java.util.List;
 import java.util.Random;
+import java.util.function.BiFunction;
 import java.util.stream.IntStream;
 import org.junit.jupiter.api.AfterAll;
 import org.junit.jupiter.api.BeforeAll;
@@ -170,6 +178,38 @@ class SearchTest {
       assertArrayEquals(
           PolicyFile.toBytes(result.policy()),
           PolicyFile.toBytes(wanted.resume(true).run().policy()));
+    }
+  }
+
+  @Test
+  void whatAPlanForgetsTakesPartInTheChoice() {
+    CalibrationResult result = settings("share", 3).run();
+    Plan nearest = result.outcome().plan();
+    List<Plan> asked = new ArrayList<>();
+    BiFunction<Plan, RefittedWeights, Recall> forgets =
+        (plan, weights) -> {
+          asked.add(plan);
+          double nats = plan.equals(nearest) ? 9 : 0.5;
+          Recall.Answers answers = new Recall.Answers(1, 1, -1, 1, -1.0, nats);
+          return Recall.of(1024, answers, answers);
+        };
+    try (SampleRunner runner = new SampleRunner(model.decoder(), statistics.samples(), 0, 512)) {
+      runner.compareWith(statistics.lastHidden());
+      try (Search search =
+          new Search(
+              model.decoder(),
+              runner,
+              statistics,
+              result.settings(),
+              CalibrationListener.NONE,
+              forgets)) {
+        SearchOutcome outcome = search.run();
+        SearchOutcome.Found taken = outcome.compared().get(0);
+        assertTrue(asked.contains(nearest) && asked.contains(taken.plan()), asked.toString());
+        assertNotEquals(nearest, outcome.plan());
+        assertEquals(0.5, taken.recall().meanDivergence());
+        assertEquals(taken.quality().divergence().mean() + 0.5, taken.loss());
+      }
     }
   }
 
