@@ -83,7 +83,7 @@ public final class Experiment {
    * else meanwhile.
    */
   public static Experiment of(Evaluator evaluator) {
-    return new Experiment(evaluator.baselines(false));
+    return new Experiment(evaluator);
   }
 
   /** Sets the texts to measure on. */
@@ -156,6 +156,7 @@ public final class Experiment {
   }
 
   private ResultFolder open() {
+    evaluator.baselines(false);
     if (repairText != null && passages.repairPassages(repairText, repairTokens, false) == null) {
       throw new EvaluationException(
           "The text %s is too short for a repair: %s are needed. Give a longer one by --repair-text, more of it by --repair-tokens, or leave the repair out."
