@@ -102,14 +102,17 @@ class KvshareTranslatorFactoryTest {
                 .loadModel());
   }
 
-  /** Loading, generating and closing again and again does not take more and more memory. */
+  /**
+   * Loading, generating and closing again and again does not take more and more memory. A leak grows
+   * in each round; what the allocator keeps for a new thread does not.
+   */
   @Test
   void closingTheModelFreesItsMemory() throws Exception {
     assumeTrue(Files.exists(STATUS), "the memory of the process is read from /proc");
     use(1);
     long least = Long.MAX_VALUE;
     long weights = Files.size(MODEL.resolve("model.safetensors"));
-    for (int round = 0; round < 4 && least >= weights; round++) {
+    for (int round = 0; round < 10 && least >= weights; round++) {
       long before = allocatedBytes();
       use(2);
       least = Math.min(least, allocatedBytes() - before);
