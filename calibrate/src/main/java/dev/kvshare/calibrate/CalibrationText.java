@@ -44,7 +44,10 @@ public final class CalibrationText {
    * @return token ids, one array a passage
    */
   public List<int[]> passages(Corpus corpus, boolean windowed) {
-    int longest = passageTokens(model.decoder().spec(), windowed);
+    return passages(corpus, passageTokens(model.decoder().spec(), windowed));
+  }
+
+  private List<int[]> passages(Corpus corpus, int longest) {
     return read.computeIfAbsent(new Request(corpus, longest), this::cut);
   }
 
@@ -61,9 +64,13 @@ public final class CalibrationText {
         : RepairPassages.split(passages, VALIDATION_SHARE);
   }
 
-  /** Passages of so many tokens, spread evenly over those of the text. */
+  /** Passages of so many tokens, shorter ones of few, spread evenly over those of the text. */
   List<int[]> spread(Corpus corpus, int tokens, boolean windowed) {
-    List<int[]> all = passages(corpus, windowed);
+    int longest = passageTokens(model.decoder().spec(), windowed);
+    while (tokens / longest < ENOUGH_PASSAGES && longest / 2 >= SHORTEST_PASSAGE_TOKENS) {
+      longest /= 2;
+    }
+    List<int[]> all = passages(corpus, longest);
     return all.isEmpty()
         ? all
         : RepairPassages.spread(all, Math.max(1, tokens / all.get(0).length));
