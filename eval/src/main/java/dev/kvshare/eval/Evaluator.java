@@ -62,6 +62,10 @@ import java.util.stream.IntStream;
  * default 12 passages of 512 tokens of a text that comes along are measured, and the speed.
  */
 public final class Evaluator {
+  /** How the line ends that says what the quality of a policy with exact prefill leaves out. */
+  public static final String EXACT_PROMPTS =
+      " computes prompts exactly, which the quality does not show: passages have no prompt here, and all of their tokens ran under the plan. With --cache, half of a passage is a prompt.";
+
   /** Tokens of a passage unless told otherwise. */
   public static final int PASSAGE_TOKENS = 512;
 
@@ -303,9 +307,7 @@ public final class Evaluator {
     }
     for (EvaluatedPolicy policy : policies) {
       if (protocol.unscored(1) == 1 && policy.policy().plan().prefill() == Prefill.EXACT) {
-        warnings.add(
-            "%s computes prompts exactly, which the quality does not show: passages have no prompt here, and all of their tokens ran under the plan. With --cache, half of a passage is a prompt."
-                .formatted(policy.name()));
+        warnings.add(policy.name() + EXACT_PROMPTS);
       }
     }
     ObjectNode run = settings();

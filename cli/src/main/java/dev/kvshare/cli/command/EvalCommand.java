@@ -218,12 +218,12 @@ final class EvalCommand extends BaseCommand {
     output.note(line);
   }
 
-  /** A text shorter than the default number of passages is worth a note, not a warning. */
+  /** What comes of defaults alone is worth a note, not a warning. */
   private void warn(EvaluationReport report, ProgressLine progress, Output output) {
     progress.close();
     List<String> notes = given("--passages") ? List.of() : report.protocol().passages().notes();
     for (String warning : report.warnings()) {
-      if (notes.contains(warning)) {
+      if (notes.contains(warning) || warning.endsWith(Evaluator.EXACT_PROMPTS)) {
         output.note(warning);
       } else {
         output.warn(warning);
