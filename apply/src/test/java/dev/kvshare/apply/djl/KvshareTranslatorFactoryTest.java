@@ -103,8 +103,8 @@ class KvshareTranslatorFactoryTest {
   }
 
   /**
-   * Loading, generating and closing again and again does not take more and more memory. A leak grows
-   * in each round; what the allocator keeps for a new thread does not.
+   * Loading, generating and closing again and again does not take more and more memory. A leak
+   * grows in each round; what the allocator keeps for a new thread does not.
    */
   @Test
   void closingTheModelFreesItsMemory() throws Exception {

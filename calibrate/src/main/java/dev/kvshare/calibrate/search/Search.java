@@ -45,6 +45,9 @@ public final class Search implements AutoCloseable {
   /** Layers on either side of the border whose scores are measured. */
   private static final int BORDER = 3;
 
+  /** The plan with windows that leaves alone the layers which find what stands far back. */
+  private static final String REMEMBERING = "windows-recall";
+
   private final Decoder decoder;
   private final ModelSpec spec;
   private final KvStatistics statistics;
@@ -121,10 +124,17 @@ public final class Search implements AutoCloseable {
       scores = bordered(scores);
     }
     ScoredPlans plans = new ScoredPlans(spec, scores, goals, settings.acrossKinds(), preferTop);
-    Map<String, List<Plan>> candidates = new LinkedHashMap<>();
+    List<SearchOutcome.Found> found = new ArrayList<>();
     if (windows) {
-      candidates.put(WindowsMethod.NAME, plans.steps(true, false));
+      SearchOutcome.Found first = within(WindowsMethod.NAME, plans.steps(true, false));
+      found.add(recallOrNull != null && first.reached() ? asked(first) : first);
+      if (forgets(found.get(0))) {
+        scores = remembering(scores, first.plan());
+        plans = new ScoredPlans(spec, scores, goals, settings.acrossKinds(), preferTop);
+        found.add(asked(within(REMEMBERING, plans.steps(true, false))));
+      }
     }
+    Map<String, List<Plan>> candidates = new LinkedHashMap<>();
     if (shares) {
       candidates.put(ShareMethod.NAME, plans.steps(false, true));
       candidates.put(KvSharerMethod.NAME, untested(new KvSharerMethod()));
@@ -135,8 +145,12 @@ public final class Search implements AutoCloseable {
     if (windows && shares) {
       candidates.put(MIXED, plans.steps(true, true));
     }
-    List<SearchOutcome.Found> found = new ArrayList<>();
-    double least = Double.POSITIVE_INFINITY;
+    double least =
+        found.stream()
+            .filter(SearchOutcome.Found::reached)
+            .mapToDouble(one -> one.quality().divergence().mean())
+            .min()
+            .orElse(Double.POSITIVE_INFINITY);
     for (Map.Entry<String, List<Plan>> candidate : candidates.entrySet()) {
       listener.progressed(Progress.of(Phase.PLANS, found.size(), candidates.size()));
       List<Plan> steps = candidate.getValue();
@@ -145,7 +159,8 @@ public final class Search implements AutoCloseable {
         SearchOutcome.Found one = within(candidate.getKey(), steps);
         double text = one.quality().divergence().mean();
         least = one.reached() ? Math.min(least, text) : least;
-        boolean asks = recallOrNull != null && candidates.size() > 1 && one.reached();
+        boolean asks =
+            recallOrNull != null && found.size() + candidates.size() > 1 && one.reached();
         found.add(asks && text <= ASKED * least ? asked(one) : one);
       }
     }
@@ -202,6 +217,30 @@ public final class Search implements AutoCloseable {
       dealt.get(sorted.get(place)).put(window, scores.of(border.get(place), window));
     }
     return new Scores(dealt, scores.tokens());
+  }
+
+  /** Whether a plan loses more of what stands far back than of the text around. */
+  private static boolean forgets(SearchOutcome.Found found) {
+    return found.recall() != null
+        && found.recall().meanDivergence() > found.quality().divergence().mean();
+  }
+
+  /**
+   * The scores with what each windowed layer of a plan, alone, loses of what stands far back: few
+   * layers find it, and ordinary text hardly shows which.
+   */
+  private Scores remembering(Scores scores, Plan plan) {
+    LayerAction window = new LayerAction.Window(goals.window().first(), goals.window().last());
+    List<Map<LayerAction, Double>> costs = new ArrayList<>();
+    scores.byLayer().forEach(ofLayer -> costs.add(new LinkedHashMap<>(ofLayer)));
+    for (int layer : plan.windowedLayers()) {
+      Plan alone =
+          Plan.identity(spec.layers())
+              .withWindowed(layer, goals.window().last(), goals.window().first());
+      double lost = recallOrNull.apply(alone, null).meanDivergence();
+      costs.get(layer).merge(window, lost, Double::sum);
+    }
+    return new Scores(costs, scores.tokens());
   }
 
   private SearchOutcome.Found asked(SearchOutcome.Found found) {
