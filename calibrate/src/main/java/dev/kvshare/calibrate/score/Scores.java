@@ -29,4 +29,12 @@ public record Scores(List<Map<LayerAction, Double>> byLayer, long tokens) {
         ? 0
         : byLayer.get(layer).getOrDefault(action, Double.POSITIVE_INFINITY);
   }
+
+  /** The same with other costs of an action in some layers. */
+  public Scores with(LayerAction action, Map<Integer, Double> costs) {
+    List<Map<LayerAction, Double>> copies = new ArrayList<>();
+    byLayer.forEach(scores -> copies.add(new LinkedHashMap<>(scores)));
+    costs.forEach((layer, cost) -> copies.get(layer).put(action, cost));
+    return new Scores(copies, tokens);
+  }
 }

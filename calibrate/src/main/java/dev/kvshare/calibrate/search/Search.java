@@ -126,12 +126,15 @@ public final class Search implements AutoCloseable {
     ScoredPlans plans = new ScoredPlans(spec, scores, goals, settings.acrossKinds(), preferTop);
     List<SearchOutcome.Found> found = new ArrayList<>();
     if (windows) {
-      SearchOutcome.Found first = within(WindowsMethod.NAME, plans.steps(true, false));
-      found.add(recallOrNull != null && first.reached() ? asked(first) : first);
-      if (forgets(found.get(0))) {
+      judge(WindowsMethod.NAME, plans.steps(true, false), found);
+      SearchOutcome.Found first = found.get(0);
+      if (forgets(first)) {
         scores = remembering(scores, first.plan());
         plans = new ScoredPlans(spec, scores, goals, settings.acrossKinds(), preferTop);
-        found.add(asked(within(REMEMBERING, plans.steps(true, false))));
+        List<Plan> steps = plans.steps(true, false);
+        if (isNew(steps, found)) {
+          found.add(asked(within(REMEMBERING, steps)));
+        }
       }
     }
     Map<String, List<Plan>> candidates = new LinkedHashMap<>();
@@ -145,24 +148,9 @@ public final class Search implements AutoCloseable {
     if (windows && shares) {
       candidates.put(MIXED, plans.steps(true, true));
     }
-    double least =
-        found.stream()
-            .filter(SearchOutcome.Found::reached)
-            .mapToDouble(one -> one.quality().divergence().mean())
-            .min()
-            .orElse(Double.POSITIVE_INFINITY);
     for (Map.Entry<String, List<Plan>> candidate : candidates.entrySet()) {
       listener.progressed(Progress.of(Phase.PLANS, found.size(), candidates.size()));
-      List<Plan> steps = candidate.getValue();
-      Plan last = steps.get(steps.size() - 1);
-      if (found.stream().noneMatch(other -> other.plan().equals(last))) {
-        SearchOutcome.Found one = within(candidate.getKey(), steps);
-        double text = one.quality().divergence().mean();
-        least = one.reached() ? Math.min(least, text) : least;
-        boolean asks =
-            recallOrNull != null && found.size() + candidates.size() > 1 && one.reached();
-        found.add(asks && text <= ASKED * least ? asked(one) : one);
-      }
+      judge(candidate.getKey(), candidate.getValue(), found);
     }
     found.sort(
         Comparator.comparing((SearchOutcome.Found one) -> !one.reached())
@@ -188,7 +176,7 @@ public final class Search implements AutoCloseable {
    * alone, and deals their scores out anew in that order: scores there are too close to tell.
    */
   private Scores bordered(Scores scores) {
-    LayerAction window = new LayerAction.Window(goals.window().first(), goals.window().last());
+    LayerAction window = window();
     List<Integer> order =
         IntStream.range(0, spec.layers())
             .filter(layer -> scores.byLayer().get(layer).containsKey(window))
@@ -196,27 +184,23 @@ public final class Search implements AutoCloseable {
             .sorted(Comparator.comparingDouble(layer -> scores.of(layer, window)))
             .toList();
     int taken = Math.min(order.size(), goals.windowed().getAsInt());
-    List<Integer> border =
-        order.subList(Math.max(0, taken - BORDER), Math.min(order.size(), taken + BORDER));
     if (taken == 0 || taken == order.size()) {
       return scores;
     }
+    List<Integer> border =
+        order.subList(Math.max(0, taken - BORDER), Math.min(order.size(), taken + BORDER));
     Map<Integer, Double> measured = new HashMap<>();
     for (int layer : border) {
       listener.progressed(Progress.of(Phase.PLANS, measured.size(), border.size()));
-      Plan alone =
-          Plan.identity(spec.layers())
-              .withWindowed(layer, goals.window().last(), goals.window().first());
-      measured.put(layer, singles.quality(alone).divergence().mean());
+      measured.put(layer, singles.quality(alone(layer)).divergence().mean());
     }
     List<Integer> sorted =
         border.stream().sorted(Comparator.comparingDouble(measured::get)).toList();
-    List<Map<LayerAction, Double>> dealt = new ArrayList<>();
-    scores.byLayer().forEach(ofLayer -> dealt.add(new LinkedHashMap<>(ofLayer)));
+    Map<Integer, Double> dealt = new HashMap<>();
     for (int place = 0; place < border.size(); place++) {
-      dealt.get(sorted.get(place)).put(window, scores.of(border.get(place), window));
+      dealt.put(sorted.get(place), scores.of(border.get(place), window));
     }
-    return new Scores(dealt, scores.tokens());
+    return scores.with(window, dealt);
   }
 
   /** Whether a plan loses more of what stands far back than of the text around. */
@@ -230,17 +214,44 @@ public final class Search implements AutoCloseable {
    * layers find it, and ordinary text hardly shows which.
    */
   private Scores remembering(Scores scores, Plan plan) {
-    LayerAction window = new LayerAction.Window(goals.window().first(), goals.window().last());
-    List<Map<LayerAction, Double>> costs = new ArrayList<>();
-    scores.byLayer().forEach(ofLayer -> costs.add(new LinkedHashMap<>(ofLayer)));
+    LayerAction window = window();
+    Map<Integer, Double> costs = new HashMap<>();
     for (int layer : plan.windowedLayers()) {
-      Plan alone =
-          Plan.identity(spec.layers())
-              .withWindowed(layer, goals.window().last(), goals.window().first());
-      double lost = recallOrNull.apply(alone, null).meanDivergence();
-      costs.get(layer).merge(window, lost, Double::sum);
+      double lost = recallOrNull.apply(alone(layer), null).meanDivergence();
+      costs.put(layer, scores.of(layer, window) + lost);
     }
-    return new Scores(costs, scores.tokens());
+    return scores.with(window, costs);
+  }
+
+  private LayerAction window() {
+    return new LayerAction.Window(goals.window().first(), goals.window().last());
+  }
+
+  /** The plan in which one layer is windowed. */
+  private Plan alone(int layer) {
+    return Plan.identity(spec.layers())
+        .withWindowed(layer, goals.window().last(), goals.window().first());
+  }
+
+  /**
+   * Judges a plan on text, if it is a new one, and asks it for what stands far back, if no other
+   * comes much nearer on text.
+   */
+  private void judge(String name, List<Plan> steps, List<SearchOutcome.Found> found) {
+    if (isNew(steps, found)) {
+      SearchOutcome.Found one = within(name, steps);
+      double text = one.quality().divergence().mean();
+      boolean near =
+          found.stream()
+              .filter(SearchOutcome.Found::reached)
+              .allMatch(other -> text <= ASKED * other.quality().divergence().mean());
+      found.add(recallOrNull != null && one.reached() && near ? asked(one) : one);
+    }
+  }
+
+  private static boolean isNew(List<Plan> steps, List<SearchOutcome.Found> found) {
+    Plan last = steps.get(steps.size() - 1);
+    return found.stream().noneMatch(other -> other.plan().equals(last));
   }
 
   private SearchOutcome.Found asked(SearchOutcome.Found found) {
