@@ -143,6 +143,7 @@ class _Applied:
                 f"calibrate`{'; or apply it all the same with force=True' if alike else ''}."
             )
         self.decoder = self.model.get_decoder()
+        self.arguments = [name for name in inspect.signature(type(self.decoder).forward).parameters if name != "self"]
         self.model_windows = self._model_windows()
         for layer, source in enumerate(self.plan.kv_source):
             kinds = self.model_windows[layer], self.model_windows[source]
@@ -212,9 +213,7 @@ class _Applied:
         owner = self.plan.kv_source[layer]
         own = self.model_windows[layer]
         window = self.plan.window(layer, own)
-        readers = self.plan.readers(owner)
-        across = len({self.model_windows[reader] for reader in readers}) > 1
-        if not across and not self.plan.is_windowed(layer):
+        if not self._across(owner) and not self.plan.is_windowed(layer):
             return None
         return _Rule(owner, self.plan.first(layer, own), window)
 
@@ -398,10 +397,8 @@ class _Applied:
     def _before(
         self, module: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> tuple[tuple[Any, ...], dict[str, Any]]:
-        signature = inspect.signature(type(module).forward)
-        names = [name for name in signature.parameters if name != "self"]
-        kwargs = {**dict(zip(names, args, strict=False)), **kwargs}
-        name = "cache" if "cache" in names else "past_key_values"
+        kwargs = {**dict(zip(self.arguments, args, strict=False)), **kwargs}
+        name = "cache" if "cache" in self.arguments else "past_key_values"
         if kwargs.get("past_key_values") is not None and name == "cache":
             kwargs["cache"] = kwargs.pop("past_key_values")
         if kwargs.get(name) is None:
@@ -436,13 +433,17 @@ class _Applied:
         if self.current.exact:
             return
         queries = torch.arange(start, start + tokens, device=new.device)
+        built: dict[tuple[int, int, Columns], torch.Tensor | None] = {}
         for rule in {rule for rule in self.rules if rule is not None}:
             layer = cache.layers[rule.owner]
             columns = self._columns(layer, start, tokens)
             whole = columns.tail_from == 0 and rule.window and columns.end <= rule.first + rule.window
             if whole and not self._across(rule.owner):
                 continue  # Nothing is hidden yet, and the model's own mask is that of the whole text.
-            self.current.masks[rule] = self._mask(rule, columns, queries, state)
+            alike = rule.first, rule.window, columns
+            if alike not in built:
+                built[alike] = self._mask(rule, columns, queries, state)
+            self.current.masks[rule] = built[alike]
 
     def _across(self, owner: int) -> bool:
         return len({self.model_windows[reader] for reader in self.plan.readers(owner)}) > 1
