@@ -271,7 +271,7 @@ final class CalibrationRun {
   private Policy policy(Plan plan, DatasetReference dataset, List<int[]> ids) {
     return Policy.of(loaded.identity(), plan.withPrefill(prefill(plan)))
         .withContext(of.contextOf(loaded.decoder().spec()))
-        .withTool(tool())
+        .withTool(ToolVersion.of(Calibration.class))
         .withCalibration(
             origin -> {
               origin.method = of.method;
@@ -309,12 +309,6 @@ final class CalibrationRun {
                     candidate.similarity(),
                     candidate.measured().isComplete() ? null : candidate.measured().samples()))
         .toList();
-  }
-
-  /** The program that writes the policy, from the manifest of the jar. */
-  private static ToolVersion tool() {
-    String version = Calibration.class.getPackage().getImplementationVersion();
-    return new ToolVersion("kvshare", version == null ? "development" : version);
   }
 
   // A given plan: measured, not searched.

@@ -3,7 +3,6 @@ package dev.kvshare.datasets;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.function.Function;
-import java.util.stream.IntStream;
 
 /**
  * Cuts evaluation text into passages of equal length from its start. Sequences of token ids are
@@ -22,12 +21,21 @@ public record EvaluationPassages(int tokens, int passages, int stride, Integer f
           "a passage needs at least 2 tokens and there must be at least 1, found %d and %d"
               .formatted(tokens, passages));
     }
-    int ofText = first == null ? tokens : tokens - 1;
+    int ofText = ofText(tokens, first);
     if (stride < 1 || stride > ofText) {
       throw new IllegalArgumentException(
           "a stride of %d leaves tokens out or goes nowhere: it must be from 1 to %d"
               .formatted(stride, ofText));
     }
+  }
+
+  private static int ofText(int tokens, Integer first) {
+    return first == null ? tokens : tokens - 1;
+  }
+
+  /** Whether passages have tokens of the text in common. */
+  public boolean overlaps() {
+    return stride != ofText(tokens, first);
   }
 
   /** Passages without overlap and without added tokens. */
@@ -40,20 +48,20 @@ public record EvaluationPassages(int tokens, int passages, int stride, Integer f
    * the one before has scored.
    */
   public int unscored(int passage) {
-    int ofText = first == null ? tokens : tokens - 1;
-    return passage == 0 || stride == ofText ? 1 : tokens - stride;
+    return passage == 0 || !overlaps() ? 1 : tokens - stride;
   }
 
   /** Returns the passages of {@code corpus}; token ids need no {@code encoder}. */
   public Passages cut(Corpus corpus, Function<String, int[]> encoder) {
-    int before = first == null ? 0 : 1;
-    int ofText = tokens - before;
+    int ofText = ofText(tokens, first);
     int[] ids = Passages.first(corpus, encoder, (long) stride * (passages - 1) + ofText);
     List<int[]> found = new ArrayList<>();
     for (int start = 0; start + ofText <= ids.length; start += stride) {
       int[] passage = new int[tokens];
-      System.arraycopy(ids, start, passage, before, ofText);
-      IntStream.range(0, before).forEach(i -> passage[i] = first);
+      System.arraycopy(ids, start, passage, tokens - ofText, ofText);
+      if (first != null) {
+        passage[0] = first;
+      }
       found.add(passage);
     }
     if (found.isEmpty()) {

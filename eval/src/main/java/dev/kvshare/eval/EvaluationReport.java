@@ -19,13 +19,19 @@ import java.util.List;
  * @param run everything else that is needed to measure it again
  * @param rows the unshared model first, then the policies in the order of the request
  * @param warnings sentences for the user; empty if all is well
+ * @param remarks sentences that follow them, on what comes of defaults alone
  */
 public record EvaluationReport(
-    Protocol protocol, ObjectNode run, List<Row> rows, List<String> warnings) {
+    Protocol protocol,
+    ObjectNode run,
+    List<Row> rows,
+    List<String> warnings,
+    List<String> remarks) {
   /** Copies the lists. */
   public EvaluationReport {
     rows = List.copyOf(rows);
     warnings = List.copyOf(warnings);
+    remarks = List.copyOf(remarks);
   }
 
   /**
@@ -91,8 +97,9 @@ public record EvaluationReport(
     rows.forEach(row -> cells.add(cells(row)));
     List<String> notes = new ArrayList<>(List.of(protocol.line()));
     notes.addAll(Baselines.words(rows));
-    Report report =
-        new Report(cells, rows.stream().map(this::object).toList(), about, notes, warnings);
+    List<String> said = new ArrayList<>(warnings);
+    said.addAll(remarks);
+    Report report = new Report(cells, rows.stream().map(this::object).toList(), about, notes, said);
     for (Chart chart : charts()) {
       report = report.with(chart);
     }

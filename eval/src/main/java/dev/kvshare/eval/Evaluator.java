@@ -13,6 +13,7 @@ import dev.kvshare.apply.generate.MeasurementKey;
 import dev.kvshare.apply.model.storage.Digest;
 import dev.kvshare.apply.plan.Plan;
 import dev.kvshare.apply.plan.Plan.Prefill;
+import dev.kvshare.apply.policy.Policy.ToolVersion;
 import dev.kvshare.apply.policy.PolicyException;
 import dev.kvshare.apply.policy.PolicyFile;
 import dev.kvshare.datasets.Corpus;
@@ -63,7 +64,7 @@ import java.util.stream.IntStream;
  */
 public final class Evaluator {
   /** How the line ends that says what the quality of a policy with exact prefill leaves out. */
-  public static final String EXACT_PROMPTS =
+  private static final String EXACT_PROMPTS =
       " computes prompts exactly, which the quality does not show: passages have no prompt here, and all of their tokens ran under the plan. With --cache, half of a passage is a prompt.";
 
   /** Tokens of a passage unless told otherwise. */
@@ -301,13 +302,14 @@ public final class Evaluator {
   private EvaluationReport complete(Protocol protocol, List<Row> rows, Variants variants) {
     Passages passages = protocol.passages();
     List<String> warnings = new ArrayList<>(passages.notes());
+    List<String> remarks = new ArrayList<>();
     List<Row> timed = speed == null ? rows : timed(passages, rows, variants, warnings);
     for (EvaluatedPolicy policy : policies) {
       policy.overlapWarning(text(), datasets).ifPresent(warnings::add);
     }
     for (EvaluatedPolicy policy : policies) {
       if (protocol.unscored(1) == 1 && policy.policy().plan().prefill() == Prefill.EXACT) {
-        warnings.add(policy.name() + EXACT_PROMPTS);
+        remarks.add(policy.name() + EXACT_PROMPTS);
       }
     }
     ObjectNode run = settings();
@@ -315,15 +317,14 @@ public final class Evaluator {
       run.putPOJO("speed", speed);
     }
     run.put("command", command);
-    return new EvaluationReport(protocol, run, timed, warnings);
+    return new EvaluationReport(protocol, run, timed, warnings, remarks);
   }
 
   /** What besides the text decides the quality that is measured. */
   private ObjectNode settings() {
     MeasurementKey key = model.key(null);
     ObjectNode run = Report.newRow();
-    String version = Evaluator.class.getPackage().getImplementationVersion();
-    run.put("tool", "kvshare " + (version == null ? "development" : version));
+    run.put("tool", "kvshare " + ToolVersion.of(Evaluator.class).version());
     run.put("model", key.fingerprint());
     run.put("dtype", key.computeType().name().toLowerCase(Locale.ROOT));
     run.put("weights", key.weightForm().name().toLowerCase(Locale.ROOT));

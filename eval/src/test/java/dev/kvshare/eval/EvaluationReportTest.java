@@ -43,7 +43,8 @@ class EvaluationReportTest {
                 23040,
                 null,
                 speed)),
-        List.of("Beware."));
+        List.of("Beware."),
+        List.of());
   }
 
   @Test

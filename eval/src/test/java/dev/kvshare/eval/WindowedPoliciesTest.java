@@ -117,7 +117,7 @@ class WindowedPoliciesTest {
     EvaluationReport whole = evaluator().policies(both).run();
     assertEquals(whole.rows().get(1).divergence(), whole.rows().get(2).divergence());
     assertTrue(
-        whole.warnings().stream()
+        whole.remarks().stream()
             .anyMatch(warning -> warning.startsWith("exact computes prompts exactly")));
   }
 

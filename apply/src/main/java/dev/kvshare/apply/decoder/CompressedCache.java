@@ -230,8 +230,16 @@ public final class CompressedCache implements DecodingCache {
       LayerStore integers =
           newStore(owner, plan.format(), store.capacity(), plan.scored(owner, true));
       stores.put(owner, integers);
-      int group = Math.toIntExact(rule(owner, true)[GROUP]);
-      storage.script().run(null, "settle", integers.state(), store.state(), store.filled(), group);
+      storage
+          .script()
+          .run(
+              null,
+              "settle",
+              integers.state(),
+              store.state(),
+              rule(owner, true),
+              store.filled(),
+              first);
       integers.advance(store.filled());
       countBytes(store.bytes());
       store.close();

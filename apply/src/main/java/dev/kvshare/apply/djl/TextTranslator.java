@@ -164,7 +164,8 @@ abstract class TextTranslator<I, O> implements Translator<I, O> {
       try {
         GenerationRequest request = read(inputs.get(row));
         prompts.add(request.prompts().get(0));
-        rows.computeIfAbsent(with(request, List.of(new Prompt.Text(""))), key -> new ArrayList<>())
+        rows.computeIfAbsent(
+                request.withPrompts(List.of(new Prompt.Text(""))), key -> new ArrayList<>())
             .add(row);
       } catch (IllegalArgumentException e) {
         prompts.add(null);
@@ -190,7 +191,7 @@ abstract class TextTranslator<I, O> implements Translator<I, O> {
       GenerationRequest request, List<Integer> rows, List<Prompt> prompts, List<O> outputs) {
     try {
       List<Prompt> batch = rows.stream().map(prompts::get).toList();
-      List<Completion> completions = block.generate(with(request, batch)).completions();
+      List<Completion> completions = block.generate(request.withPrompts(batch)).completions();
       for (int i = 0; i < rows.size(); i++) {
         outputs.set(rows.get(i), write(completions.get(i)));
       }
@@ -201,16 +202,6 @@ abstract class TextTranslator<I, O> implements Translator<I, O> {
         rows.forEach(row -> generate(request, List.of(row), prompts, outputs));
       }
     }
-  }
-
-  private static GenerationRequest with(GenerationRequest request, List<Prompt> prompts) {
-    return new GenerationRequest(
-        prompts,
-        request.maxNewTokens(),
-        request.sampling(),
-        request.stopStrings(),
-        request.ignoreEos(),
-        request.cachePolicy());
   }
 
   /** A request for a text with these settings and else the defaults. */

@@ -9,7 +9,6 @@ import dev.kvshare.apply.model.Checkpoint;
 import dev.kvshare.apply.model.safetensors.SafetensorsWriter;
 import dev.kvshare.apply.model.storage.AtomicFile.OutputException;
 import dev.kvshare.apply.plan.Plan;
-import dev.kvshare.apply.plan.SharingMap;
 import dev.kvshare.apply.policy.Policy;
 import dev.kvshare.apply.policy.PolicyException;
 import dev.kvshare.apply.policy.PolicyFile;
@@ -19,7 +18,6 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.StandardCopyOption;
 import java.util.Comparator;
-import java.util.List;
 import java.util.Locale;
 import java.util.Map;
 import java.util.Set;
@@ -86,7 +84,7 @@ public final class FolderExport {
     }
     if (target == Target.WINDOWS) {
       String type = checkpoint.config().modelType();
-      if (plan.windows() == null || !plan.map().owners().equals(layers(plan))) {
+      if (plan.windows() == null || !plan.map().isIdentity()) {
         throw refused(
             target,
             "only plans whose layers keep their own keys and values, some with a window, can be said in a stock configuration: "
@@ -114,14 +112,7 @@ public final class FolderExport {
             .plan()
             .withWindows(Plan.Windows.of(windows.layers(), 0, windows.last()))
             .withPrefill(Plan.Prefill.PLAN);
-    return new Policy(
-        policy.model(),
-        plan,
-        policy.repair(),
-        policy.savings(),
-        policy.calibration(),
-        policy.tool(),
-        policy.unknownFields());
+    return policy.withPlan(plan);
   }
 
   /**
@@ -186,7 +177,7 @@ public final class FolderExport {
       for (String name : weightFiles(model)) {
         link(model.resolve(name), folder.resolve(name));
       }
-      if (!Files.exists(folder.resolve(CONFIG)) && target != Target.VLLM) {
+      if (target != Target.VLLM) {
         link(model.resolve(CONFIG), folder.resolve(CONFIG));
       }
       LckvExport.copyTokenizer(model, folder);
@@ -219,19 +210,19 @@ public final class FolderExport {
   /** A checkpoint with windows in its configuration and refitted weights in place of its own. */
   private static void stock(Checkpoint checkpoint, Plan plan, Path weights, Path folder)
       throws IOException {
-    SharingMap map = SharingMap.identity(plan.map().layers());
     ObjectNode config = checkpoint.config().json().deepCopy();
-    try (LckvTensors tensors = new LckvTensors(checkpoint, map, KeyValueWeights.OWN, weights);
+    try (LckvTensors tensors =
+            new LckvTensors(checkpoint, plan.map(), KeyValueWeights.OWN, weights);
         OutputStream out = Files.newOutputStream(folder.resolve(SINGLE))) {
       SafetensorsWriter writer = new SafetensorsWriter(Map.of("format", "pt"));
-      tensors.addTo(writer);
+      tensors.addTo(writer, tensors.tiedHead());
       if (tensors.addsBias("self_attn")) {
         config.put("attention_bias", true);
       }
       writer.writeTo(out);
     }
     ArrayNode types = config.putArray("layer_types");
-    for (int layer = 0; layer < map.layers(); layer++) {
+    for (int layer = 0; layer < plan.map().layers(); layer++) {
       types.add(plan.isWindowed(layer) ? "sliding_attention" : "full_attention");
     }
     config.put("sliding_window", plan.windows().last());
@@ -282,10 +273,6 @@ public final class FolderExport {
             "Plan: " + (target == Target.WINDOWS ? asStock(policy) : policy).plan() + ".",
             target.command.formatted(folder),
             target.notes);
-  }
-
-  private static List<Integer> layers(Plan plan) {
-    return SharingMap.identity(plan.map().layers()).owners();
   }
 
   private static void requireEmpty(Path folder) throws IOException {

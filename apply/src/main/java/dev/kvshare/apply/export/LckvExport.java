@@ -73,9 +73,10 @@ public final class LckvExport {
     }
     try (LckvTensors tensors = new LckvTensors(checkpoint, plan.map(), weights, repairFile)) {
       SafetensorsWriter writer = new SafetensorsWriter(Map.of("format", "pt"));
-      tensors.addTo(writer);
+      boolean tied = tensors.tiedHead();
+      tensors.addTo(writer, tied);
       ObjectNode config = config(checkpoint.config().json(), plan);
-      config.put("tie_word_embeddings", tensors.tiedHead());
+      config.put("tie_word_embeddings", tied);
       if (tensors.addsBias("self_attn")) {
         config.put("attention_bias", true);
       }

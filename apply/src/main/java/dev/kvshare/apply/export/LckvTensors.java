@@ -63,8 +63,7 @@ final class LckvTensors implements AutoCloseable {
     return ModelFamilies.spec(checkpoint).tiedHead();
   }
 
-  void addTo(SafetensorsWriter writer) {
-    boolean tied = tiedHead();
+  void addTo(SafetensorsWriter writer, boolean tied) {
     for (TensorInfo info : checkpoint.tensors().values()) {
       boolean unused =
           COMPUTED.matcher(info.name()).matches() || (tied && info.name().equals(HEAD));

@@ -47,6 +47,11 @@ public record GenerationRequest(
         List.of(prompts), DEFAULT_MAX_NEW_TOKENS, SamplingOptions.GREEDY, List.of(), false, null);
   }
 
+  public GenerationRequest withPrompts(List<Prompt> value) {
+    return new GenerationRequest(
+        value, maxNewTokens, sampling, stopStrings, ignoreEos, cachePolicy);
+  }
+
   public GenerationRequest withMaxNewTokens(int value) {
     return new GenerationRequest(prompts, value, sampling, stopStrings, ignoreEos, cachePolicy);
   }

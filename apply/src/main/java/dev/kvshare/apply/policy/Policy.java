@@ -70,7 +70,13 @@ public record Policy(
    * @param name name of the program
    * @param version its version
    */
-  public record ToolVersion(String name, String version) {}
+  public record ToolVersion(String name, String version) {
+    /** This program, by the manifest of the jar that a class comes from; others have none. */
+    public static ToolVersion of(Class<?> part) {
+      String version = part.getPackage().getImplementationVersion();
+      return new ToolVersion("kvshare", version == null ? "development" : version);
+    }
+  }
 
   public Policy {
     unknownFields = unknownFields.deepCopy();
@@ -94,6 +100,10 @@ public record Policy(
    */
   public static Policy of(ModelIdentity model, Plan plan) {
     return new Policy(model, plan, null, null, null, null, JsonNodeFactory.instance.objectNode());
+  }
+
+  public Policy withPlan(Plan other) {
+    return new Policy(model, other, repair, savings, calibration, tool, unknownFields);
   }
 
   public Policy withRepair(RepairReference other) {

@@ -364,17 +364,11 @@
     return torch.copy_(torch.narrow(state[5], 2, 0, tokens), written)
 
   # The first count slots of a state of the compute type into an empty one of integers; gives its places.
-  def settle(self: __torch__.Ops, state: List[Tensor], whole: List[Tensor], count: int, group: int) -> Tensor:
-    keys, values, key_scales, value_scales, open, kept, scores, = state
-    key = torch.narrow(whole[0], 2, 0, count)
-    if group > 0:
-      self.store_grouped(keys, key_scales, open, key, 0, group)
-    else:
-      self.store_slots(keys, key_scales, key, 0)
-    self.store_slots(values, value_scales, torch.narrow(whole[1], 2, 0, count), 0)
-    if torch.numel(scores) > 0:
-      _0 = torch.copy_(torch.narrow(scores, 2, 0, count), torch.narrow(whole[6], 2, 0, count))
-    return torch.copy_(torch.narrow(kept, 2, 0, count), torch.narrow(whole[5], 2, 0, count))
+  def settle(self: __torch__.Ops, state: List[Tensor], whole: List[Tensor], rule: List[int], count: int, first: Tensor) -> Tensor:
+    self.remember(torch.narrow(whole[0], 2, 0, count), torch.narrow(whole[1], 2, 0, count), state, rule, 0, count, first, torch.narrow(whole[5], 2, 0, count))
+    if torch.numel(state[6]) > 0:
+      _0 = torch.copy_(torch.narrow(state[6], 2, 0, count), torch.narrow(whole[6], 2, 0, count))
+    return state[5]
 
   # x [B, Hkv, N, ...] -> [B, Hkv, capacity, ...] with the chosen slots [B, Hkv, n] of x first
   def pick(self: __torch__.Ops, x: Tensor, chosen: Tensor, capacity: int) -> Tensor:

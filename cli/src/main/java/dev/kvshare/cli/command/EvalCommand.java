@@ -169,9 +169,7 @@ final class EvalCommand extends BaseCommand {
     require("--sweep-folder", "--sweep");
     require("--cache-prompt", "--cache");
     require("--no-baselines", "--policy");
-    for (String other : List.of("--cache", "--stream", "--sweep", "--compare", "--task")) {
-      refuse("--no-baselines", other);
-    }
+    refuse("--no-baselines", "--cache", "--stream", "--sweep", "--compare", "--task");
     require("--no-repair", "--policy", "--sweep");
     require("--repair-text", "--compare", "--sweep");
     require("--repair-tokens", "--compare", "--sweep");
@@ -218,17 +216,18 @@ final class EvalCommand extends BaseCommand {
     output.note(line);
   }
 
-  /** What comes of defaults alone is worth a note, not a warning. */
+  /** A text shorter than the default number of passages is worth a note, not a warning. */
   private void warn(EvaluationReport report, ProgressLine progress, Output output) {
     progress.close();
     List<String> notes = given("--passages") ? List.of() : report.protocol().passages().notes();
     for (String warning : report.warnings()) {
-      if (notes.contains(warning) || warning.endsWith(Evaluator.EXACT_PROMPTS)) {
+      if (notes.contains(warning)) {
         output.note(warning);
       } else {
         output.warn(warning);
       }
     }
+    report.remarks().forEach(output::note);
   }
 
   /** Prints a report, or writes it to the files that were asked for. */

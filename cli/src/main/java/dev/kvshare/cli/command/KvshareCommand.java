@@ -1,5 +1,6 @@
 package dev.kvshare.cli.command;
 
+import dev.kvshare.apply.policy.Policy.ToolVersion;
 import dev.kvshare.cli.options.CommonOptions;
 import dev.kvshare.cli.options.Everyday;
 import dev.kvshare.cli.print.Terminal;
@@ -73,15 +74,11 @@ public final class KvshareCommand implements Callable<Integer> {
   /** The version of this build, from the jar's manifest. */
   static final class Version implements IVersionProvider {
 
-    private static String text() {
-      // Classes that do not come from a jar have none.
-      String version = Version.class.getPackage().getImplementationVersion();
-      return version == null ? "development" : version;
-    }
-
     @Override
     public String[] getVersion() {
-      return new String[] {"kvshare " + text() + " (Java " + Runtime.version() + ")"};
+      return new String[] {
+        "kvshare " + ToolVersion.of(Version.class).version() + " (Java " + Runtime.version() + ")"
+      };
     }
   }
 }

@@ -40,13 +40,12 @@ public record Protocol(Passages passages, EvaluationPassages cut, int prompt, lo
 
   /** One sentence for people. */
   public String line() {
-    int ofText = cut.first() == null ? cut.tokens() : cut.tokens() - 1;
     return "%s: %d passages of %d tokens, %s, %s; %s tokens%s scored"
         .formatted(
             passages.name(),
             passages.passages().size(),
             passages.passages().get(0).length,
-            cut.stride() == ofText ? "without overlap" : "one every " + cut.stride(),
+            cut.overlaps() ? "one every " + cut.stride() : "without overlap",
             cut.first() == null ? "no BOS" : "each behind the BOS token " + cut.first(),
             Table.format("%,d", scoredTokens()),
             scoredBytes == 0 ? "" : Table.format(" (%,d bytes)", scoredBytes));

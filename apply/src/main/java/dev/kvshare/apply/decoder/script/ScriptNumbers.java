@@ -76,11 +76,6 @@ public final class ScriptNumbers implements AutoCloseable {
                     kind.window, kind.capped, kind.keyValueHeads, kind.ownHidden, kind.sinks));
   }
 
-  /** Ints of each layer. */
-  public IValue ints() {
-    return ints;
-  }
-
   /** Ints, then floats of each layer. */
   public List<IValue> layers() {
     return List.of(ints, floats);

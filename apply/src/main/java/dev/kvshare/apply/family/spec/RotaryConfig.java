@@ -111,8 +111,7 @@ public final class RotaryConfig {
   }
 
   private static double factor(ModelConfig section) {
-    section.number("factor");
-    return section.above0("factor", 1);
+    return section.above0("factor", section.number("factor"));
   }
 
   private RotarySpec.Yarn yarn(ModelConfig section) {

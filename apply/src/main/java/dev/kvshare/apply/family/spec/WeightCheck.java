@@ -119,12 +119,12 @@ public final class WeightCheck {
     TensorInfo first = checkpoint.info(one);
     TensorInfo second = checkpoint.info(other);
     boolean same = first.dataType() == second.dataType() && first.shape().equals(second.shape());
+    ByteBuffer left = ByteBuffer.allocate(COMPARED_BYTES);
+    ByteBuffer right = ByteBuffer.allocate(COMPARED_BYTES);
     for (long offset = 0; same && offset < first.bytes(); offset += COMPARED_BYTES) {
       int length = (int) Math.min(COMPARED_BYTES, first.bytes() - offset);
-      ByteBuffer left = ByteBuffer.allocate(length);
-      ByteBuffer right = ByteBuffer.allocate(length);
-      checkpoint.readStored(one, offset, left);
-      checkpoint.readStored(other, offset, right);
+      checkpoint.readStored(one, offset, left.clear().limit(length));
+      checkpoint.readStored(other, offset, right.clear().limit(length));
       same = left.flip().equals(right.flip());
     }
     return same;

@@ -216,8 +216,8 @@ final class ExpressionCheck {
 
   private Cost repeated(Cost item) {
     int start = at;
-    int least = 1;
-    int most = 1;
+    int least;
+    int most;
     Matcher bounds = BOUNDS.matcher(text).region(at, text.length());
     if (at < text.length() && "*+?".indexOf(text.charAt(at)) >= 0) {
       least = text.charAt(at) == '+' ? 1 : 0;
