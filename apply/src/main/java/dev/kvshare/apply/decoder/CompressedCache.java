@@ -161,6 +161,50 @@ public final class CompressedCache implements DecodingCache {
   }
 
   @Override
+  public CompressedCache copy(int... rows) {
+    if (plan == null) {
+      throw new IllegalStateException("a compressed cache has nothing to copy before its prompt.");
+    }
+    CompressedCache copy = new CompressedCache(storage, options, policy, rows.length);
+    copy.plan = plan;
+    copy.promptTokens = promptTokens;
+    copy.padding = padding;
+    copy.length = length;
+    copy.origin = origin;
+    copy.promptRead = promptRead;
+    try (PtNDArray chosen = storage.rows(manager, rows)) {
+      copy.first =
+          first.size() == 0
+              ? (PtNDArray) copy.manager.create(new long[0], new Shape(0))
+              : storage.copy(first, chosen, copy.manager);
+      stores.forEach(
+          (owner, store) ->
+              copy.stores.put(
+                  owner,
+                  store.copy(copy.manager, tensor -> storage.copy(tensor, chosen, copy.manager))));
+    }
+    copy.refresh();
+    return copy;
+  }
+
+  /** Keeps what there is to keep of a prompt that the unshared model read. */
+  void reduce(KvCache unshared) {
+    beginExact(unshared.length(), unshared.first().toLongArray());
+    for (int owner : map().owners()) {
+      LayerStore store = newStore(owner);
+      if (store.isScored()) {
+        throw new IllegalArgumentException(
+            "%s keeps tokens by the attention that they receive, which keys and values alone do not tell. Use Decoder.prefill."
+                .formatted(policy.name()));
+      }
+      PtNDArray[] all = unshared.keysAndValues(owner);
+      store.fill(all[0], all[1], promptTokens, storage);
+      settle(owner, store);
+    }
+    endPrompt();
+  }
+
+  @Override
   public void close() {
     statesAndRules.forEach(IValue::close);
     layers.close();

@@ -394,6 +394,25 @@ public final class Decoder implements AutoCloseable {
         : compressed.prefill(prompts, (CompressedCache) cache, chunkTokens);
   }
 
+  /**
+   * Leaves in an empty cache what an exact prefill would leave there ({@link Plan.Prefill#EXACT}),
+   * from keys and values of prompts that the unshared model has read: many plans share one pass
+   * over a prompt.
+   *
+   * @param unshared the prompts alone, by {@link #prefill} under the checkpoint's own plan and
+   *     weights; stays as it is
+   * @param cache an empty cache of the same batch, its plan with an exact prefill; one whose cache
+   *     policy keeps tokens by their attention is refused
+   */
+  public void reduce(KvCache unshared, DecodingCache cache) {
+    checks.reduction(unshared, cache);
+    if (cache instanceof KvCache whole) {
+      whole.reduce(unshared);
+    } else {
+      ((CompressedCache) cache).reduce(unshared);
+    }
+  }
+
   @Override
   public void close() {
     weights.close();

@@ -33,6 +33,13 @@ public sealed interface DecodingCache extends AutoCloseable permits KvCache, Com
    */
   void select(int... rows);
 
+  /**
+   * A cache of its own with copies of chosen rows, which goes on from where this one is.
+   *
+   * @param rows for each row of the copy the number of the one here
+   */
+  DecodingCache copy(int... rows);
+
   @Override
   void close();
 }

@@ -38,6 +38,31 @@ final class InputChecks {
     }
   }
 
+  /** Prompts of the unshared model, and an empty cache that keeps a part of them. */
+  void reduction(KvCache unshared, DecodingCache cache) {
+    boolean exact =
+        cache instanceof CompressedCache compressed
+            ? compressed.isExact()
+            : ((KvCache) cache).plan().prefill() == Plan.Prefill.EXACT;
+    boolean prompts =
+        unshared.length() > 0
+            && unshared.length() == unshared.promptTokens()
+            && unshared.isOf(spec.plan());
+    if (!exact || !prompts || cache.length() != 0 || cache.batch() != unshared.batch()) {
+      throw new IllegalArgumentException(
+          "an empty cache of %d rows with an exact prefill takes over prompts that the unshared model has read and nothing behind them; this one has %d rows, %d positions and %s prefill, and the other %d rows with %d of %d positions read as prompts under %s."
+              .formatted(
+                  unshared.batch(),
+                  cache.batch(),
+                  cache.length(),
+                  exact ? "an exact" : "another",
+                  unshared.batch(),
+                  unshared.promptTokens(),
+                  unshared.length(),
+                  unshared.plan()));
+    }
+  }
+
   /** As many rows as the cache has. */
   void batch(NDArray rows, DecodingCache cache) {
     if (rows.getShape().get(0) != cache.batch()) {

@@ -16,6 +16,7 @@ import dev.kvshare.apply.plan.Plan;
 import dev.kvshare.apply.plan.SharingMap;
 import java.util.Arrays;
 import java.util.List;
+import java.util.stream.IntStream;
 
 /**
  * Keys and values of the layers that keep their own, for B sequences. Made by {@link
@@ -67,7 +68,22 @@ public final class KvCache implements DecodingCache {
     /** The chosen rows of a tensor [B, ...], which is closed; the result has its owner. */
     PtNDArray select(PtNDArray tensor, PtNDArray rows) {
       try (tensor) {
-        return script.run(tensor.getManager(), "select_rows", tensor, rows);
+        return copy(tensor, rows, tensor.getManager());
+      }
+    }
+
+    /** The chosen rows of a tensor [B, ...]. */
+    PtNDArray copy(PtNDArray tensor, PtNDArray rows, PtNDManager target) {
+      return script.run(target, "select_rows", tensor, rows);
+    }
+
+    /**
+     * The first positions of a tensor [B, Hkv, N, D] with room for more, in place of an old one,
+     * which is closed; the result has its owner.
+     */
+    PtNDArray regrown(PtNDArray old, PtNDArray tensor, int positions, int capacity) {
+      try (old) {
+        return script.run(old.getManager(), "grown", tensor, positions, capacity);
       }
     }
   }
@@ -101,6 +117,11 @@ public final class KvCache implements DecodingCache {
   /** Which keys and values each layer sees. */
   public Plan plan() {
     return plan;
+  }
+
+  /** Whether it runs under this plan with the checkpoint's own weights. */
+  boolean isOf(Plan other) {
+    return plan.equals(other) && options.overrides() == null;
   }
 
   @Override
@@ -188,6 +209,48 @@ public final class KvCache implements DecodingCache {
     batch = rows.length;
     history = history.select(rows);
     refresh();
+  }
+
+  @Override
+  public KvCache copy(int... rows) {
+    if (lower != null) {
+      throw new IllegalStateException("a forked cache cannot be copied without the other one.");
+    }
+    KvCache copy = new KvCache(storage, options, rows.length, null, 0);
+    try (PtNDArray chosen = storage.rows(manager, rows)) {
+      for (int layer : map.owners()) {
+        copy.keys[layer] = storage.copy(keys[layer], chosen, copy.manager);
+        copy.values[layer] = storage.copy(values[layer], chosen, copy.manager);
+      }
+    }
+    long[] begin = first.toLongArray();
+    copy.setFirst(
+        begin.length == 0 ? begin : Arrays.stream(rows).mapToLong(row -> begin[row]).toArray());
+    copy.follow(history.select(rows), length, capacity, promptTokens);
+    return copy;
+  }
+
+  /** Keeps of a prompt that the unshared model read what layers own; has room for it. */
+  void reduce(KvCache unshared) {
+    reserve(unshared.length);
+    for (int layer : map.owners()) {
+      keys[layer] = storage.regrown(keys[layer], unshared.keys[layer], unshared.length, capacity);
+      values[layer] =
+          storage.regrown(values[layer], unshared.values[layer], unshared.length, capacity);
+    }
+    setFirst(unshared.first.toLongArray());
+    int[] rows = IntStream.range(0, batch).toArray();
+    follow(unshared.history.select(rows), unshared.length, capacity, unshared.promptTokens);
+  }
+
+  /** What belongs to tensors that were put in place of those there were. */
+  private void follow(PromptBatch.History tokens, int filled, int allocated, int ofPrompt) {
+    history = tokens;
+    length = filled;
+    capacity = allocated;
+    promptTokens = ofPrompt;
+    refresh();
+    countBytes(0);
   }
 
   /**

@@ -84,6 +84,33 @@ final class LayerStore {
     }
   }
 
+  private LayerStore(LayerStore other, PtNDManager manager, UnaryOperator<PtNDArray> copied) {
+    script = other.script;
+    format = other.format;
+    type = other.type;
+    ringFrom = other.ringFrom;
+    capacity = other.capacity;
+    filled = other.filled;
+    oldest = other.oldest;
+    this.manager = manager;
+    PtNDArray none = zeros(FLOAT32, 0);
+    state =
+        Arrays.stream(other.state)
+            .map(tensor -> tensor.size() == 0 ? none : copied.apply(tensor))
+            .toArray(PtNDArray[]::new);
+  }
+
+  /** The same with copies of the tensors, which are made for {@code owner}. */
+  LayerStore copy(PtNDManager owner, UnaryOperator<PtNDArray> copied) {
+    return new LayerStore(this, owner, copied);
+  }
+
+  /** Puts so many keys and values of others [B, Hkv, N, D] into empty slots, not counted yet. */
+  void fill(PtNDArray keys, PtNDArray values, int tokens, KvCache.Storage storage) {
+    state[KEYS] = storage.regrown(state[KEYS], keys, tokens, capacity);
+    state[VALUES] = storage.regrown(state[VALUES], values, tokens, capacity);
+  }
+
   /** Keys, values [B, Hkv, N, D]. */
   PtNDArray[] keysAndValues() {
     return new PtNDArray[] {state[KEYS], state[VALUES]};

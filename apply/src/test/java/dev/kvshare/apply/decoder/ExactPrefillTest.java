@@ -144,6 +144,105 @@ class ExactPrefillTest {
     }
   }
 
+  private static Stream<Arguments> plansAndReductions() {
+    List<CachePolicy> policies =
+        List.of(
+            new CachePolicy.WholeText(),
+            new StreamingLlm(TokenAmount.tokens(16), 3),
+            new Int8Kv(KeyValueFormat.INT8_PER_TOKEN),
+            new Int8Kv(KeyValueFormat.INT8_PER_CHANNEL));
+    return PLANS.stream()
+        .flatMap(plan -> policies.stream().map(policy -> Arguments.of(plan, policy)));
+  }
+
+  /** One pass of the unshared model serves all plans; copies go on without the other. */
+  @ParameterizedTest
+  @MethodSource("plansAndReductions")
+  void aReducedCacheIsThatOfAnExactPrefill(Plan plan, CachePolicy policy) {
+    PromptBatch prompts = PromptBatch.of(text(PROMPT, 13), text(9, 14));
+    assertReduces(decoder, plan, policy, prompts);
+    assertReduces(decoder, plan, null, PromptBatch.of(text(PROMPT, 15), text(PROMPT, 16)));
+  }
+
+  @ParameterizedTest
+  @MethodSource("models")
+  void theCacheOfEveryFamilyReduces(Path model) {
+    try (Decoder family = Goldens.load(model)) {
+      int layers = family.spec().layers();
+      Plan windows = Plan.identity(layers).withWindows(new Plan.Windows(List.of(0), 3, 6));
+      int[] row = Arrays.stream(text(30, 5)).map(id -> id % 128).toArray();
+      PromptBatch prompts = PromptBatch.of(row, Arrays.copyOf(row, 12));
+      assertReduces(family, windows, null, prompts);
+      assertReduces(family, Plan.identity(layers), null, prompts);
+    }
+  }
+
+  private static void assertReduces(
+      Decoder model, Plan plan, CachePolicy policy, PromptBatch prompts) {
+    CacheOptions exact = CacheOptions.of(plan.withPrefill(Prefill.EXACT));
+    try (NDManager manager = model.newManager();
+        KvCache unshared = model.newCache(SharingMap.identity(plan.map().layers()), 2, 64);
+        DecodingCache read = model.newCache(exact, policy, 2, 64);
+        DecodingCache reduced = model.newCache(exact, policy, 2, 64)) {
+      model.prefill(prompts, unshared, 64).close();
+      model.prefill(prompts, read, 64).close();
+      model.reduce(unshared, reduced);
+      assertEquals(read.bytes(), reduced.bytes());
+      assertEquals(read.length(), reduced.length());
+      try (DecodingCache copy = reduced.copy(1, 0, 1)) {
+        for (int token = 3; token < 11; token++) {
+          float[] expected = step(model, read, manager, token);
+          float[] found = step(model, reduced, manager, token);
+          assertEquals(0, Goldens.difference(expected, found), TOLERANCE, plan + ", " + token);
+          float[] rows = step(model, copy, manager, token);
+          int vocabulary = expected.length / 2;
+          for (int row = 0; row < 3; row++) {
+            int from = row == 1 ? 0 : vocabulary;
+            assertEquals(
+                0,
+                Goldens.difference(
+                    Arrays.copyOfRange(expected, from, from + vocabulary),
+                    Arrays.copyOfRange(rows, row * vocabulary, (row + 1) * vocabulary)),
+                TOLERANCE,
+                "copied row " + row);
+          }
+        }
+        assertEquals(read.length(), copy.length());
+      }
+    }
+  }
+
+  @Test
+  void onlyPromptsOfTheUnsharedModelAreReduced() {
+    CacheOptions exact = CacheOptions.of(Plan.of(SHARED).withPrefill(Prefill.EXACT));
+    H2o h2o = new H2o(TokenAmount.tokens(16), H2o.DEFAULT_RECENT, false);
+    try (NDManager manager = decoder.newManager();
+        KvCache unshared = decoder.newCache(IDENTITY, 1, 64);
+        KvCache reduced = decoder.newCache(exact, 1, 64);
+        CompressedCache observing = decoder.newCache(exact, h2o, 1);
+        KvCache under = decoder.newCache(SHARED, 1, 64)) {
+      assertRefused("0 of 0 positions read as prompts", unshared, reduced);
+      decoder.prefill(PromptBatch.of(text(PROMPT, 1)), unshared, 64).close();
+      assertRefused("another prefill", unshared, under);
+      assertRefused("h2o keeps tokens by the attention", unshared, observing);
+      decoder.reduce(unshared, reduced);
+      assertRefused("40 positions", unshared, reduced);
+      decoder.prefill(PromptBatch.of(text(PROMPT, 1)), under, 64).close();
+      try (KvCache empty = decoder.newCache(exact, 1, 64)) {
+        assertRefused("under 8 layers, 4 shared", under, empty);
+        step(decoder, unshared, manager, 5);
+        assertRefused("40 of 41 positions", unshared, empty);
+      }
+    }
+  }
+
+  private static void assertRefused(String reason, KvCache unshared, DecodingCache cache) {
+    String message =
+        assertThrows(IllegalArgumentException.class, () -> decoder.reduce(unshared, cache))
+            .getMessage();
+    assertTrue(message.contains(reason), message);
+  }
+
   /** Refitted weights are for what follows the prompt. */
   @Test
   void thePromptKeepsTheCheckpointsWeights() {
