@@ -31,6 +31,8 @@ import dev.kvshare.eval.quality.Protocol;
 import dev.kvshare.eval.quality.QualityMeter;
 import dev.kvshare.eval.quality.StreamMeter;
 import dev.kvshare.eval.quality.Variant;
+import dev.kvshare.eval.speed.ContextMeter;
+import dev.kvshare.eval.speed.ContextReport;
 import dev.kvshare.eval.speed.SpeedMeter;
 import dev.kvshare.eval.speed.SpeedMeter.Speed;
 import dev.kvshare.eval.tasks.TaskItem.Response;
@@ -377,6 +379,22 @@ public final class Evaluator {
   }
 
   /**
+   * Measures speed and memory of the unshared model and each policy at several lengths of text. The
+   * text of this evaluation is not read. A journal keeps what was measured, times too: remove it to
+   * measure them again.
+   *
+   * @throws EvaluationException if a context or the budget fits neither model nor memory
+   */
+  public ContextReport speedByContext(ContextMeter.Settings settings) {
+    ObjectNode run = settings().set("speed_by_context", settings.key());
+    Journal kept = journal == null ? Journal.none() : Journal.open(journal, run);
+    try (Variants variants = new Variants()) {
+      return new ContextMeter(model, settings, listener)
+          .measure(variants.distinct, kept, run.put("command", command));
+    }
+  }
+
+  /**
    * Reads the first tokens of the text as one long text, under each plan with the whole cache and
    * with each cache policy, and scores each 2,000 of them.
    *
@@ -481,17 +499,9 @@ public final class Evaluator {
 
   private List<Row> timed(
       Passages passages, List<Row> rows, Variants variants, List<String> warnings) {
-    int[] running = passages.passages().stream().flatMapToInt(Arrays::stream).toArray();
-    int room = Math.max(1, decoder.spec().maxPositions() - speed.newTokens());
-    int length = Math.min(Math.min(speed.promptTokens(), running.length), room);
-    if (length < speed.promptTokens()) {
-      warnings.add(
-          "The speed was measured with a prompt of %d tokens instead of %d: the text or the positions of the model end there."
-              .formatted(length, speed.promptTokens()));
-    }
     List<Variant> timed = variants.distinct.stream().filter(each -> !Baselines.is(each)).toList();
-    List<Speed> speeds =
-        new SpeedMeter(decoder, speed, listener).measure(Arrays.copyOf(running, length), timed);
+    int[] text = passages.passages().stream().flatMapToInt(Arrays::stream).toArray();
+    List<Speed> speeds = new SpeedMeter(decoder, speed, listener).measure(text, timed, warnings);
     return IntStream.range(0, rows.size())
         .mapToObj(
             row ->

@@ -22,6 +22,7 @@ import dev.kvshare.apply.plan.SharingMap;
 import dev.kvshare.apply.plan.UpwardReading;
 import dev.kvshare.apply.policy.PolicyException;
 import java.nio.file.Path;
+import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
 import java.util.Random;
@@ -121,6 +122,56 @@ class CompressedCacheTest {
     if (evicts && bounded) {
       long mean = Math.round((double) kept / cache.map().ownedLayers());
       assertEquals(BUDGET, mean, "tokens a layer in the mean");
+    }
+  }
+
+  /** Two copies of the shorter prompt decode as it does, which does not notice them. */
+  @ParameterizedTest
+  @MethodSource("everyPolicyAndMap")
+  void aCopyGoesOnByItself(CachePolicy policy, SharingMap map) {
+    aCopyGoesOnByItself(decoder.newCache(CacheOptions.of(map), policy, 2));
+  }
+
+  @Test
+  void aCopyOfAWholeCacheGoesOnByItself() {
+    aCopyGoesOnByItself(decoder.newCache(MAPS.get(1), 2, 1));
+  }
+
+  private static void aCopyGoesOnByItself(DecodingCache cache) {
+    int[] text = text(PROMPT + NEW_TOKENS, 1);
+    try (NDManager manager = decoder.newManager();
+        cache) {
+      PromptBatch prompts = PromptBatch.of(Arrays.copyOf(text, PROMPT), Arrays.copyOf(text, 9));
+      decoder.prefill(prompts, cache, 7).close();
+      long bytes = cache.bytes();
+      int arrays = manager.getParentManager().getManagedArrays().size();
+      List<float[]> found = new ArrayList<>();
+      try (DecodingCache copy = cache.copy(1, 1)) {
+        assertEquals(bytes, copy.bytes());
+        for (int step = 0; step < NEW_TOKENS; step++) {
+          long token = text[PROMPT + step];
+          found.add(Goldens.take(decoder.decode(manager.create(new long[] {token, token}), copy)));
+        }
+        assertEquals(PROMPT + NEW_TOKENS, copy.length());
+      }
+      assertEquals(PROMPT, cache.length());
+      assertEquals(bytes, cache.bytes());
+      assertEquals(arrays + NEW_TOKENS, manager.getParentManager().getManagedArrays().size());
+      for (int step = 0; step < NEW_TOKENS; step++) {
+        long token = text[PROMPT + step];
+        float[] expected =
+            Goldens.take(decoder.decode(manager.create(new long[] {token + 1, token}), cache));
+        int vocabulary = expected.length / 2;
+        float[] second = Arrays.copyOfRange(expected, vocabulary, expected.length);
+        float[] copied = found.get(step);
+        assertEquals(
+            0, Goldens.difference(second, Arrays.copyOf(copied, vocabulary)), 1e-4, "" + step);
+        assertEquals(
+            0,
+            Goldens.difference(second, Arrays.copyOfRange(copied, vocabulary, copied.length)),
+            1e-4,
+            "" + step);
+      }
     }
   }
 

@@ -91,6 +91,8 @@ final class EvalCommand extends BaseCommand {
       } else if (!tasks.isEmpty()) {
         report = evaluator.tasks(tasks, options.tasks.limit, options.tasks.newTokens).report();
         warnAll(report, progress, output);
+      } else if (options.speed.byContext() != null) {
+        report = evaluator.speedByContext(options.speed.byContext()).report();
       } else if (options.cache.stream != null) {
         if (sweep) {
           schemes(model)
@@ -154,6 +156,23 @@ final class EvalCommand extends BaseCommand {
         "--prompt-tokens",
         "--new-tokens",
         "--rounds");
+    refuse(
+        "--speed-context",
+        "--task",
+        "--stream",
+        "--sweep",
+        "--compare",
+        "--text",
+        "--dataset",
+        "--passages",
+        "--passage-tokens",
+        "--stride",
+        "--no-speed",
+        "--no-baselines",
+        "--cache-prompt",
+        "--prompt-tokens");
+    require("--speed-sequences", "--speed-context");
+    require("--speed-budget", "--speed-context");
     require("--limit", "--task");
     require("--answer-tokens", "--task");
     refuse("--stride", "--cache", "--stream", "--sweep", "--compare");

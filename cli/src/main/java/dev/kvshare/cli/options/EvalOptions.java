@@ -3,6 +3,7 @@ package dev.kvshare.cli.options;
 import dev.kvshare.eval.Evaluator;
 import dev.kvshare.eval.experiment.Experiment;
 import dev.kvshare.eval.format.Report;
+import dev.kvshare.eval.speed.ContextMeter;
 import dev.kvshare.eval.speed.SpeedMeter;
 import dev.kvshare.eval.tasks.TaskMeter;
 import java.nio.file.Path;
@@ -121,14 +122,46 @@ public final class EvalOptions {
     int promptTokens = SpeedMeter.Settings.DEFAULT.promptTokens();
 
     @Option(names = "--new-tokens", paramLabel = "N", converter = Converters.Positive.class)
-    int newTokens = SpeedMeter.Settings.DEFAULT.newTokens();
+    Integer newTokens;
 
     @Option(names = "--rounds", paramLabel = "N", converter = Converters.Positive.class)
     int rounds = SpeedMeter.Settings.DEFAULT.rounds();
 
+    @Option(
+        names = "--speed-context",
+        paramLabel = "N,...",
+        hideParamSyntax = true,
+        arity = "0..1",
+        fallbackValue = "0",
+        split = ",",
+        converter = Converters.Count.class)
+    List<Integer> contexts;
+
+    @Option(
+        names = "--speed-sequences",
+        paramLabel = "N,...",
+        hideParamSyntax = true,
+        split = ",",
+        converter = Converters.Positive.class)
+    List<Integer> sequences = ContextMeter.Settings.DEFAULT.batches();
+
+    @Option(names = "--speed-budget", paramLabel = "SIZE", converter = Converters.Bytes.class)
+    long budgetBytes;
+
     /** Null when speed is not measured. */
     public SpeedMeter.Settings settings() {
-      return noSpeed ? null : new SpeedMeter.Settings(promptTokens, newTokens, rounds);
+      int tokens = newTokens == null ? SpeedMeter.Settings.DEFAULT.newTokens() : newTokens;
+      return noSpeed ? null : new SpeedMeter.Settings(promptTokens, tokens, rounds);
+    }
+
+    /** How speed and memory by context are measured; null where nobody asked for them. */
+    public ContextMeter.Settings byContext() {
+      if (contexts == null) {
+        return null;
+      }
+      int tokens = newTokens == null ? ContextMeter.Settings.DEFAULT.newTokens() : newTokens;
+      List<Integer> given = contexts.stream().filter(context -> context > 0).toList();
+      return new ContextMeter.Settings(given, sequences, budgetBytes, 0, tokens, rounds);
     }
   }
 

@@ -3,6 +3,7 @@ package dev.kvshare.eval.format;
 import java.math.BigDecimal;
 import java.math.MathContext;
 import java.util.ArrayList;
+import java.util.DoubleSummaryStatistics;
 import java.util.List;
 import java.util.function.ToDoubleFunction;
 import java.util.stream.IntStream;
@@ -25,6 +26,8 @@ public record Chart(String title, String note, Kind kind, String x, String y, Li
     POINTS,
     /** A line through the points of each series. */
     LINES,
+    /** The same over numbers above 0, of which each that doubles is equally far away. */
+    CURVES,
     /** A bar a series, as long as {@code x} of its point. */
     BARS
   }
@@ -96,7 +99,10 @@ public record Chart(String title, String note, Kind kind, String x, String y, Li
   private static final int BAR = 40;
 
   Drawing drawing() {
-    Axis across = axis(Point::x, kind == Kind.BARS ? Point::error : point -> 0, LEFT, RIGHT);
+    Axis across =
+        kind == Kind.CURVES
+            ? doublings()
+            : axis(Point::x, kind == Kind.BARS ? Point::error : point -> 0, LEFT, RIGHT);
     if (kind == Kind.BARS) {
       Axis bars = new Axis(across.least, across.most, 6, RIGHT);
       List<Mark> marks = IntStream.range(0, series.size()).mapToObj(i -> barMark(i, bars)).toList();
@@ -106,7 +112,32 @@ public record Chart(String title, String note, Kind kind, String x, String y, Li
     Axis up = axis(Point::y, Point::error, TOP + PLOT, TOP);
     List<Mark> marks =
         IntStream.range(0, series.size()).mapToObj(i -> mark(i, across, up)).toList();
-    return new Drawing(WIDTH, TOP + PLOT + 44, across.ticks(6), up.ticks(5), marks);
+    List<Tick> ticks = kind == Kind.CURVES ? measured(across) : across.ticks(6);
+    return new Drawing(WIDTH, TOP + PLOT + 44, ticks, up.ticks(5), marks);
+  }
+
+  private Axis doublings() {
+    DoubleSummaryStatistics ends =
+        series.stream()
+            .flatMap(each -> each.points().stream())
+            .mapToDouble(point -> log2(point.x()))
+            .summaryStatistics();
+    double margin = 0.05 * Math.max(1, ends.getMax() - ends.getMin());
+    return new Axis(ends.getMin() - margin, ends.getMax() + margin, LEFT, RIGHT);
+  }
+
+  private List<Tick> measured(Axis across) {
+    return series.stream()
+        .flatMap(each -> each.points().stream())
+        .map(Point::x)
+        .distinct()
+        .sorted()
+        .map(x -> new Tick(across.place(log2(x)), Axis.label(x)))
+        .toList();
+  }
+
+  private static double log2(double number) {
+    return Math.log(number) / Math.log(2);
   }
 
   private Mark barMark(int number, Axis across) {
@@ -127,9 +158,9 @@ public record Chart(String title, String note, Kind kind, String x, String y, Li
     StringBuilder path = new StringBuilder();
     List<Dot> dots = new ArrayList<>();
     for (Point point : each.points().stream().filter(Point::known).toList()) {
-      double x = across.place(point.x());
+      double x = across.place(kind == Kind.CURVES ? log2(point.x()) : point.x());
       double y = up.place(point.y());
-      if (kind == Kind.LINES) {
+      if (kind != Kind.POINTS) {
         path.append(Table.format("%s%.1f %.1f ", dots.isEmpty() ? "M" : "L", x, y));
       } else if (point.error() > 0) {
         double low = up.place(point.y() - point.error());

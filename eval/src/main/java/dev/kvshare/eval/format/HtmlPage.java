@@ -34,7 +34,7 @@ final class HtmlPage {
                         "table", chart.table()))
             .toList();
     List<List<String>> facts = new ArrayList<>();
-    flatten("", report.about(), facts);
+    flatten("", report.about().deepCopy().retain("text", "run"), facts);
     Configuration settings = new Configuration(Configuration.VERSION_2_3_34);
     settings.setClassForTemplateLoading(HtmlPage.class, "");
     settings.setDefaultEncoding(StandardCharsets.UTF_8.name());

@@ -8,6 +8,7 @@ import dev.kvshare.apply.decoder.PromptBatch;
 import dev.kvshare.eval.quality.QualityMeter;
 import dev.kvshare.eval.quality.Variant;
 import java.util.ArrayList;
+import java.util.Arrays;
 import java.util.List;
 import java.util.function.ToDoubleFunction;
 
@@ -60,8 +61,20 @@ public final class SpeedMeter {
     this.listener = listener;
   }
 
-  /** The speed of each variant with a prompt of these token ids. */
-  public List<Speed> measure(int[] prompt, List<Variant> variants) {
+  /**
+   * The speed of each variant with a prompt from the start of a text.
+   *
+   * @param warnings is told where text or model are too short for the prompt that was asked for
+   */
+  public List<Speed> measure(int[] text, List<Variant> variants, List<String> warnings) {
+    int room = Math.max(1, decoder.spec().maxPositions() - settings.newTokens());
+    int length = Math.min(Math.min(settings.promptTokens(), text.length), room);
+    if (length < settings.promptTokens()) {
+      warnings.add(
+          "The speed was measured with a prompt of %d tokens instead of %d: the text or the positions of the model end there."
+              .formatted(length, settings.promptTokens()));
+    }
+    int[] prompt = Arrays.copyOf(text, length);
     List<List<Speed>> speeds = new ArrayList<>();
     variants.forEach(variant -> speeds.add(new ArrayList<>()));
     int steps = (settings.rounds() + 1) * variants.size();
@@ -126,8 +139,12 @@ public final class SpeedMeter {
   }
 
   private static double median(List<Speed> speeds, ToDoubleFunction<Speed> value) {
-    double[] values = speeds.stream().mapToDouble(value).sorted().toArray();
-    int middle = values.length / 2;
-    return values.length % 2 == 1 ? values[middle] : (values[middle - 1] + values[middle]) / 2;
+    return median(speeds.stream().mapToDouble(value).toArray());
+  }
+
+  static double median(double... values) {
+    double[] sorted = Arrays.stream(values).sorted().toArray();
+    int middle = sorted.length / 2;
+    return sorted.length % 2 == 1 ? sorted[middle] : (sorted[middle - 1] + sorted[middle]) / 2;
   }
 }
