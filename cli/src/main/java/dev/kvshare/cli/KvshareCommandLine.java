@@ -92,6 +92,7 @@ final class KvshareCommandLine {
     // slf4j-simple reads these when the first logger is made, which is after this line.
     Map.of(
             "defaultLogLevel", isVerbose(parsed) ? "info" : "warn",
+            "log.org.apache.parquet", "error",
             "showThreadName", "false",
             "showLogName", "false",
             "showDateTime", "true",

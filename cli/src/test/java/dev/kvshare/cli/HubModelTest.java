@@ -10,7 +10,7 @@ import java.util.Map;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
-/** Models named by their hub id, with the hub switched off: only the cache can answer. */
+/** Models and data named as on the hub, which is switched off: only the cache can answer. */
 class HubModelTest {
   private static final String COMMIT = "0123456789abcdef0123456789abcdef01234567";
 
@@ -43,6 +43,36 @@ class HubModelTest {
             2)
         .succeeds()
         .prints(",");
+  }
+
+  @Test
+  void aFileOfADataSetInTheCacheIsReadByItsName() throws IOException {
+    Path repository = home.resolve("hub/datasets--someone--books");
+    Path data = Files.createDirectories(repository.resolve("snapshots/" + COMMIT + "/data"));
+    Files.createDirectories(repository.resolve("refs"));
+    Files.writeString(repository.resolve("refs/main"), COMMIT);
+    Path parquet = Path.of("datasets/src/test/resources/parquet/text.parquet");
+    Files.copy(
+        Path.of(System.getProperty("kvshare.root")).resolve(parquet), data.resolve("test.parquet"));
+    String file = "hf://datasets/someone/books/data/test.parquet";
+
+    CommandRun.inEnvironment(
+            offline(),
+            "eval",
+            "--model",
+            TINY_MODEL,
+            "--text",
+            file,
+            "--field",
+            "input_ids",
+            "--passage-tokens",
+            2,
+            "--no-speed")
+        .succeeds()
+        .prints(file + ": 2 passages of 2 tokens");
+    CommandRun.inEnvironment(
+            offline(), "eval", "--model", TINY_MODEL, "--task", file.replace("test", "train"))
+        .fails(ExitCodes.FAILED, "data/train.parquet: not in the cache", "path of a local file");
   }
 
   @Test

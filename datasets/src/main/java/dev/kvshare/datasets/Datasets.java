@@ -10,6 +10,7 @@ import java.nio.file.InvalidPathException;
 import java.nio.file.Path;
 import java.util.List;
 import java.util.Map;
+import java.util.function.Function;
 import java.util.stream.Collectors;
 import java.util.stream.Stream;
 
@@ -27,13 +28,36 @@ public final class Datasets {
   private static final String INDEX = "index.json";
   private static final String STANDARD_INPUT = "-";
 
+  private static final String REMOTE = "hf://";
+
   private final ImportedDatasets imported;
   private final Path folder;
+  private final Function<String, Path> fetch;
 
   /** Creates a registry of the built-in data sets and those imported into {@code folder}. */
   public Datasets(Path folder) {
+    this(
+        folder,
+        address -> {
+          throw new DatasetException(
+              "The text %s is not on this machine, and nothing here fetches it. Download it, and give the file."
+                  .formatted(address));
+        });
+  }
+
+  private Datasets(Path folder, Function<String, Path> fetch) {
     this.folder = folder;
     this.imported = new ImportedDatasets(folder);
+    this.fetch = fetch;
+  }
+
+  /**
+   * The same data sets, and a way to fetch files from elsewhere.
+   *
+   * @param how from an address that begins with {@code hf://} to a file on this machine
+   */
+  public Datasets fetching(Function<String, Path> how) {
+    return new Datasets(folder, how);
   }
 
   /** Returns the registry in {@code $KVSHARE_HOME/datasets}, else in the user's cache folder. */
@@ -75,8 +99,9 @@ public final class Datasets {
   /**
    * Returns the text that a user means.
    *
-   * @param text {@code -} for {@code standardInput}, a file, or the name of a data set; files
-   *     ending in {@code .jsonl} or {@code .json} are data, never plain text
+   * @param text {@code -} for {@code standardInput}, a file, an address {@code hf://…} of one, or
+   *     the name of a data set; files ending in {@code .jsonl}, {@code .json} or {@code .parquet}
+   *     are data, never plain text
    * @param field the field of JSON lines, or null for plain text and for the usual fields
    * @param standardInput read only for {@code -}
    * @throws DatasetException if there is neither such a file nor such a data set
@@ -85,9 +110,9 @@ public final class Datasets {
     if (text.equals(STANDARD_INPUT)) {
       return TextSource.of(ByteSource.ofStream("standard input", standardInput), field);
     }
-    if (isFile(text)) {
-      ByteSource bytes = ByteSource.ofFile(Path.of(text));
-      return isData(text) ? new TextSource.JsonLines(bytes, field) : TextSource.of(bytes, field);
+    if (text.startsWith(REMOTE) || isFile(text)) {
+      ByteSource bytes = file(text);
+      return isData(text) ? new TextSource.Rows(bytes, field) : TextSource.of(bytes, field);
     }
     if (list().stream().anyMatch(dataset -> dataset.name().equals(text))) {
       return find(text);
@@ -95,6 +120,13 @@ public final class Datasets {
     throw new DatasetException(
         "There is no text file and no data set \"%s\". Give a file, - for standard input, or one of the data sets %s."
             .formatted(text, names()));
+  }
+
+  /** Returns the bytes of a file, or of what an address {@code hf://…} stands for. */
+  public ByteSource file(String file) {
+    return file.startsWith(REMOTE)
+        ? ByteSource.ofFile(fetch.apply(file), file)
+        : ByteSource.ofFile(Path.of(file));
   }
 
   private static boolean isData(String file) {
@@ -123,7 +155,7 @@ public final class Datasets {
     }
     if (isData(request.file().toString()) && request.field() == null) {
       throw new DatasetException(
-          "The file %s holds JSON. Name the field of text or token ids with --field."
+          "The file %s holds rows of data. Name the field of text or token ids with --field."
               .formatted(request.file()));
     }
     byte[] content = ByteSource.ofFile(request.file()).read();

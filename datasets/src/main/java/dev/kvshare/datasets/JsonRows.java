@@ -18,7 +18,8 @@ import java.util.Map;
 import java.util.stream.Collectors;
 
 /**
- * Rows of data: JSON lines, one object a line, or the entries of one JSON array.
+ * Rows of data: JSON lines, one object a line, the entries of one JSON array, or the rows of a
+ * Parquet file.
  *
  * @param name the file, for messages
  * @param sha256 64 hexadecimal digits over its bytes
@@ -37,7 +38,7 @@ public record JsonRows(String name, String sha256, List<Row> rows) {
    *
    * @param where such as {@code Line 3 of items.jsonl}, for messages
    * @param value an object; in an array it may be anything
-   * @param line the line that it was read from, empty for an entry of an array
+   * @param line the line that it was read from, empty where there are no lines
    */
   public record Row(String where, JsonNode value, String line) {
     /** The names of its fields, for messages. */
@@ -72,17 +73,15 @@ public record JsonRows(String name, String sha256, List<Row> rows) {
   /**
    * Reads all rows.
    *
-   * @throws DatasetException if the file is missing, empty or not such JSON
+   * @throws DatasetException if the file is missing, empty or damaged
    */
   public static JsonRows read(ByteSource source) {
     return read(source.name(), source.read());
   }
 
   static JsonRows read(String name, byte[] content) {
-    if (content.length > 3 && content[0] == 'P' && content[1] == 'A' && content[2] == 'R') {
-      throw new DatasetException(
-          "The data %s are a Parquet file, which is not read here. Convert it to JSON lines, for example with Python: pandas.read_parquet(FILE).to_json(\"items.jsonl\", orient=\"records\", lines=True)."
-              .formatted(name));
+    if (ParquetRows.is(content)) {
+      return new JsonRows(name, ByteSource.sha256(content), ParquetRows.read(name, content));
     }
     String text = PlainText.decode(content, name);
     List<Row> rows = new ArrayList<>();

@@ -5,7 +5,7 @@ import java.util.ArrayList;
 import java.util.List;
 
 /**
- * Reads one field of JSON rows: strings as paragraphs, or arrays of integers as token ids. The
+ * Reads one field of rows of data: strings as paragraphs, or arrays of integers as token ids. The
  * entries of an array may be these themselves.
  */
 final class JsonTextReader {
@@ -25,7 +25,7 @@ final class JsonTextReader {
     data.rows().forEach(reader::add);
     if (reader.texts.isEmpty() && reader.sequences.isEmpty()) {
       throw new DatasetException(
-          "The JSON data %s hold nothing in the field %s: every row is blank or its value is empty."
+          "The data %s hold nothing in the field %s: every row is blank or its value is empty."
               .formatted(name, reader.field));
     }
     return reader.sequences.isEmpty()

@@ -8,9 +8,9 @@ public sealed interface TextSource {
   /** Reads the text as a whole, which must be what it claims to be. */
   Corpus load();
 
-  /** A plain text, or with a {@code field} JSON lines. */
+  /** A plain text, or with a {@code field} rows of data. */
   static TextSource of(ByteSource bytes, String field) {
-    return field == null ? new Plain(bytes) : new JsonLines(bytes, field);
+    return field == null ? new Plain(bytes) : new Rows(bytes, field);
   }
 
   /**
@@ -32,14 +32,14 @@ public sealed interface TextSource {
   }
 
   /**
-   * JSON objects, one a line or in one array, of which one field holds a text, or token ids as
-   * integers.
+   * JSON objects, one a line or in one array, or the rows of a Parquet file, of which one field
+   * holds a text, or token ids as integers.
    *
-   * @param bytes the lines
+   * @param bytes the file
    * @param field the name of the field or a JSON pointer such as {@code /data/text}; null takes
    *     {@code text}, {@code input_ids} or {@code token_ids}, whichever the first line has
    */
-  record JsonLines(ByteSource bytes, String field) implements TextSource {
+  record Rows(ByteSource bytes, String field) implements TextSource {
     @Override
     public String name() {
       return bytes.name();

@@ -150,12 +150,10 @@ class DatasetsTest {
 
     assertInstanceOf(TextSource.Plain.class, datasets().resolve(plain.toString(), null, noInput()));
     assertInstanceOf(
-        TextSource.JsonLines.class, datasets().resolve(plain.toString(), "text", noInput()));
-    assertInstanceOf(
-        TextSource.JsonLines.class, datasets().resolve(lines.toString(), null, noInput()));
+        TextSource.Rows.class, datasets().resolve(plain.toString(), "text", noInput()));
+    assertInstanceOf(TextSource.Rows.class, datasets().resolve(lines.toString(), null, noInput()));
     Path array = file("a.json", "[{\"text\": \"One.\"}]");
-    assertInstanceOf(
-        TextSource.JsonLines.class, datasets().resolve(array.toString(), null, noInput()));
+    assertInstanceOf(TextSource.Rows.class, datasets().resolve(array.toString(), null, noInput()));
     assertEquals("a.txt", datasets().resolve(plain.toString(), null, noInput()).name());
     assertEquals("Two.", ((Corpus.Text) datasets().resolve("-", null, input).load()).text());
     assertInstanceOf(

@@ -30,7 +30,7 @@ class TextSourceTest {
   }
 
   private static Corpus jsonLines(String text, String field) {
-    return new TextSource.JsonLines(bytes(text), field).load();
+    return new TextSource.Rows(bytes(text), field).load();
   }
 
   @Test
@@ -188,7 +188,8 @@ class TextSourceTest {
         Arguments.of("[[1, true]]", null, "Entry 1 of t has true at index 1, expected a token id"),
         Arguments.of("[1]\n[2]", null, "The file t is not valid JSON"),
         Arguments.of("{\n\"text\": \"a\"}", null, "or one array in all"),
-        Arguments.of("PAR1\u0015", null, "a Parquet file, which is not read here. Convert it"),
+        Arguments.of(
+            "PAR1\u0015", null, "The Parquet file t is damaged or incomplete: it has 5 bytes"),
         Arguments.of("{\"a\": 1, \"b\": 2}", null, "Its fields are a, b; name one with --field"),
         Arguments.of("{\"a\": 1}", "b", "has nothing in the field b"),
         Arguments.of(

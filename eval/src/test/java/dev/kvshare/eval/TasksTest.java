@@ -78,6 +78,16 @@ class TasksTest {
   }
 
   @ParameterizedTest
+  @EnumSource(TaskSchema.class)
+  void aParquetFileHoldsTheSameItems(TaskSchema schema) {
+    TaskSchema.Items items =
+        TaskSchema.read(ByteSource.ofFile(ITEMS.resolve(schema.title() + ".parquet")));
+
+    assertEquals(schema, items.schema());
+    assertEquals(items(schema).items(), items.items());
+  }
+
+  @ParameterizedTest
   @EnumSource
   void scoresAreThoseOfTheHarness(TaskSchema schema) {
     TaskSchema.Items items = items(schema);

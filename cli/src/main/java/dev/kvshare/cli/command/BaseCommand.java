@@ -38,9 +38,15 @@ abstract class BaseCommand implements Callable<Integer> {
         common.noColor() || root.common().noColor());
   }
 
-  /** The named texts of this user. */
+  /** The named texts of this user, and those on the hub. */
   final Datasets datasets() {
-    return Datasets.ofUser(root().terminal().environment());
+    return Datasets.ofUser(root().terminal().environment())
+        .fetching(
+            file -> {
+              try (DownloadProgress progress = new DownloadProgress(output())) {
+                return ModelLocator.locateData(file, hub(), progress);
+              }
+            });
   }
 
   /**
@@ -53,11 +59,14 @@ abstract class BaseCommand implements Callable<Integer> {
     if (model == null) {
       return Installation.builtInModel();
     }
-    HubSettings settings =
-        HubSettings.of(root().terminal().environment(), Path.of(System.getProperty("user.home")));
     try (DownloadProgress progress = new DownloadProgress(output())) {
-      return ModelLocator.locate(model, settings, progress);
+      return ModelLocator.locate(model, hub(), progress);
     }
+  }
+
+  private HubSettings hub() {
+    return HubSettings.of(
+        root().terminal().environment(), Path.of(System.getProperty("user.home")));
   }
 
   final Interruption interruption() {

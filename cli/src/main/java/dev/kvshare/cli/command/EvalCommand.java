@@ -8,7 +8,6 @@ import dev.kvshare.cli.print.CalibrationProgress;
 import dev.kvshare.cli.print.Invocation;
 import dev.kvshare.cli.print.Output;
 import dev.kvshare.cli.print.ProgressLine;
-import dev.kvshare.datasets.ByteSource;
 import dev.kvshare.datasets.Corpus;
 import dev.kvshare.datasets.Datasets;
 import dev.kvshare.eval.EvaluatedPolicy;
@@ -47,7 +46,7 @@ final class EvalCommand extends BaseCommand {
     OutputFiles.checkWritable(files.output, files.jsonFile(), files.html);
     Output output = output();
     List<TaskSchema.Items> tasks =
-        options.tasks.files.stream().map(ByteSource::ofFile).map(TaskSchema::read).toList();
+        options.tasks.files.stream().map(datasets()::file).map(TaskSchema::read).toList();
     List<Corpus> texts = options.text.loadAll(datasets(), Datasets.DEFAULT_EVALUATION);
     boolean sweep = !options.model.reductions.isEmpty();
     boolean compare = !options.comparison.sizes.isEmpty();

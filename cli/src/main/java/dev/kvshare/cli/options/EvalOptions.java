@@ -104,7 +104,7 @@ public final class EvalOptions {
   public static final class TaskOptions {
     @Everyday
     @Option(names = "--task", paramLabel = "FILE")
-    public List<Path> files = new ArrayList<>();
+    public List<String> files = new ArrayList<>();
 
     @Option(names = "--limit", paramLabel = "N", converter = Converters.Positive.class)
     public int limit = Integer.MAX_VALUE;

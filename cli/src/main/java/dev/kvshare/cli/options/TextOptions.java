@@ -37,7 +37,7 @@ public class TextOptions {
       return "--text is given " + texts.size() + " times: give one text";
     }
     return field != null && texts.isEmpty()
-        ? "--field is a field of the JSONL file of --text, which is missing"
+        ? "--field is a field of the file of --text, which is missing"
         : null;
   }
 

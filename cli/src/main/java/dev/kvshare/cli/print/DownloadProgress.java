@@ -1,7 +1,7 @@
 package dev.kvshare.cli.print;
 
 import dev.kvshare.apply.model.hub.ModelLocator.DownloadListener;
-import dev.kvshare.apply.model.hub.ModelLocator.HubModelId;
+import dev.kvshare.apply.model.hub.ModelLocator.HubId;
 import java.time.Duration;
 
 /** Shows on the terminal how a download goes on; it is called from several threads. */
@@ -19,9 +19,9 @@ public final class DownloadProgress implements DownloadListener, AutoCloseable {
   }
 
   @Override
-  public synchronized void starting(HubModelId model, int files, long bytes) {
+  public synchronized void starting(HubId id, int files, long bytes) {
     totalBytes = bytes;
-    output.note("fetching " + files + " files of " + model + ", " + bytes / MEBIBYTE + " MiB");
+    output.note("fetching " + files + " files of " + id + ", " + bytes / MEBIBYTE + " MiB");
   }
 
   @Override
@@ -33,7 +33,7 @@ public final class DownloadProgress implements DownloadListener, AutoCloseable {
   @Override
   public synchronized void waiting(String reason, Duration pause) {
     line.close();
-    output.warn("fetching the model: " + reason + "; trying again in " + pause.toSeconds() + " s");
+    output.warn("fetching: " + reason + "; trying again in " + pause.toSeconds() + " s");
   }
 
   @Override

@@ -1,7 +1,7 @@
 package dev.kvshare.apply.model.hub;
 
 import dev.kvshare.apply.model.hub.HubRepository.HubFile;
-import dev.kvshare.apply.model.hub.ModelLocator.HubModelId;
+import dev.kvshare.apply.model.hub.ModelLocator.HubId;
 import dev.kvshare.apply.model.storage.Digest;
 import java.io.IOException;
 import java.io.InputStream;
@@ -29,7 +29,7 @@ import java.util.concurrent.TimeUnit;
  * broken transfer goes on from there, in the same run and in later ones. Only a file of the
  * announced size and hash becomes a blob.
  */
-record FileDownload(HubModelId model, HubFile file, HubClient client, HubCache cache) {
+record FileDownload(HubId id, HubFile file, HubClient client, HubCache cache) {
   private static final int SHA1_DIGITS = 40;
   private static final int SHA256_DIGITS = 64;
   private static final int BUFFER_BYTES = 1 << 17;
@@ -95,7 +95,7 @@ record FileDownload(HubModelId model, HubFile file, HubClient client, HubCache c
       } catch (TransferException e) {
         broken = channel.size() > before ? 1 : broken + 1;
         if (broken == MAX_BROKEN_TRANSFERS) {
-          throw HubException.unreachable(model, client.settings(), e.broken());
+          throw HubException.unreachable(id, client.settings(), e.broken());
         }
         client.wait(file.name() + ": " + e.broken(), PAUSE);
       }
@@ -115,7 +115,7 @@ record FileDownload(HubModelId model, HubFile file, HubClient client, HubCache c
         }
         case 206 -> checkSize(response, "Content-Range", "bytes " + from + "-\\d+/", channel);
         case 416 -> throw changed(channel, "there is nothing after byte " + from);
-        default -> throw HubException.of(model, "file " + file.name(), client.settings(), response);
+        default -> throw HubException.of(id, "file " + file.name(), client.settings(), response);
       }
       copy(body, channel);
     }
@@ -140,7 +140,7 @@ record FileDownload(HubModelId model, HubFile file, HubClient client, HubCache c
           },
           BodyHandlers.ofInputStream());
     } catch (IOException e) {
-      throw HubException.unreachable(model, client.settings(), e);
+      throw HubException.unreachable(id, client.settings(), e);
     }
   }
 
@@ -157,7 +157,7 @@ record FileDownload(HubModelId model, HubFile file, HubClient client, HubCache c
     channel.truncate(0);
     return new HubException(
         "file %s of %s (%s) changed while it was received, or was damaged on the way: %s. What was received is dropped. Run again."
-            .formatted(file.name(), model, file.address(), found));
+            .formatted(file.name(), id, file.address(), found));
   }
 
   /** Breaks of the connection, told apart from errors of the disk. */

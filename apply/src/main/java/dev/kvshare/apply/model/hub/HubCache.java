@@ -1,5 +1,6 @@
 package dev.kvshare.apply.model.hub;
 
+import dev.kvshare.apply.model.hub.ModelLocator.HubId;
 import dev.kvshare.apply.model.storage.ModelFile;
 import java.io.IOException;
 import java.nio.charset.StandardCharsets;
@@ -19,14 +20,17 @@ import java.util.regex.Pattern;
  * models--ORG--NAME/blobs/ETAG.incomplete     what has been received of it
  * models--ORG--NAME/snapshots/COMMIT/FILE     a link to the blob, or a copy where links are impossible
  * </pre>
+ *
+ * The folder of a data set is {@code datasets--ORG--NAME}.
  */
 final class HubCache {
   private static final Pattern COMMIT = Pattern.compile("[0-9a-f]{40}");
 
   private final Path folder;
 
-  HubCache(Path cache, String repository) {
-    this.folder = cache.resolve("models--" + repository.replace("/", "--"));
+  HubCache(Path cache, HubId id) {
+    String repository = id.repository().replace("/", "--");
+    this.folder = cache.resolve((id.isData() ? "datasets--" : "models--") + repository);
   }
 
   static boolean isCommit(String text) {
@@ -78,7 +82,8 @@ final class HubCache {
       if (Files.exists(link) && Files.isSameFile(link, blob)) {
         return;
       }
-      Path temporary = link.resolveSibling("." + file + "." + UUID.randomUUID());
+      Files.createDirectories(link.getParent());
+      Path temporary = link.resolveSibling("." + link.getFileName() + "." + UUID.randomUUID());
       try {
         try {
           Files.createSymbolicLink(temporary, link.getParent().relativize(blob));

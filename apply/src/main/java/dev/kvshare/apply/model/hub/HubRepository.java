@@ -2,7 +2,7 @@ package dev.kvshare.apply.model.hub;
 
 import com.fasterxml.jackson.core.JsonProcessingException;
 import com.fasterxml.jackson.databind.JsonNode;
-import dev.kvshare.apply.model.hub.ModelLocator.HubModelId;
+import dev.kvshare.apply.model.hub.ModelLocator.HubId;
 import dev.kvshare.apply.model.storage.JsonFiles;
 import java.io.IOException;
 import java.net.URI;
@@ -15,8 +15,10 @@ import java.util.List;
 import java.util.Set;
 import java.util.regex.Pattern;
 
-/** What the hub knows of a model: its commit, its files, and each file's hash and size. */
-record HubRepository(HubModelId model, HubClient client) {
+/**
+ * What the hub knows of a model or data set: its commit, its files, and each file's hash and size.
+ */
+record HubRepository(HubId id, HubClient client) {
   private static final Pattern ETAG = Pattern.compile("[A-Za-z0-9_-]{8,128}");
 
   /** A revision and the names of all its files. */
@@ -24,12 +26,12 @@ record HubRepository(HubModelId model, HubClient client) {
 
   /** Finds the commit of the revision and its files. */
   Revision revision() throws IOException {
-    String name = URLEncoder.encode(model.revision(), StandardCharsets.UTF_8).replace("+", "%20");
-    URI address = client.address("/api/models/" + model.repository() + "/revision/" + name);
+    String name = URLEncoder.encode(id.revision(), StandardCharsets.UTF_8).replace("+", "%20");
+    URI address = client.address("/api" + id.apiPath() + "/revision/" + name);
     HttpResponse<String> response =
         client.send("GET", address, false, request -> {}, BodyHandlers.ofString());
     if (response.statusCode() != 200) {
-      throw HubException.of(model, "the description", client.settings(), response);
+      throw HubException.of(id, "the description", client.settings(), response);
     }
     JsonNode description = parse(address, response.body());
     String commit = description.path("sha").asText();
@@ -45,7 +47,7 @@ record HubRepository(HubModelId model, HubClient client) {
 
   /** Asks for hash and size of a file, which large files have at the place they are stored. */
   HubFile describe(String commit, String name) throws IOException {
-    URI address = client.address("/" + model.repository() + "/resolve/" + commit + "/" + name);
+    URI address = client.address(id.path() + "/resolve/" + commit + "/" + name);
     HttpResponse<Void> response =
         client.send(
             "HEAD",
@@ -55,7 +57,7 @@ record HubRepository(HubModelId model, HubClient client) {
             BodyHandlers.discarding());
     boolean elsewhere = HubClient.isRedirect(response.statusCode());
     if (response.statusCode() != 200 && !elsewhere) {
-      throw HubException.of(model, "file " + name, client.settings(), response);
+      throw HubException.of(id, "file " + name, client.settings(), response);
     }
     String etag = header(response, "X-Linked-Etag", "ETag");
     etag = etag == null ? "" : etag.replaceAll("^W/", "").replace("\"", "");
@@ -91,8 +93,8 @@ record HubRepository(HubModelId model, HubClient client) {
   /** A file of a repository at one commit; the hub and the cache know its content by the etag. */
   record HubFile(String name, String etag, long size, URI address) {}
 
-  /** Files that are needed to run the model; {@code gguf} alone holds all of it, or is null. */
-  record FileSelection(List<String> files, String gguf) {
+  /** Files that are needed; {@code single} is the only one, or is null. */
+  record FileSelection(List<String> files, String single) {
     private static final Set<String> DESCRIPTIONS =
         Set.of(
             """
@@ -106,21 +108,29 @@ record HubRepository(HubModelId model, HubClient client) {
     private static final String INDEX = "model.safetensors.index.json";
     private static final Pattern SHARD = Pattern.compile("model-\\d+-of-\\d+\\.safetensors");
     private static final Pattern GGUF = Pattern.compile("[A-Za-z0-9][A-Za-z0-9._-]*\\.gguf");
+    private static final Pattern DATA = Pattern.compile(".+\\.(parquet|jsonl|ndjson|json|txt)");
     private static final Pattern PICKLE = Pattern.compile("[^/]+\\.(bin|pt|pth|ckpt)");
 
     FileSelection {
       files = List.copyOf(files);
     }
 
-    /** Selects from all files of a repository: safetensors, else the only GGUF file. */
-    static FileSelection of(HubModelId model, List<String> all) {
-      if (model.file() != null) {
-        if (!all.contains(model.file())) {
+    /**
+     * Selects from all files of a repository: the one that is named, safetensors, or else the only
+     * GGUF file.
+     */
+    static FileSelection of(HubId id, List<String> all) {
+      if (id.file() != null) {
+        if (!all.contains(id.file())) {
           throw new HubException(
-              "%s: the repository has no file %s; its GGUF files are %s."
-                  .formatted(model, model.file(), matching(all, GGUF)));
+              "%s: the repository has no file %s; its %s files are %s."
+                  .formatted(
+                      id,
+                      id.file(),
+                      id.isData() ? "data" : "GGUF",
+                      matching(all, id.isData() ? DATA : GGUF)));
         }
-        return new FileSelection(List.of(model.file()), model.file());
+        return new FileSelection(List.of(id.file()), id.file());
       }
       List<String> files = new ArrayList<>(all);
       files.removeIf(name -> !DESCRIPTIONS.contains(name));
@@ -130,13 +140,13 @@ record HubRepository(HubModelId model, HubClient client) {
         files.add(INDEX);
         files.addAll(matching(all, SHARD));
       } else {
-        String gguf = onlyGguf(model, all);
+        String gguf = onlyGguf(id, all);
         return new FileSelection(List.of(gguf), gguf);
       }
       return new FileSelection(files, null);
     }
 
-    private static String onlyGguf(HubModelId model, List<String> all) {
+    private static String onlyGguf(HubId id, List<String> all) {
       List<String> ggufs = matching(all, GGUF);
       if (ggufs.size() == 1) {
         return ggufs.get(0);
@@ -144,17 +154,17 @@ record HubRepository(HubModelId model, HubClient client) {
       if (ggufs.size() > 1) {
         throw new HubException(
             "%s: the repository has several GGUF files: %s. Name one of them, for example %s/%s."
-                .formatted(model, String.join(", ", ggufs), model.repository(), ggufs.get(0)));
+                .formatted(id, String.join(", ", ggufs), id.repository(), ggufs.get(0)));
       }
       List<String> pickles = matching(all, PICKLE);
       if (!pickles.isEmpty()) {
         throw new HubException(
             "%s: the weights are only there as %s. Such files are not loaded, because opening one can run any code in it. Look for a version with %s, or convert the model."
-                .formatted(model, String.join(", ", pickles), SINGLE));
+                .formatted(id, String.join(", ", pickles), SINGLE));
       }
       throw new HubException(
           "%s: the repository holds no weights, neither safetensors nor GGUF, but %s."
-              .formatted(model, all));
+              .formatted(id, all));
     }
 
     private static List<String> matching(List<String> all, Pattern pattern) {

@@ -10,11 +10,11 @@ import java.util.Map;
 import java.util.Set;
 
 /**
- * Where models come from and where they are kept.
+ * Where models and data sets come from and where they are kept.
  *
  * @param endpoint the hub
  * @param token sent to the endpoint and to no other host; null for none
- * @param cache the folder of {@code models--ORG--NAME}
+ * @param cache the folder of {@code models--ORG--NAME} and {@code datasets--ORG--NAME}
  * @param offline use the cache only
  */
 public record HubSettings(URI endpoint, String token, Path cache, boolean offline) {

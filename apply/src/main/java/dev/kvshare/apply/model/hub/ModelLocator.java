@@ -24,7 +24,7 @@ import java.util.regex.Pattern;
 
 /**
  * Finds a model by what a user calls it: the path of a directory or GGUF file, or a name on the
- * hub, whose files are then fetched into the cache.
+ * hub, whose files are then fetched into the cache. Single files of data sets as well.
  */
 public final class ModelLocator {
   private static final int PARALLEL_DOWNLOADS = 4;
@@ -40,14 +40,31 @@ public final class ModelLocator {
     return locate(model, settings, listener, pause -> Thread.sleep(pause.toMillis()));
   }
 
+  /**
+   * Fetches a file of a data set, unless it is in the cache.
+   *
+   * @param file {@code hf://datasets/org/name[@revision]/path}
+   */
+  public static Path locateData(String file, HubSettings settings, DownloadListener listener) {
+    HubId id =
+        HubId.parseData(file)
+            .orElseThrow(
+                () ->
+                    new HubException(
+                        "%s: no file of a data set. Write hf://datasets/org/name/path, with @revision behind the name where it is not main, for example hf://datasets/org/name@refs/convert/parquet/default/test/0000.parquet."
+                            .formatted(file)));
+    HubClient client = new HubClient(settings, listener, pause -> Thread.sleep(pause.toMillis()));
+    return new ModelLocator(client).fetch(id);
+  }
+
   static Path locate(
       String model, HubSettings settings, DownloadListener listener, HubClient.Sleeper sleeper) {
     Path path = path(model);
     if (path != null && Files.exists(path)) {
       return path;
     }
-    HubModelId id =
-        HubModelId.parse(model)
+    HubId id =
+        HubId.parse(model)
             .orElseThrow(
                 () ->
                     new CheckpointException(
@@ -64,15 +81,16 @@ public final class ModelLocator {
     }
   }
 
-  private Path fetch(HubModelId id) {
-    HubCache cache = new HubCache(client.settings().cache(), id.repository());
+  private Path fetch(HubId id) {
+    HubCache cache = new HubCache(client.settings().cache(), id);
     if (client.settings().offline()) {
       return cached(id, cache)
           .orElseThrow(
               () ->
                   new HubException(
-                      "%s: not in the cache %s, and HF_HUB_OFFLINE forbids to fetch it. Unset HF_HUB_OFFLINE, or give the path of a local model."
-                          .formatted(id, client.settings().cache())));
+                      "%s: not in the cache %s, and HF_HUB_OFFLINE forbids to fetch it. Unset HF_HUB_OFFLINE, or give the path of a local %s."
+                          .formatted(
+                              id, client.settings().cache(), id.isData() ? "file" : "model")));
     }
     try {
       return download(id, cache);
@@ -84,7 +102,7 @@ public final class ModelLocator {
     }
   }
 
-  private static Optional<Path> cached(HubModelId id, HubCache cache) {
+  private static Optional<Path> cached(HubId id, HubCache cache) {
     return cache
         .cached(id.revision())
         .map(snapshot -> id.file() == null ? content(snapshot) : snapshot.resolve(id.file()))
@@ -98,7 +116,7 @@ public final class ModelLocator {
     return single ? snapshot.resolve(files[0]) : snapshot;
   }
 
-  private Path download(HubModelId id, HubCache cache) throws IOException {
+  private Path download(HubId id, HubCache cache) throws IOException {
     HubRepository repository = new HubRepository(id, client);
     HubRepository.Revision revision = repository.revision();
     String commit = revision.commit();
@@ -126,12 +144,11 @@ public final class ModelLocator {
     files.forEach(file -> cache.link(commit, file.name(), file.etag()));
     cache.remember(id.revision(), commit);
     Path snapshot = cache.snapshot(commit);
-    return selection.gguf() == null ? snapshot : snapshot.resolve(selection.gguf());
+    return selection.single() == null ? snapshot : snapshot.resolve(selection.single());
   }
 
   /** Tells what is to come and checks that there is room for it. */
-  private void announce(HubModelId id, Collection<HubFile> missing, HubCache cache)
-      throws IOException {
+  private void announce(HubId id, Collection<HubFile> missing, HubCache cache) throws IOException {
     long bytes = 0;
     for (HubFile file : missing) {
       Path incomplete = cache.incomplete(file.etag());
@@ -177,7 +194,7 @@ public final class ModelLocator {
     DownloadListener SILENT = new DownloadListener() {};
 
     /** The download starts; {@code bytes} are still to be received. */
-    default void starting(HubModelId model, int files, long bytes) {}
+    default void starting(HubId id, int files, long bytes) {}
 
     /** More bytes have been received. */
     default void received(long bytes) {}
@@ -191,40 +208,73 @@ public final class ModelLocator {
 
   /**
    * A model on the hub: {@code org/name}, {@code org/name@revision}, and for one of several GGUF
-   * files {@code org/name/file.gguf}, also with a revision.
+   * files {@code org/name/file.gguf}, also with a revision. Or a file of a data set, written as the
+   * hub's Python tools do: {@code hf://datasets/org/name[@revision]/path}.
    *
+   * @param isData whether it is a data set
    * @param repository {@code org/name}
    * @param file a file of the repository; null for the whole model
    * @param revision a branch, tag or commit
    */
-  public record HubModelId(String repository, String file, String revision) {
+  public record HubId(boolean isData, String repository, String file, String revision) {
+    /** How the name of a file of a data set begins. */
+    public static final String DATA = "hf://datasets/";
+
     private static final String PART = "[A-Za-z0-9][A-Za-z0-9._-]{0,95}";
     private static final Pattern ID =
         Pattern.compile(
             "(?<repository>%s/%s)(?:/(?<file>[A-Za-z0-9][A-Za-z0-9._-]*\\.gguf))?(?:@(?<revision>[A-Za-z0-9][A-Za-z0-9._/-]{0,199}))?"
                 .formatted(PART, PART));
 
-    private static final String DEFAULT_REVISION = "main";
+    /** Of revisions with a slash only those that the hub makes itself can be told from the path. */
+    private static final Pattern DATA_ID =
+        Pattern.compile(
+            "%s(?<repository>%s/%s)(?:@(?<revision>refs/convert/[A-Za-z0-9_-]+|refs/pr/[0-9]+|~parquet|%s))?/(?<file>[A-Za-z0-9_][A-Za-z0-9._=+-]*(?:/[A-Za-z0-9_][A-Za-z0-9._=+-]*)*)"
+                .formatted(DATA, PART, PART, PART));
 
-    /** Reads an id; empty when the text is none. */
-    public static Optional<HubModelId> parse(String text) {
-      Matcher matcher = ID.matcher(text);
-      if (!matcher.matches() || text.contains("..") || text.contains("--")) {
+    private static final String DEFAULT_REVISION = "main";
+    private static final String CONVERTED = "refs/convert/parquet";
+
+    /** Reads the name of a model; empty when the text is none. */
+    public static Optional<HubId> parse(String text) {
+      return parse(ID, false, text);
+    }
+
+    /** Reads the name of a file of a data set; empty when the text is none. */
+    public static Optional<HubId> parseData(String text) {
+      return parse(DATA_ID, true, text);
+    }
+
+    private static Optional<HubId> parse(Pattern pattern, boolean isData, String text) {
+      Matcher matcher = pattern.matcher(text);
+      if (!matcher.matches() || text.contains("..") || matcher.group("repository").contains("--")) {
         return Optional.empty();
       }
       String revision = matcher.group("revision");
+      revision = "~parquet".equals(revision) ? CONVERTED : revision;
       return Optional.of(
-          new HubModelId(
+          new HubId(
+              isData,
               matcher.group("repository"),
               matcher.group("file"),
               revision == null ? DEFAULT_REVISION : revision));
     }
 
+    /** Where it is below the endpoint. */
+    String path() {
+      return (isData ? "/datasets/" : "/") + repository;
+    }
+
+    /** Where its description is below {@code /api}. */
+    String apiPath() {
+      return (isData ? "/datasets/" : "/models/") + repository;
+    }
+
     @Override
     public String toString() {
-      return repository
-          + (file == null ? "" : "/" + file)
-          + (revision.equals(DEFAULT_REVISION) ? "" : "@" + revision);
+      String at = revision.equals(DEFAULT_REVISION) ? "" : "@" + revision;
+      String path = file == null ? "" : "/" + file;
+      return isData ? DATA + repository + at + path : repository + path + at;
     }
   }
 }

@@ -20,8 +20,8 @@ import java.util.concurrent.Executors;
 import java.util.stream.Collectors;
 
 /**
- * A hub on this machine with one model, {@code org/name}, and beside it the store of its large
- * files, another server to which the hub redirects. Each can be told to misbehave.
+ * A hub on this machine with one model or data set, {@code org/name}, and beside it the store of
+ * its large files, another server to which the hub redirects. Each can be told to misbehave.
  */
 final class FakeHub implements AutoCloseable {
   static final String COMMIT = "0123456789abcdef0123456789abcdef01234567";
@@ -134,8 +134,8 @@ final class FakeHub implements AutoCloseable {
     if (misbehaviour != null && misbehaviour.act(exchange)) {
       return;
     }
-    String name = path.substring(path.lastIndexOf('/') + 1);
-    if (path.startsWith("/api/models/org/name/revision/")) {
+    String name = path.replaceFirst("^/large/|^/.*/resolve/" + COMMIT + "/|^/new/name/", "");
+    if (path.matches("/api/(models|datasets)/org/name/revision/.*")) {
       answer(exchange, 200, description());
     } else if (!files.containsKey(name)) {
       status(404).act(exchange);
@@ -192,7 +192,7 @@ final class FakeHub implements AutoCloseable {
   }
 
   static boolean isLarge(String name) {
-    return name.endsWith(".safetensors") || name.endsWith(".gguf");
+    return name.matches(".*\\.(safetensors|gguf|parquet)");
   }
 
   static String sha256(byte[] content) {

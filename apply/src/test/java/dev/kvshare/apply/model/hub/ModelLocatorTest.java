@@ -339,6 +339,65 @@ class ModelLocatorTest {
     assertTrue(message.contains("cannot be reached"), message);
   }
 
+  @Test
+  void aFileOfADataSetIsFetchedIntoTheLayoutOfTheCache() throws IOException {
+    hub.file("data/test-0.parquet", "PAR1").file("data/more/items.jsonl", "{}");
+    String converted = "hf://datasets/org/name@refs/convert/parquet/data/test-0.parquet";
+
+    Path file = ModelLocator.locateData(converted, settings(), listener);
+    Path lines =
+        ModelLocator.locateData(
+            "hf://datasets/org/name/data/more/items.jsonl", settings(), listener);
+
+    Path repository = folder.resolve("hub/datasets--org--name");
+    Path snapshot = repository.resolve("snapshots").resolve(FakeHub.COMMIT);
+    assertEquals(snapshot.resolve("data/test-0.parquet"), file);
+    assertEquals("PAR1", Files.readString(file));
+    assertEquals("{}", Files.readString(lines));
+    assertEquals(FakeHub.COMMIT, Files.readString(repository.resolve("refs/refs/convert/parquet")));
+    assertTrue(
+        hub.requests.contains("hub GET /api/datasets/org/name/revision/refs/convert/parquet"),
+        "" + hub.requests);
+    hub.close();
+    assertEquals(
+        file,
+        ModelLocator.locateData(
+            converted.replace("refs/convert/parquet", "~parquet"), settings(), listener));
+    assertEquals(1, usedCache.size());
+  }
+
+  @Test
+  void aDataSetWithoutTheFileTellsWhichItHas() {
+    hub.file("data/test-0.parquet", "PAR1");
+    assertEquals(
+        "hf://datasets/org/name/test.parquet: the repository has no file test.parquet; its data files are [config.json, data/test-0.parquet, tokenizer.json].",
+        refusedData("hf://datasets/org/name/test.parquet"));
+    hub.when("GET /api/datasets/org/name/revision/main", FakeHub.status(401));
+    assertTrue(
+        refusedData("hf://datasets/org/name/test.parquet").contains("the data set does not exist"));
+  }
+
+  @ParameterizedTest
+  @ValueSource(
+      strings = {
+        "hf://datasets/org/name",
+        "hf://datasets/name/test.parquet",
+        "hf://models/org/name/x.parquet",
+        "hf://datasets/org/name/../../x",
+        "hf://datasets/org/name//etc/passwd",
+        "hf://datasets/org/name/.hidden/x"
+      })
+  void whatIsNoFileOfADataSetIsNotAskedFor(String file) {
+    assertTrue(refusedData(file).contains("Write hf://datasets/org/name/path"), refusedData(file));
+    assertTrue(hub.requests.isEmpty());
+  }
+
+  private String refusedData(String file) {
+    return assertThrows(
+            HubException.class, () -> ModelLocator.locateData(file, settings(), listener))
+        .getMessage();
+  }
+
   @ParameterizedTest
   @ValueSource(strings = {"no/such/folder", "nowhere", "../x/y", "org/na..me", "model.gguf", ""})
   void whatIsNoNameIsNotAskedFor(String model) {
