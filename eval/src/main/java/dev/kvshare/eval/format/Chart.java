@@ -98,6 +98,9 @@ public record Chart(String title, String note, Kind kind, String x, String y, Li
   private static final int PLOT = 230;
   private static final int BAR = 40;
 
+  /** Characters that fit beside each other. */
+  private static final int LINE = 58;
+
   Drawing drawing() {
     Axis across =
         kind == Kind.CURVES
@@ -150,7 +153,13 @@ public record Chart(String title, String note, Kind kind, String x, String y, Li
     double start = across.place(Math.max(0, across.least));
     String path =
         Table.format("M%.1f %.1f H%.1f v-9 H%.1f z", start, y + 5, across.place(point.x()), start);
-    return new Mark(number, each.name() + ": " + table().get(number + 1).get(1), path, List.of());
+    String value = ": " + table().get(number + 1).get(1);
+    return new Mark(number, end(each.name(), LINE - value.length()) + value, path, List.of());
+  }
+
+  /** The end of a name that is too long for its line: paths differ there. */
+  private static String end(String name, int length) {
+    return name.length() <= length ? name : "…" + name.substring(name.length() - length + 1);
   }
 
   private Mark mark(int number, Axis across, Axis up) {

@@ -92,9 +92,9 @@ public record ContextReport(List<Turns> turns, ObjectNode run, List<String> note
             "sequences",
             "KV cache",
             "prefill tokens/s",
-            "times",
+            "prefill ratio",
             "decode tokens/s",
-            "times"));
+            "decode ratio"));
     List<ObjectNode> objects = new ArrayList<>();
     for (Row row : rows()) {
       cells.add(cells(row));
@@ -180,9 +180,9 @@ public record ContextReport(List<Turns> turns, ObjectNode run, List<String> note
     node.put("most_kv_bytes_of_prompt", side.mostBytes());
     node.put("prefill_runs", row.step() == 0 ? side.prefillRuns() : 0);
     Report.putNumber(node, "prefill_tokens_per_second", row.prefillTokensPerSecond());
-    Report.putNumber(node, "prefill_times", row.prefillRatio());
+    Report.putNumber(node, "prefill_ratio", row.prefillRatio());
     Report.putNumber(node, "decode_tokens_per_second", row.tokensPerSecond());
-    Report.putNumber(node, "decode_times", row.ratio());
+    Report.putNumber(node, "decode_ratio", row.ratio());
     return node;
   }
 

@@ -91,7 +91,7 @@ class ContextMeterTest {
       boolean prefill = row.get("sequences").asInt() == 1;
       assertEquals(prefill, row.get("prefill_tokens_per_second").isNumber(), row.toString());
       if (row.get("policy").isNull()) {
-        assertEquals(1, row.get("decode_times").asDouble());
+        assertEquals(1, row.get("decode_ratio").asDouble());
       }
     }
     assertEquals(rows.size() + 1, report.cells().size());
