@@ -101,11 +101,12 @@ public final class Decoder implements AutoCloseable {
   }
 
   /**
-   * Positions times layers that were run so far: what {@link #prefill} saves, and what passes over
-   * layers that read from above cost, is seen here.
+   * Tokens of all rows times layers that ran so far, whole or by {@link #parts()}: what {@link
+   * #prefill} saves, and what passes over layers that read from above cost, is seen here. A layer
+   * that computes keys and values alone does not count.
    */
-  public long layerPositions() {
-    return calls.layerPositions();
+  public long layerTokens() {
+    return weights.layerTokens();
   }
 
   /**

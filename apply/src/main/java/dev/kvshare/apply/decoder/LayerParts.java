@@ -173,6 +173,7 @@ public final class LayerParts implements AutoCloseable {
    * @return [B, T, F]; [B, T, E] of experts
    */
   public NDArray inner(int layer, NDArray x, NDArray between) {
+    storage.weights().countRun(x.getShape().get(0) * x.getShape().get(1), 1);
     return runPart("part_inner", layer, x, between, layer);
   }
 

@@ -18,17 +18,11 @@ final class ScriptCalls {
   private final ScriptModule script;
   private final ModelWeights model;
   private final RotaryTables rotary;
-  private long layerPositions;
 
   ScriptCalls(ScriptModule script, ModelWeights model, RotaryTables rotary) {
     this.script = script;
     this.model = model;
     this.rotary = rotary;
-  }
-
-  /** Positions times layers that were run so far. */
-  long layerPositions() {
-    return layerPositions;
   }
 
   /** ids int64 [B, T] to [B, T, E]; {@code first} is that of the cache. */
@@ -41,6 +35,11 @@ final class ScriptCalls {
     }
   }
 
+  /** Counts hidden [B, T, E] that run through so many layers. */
+  private void count(PtNDArray hidden, int layers) {
+    model.countRun(hidden.getShape().get(0) * hidden.getShape().get(1), layers);
+  }
+
   /** Some layers of a range. */
   @FunctionalInterface
   private interface LayerRun {
@@ -49,7 +48,7 @@ final class ScriptCalls {
 
   /** A range of layers at once, or one by one where {@code enter} brings each into memory. */
   private PtNDArray inTurn(PtNDArray hidden, int from, int to, IntConsumer enter, LayerRun layers) {
-    layerPositions += hidden.getShape().get(1) * (to - from);
+    count(hidden, to - from);
     if (!model.isOffloaded() || from == to) {
       return layers.run(hidden, from, to);
     }
@@ -150,7 +149,7 @@ final class ScriptCalls {
       int start,
       PtNDArray first,
       PtNDArray[] keysAndValues) {
-    layerPositions += hidden.getShape().get(1);
+    count(hidden, 1);
     List<Object> own = ofAll(keysAndValues);
     return onLayers(
         "layers",
@@ -187,7 +186,7 @@ final class ScriptCalls {
       LayerStore store,
       long[] rule) {
     int tokens = (int) hidden.getShape().get(1);
-    layerPositions += tokens;
+    count(hidden, 1);
     try (IValue state = IValue.listFrom(store.state());
         IValue ruled = IValue.listFrom(rule)) {
       IValue[] states = new IValue[model.spec().layers()];
@@ -269,7 +268,7 @@ final class ScriptCalls {
   PtNDArray whole(String method, PtNDArray ids, KvCache cache, int start) {
     int tokens = (int) (ids.getShape().size() / cache.batch());
     if (!model.isOffloaded()) {
-      layerPositions += (long) tokens * cache.map().layers();
+      model.countRun(ids.getShape().size(), cache.map().layers());
       return onLayers(method, ids, start, cache.first(), model.outer(), cache.arguments());
     }
     try (PtNDArray rows = (PtNDArray) ids.reshape(cache.batch(), tokens);

@@ -90,14 +90,14 @@ class DecoderTest {
   @Test
   void layersAboveTheHighestOwnerRunForTheLastPositionOnly() {
     int[] prompt = prompt(30, 6);
-    long before = decoder.layerPositions();
+    long before = decoder.layerTokens();
     try (KvCache cache = decoder.newCache(SHARED, 1, 30)) {
       decoder.prefill(PromptBatch.of(prompt), cache, 10).close();
     }
 
     int highestOwner = 3;
     long expected = 30L * highestOwner + (8 - highestOwner);
-    assertEquals(expected, decoder.layerPositions() - before);
+    assertEquals(expected, decoder.layerTokens() - before);
   }
 
   @Test

@@ -462,11 +462,11 @@ class ExactPrefillTest {
   void costsWhatTheUnsharedPromptCosts() {
     for (Plan plan : PLANS) {
       CacheOptions exact = CacheOptions.of(plan.withPrefill(Prefill.EXACT));
-      long before = decoder.layerPositions();
+      long before = decoder.layerTokens();
       try (DecodingCache cache = decoder.newCache(exact, null, 1, 64)) {
         decoder.prefill(PromptBatch.of(text(PROMPT, 14)), cache, 7).close();
       }
-      assertEquals(7L * PROMPT + 1, decoder.layerPositions() - before);
+      assertEquals(7L * PROMPT + 1, decoder.layerTokens() - before);
     }
   }
 

@@ -164,10 +164,10 @@ class UpwardPassesTest {
 
   /** Positions times layers of a prefill. */
   private static long cost(Plan plan, int[] prompt) {
-    long before = decoder.layerPositions();
+    long before = decoder.layerTokens();
     try (KvCache cache = decoder.newCache(CacheOptions.of(plan), 1, 1)) {
       decoder.prefill(PromptBatch.of(prompt), cache, 5).close();
     }
-    return decoder.layerPositions() - before;
+    return decoder.layerTokens() - before;
   }
 }

@@ -7,14 +7,18 @@ import ai.djl.ndarray.types.Shape;
 import dev.kvshare.apply.decoder.CacheOptions;
 import dev.kvshare.apply.decoder.Decoder;
 import dev.kvshare.apply.decoder.DecodingCache;
+import dev.kvshare.apply.decoder.KvCache;
 import dev.kvshare.apply.decoder.PromptBatch;
 import dev.kvshare.apply.decoder.weights.WeightOverrides;
 import dev.kvshare.apply.plan.Plan;
+import dev.kvshare.apply.plan.Plan.Prefill;
 import dev.kvshare.apply.policy.Provenance.Recall;
 import dev.kvshare.apply.policy.RefittedWeights;
 import dev.kvshare.calibrate.score.RecallPassages.Kind;
 import dev.kvshare.calibrate.score.RecallPassages.Passage;
 import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.Collections;
 import java.util.EnumMap;
 import java.util.List;
 import java.util.Map;
@@ -27,24 +31,53 @@ import java.util.stream.IntStream;
  * Behind it the tokens of the right answer run at once: greedy generation gives them exactly where
  * each is the most likely one behind those before it.
  *
- * <p>The unshared model runs once, when the first plan is judged; of its predictions those of the
- * answers are kept: B x A x V numbers for B passages with answers of A tokens and a vocabulary of
- * V. The cache of the passages that run at once takes up to 512 MiB, or that of one passage.
+ * <p>The unshared model reads the prompts when the first plan is judged, and its keys and values
+ * stay if those of all passages take up to 1 GiB. Under plans with an exact prefill only answers
+ * run then ({@link Decoder#reduce}); where the keys and values would take more, the prompts run
+ * once for each call. Of the unshared predictions those of the answers are kept: B x A x V numbers
+ * for B passages with answers of A tokens and a vocabulary of V. The cache of the passages that run
+ * at once takes up to 512 MiB, or that of one passage.
  */
 public final class RecallMeter implements AutoCloseable {
   private static final int BATCH_TOKENS = 4096;
   private static final long BATCH_BYTES = 512L << 20;
+  private static final long KEPT_BYTES = 1L << 30;
 
   /** The unshared model finds one in so many numbers, or the kind says nothing. */
   private static final int TELLING = 5;
 
   private final Decoder decoder;
   private final int tokens;
-  private final Map<Kind, List<List<Passage>>> batches = new EnumMap<>(Kind.class);
+  private final boolean keepsPrompts;
+  private final Map<Kind, List<Batch>> batches = new EnumMap<>(Kind.class);
   private final IntConsumer done;
   private final NDManager manager;
-  private final Map<Kind, List<NDArray>> expected = new EnumMap<>(Kind.class);
-  private final Map<Kind, Sums> unshared = new EnumMap<>(Kind.class);
+
+  /** Passages of one kind that run together. */
+  private static final class Batch {
+    final List<Passage> rows;
+    KvCache read;
+    NDArray lastLogits;
+    NDArray expected;
+    Sums unshared;
+
+    Batch(List<Passage> rows) {
+      this.rows = rows;
+    }
+
+    PromptBatch prompts() {
+      return new PromptBatch(
+          rows.stream().map(row -> row.prompt().stream().mapToInt(id -> id).toArray()).toList());
+    }
+
+    void forget() {
+      if (read != null) {
+        read.close();
+        lastLogits.close();
+        read = null;
+      }
+    }
+  }
 
   /** Sums over the answers to some passages. */
   private record Sums(int passages, int exact, long positions, double likelihood, double kl) {
@@ -53,6 +86,15 @@ public final class RecallMeter implements AutoCloseable {
     boolean tells() {
       return TELLING * exact >= passages;
     }
+
+    Sums plus(Sums other) {
+      return new Sums(
+          passages + other.passages,
+          exact + other.exact,
+          positions + other.positions,
+          likelihood + other.likelihood,
+          kl + other.kl);
+    }
   }
 
   /**
@@ -60,7 +102,7 @@ public final class RecallMeter implements AutoCloseable {
    *
    * @param passages of every kind at least one; all equally long with their answers, and of one
    *     kind with equally long answers
-   * @param done told the number of passages that ran, after each batch of them
+   * @param done told the number of passages whose prompts ran, after each batch of them
    */
   public RecallMeter(Decoder decoder, Map<Kind, List<Passage>> passages, IntConsumer done) {
     this.decoder = decoder;
@@ -72,12 +114,13 @@ public final class RecallMeter implements AutoCloseable {
             .spec()
             .kvUse(Plan.identity(decoder.spec().layers()))
             .unsharedBytes(tokens, Float.BYTES);
+    this.keepsPrompts = bytes * passages.values().stream().mapToInt(List::size).sum() <= KEPT_BYTES;
     int most = (int) Math.max(1, Math.min(BATCH_TOKENS / tokens, BATCH_BYTES / bytes));
     for (Kind kind : Kind.values()) {
       List<Passage> rows = passages.get(kind);
-      List<List<Passage>> cut = new ArrayList<>();
+      List<Batch> cut = new ArrayList<>();
       for (int from = 0; from < rows.size(); from += most) {
-        cut.add(rows.subList(from, Math.min(rows.size(), from + most)));
+        cut.add(new Batch(rows.subList(from, Math.min(rows.size(), from + most))));
       }
       batches.put(kind, cut);
     }
@@ -91,50 +134,72 @@ public final class RecallMeter implements AutoCloseable {
    * @param weightsOrNull refitted weights in place of the checkpoint's
    */
   public Recall judge(Plan plan, RefittedWeights weightsOrNull) {
-    runUnshared();
+    return judge(List.of(plan), weightsOrNull).get(0);
+  }
+
+  /** Asks under each of some plans. */
+  public List<Recall> judge(List<Plan> plans, RefittedWeights weightsOrNull) {
     try (WeightOverrides overrides =
         weightsOrNull == null ? null : decoder.newOverrides(weightsOrNull)) {
-      CacheOptions options = new CacheOptions(plan, overrides);
-      return Recall.of(tokens, answers(Kind.SINGLE_KEY, options), answers(Kind.FOUR_KEYS, options));
+      return judge(plans.stream().map(plan -> new CacheOptions(plan, overrides)).toList());
     }
   }
 
-  private void runUnshared() {
-    CacheOptions options = CacheOptions.of(Plan.identity(decoder.spec().layers()));
-    for (Kind kind : Kind.values()) {
-      if (!unshared.containsKey(kind)) {
-        List<NDArray> found = new ArrayList<>();
-        Sums sums = Sums.NONE;
-        for (List<Passage> rows : batches.get(kind)) {
-          found.add(run(rows, options, manager));
-          sums = plus(sums, rows, found.get(found.size() - 1), null);
-        }
-        expected.put(kind, found);
-        unshared.put(kind, sums);
-      }
-    }
+  private List<Recall> judge(List<CacheOptions> asked) {
+    List<Recall.Answers> single = answers(batches.get(Kind.SINGLE_KEY), asked);
+    List<Recall.Answers> four = answers(batches.get(Kind.FOUR_KEYS), asked);
+    return IntStream.range(0, asked.size())
+        .mapToObj(i -> Recall.of(tokens, single.get(i), four.get(i)))
+        .toList();
   }
 
-  private Recall.Answers answers(Kind kind, CacheOptions options) {
-    Sums before = unshared.get(kind);
+  /** The answers to one kind, for each of those that are asked. */
+  private List<Recall.Answers> answers(List<Batch> kind, List<CacheOptions> asked) {
+    kind.forEach(this::runUnshared);
+    Sums before = kind.stream().map(batch -> batch.unshared).reduce(Sums.NONE, Sums::plus);
     double likelihood = before.likelihood() / before.positions();
     if (!before.tells()) {
-      return new Recall.Answers(before.passages(), before.exact(), likelihood, null, null, null);
+      Recall.Answers none =
+          new Recall.Answers(before.passages(), before.exact(), likelihood, null, null, null);
+      return Collections.nCopies(asked.size(), none);
     }
-    Sums sums = Sums.NONE;
-    for (int batch = 0; batch < batches.get(kind).size(); batch++) {
-      List<Passage> rows = batches.get(kind).get(batch);
-      try (NDManager scratch = decoder.newManager()) {
-        sums = plus(sums, rows, run(rows, options, scratch), expected.get(kind).get(batch));
+    Sums[] sums = new Sums[asked.size()];
+    Arrays.fill(sums, Sums.NONE);
+    for (Batch batch : kind) {
+      for (int i = 0; i < sums.length; i++) {
+        try (NDManager scratch = decoder.newManager()) {
+          NDArray found = run(batch, asked.get(i), scratch);
+          sums[i] = sums[i].plus(sums(batch.rows, found, batch.expected));
+        }
+      }
+      if (!keepsPrompts) {
+        batch.forget();
       }
     }
-    return new Recall.Answers(
-        before.passages(),
-        before.exact(),
-        likelihood,
-        sums.exact(),
-        sums.likelihood() / sums.positions(),
-        sums.kl() / sums.positions());
+    return Arrays.stream(sums)
+        .map(
+            found ->
+                new Recall.Answers(
+                    before.passages(),
+                    before.exact(),
+                    likelihood,
+                    found.exact(),
+                    found.likelihood() / found.positions(),
+                    found.kl() / found.positions()))
+        .toList();
+  }
+
+  private void runUnshared(Batch batch) {
+    if (batch.expected == null) {
+      Plan plan = Plan.identity(decoder.spec().layers());
+      boolean exact = decoder.spec().isTrainedUnshared();
+      CacheOptions options = CacheOptions.of(exact ? plan.withPrefill(Prefill.EXACT) : plan);
+      batch.expected = run(batch, options, manager);
+      batch.unshared = sums(batch.rows, batch.expected, null);
+      if (!keepsPrompts) {
+        batch.forget();
+      }
+    }
   }
 
   /**
@@ -142,29 +207,48 @@ public final class RecallMeter implements AutoCloseable {
    *
    * @return log-probabilities, float32 [B, A, V], in {@code target}
    */
-  private NDArray run(List<Passage> rows, CacheOptions options, NDManager target) {
+  private NDArray run(Batch batch, CacheOptions options, NDManager target) {
+    PromptBatch prompts = batch.prompts();
+    int longest = prompts.longest();
+    if (options.plan().prefill() == Prefill.EXACT) {
+      if (batch.read == null) {
+        CacheOptions own = CacheOptions.of(decoder.spec().plan());
+        batch.read = decoder.newCache(own, prompts.size(), longest);
+        batch.lastLogits = decoder.prefill(prompts, batch.read, longest);
+        done.accept(batch.rows.size());
+      }
+      try (DecodingCache cache = decoder.newCache(options, null, prompts.size(), tokens)) {
+        decoder.reduce(batch.read, cache);
+        return answered(batch.rows, batch.lastLogits, cache, target);
+      }
+    }
+    try (DecodingCache cache = decoder.newCache(options, null, prompts.size(), tokens);
+        NDArray last = decoder.prefill(prompts, cache, longest)) {
+      done.accept(batch.rows.size());
+      return answered(batch.rows, last, cache, target);
+    }
+  }
+
+  /** The same behind prompts of which the last tokens gave logits float32 [B, V]. */
+  private NDArray answered(
+      List<Passage> rows, NDArray last, DecodingCache cache, NDManager target) {
     int answer = rows.get(0).answer().size();
-    PromptBatch prompts =
-        new PromptBatch(
-            rows.stream().map(row -> row.prompt().stream().mapToInt(id -> id).toArray()).toList());
     try (NDManager scratch = decoder.newManager();
-        DecodingCache cache = decoder.newCache(options, null, rows.size(), tokens)) {
-      NDArray last = decoder.prefill(prompts, cache, prompts.longest());
-      last.attach(scratch);
-      NDArray logits = last.expandDims(1);
+        NDArray first = last.expandDims(1)) {
+      first.attach(scratch);
+      NDArray logits = first;
       if (answer > 1) {
         NDArray ids = scratch.create(ids(rows, answer - 1), new Shape(rows.size(), answer - 1));
-        logits = logits.concat(decoder.head(decoder.hidden(ids, cache)), 1);
+        logits = first.concat(decoder.head(decoder.hidden(ids, cache)), 1);
       }
       NDArray found = logits.logSoftmax(2);
       found.attach(target);
-      done.accept(rows.size());
       return found;
     }
   }
 
-  /** Adds what was found; {@code expectedOrNull} has the unshared model's predictions. */
-  private Sums plus(Sums sums, List<Passage> rows, NDArray found, NDArray expectedOrNull) {
+  /** What was found; {@code expectedOrNull} has the unshared model's predictions. */
+  private Sums sums(List<Passage> rows, NDArray found, NDArray expectedOrNull) {
     int answer = rows.get(0).answer().size();
     long[] right = ids(rows, answer);
     try (NDManager scratch = decoder.newManager()) {
@@ -184,12 +268,7 @@ public final class RecallMeter implements AutoCloseable {
                   .map(i -> i / answer)
                   .distinct()
                   .count();
-      return new Sums(
-          sums.passages() + rows.size(),
-          sums.exact() + rows.size() - wrong,
-          sums.positions() + right.length,
-          sums.likelihood() + likelihood,
-          sums.kl() + kl);
+      return new Sums(rows.size(), rows.size() - wrong, right.length, likelihood, kl);
     }
   }
 
@@ -211,6 +290,7 @@ public final class RecallMeter implements AutoCloseable {
 
   @Override
   public void close() {
+    batches.values().forEach(kind -> kind.forEach(Batch::forget));
     manager.close();
   }
 }

@@ -103,6 +103,7 @@ public final class ModelWeights implements AutoCloseable {
   private final PtNDArray absent;
   private final List<RotarySpec> rotaryKinds;
   private final OffloadedWeights offloaded;
+  private long layerTokens;
   private final List<PtNDArray> modelTensors;
   private final IValue model;
   private final IValue modelWithHead;
@@ -224,6 +225,16 @@ public final class ModelWeights implements AutoCloseable {
   /** Layers that were read from the checkpoint again and again; the output head counts as one. */
   public long layerReads() {
     return offloaded == null ? 0 : offloaded.reads();
+  }
+
+  /** Counts tokens of all rows that run through so many layers. */
+  public void countRun(long tokens, int layers) {
+    layerTokens += tokens * layers;
+  }
+
+  /** Tokens of all rows times layers that ran so far. */
+  public long layerTokens() {
+    return layerTokens;
   }
 
   /**
