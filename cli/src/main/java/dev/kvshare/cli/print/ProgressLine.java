@@ -7,6 +7,8 @@ import java.nio.file.Path;
 import java.text.DecimalFormat;
 import java.text.DecimalFormatSymbols;
 import java.util.Locale;
+import java.util.concurrent.TimeUnit;
+import java.util.function.LongSupplier;
 import java.util.function.Supplier;
 import me.tongfei.progressbar.DelegatingProgressBarConsumer;
 import me.tongfei.progressbar.ProgressBar;
@@ -15,17 +17,28 @@ import me.tongfei.progressbar.ProgressBarStyle;
 
 /**
  * A progress bar on the last line of a terminal: done, rate, remaining time and a remark. It leaves
- * nothing behind. Where nobody watches, it draws nothing.
+ * nothing behind. Where standard error is no terminal, a line every half minute says the same.
  */
 public final class ProgressLine implements AutoCloseable {
   private static final int UPDATE_MILLIS = 200;
+  private static final long LINE_NANOS = TimeUnit.SECONDS.toNanos(30);
 
   private final Output output;
+  private final LongSupplier nanos;
   private ProgressBar bar;
   private String task;
+  private long told;
+  private long begun;
+  private long doneBefore;
 
   public ProgressLine(Output output) {
+    this(output, System::nanoTime);
+  }
+
+  ProgressLine(Output output, LongSupplier nanos) {
     this.output = output;
+    this.nanos = nanos;
+    this.told = nanos.getAsLong();
   }
 
   /**
@@ -35,6 +48,7 @@ public final class ProgressLine implements AutoCloseable {
    */
   public void show(String name, long done, long total, String remark) {
     if (!output.showsProgress()) {
+      tell(name, done, total, remark);
       return;
     }
     if (!name.equals(task)) {
@@ -44,6 +58,27 @@ public final class ProgressLine implements AutoCloseable {
     }
     bar.setExtraMessage(" " + remark);
     bar.stepTo(done);
+  }
+
+  private void tell(String name, long done, long total, String remark) {
+    long now = nanos.getAsLong();
+    if (!name.equals(task)) {
+      task = name;
+      begun = now;
+      doneBefore = done;
+    }
+    if (now - told < LINE_NANOS) {
+      return;
+    }
+    told = now;
+    String left = "";
+    if (done > doneBefore) {
+      long seconds =
+          TimeUnit.NANOSECONDS.toSeconds((now - begun) / (done - doneBefore) * (total - done));
+      left = ", about %d:%02d left".formatted(seconds / 60, seconds % 60);
+    }
+    String end = remark.isEmpty() ? "" : ", " + remark;
+    output.note("%s: %,d of %,d%s%s".formatted(name, done, total, left, end));
   }
 
   /** Loads a model, and says so meanwhile. */
