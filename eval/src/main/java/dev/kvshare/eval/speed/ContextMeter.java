@@ -149,17 +149,24 @@ public final class ContextMeter {
    * Decoding.
    *
    * @param budget whether the numbers of sequences are those that a budget holds
-   * @param sequences of each side
-   * @param seconds of a token of all sequences, of each side: median over the rounds
-   * @param kvBytes of all sequences of each side
+   * @param sides as those of the turns
    */
-  record Step(boolean budget, int[] sequences, double[] seconds, long[] kvBytes) {
-    double tokensPerSecond(int side) {
-      return sequences[side] / seconds[side];
-    }
-
+  record Step(boolean budget, List<Decoded> sides) {
     int own() {
-      return seconds.length - 1;
+      return sides.size() - 1;
+    }
+  }
+
+  /**
+   * What one side decoded.
+   *
+   * @param sequences at once
+   * @param seconds of a token of all of them: median over the rounds
+   * @param kvBytes of all of them at the end, as allocated
+   */
+  record Decoded(int sequences, double seconds, long kvBytes) {
+    double tokensPerSecond() {
+      return sequences / seconds;
     }
   }
 
@@ -328,7 +335,7 @@ public final class ContextMeter {
         steps.add(decode(caches, false, sequences));
         progress(context);
       }
-      long[] bytes = steps.get(0).kvBytes();
+      long[] bytes = steps.get(0).sides().stream().mapToLong(Decoded::kvBytes).toArray();
       if (budget > 0) {
         steps.add(decode(caches, true, Settings.sequences(budget, bytes)));
       }
@@ -362,7 +369,10 @@ public final class ContextMeter {
       }
     }
     return new Step(
-        budget, sequences, Arrays.stream(seconds).mapToDouble(SpeedMeter::median).toArray(), bytes);
+        budget,
+        IntStream.range(0, sequences.length)
+            .mapToObj(i -> new Decoded(sequences[i], SpeedMeter.median(seconds[i]), bytes[i]))
+            .toList());
   }
 
   private void progress(int tokens) {

@@ -8,6 +8,7 @@ import dev.kvshare.eval.format.Chart.Series;
 import dev.kvshare.eval.format.Report;
 import dev.kvshare.eval.format.Table;
 import dev.kvshare.eval.quality.Variant;
+import dev.kvshare.eval.speed.ContextMeter.Decoded;
 import dev.kvshare.eval.speed.ContextMeter.Side;
 import dev.kvshare.eval.speed.ContextMeter.Step;
 import dev.kvshare.eval.speed.ContextMeter.Turns;
@@ -51,6 +52,10 @@ public record ContextReport(List<Turns> turns, ObjectNode run, List<String> note
       return own ? one().own() : 0;
     }
 
+    Decoded decoded() {
+      return one().sides().get(side());
+    }
+
     String name() {
       return own ? first().policy() : Variant.UNSHARED;
     }
@@ -60,7 +65,7 @@ public record ContextReport(List<Turns> turns, ObjectNode run, List<String> note
     }
 
     double tokensPerSecond() {
-      return median(each -> each.steps().get(step).tokensPerSecond(side()));
+      return median(each -> each.steps().get(step).sides().get(side()).tokensPerSecond());
     }
 
     double prefillTokensPerSecond() {
@@ -71,7 +76,7 @@ public record ContextReport(List<Turns> turns, ObjectNode run, List<String> note
 
     /** Against the unshared model in the same turns. */
     double ratio() {
-      return one().tokensPerSecond(side()) / one().tokensPerSecond(0);
+      return decoded().tokensPerSecond() / one().sides().get(0).tokensPerSecond();
     }
 
     double prefillRatio() {
@@ -152,14 +157,13 @@ public record ContextReport(List<Turns> turns, ObjectNode run, List<String> note
 
   private static List<String> cells(Row row) {
     Step step = row.one();
-    int side = row.side();
-    String sequences = Table.format("%,d", step.sequences()[side]);
+    String sequences = Table.format("%,d", row.decoded().sequences());
     boolean prefill = row.step() == 0;
     return List.of(
         row.name(),
         Table.format("%,d", row.first().context()),
         step.budget() ? sequences + " in budget" : sequences,
-        MemorySize.text(step.kvBytes()[side]),
+        MemorySize.text(row.decoded().kvBytes()),
         prefill ? Table.number(row.prefillTokensPerSecond()) : "-",
         prefill ? Table.format("%.2f", row.prefillRatio()) : "-",
         Table.number(row.tokensPerSecond()),
@@ -173,9 +177,9 @@ public record ContextReport(List<Turns> turns, ObjectNode run, List<String> note
     node.put("policy", row.own() ? row.first().policy() : null);
     node.put("context", row.first().context());
     node.put("prompt_tokens", row.first().promptTokens());
-    node.put("sequences", step.sequences()[row.side()]);
+    node.put("sequences", row.decoded().sequences());
     node.put("in_budget", step.budget());
-    node.put("kv_bytes", step.kvBytes()[row.side()]);
+    node.put("kv_bytes", row.decoded().kvBytes());
     node.put("kv_bytes_per_sequence", side.kvBytes());
     node.put("most_kv_bytes_of_prompt", side.mostBytes());
     node.put("prefill_runs", row.step() == 0 ? side.prefillRuns() : 0);
@@ -195,16 +199,16 @@ public record ContextReport(List<Turns> turns, ObjectNode run, List<String> note
                 policy.stream()
                     .flatMap(turns -> turns.steps().stream())
                     .filter(step -> !step.budget())
-                    .map(step -> step.sequences()[0])
+                    .map(step -> step.sides().get(0).sequences())
                     .toList()));
     for (int batch : batches) {
       List<Integer> contexts = new ArrayList<>();
       List<double[]> seconds = new ArrayList<>();
       for (Turns turns : policy) {
         for (Step step : turns.steps()) {
-          if (!step.budget() && step.sequences()[0] == batch) {
+          if (!step.budget() && step.sides().get(0).sequences() == batch) {
             contexts.add(turns.context());
-            seconds.add(step.seconds());
+            seconds.add(step.sides().stream().mapToDouble(Decoded::seconds).toArray());
           }
         }
       }
@@ -250,13 +254,12 @@ public record ContextReport(List<Turns> turns, ObjectNode run, List<String> note
   }
 
   private String budget(Row row) {
-    int[] sequences = row.one().sequences();
     return Table.format(
         "A KV budget of %s at %,d tokens holds %d sequences unshared and %d under %s, which then decodes %.2f times as many tokens a second.",
-        MemorySize.text(row.one().kvBytes()[0]),
+        MemorySize.text(row.one().sides().get(0).kvBytes()),
         row.first().context(),
-        sequences[0],
-        sequences[row.side()],
+        row.one().sides().get(0).sequences(),
+        row.decoded().sequences(),
         row.name(),
         row.ratio());
   }
@@ -266,7 +269,7 @@ public record ContextReport(List<Turns> turns, ObjectNode run, List<String> note
     List<Integer> batches =
         rows().stream()
             .filter(row -> !row.one().budget())
-            .map(row -> row.one().sequences()[0])
+            .map(row -> row.one().sides().get(0).sequences())
             .distinct()
             .toList();
     String turns = "Medians of rounds in which each policy and the unshared model took turns.";
@@ -277,7 +280,7 @@ public record ContextReport(List<Turns> turns, ObjectNode run, List<String> note
               title.formatted(batch),
               turns,
               "tokens a second",
-              row -> !row.one().budget() && row.one().sequences()[0] == batch,
+              row -> !row.one().budget() && row.one().sides().get(0).sequences() == batch,
               Row::tokensPerSecond));
     }
     charts.add(
@@ -293,11 +296,11 @@ public record ContextReport(List<Turns> turns, ObjectNode run, List<String> note
             "As allocated at the end of the context.",
             "MiB",
             row -> row.step() == 0,
-            row -> row.one().kvBytes()[row.side()] / MEBIBYTE));
+            row -> row.decoded().kvBytes() / MEBIBYTE));
     Map<Integer, List<Series>> budgets = new LinkedHashMap<>();
     for (Row row : rows()) {
       if (row.one().budget()) {
-        String name = "%s, %d sequences".formatted(row.name(), row.one().sequences()[row.side()]);
+        String name = "%s, %d sequences".formatted(row.name(), row.decoded().sequences());
         budgets
             .computeIfAbsent(row.first().context(), context -> new ArrayList<>())
             .add(Chart.bar(name, row.tokensPerSecond(), 0));

@@ -90,7 +90,7 @@ class HtmlInBrowserTest {
     assumeTrue(browser.isPresent(), "no Chromium on the PATH: " + NAMES);
     Map<String, String> pages = new LinkedHashMap<>();
     pages.put("generated", page());
-    for (String file : System.getProperty("kvshare.pages", "").split(File.pathSeparator)) {
+    for (String file : System.getProperty("kvshare.pages", "").split(File.pathSeparator, -1)) {
       if (!file.isEmpty()) {
         pages.put(file, Files.readString(Path.of(file)));
       }
@@ -110,7 +110,7 @@ class HtmlInBrowserTest {
   }
 
   private static Optional<Path> browser() {
-    return Stream.of(System.getenv().getOrDefault("PATH", "").split(File.pathSeparator))
+    return Stream.of(System.getenv().getOrDefault("PATH", "").split(File.pathSeparator, -1))
         .flatMap(folder -> NAMES.stream().map(name -> Path.of(folder, name)))
         .filter(Files::isExecutable)
         .findFirst();
