@@ -31,6 +31,10 @@ import dev.kvshare.eval.quality.Protocol;
 import dev.kvshare.eval.quality.QualityMeter;
 import dev.kvshare.eval.quality.StreamMeter;
 import dev.kvshare.eval.quality.Variant;
+import dev.kvshare.eval.recall.RecallItems;
+import dev.kvshare.eval.recall.RecallReport;
+import dev.kvshare.eval.recall.RecallRun;
+import dev.kvshare.eval.recall.RecallSettings;
 import dev.kvshare.eval.speed.ContextMeter;
 import dev.kvshare.eval.speed.ContextReport;
 import dev.kvshare.eval.speed.SpeedMeter;
@@ -242,7 +246,7 @@ public final class Evaluator {
   public EvaluationReport run() {
     Protocol protocol = protocol();
     try (Variants variants = new Variants()) {
-      variants.addBaselines(protocol.passages().passages().get(0).length);
+      variants.addBaselines(protocol.passages().passages().get(0).length, Prefill.PLAN);
       return complete(protocol, quality(protocol, variants), variants);
     }
   }
@@ -336,12 +340,69 @@ public final class Evaluator {
       run.withArray("policies")
           .addObject()
           .put("name", policy.name())
-          .put("sha256", Digest.sha256(PolicyFile.toBytes(policy.policy())))
+          .put("sha256", digest(policy))
           .put("repair", policy.file() != null);
     }
     run.put("baselines", baselines);
     caches.forEach(cache -> run.withArray("caches").add(cache.description()));
     return run;
+  }
+
+  private static String digest(EvaluatedPolicy policy) {
+    return Digest.sha256(PolicyFile.toBytes(policy.policy()));
+  }
+
+  /**
+   * Hides facts in the text, and asks for them under the unshared model and each policy when the
+   * text has been read. Baselines compute prompts exactly, where the model can. A journal may be
+   * used again with other policies, tasks and lengths.
+   *
+   * @throws EvaluationException if the text is too short, a context is too long for the model, or
+   *     too short for a task
+   */
+  public RecallReport recall(RecallSettings asked) {
+    ObjectNode run = settings().put("seed", asked.seed()).put("text", text().name());
+    run.put("text_sha256", text().sha256());
+    ObjectNode kept = run.deepCopy();
+    kept.put("recall", RecallItems.VERSION).remove(List.of("policies", "baselines", "caches"));
+    Journal answers = journal == null ? Journal.none() : Journal.open(journal, kept);
+    RecallRun recall = new RecallRun(model, text(), asked, answers, listener);
+    Prefill prefill = decoder.spec().isTrainedUnshared() ? Prefill.EXACT : Prefill.PLAN;
+    List<RecallReport.Row> rows = new ArrayList<>();
+    for (int context : asked.contexts()) {
+      try (Variants variants = new Variants()) {
+        variants.addBaselines(context, prefill);
+        List<RecallRun.Named> named = variants.rows.stream().map(this::named).toList();
+        rows.addAll(recall.measure(context, named, this::keptFraction));
+      }
+    }
+    asked.tasks().forEach(task -> run.withArray("tasks").add(task.title()));
+    asked.contexts().forEach(run.withArray("contexts")::add);
+    run.put("passages", asked.passages()).put("command", command);
+    List<String> warnings = new ArrayList<>();
+    for (EvaluatedPolicy policy : policies) {
+      policy.overlapWarning(text(), datasets).ifPresent(warnings::add);
+    }
+    return new RecallReport(rows, asked, run, warnings);
+  }
+
+  /** A variant with what decides its answers, policies by their content. */
+  private RecallRun.Named named(Variant variant) {
+    String key =
+        policies.stream()
+            .filter(policy -> policy.name().equals(variant.policy()))
+            .map(policy -> digest(policy) + (policy.file() == null ? ", not repaired" : ""))
+            .findFirst()
+            .orElse(variant.policy() + " " + variant.options().plan().windows());
+    String cache = variant.cachePolicy() == null ? "" : ", " + variant.cachePolicy().description();
+    return new RecallRun.Named(variant, key + cache, Baselines.is(variant));
+  }
+
+  private double keptFraction(Variant variant, int tokens, long bytes) {
+    ModelSpec spec = decoder.spec();
+    int bytesPerElement = model.key(null).computeType().bytes();
+    return (double) keptBytes(variant, tokens, bytes)
+        / spec.kvUse(spec.plan()).unsharedBytes(tokens, bytesPerElement);
   }
 
   /**
@@ -524,11 +585,7 @@ public final class Evaluator {
     long owned = spec.kvUse(variant.options().plan()).bytes(length, bytesPerElement);
     double sharing = (double) owned / all;
     CacheSavings cache = null;
-    long kept = variant.cachePolicy() == null ? owned : compressedBytes;
-    if (Baselines.is(variant) && variant.cachePolicy() != null) {
-      // Of 8-bit integers: a byte for each number, and a float32 scale for each token of a head.
-      kept = Math.round(owned * (1 + (double) Float.BYTES / spec.headSize()) / bytesPerElement);
-    }
+    long kept = keptBytes(variant, length, compressedBytes);
     if (!caches.isEmpty()) {
       cache = new CacheSavings(variant.cache(), sharing, (double) kept / owned, kept);
     }
@@ -543,6 +600,18 @@ public final class Evaluator {
         Math.round((double) (cache == null ? kept : owned) / length),
         cache,
         null);
+  }
+
+  /** Bytes of one sequence that a variant keeps at the end of so many tokens. */
+  private long keptBytes(Variant variant, int length, long compressedBytes) {
+    ModelSpec spec = decoder.spec();
+    int bytesPerElement = model.key(null).computeType().bytes();
+    long owned = spec.kvUse(variant.options().plan()).bytes(length, bytesPerElement);
+    if (Baselines.is(variant) && variant.cachePolicy() != null) {
+      // Of 8-bit integers: a byte for each number, and a float32 scale for each token of a head.
+      return Math.round(owned * (1 + (double) Float.BYTES / spec.headSize()) / bytesPerElement);
+    }
+    return variant.cachePolicy() == null ? owned : compressedBytes;
   }
 
   /**
@@ -576,10 +645,13 @@ public final class Evaluator {
       }
     }
 
-    void addBaselines(int length) {
+    void addBaselines(int length, Prefill prefill) {
       if (baselines && caches.isEmpty()) {
         List<Plan> plans = policies.stream().map(policy -> policy.policy().plan()).toList();
-        Baselines.of(decoder.spec(), plans, length).stream().filter(this::runs).forEach(this::add);
+        Baselines.of(decoder.spec(), plans, length).stream()
+            .map(each -> each.with(prefill))
+            .filter(this::runs)
+            .forEach(this::add);
       }
     }
 

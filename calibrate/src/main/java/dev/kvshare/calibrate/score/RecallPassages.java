@@ -30,8 +30,10 @@ public final class RecallPassages {
    */
   public static final int JUDGING = 4;
 
-  private static final String OPENING =
+  /** What passages with hidden numbers begin with. */
+  public static final String OPENING =
       "Special numbers are hidden in the following text. Remember them: they are asked for at the end.\n";
+
   private static final String FACT = "The special number for %s is %d.\n";
   private static final String QUESTION =
       "\nWhich special number does the text name for %s? The special number for %1$s is";
@@ -91,9 +93,19 @@ public final class RecallPassages {
     }
   }
 
+  /**
+   * Text with planted lines, as token ids.
+   *
+   * @param places the token at which each fact begins, in the order of the facts
+   * @param lines the lines of the text that stand in it whole, in their order
+   * @param lineEnds the token behind each of these lines
+   */
+  public record Context(
+      int[] ids, List<Integer> places, List<String> lines, List<Integer> lineEnds) {}
+
   private final List<String> lines;
   private final Function<String, int[]> encoder;
-  private final int[] opening;
+  private final Integer bosOrNull;
 
   /**
    * Passages with the paragraphs of a text.
@@ -105,11 +117,7 @@ public final class RecallPassages {
   public RecallPassages(Corpus.Text text, Function<String, int[]> encoder, Integer bosOrNull) {
     this.lines = lines(text);
     this.encoder = encoder;
-    int[] line = encoder.apply(OPENING);
-    this.opening =
-        bosOrNull == null
-            ? line
-            : IntStream.concat(IntStream.of(bosOrNull), Arrays.stream(line)).toArray();
+    this.bosOrNull = bosOrNull;
     if (lines.isEmpty()) {
       throw new IllegalArgumentException(text.name() + " has no paragraph");
     }
@@ -141,10 +149,9 @@ public final class RecallPassages {
     Random random = new Random(31 * seed + kind.facts);
     List<Passage> passages = new ArrayList<>();
     for (int i = 0; i < count; i++) {
-      List<String> adjectives = shuffled(ADJECTIVES, random);
-      List<String> nouns = shuffled(NOUNS, random);
+      List<String> keys = keys(random);
       List<Fact> facts = new ArrayList<>();
-      String question = QUESTION.formatted(adjectives.get(0) + " " + nouns.get(0));
+      String question = question(keys.get(0));
       int number = number(random);
       if (i > 0) {
         int wanted = passages.get(0).answer().size();
@@ -153,9 +160,8 @@ public final class RecallPassages {
         }
       }
       for (int fact = 0; fact < kind.facts; fact++) {
-        String key = adjectives.get(fact) + " " + nouns.get(fact);
         double depth = fact == 0 ? (i + random.nextDouble()) / count : random.nextDouble();
-        facts.add(new Fact(FACT.formatted(key, fact == 0 ? number : number(random)), depth));
+        facts.add(new Fact(fact(keys.get(fact), fact == 0 ? number : number(random)), depth));
       }
       double start = (i + random.nextDouble()) / count;
       passages.add(passage(facts, question, " " + number, tokens, start));
@@ -177,22 +183,49 @@ public final class RecallPassages {
       List<Fact> facts, String question, String answer, int tokens, double start) {
     int[] end = encoder.apply(question + answer);
     int asked = asked(question, end);
+    Context context = context(OPENING, facts, tokens - end.length, tokens / 4, start);
+    return new Passage(
+        IntStream.concat(Arrays.stream(context.ids()), Arrays.stream(end, 0, asked))
+            .boxed()
+            .toList(),
+        Arrays.stream(end, asked, end.length).boxed().toList(),
+        context.places());
+  }
+
+  /**
+   * What stands before a question.
+   *
+   * @param opening its first line, with its line feed; the BOS token stands before it
+   * @param facts what is planted, each between the paragraphs nearest to its depth
+   * @param tokens of all of it
+   * @param leastText tokens of text that there must be besides
+   * @param start which part of the text to begin with, from 0 to less than 1
+   * @throws IllegalArgumentException if less of it were text
+   */
+  public Context context(
+      String opening, List<Fact> facts, int tokens, int leastText, double start) {
+    int[] first = encoder.apply(opening);
+    List<int[]> parts = new ArrayList<>();
+    if (bosOrNull != null) {
+      parts.add(new int[] {bosOrNull});
+    }
+    parts.add(first);
+    int length = first.length + parts.size() - 1;
     List<int[]> planted = facts.stream().map(fact -> encoder.apply(fact.line())).toList();
-    int room = tokens - opening.length - end.length;
-    room -= planted.stream().mapToInt(ids -> ids.length).sum();
-    if (room < tokens / 4) {
+    int room = tokens - length - planted.stream().mapToInt(ids -> ids.length).sum();
+    if (room < leastText) {
       throw new IllegalArgumentException(
-          "a passage of %d tokens has no room for planted facts".formatted(tokens));
+          "%d tokens have no room for planted facts and %d of text".formatted(tokens, leastText));
     }
     List<Integer> breaks = new ArrayList<>(List.of(0));
-    int[] filler = filler(room, (int) (start * lines.size()), breaks);
+    List<String> whole = new ArrayList<>();
+    int[] filler = filler(room, (int) (start * lines.size()), breaks, whole);
     List<Integer> after =
         facts.stream().map(fact -> nearest(breaks, fact.depth() * filler.length)).toList();
     List<Integer> order =
         IntStream.range(0, facts.size()).boxed().sorted(Comparator.comparing(after::get)).toList();
     Integer[] places = new Integer[facts.size()];
-    List<int[]> parts = new ArrayList<>(List.of(opening));
-    int length = opening.length;
+    int opened = length;
     int from = 0;
     for (int fact : order) {
       int to = after.get(fact);
@@ -203,15 +236,55 @@ public final class RecallPassages {
       from = to;
     }
     parts.add(Arrays.copyOfRange(filler, from, filler.length));
-    parts.add(Arrays.copyOf(end, asked));
-    return new Passage(
-        parts.stream().flatMapToInt(Arrays::stream).boxed().toList(),
-        Arrays.stream(end, asked, end.length).boxed().toList(),
-        Arrays.asList(places));
+    List<Integer> ends =
+        breaks.subList(breaks.size() - whole.size(), breaks.size()).stream()
+            .map(
+                end ->
+                    opened
+                        + end
+                        + IntStream.range(0, facts.size())
+                            .filter(fact -> after.get(fact) < end)
+                            .map(fact -> planted.get(fact).length)
+                            .sum())
+            .toList();
+    int[] ids = parts.stream().flatMapToInt(Arrays::stream).toArray();
+    return new Context(ids, Arrays.asList(places), whole, ends);
   }
 
-  /** Token ids of lines from one on, the last {@code room} of them; adds where lines end. */
-  private int[] filler(int room, int start, List<Integer> breaks) {
+  /** Whether the text has these words somewhere. */
+  public boolean holds(String words) {
+    return lines.stream().anyMatch(line -> line.contains(words));
+  }
+
+  /** Different words for facts, in an order drawn by chance. */
+  public static List<String> keys(Random random) {
+    List<String> adjectives = shuffled(ADJECTIVES, random);
+    List<String> nouns = shuffled(NOUNS, random);
+    return IntStream.range(0, adjectives.size())
+        .mapToObj(i -> adjectives.get(i) + " " + nouns.get(i))
+        .toList();
+  }
+
+  /** The line that gives a key its number. */
+  public static String fact(String key, int number) {
+    return FACT.formatted(key, number);
+  }
+
+  /** Asks for the number of a key; the number follows behind a blank. */
+  public static String question(String key) {
+    return QUESTION.formatted(key);
+  }
+
+  /** Five digits. */
+  public static int number(Random random) {
+    return 10_000 + random.nextInt(90_000);
+  }
+
+  /**
+   * Token ids of lines from one on, the last {@code room} of them; adds where lines end, and those
+   * of which nothing is cut off.
+   */
+  private int[] filler(int room, int start, List<Integer> breaks, List<String> whole) {
     List<int[]> found = new ArrayList<>();
     int total = 0;
     for (int line = start; total < room; line = (line + 1) % lines.size()) {
@@ -219,8 +292,11 @@ public final class RecallPassages {
       total += found.get(found.size() - 1).length;
     }
     int end = room - total;
-    for (int[] ids : found) {
-      end += ids.length;
+    for (int i = 0; i < found.size(); i++) {
+      if (end >= 0) {
+        whole.add(lines.get((start + i) % lines.size()));
+      }
+      end += found.get(i).length;
       if (end > 0) {
         breaks.add(end);
       }
@@ -242,10 +318,6 @@ public final class RecallPassages {
   private int asked(String question, int[] end) {
     int different = Arrays.mismatch(encoder.apply(question), end);
     return different < 0 ? end.length : different;
-  }
-
-  private static int number(Random random) {
-    return 10_000 + random.nextInt(90_000);
   }
 
   private static List<String> shuffled(List<String> words, Random random) {

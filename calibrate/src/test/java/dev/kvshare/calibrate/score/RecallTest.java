@@ -118,7 +118,7 @@ class RecallTest {
         assertThrows(
                 IllegalArgumentException.class, () -> passages.passages(Kind.FOUR_KEYS, 300, 1, 0))
             .getMessage()
-            .contains("300 tokens has no room"));
+            .contains("no room for planted facts and 75 of text"));
     assertThrows(IllegalArgumentException.class, () -> passages(0));
   }
 

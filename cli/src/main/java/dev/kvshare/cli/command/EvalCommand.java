@@ -16,6 +16,7 @@ import dev.kvshare.eval.Evaluator;
 import dev.kvshare.eval.experiment.Experiment;
 import dev.kvshare.eval.experiment.Trials;
 import dev.kvshare.eval.format.Report;
+import dev.kvshare.eval.recall.RecallSettings;
 import dev.kvshare.eval.tasks.TaskSchema;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Path;
@@ -92,6 +93,9 @@ final class EvalCommand extends BaseCommand {
         warnAll(report, progress, output);
       } else if (options.speed.byContext() != null) {
         report = evaluator.speedByContext(options.speed.byContext()).report();
+      } else if (options.recall.isAsked()) {
+        report = evaluator.recall(recallSettings()).report();
+        warnAll(report, progress, output);
       } else if (options.cache.stream != null) {
         if (sweep) {
           schemes(model)
@@ -137,6 +141,7 @@ final class EvalCommand extends BaseCommand {
           "--passage-tokens must be at least 2: the first token of a passage is not predicted");
     }
     caches(); // refuses names and budgets without meaning
+    recallSettings();
     for (String other : List.of("--no-speed", "--stream", "--compare")) {
       refuse(other, "--prompt-tokens", "--new-tokens", "--rounds");
     }
@@ -155,6 +160,23 @@ final class EvalCommand extends BaseCommand {
         "--prompt-tokens",
         "--new-tokens",
         "--rounds");
+    refuse(
+        "--recall",
+        "--speed-context",
+        "--task",
+        "--stream",
+        "--sweep",
+        "--compare",
+        "--cache-prompt",
+        "--passages",
+        "--passage-tokens",
+        "--stride",
+        "--no-speed",
+        "--prompt-tokens",
+        "--new-tokens",
+        "--rounds");
+    require("--recall-context", "--recall");
+    require("--recall-passages", "--recall");
     refuse(
         "--speed-context",
         "--task",
@@ -219,6 +241,14 @@ final class EvalCommand extends BaseCommand {
   private List<CachePolicy> caches() {
     try {
       return options.cache.policies();
+    } catch (IllegalArgumentException e) {
+      throw usageError(e.getMessage());
+    }
+  }
+
+  private RecallSettings recallSettings() {
+    try {
+      return options.recall.isAsked() ? options.recall.settings() : RecallSettings.DEFAULT;
     } catch (IllegalArgumentException e) {
       throw usageError(e.getMessage());
     }

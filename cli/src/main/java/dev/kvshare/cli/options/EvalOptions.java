@@ -3,6 +3,8 @@ package dev.kvshare.cli.options;
 import dev.kvshare.eval.Evaluator;
 import dev.kvshare.eval.experiment.Experiment;
 import dev.kvshare.eval.format.Report;
+import dev.kvshare.eval.recall.RecallSettings;
+import dev.kvshare.eval.recall.RecallTask;
 import dev.kvshare.eval.speed.ContextMeter;
 import dev.kvshare.eval.speed.SpeedMeter;
 import dev.kvshare.eval.tasks.TaskMeter;
@@ -27,13 +29,16 @@ public final class EvalOptions {
   @ArgGroup(validate = false, order = 4, heading = "%nTasks%n")
   public TaskOptions tasks = new TaskOptions();
 
-  @ArgGroup(validate = false, order = 5, heading = "%nSpeed%n")
+  @ArgGroup(validate = false, order = 5, heading = "%nRecall%n")
+  public RecallOptions recall = new RecallOptions();
+
+  @ArgGroup(validate = false, order = 6, heading = "%nSpeed%n")
   public SpeedOptions speed = new SpeedOptions();
 
-  @ArgGroup(validate = false, order = 6, heading = "%nComparison of methods%n")
+  @ArgGroup(validate = false, order = 7, heading = "%nComparison of methods%n")
   public ComparisonOptions comparison = new ComparisonOptions();
 
-  @ArgGroup(validate = false, order = 7, heading = "%nOutput%n")
+  @ArgGroup(validate = false, order = 8, heading = "%nOutput%n")
   public OutputOptions files = new OutputOptions();
 
   public static final class ModelAndPolicyOptions extends ModelOptions {
@@ -111,6 +116,48 @@ public final class EvalOptions {
 
     @Option(names = "--answer-tokens", paramLabel = "N", converter = Converters.Positive.class)
     public int newTokens = TaskMeter.NEW_TOKENS;
+  }
+
+  public static final class RecallOptions {
+    private static final String ALL = "all";
+
+    @Everyday
+    @Option(
+        names = "--recall",
+        paramLabel = "TASK,TASK,...",
+        hideParamSyntax = true,
+        arity = "0..1",
+        fallbackValue = ALL,
+        split = ",")
+    List<String> tasks = new ArrayList<>();
+
+    @Option(
+        names = "--recall-context",
+        paramLabel = "TOKENS,TOKENS,...",
+        hideParamSyntax = true,
+        split = ",",
+        converter = Converters.Positive.class)
+    List<Integer> contexts = RecallSettings.DEFAULT.contexts();
+
+    @Option(names = "--recall-passages", paramLabel = "N", converter = Converters.Positive.class)
+    int passages = RecallSettings.DEFAULT.passages();
+
+    public boolean isAsked() {
+      return !tasks.isEmpty();
+    }
+
+    /**
+     * What is asked.
+     *
+     * @throws IllegalArgumentException if there is no task of a name
+     */
+    public RecallSettings settings() {
+      List<RecallTask> asked =
+          tasks.equals(List.of(ALL))
+              ? RecallSettings.DEFAULT.tasks()
+              : tasks.stream().map(RecallTask::of).toList();
+      return new RecallSettings(asked, contexts, passages, RecallSettings.DEFAULT.seed());
+    }
   }
 
   public static final class SpeedOptions {

@@ -4,6 +4,7 @@ import dev.kvshare.apply.cache.CachePolicy;
 import dev.kvshare.apply.decoder.CacheOptions;
 import dev.kvshare.apply.decoder.Decoder;
 import dev.kvshare.apply.decoder.DecodingCache;
+import dev.kvshare.apply.plan.Plan;
 
 /**
  * One way to run the model: a row of a report.
@@ -29,6 +30,12 @@ public record Variant(String policy, CacheOptions options, CachePolicy cachePoli
     return cachePolicy == null
         ? decoder.newCache(options, batch, initialCapacity)
         : decoder.newCache(options, cachePolicy, batch);
+  }
+
+  /** The same with another way to compute prompts. */
+  public Variant with(Plan.Prefill prefill) {
+    CacheOptions other = new CacheOptions(options.plan().withPrefill(prefill), options.overrides());
+    return new Variant(policy, other, cachePolicy);
   }
 
   /** The name of the cache policy, or null for none. */
