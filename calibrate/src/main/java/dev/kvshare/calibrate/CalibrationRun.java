@@ -24,6 +24,7 @@ import dev.kvshare.calibrate.repair.RepairOutcome;
 import dev.kvshare.calibrate.repair.RepairPassages;
 import dev.kvshare.calibrate.score.RecallMeter;
 import dev.kvshare.calibrate.score.RecallPassages;
+import dev.kvshare.calibrate.score.Scores;
 import dev.kvshare.calibrate.search.Method;
 import dev.kvshare.calibrate.search.Search;
 import dev.kvshare.calibrate.search.SearchGoals;
@@ -39,6 +40,9 @@ import java.util.function.IntFunction;
 
 /** One calibration of a loaded model with the settings of a {@link Calibration}. */
 final class CalibrationRun {
+  /** Tokens in which four hidden numbers stand apart. */
+  private static final int SHORTEST_CHOOSING = 512;
+
   private final Calibration of;
   private final LoadedModel loaded;
 
@@ -48,6 +52,16 @@ final class CalibrationRun {
   }
 
   CalibrationResult run() {
+    long before = loaded.decoder().layerTokens();
+    CalibrationResult found = found();
+    Scores scores = found.outcome().scores();
+    of.listener.worked(
+        (loaded.decoder().layerTokens() - before) / loaded.decoder().spec().layers(),
+        scores == null ? 0 : scores.tokens());
+    return found;
+  }
+
+  private CalibrationResult found() {
     IntFunction<Plan> given = of.givenPlan();
     CalibrationText cut = of.passages == null ? new CalibrationText(loaded) : of.passages;
     KvStatistics start =
@@ -55,18 +69,21 @@ final class CalibrationRun {
     Corpus corpus = start == null ? of.textOrDefault() : of.text;
     boolean repairs = of.repair != null && (of.repairChosen || of.repairs(given));
     of.listener.planned(phases(given == null && start == null, given == null, repairs));
-    try (RecallMeter meter = recallMeter(corpus)) {
-      CalibrationResult found =
-          given == null
-              ? searched(cut, corpus, start, meter)
-              : given(given.apply(loaded.decoder().spec().layers()), corpus);
-      if (repairs) {
-        found = repaired(found, cut, of.repairText == null ? corpus : of.repairText);
-      }
-      Policy policy = found.policy();
-      if (meter == null || policy.plan().reducedLayers() == 0) {
-        return found;
-      }
+    RecallPassages hidden = recallPassages(corpus);
+    CalibrationResult found =
+        given == null
+            ? searched(cut, corpus, start, hidden)
+            : given(given.apply(loaded.decoder().spec().layers()), corpus);
+    if (repairs) {
+      found = repaired(found, cut, of.repairText == null ? corpus : of.repairText);
+    }
+    Policy policy = found.policy();
+    if (hidden == null || policy.plan().reducedLayers() == 0) {
+      return found;
+    }
+    // Not those that chose the plan.
+    try (RecallMeter meter =
+        meter(hidden, recallTokens(), RecallPassages.REPORTING, of.seed + 1, Phase.RECALL)) {
       Recall recall = meter.judge(policy.plan(), found.weights());
       return found.with(policy.withCalibration(origin -> origin.recall = recall), found.weights());
     }
@@ -101,8 +118,9 @@ final class CalibrationRun {
 
   // The search.
 
+  @SuppressWarnings("try")
   private CalibrationResult searched(
-      CalibrationText cut, Corpus corpus, KvStatistics start, RecallMeter meterOrNull) {
+      CalibrationText cut, Corpus corpus, KvStatistics start, RecallPassages hiddenOrNull) {
     if (start != null) {
       requireSameKey(start);
     }
@@ -118,17 +136,23 @@ final class CalibrationRun {
         runner.compareWith(start.lastHidden());
       }
       SearchOutcome outcome;
-      try (Search search =
-          new Search(
-              loaded.decoder(),
-              runner,
-              measured,
-              settings,
-              of.listener,
-              meterOrNull == null
-                  ? null
-                  : (plan, weights) ->
-                      meterOrNull.judge(plan.withPrefill(prefill(plan)), weights))) {
+      boolean asks = hiddenOrNull != null && settings.method().repairs();
+      try (RecallMeter meter =
+              asks
+                  ? meter(
+                      hiddenOrNull, choosingTokens(), RecallPassages.CHOOSING, of.seed, Phase.PLANS)
+                  : null;
+          Search search =
+              new Search(
+                  loaded.decoder(),
+                  runner,
+                  measured,
+                  settings,
+                  of.listener,
+                  meter == null
+                      ? null
+                      : (plans, weights) ->
+                          meter.judge(plans.stream().map(this::asWritten).toList(), weights))) {
         outcome = search.run();
       }
       return new CalibrationResult(
@@ -286,6 +310,11 @@ final class CalibrationRun {
             });
   }
 
+  /** A plan as the policy is to have it; an exact prefill stays. */
+  private Plan asWritten(Plan found) {
+    return found.prefill() == Prefill.EXACT ? found : found.withPrefill(prefill(found));
+  }
+
   private Prefill prefill(Plan found) {
     if (of.prefill != null || of.givenPlan() != null) {
       return of.prefill == null ? found.prefill() : of.prefill;
@@ -384,8 +413,8 @@ final class CalibrationRun {
 
   // Recall.
 
-  /** Asks for numbers in passages of the text; null, and a note, where that cannot be done. */
-  private RecallMeter recallMeter(Corpus corpusOrNull) {
+  /** Passages of the text that hide numbers; null, and a note, where that cannot be done. */
+  private RecallPassages recallPassages(Corpus corpusOrNull) {
     if (of.recallContext == 0) {
       return null;
     }
@@ -393,26 +422,40 @@ final class CalibrationRun {
       of.listener.noted("recall is not measured: numbers are hidden in text, and none is given");
       return null;
     }
-    int tokens = Math.min(of.recallContext, loaded.decoder().spec().maxPositions());
+    int tokens = recallTokens();
     if (tokens < of.recallContext) {
       of.listener.noted(
           "recall is measured at %,d tokens, the most of this model".formatted(tokens));
     }
     try {
-      int[] ran = {0};
-      int all = RecallPassages.Kind.values().length * RecallPassages.JUDGING;
-      return new RecallMeter(
-          loaded.decoder(),
-          new RecallPassages(words, loaded::encode, loaded.bosOrNull())
-              .passages(tokens, RecallPassages.JUDGING, of.seed),
-          count -> {
-            CalibrationException.Interrupted.check();
-            ran[0] = ran[0] % all + count;
-            of.listener.progressed(Progress.of(Phase.RECALL, ran[0], all));
-          });
+      RecallPassages hidden = new RecallPassages(words, loaded::encode, loaded.bosOrNull());
+      hidden.passages(RecallPassages.Kind.FOUR_KEYS, choosingTokens(), 1, of.seed);
+      return hidden;
     } catch (IllegalArgumentException e) {
       of.listener.noted("recall is not measured: " + e.getMessage());
       return null;
     }
+  }
+
+  private int recallTokens() {
+    return Math.min(of.recallContext, loaded.decoder().spec().maxPositions());
+  }
+
+  /** Shorter passages choose: twice as many say more of a layer than longer ones. */
+  private int choosingTokens() {
+    return Math.min(recallTokens(), Math.max(recallTokens() / 2, SHORTEST_CHOOSING));
+  }
+
+  private RecallMeter meter(RecallPassages hidden, int tokens, int count, long seed, Phase phase) {
+    int[] ran = {0};
+    int all = RecallPassages.Kind.values().length * count;
+    return new RecallMeter(
+        loaded.decoder(),
+        hidden.passages(tokens, count, seed),
+        rows -> {
+          CalibrationException.Interrupted.check();
+          ran[0] = ran[0] % all + rows;
+          of.listener.progressed(Progress.of(phase, ran[0], all));
+        });
   }
 }

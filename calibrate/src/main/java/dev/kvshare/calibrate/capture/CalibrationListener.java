@@ -14,6 +14,15 @@ public interface CalibrationListener {
   /** What was done otherwise than one might expect, and what was read. */
   default void noted(String message) {}
 
+  /**
+   * What a calibration that has ended took, whatever the machine.
+   *
+   * @param forwardTokens that ran through the whole model; those that ran through some of its
+   *     layers count in part
+   * @param backwardTokens whose gradients went back through it
+   */
+  default void worked(long forwardTokens, long backwardTokens) {}
+
   /** The phases to come, in their order; a phase that is not named takes no time. */
   default void planned(List<Phase> phases) {}
 

@@ -24,11 +24,14 @@ import java.util.stream.IntStream;
  * <p>A text with fewer tokens than a passage is repeated. Equal arguments give equal passages.
  */
 public final class RecallPassages {
+  /** So many of each kind choose between plans. */
+  public static final int CHOOSING = 8;
+
   /**
-   * So many of each kind judge a plan where nothing else is said. That is few: where half of the
-   * numbers of a kind are found, the standard error of that share is a quarter.
+   * So many others of each kind say what a policy finds. That is few: where half of the numbers of
+   * a kind are found, the standard error of that share is a quarter.
    */
-  public static final int JUDGING = 4;
+  public static final int REPORTING = 4;
 
   /** What passages with hidden numbers begin with. */
   public static final String OPENING =

@@ -4,7 +4,6 @@ import com.fasterxml.jackson.databind.node.ObjectNode;
 import dev.kvshare.apply.decoder.Decoder;
 import dev.kvshare.apply.family.spec.ModelSpec;
 import dev.kvshare.apply.plan.Plan;
-import dev.kvshare.apply.plan.Plan.LayerAction;
 import dev.kvshare.apply.plan.SharingMap;
 import dev.kvshare.apply.policy.Provenance.Recall;
 import dev.kvshare.apply.policy.RefittedWeights;
@@ -22,7 +21,6 @@ import dev.kvshare.calibrate.score.Scoring;
 import java.nio.file.Files;
 import java.util.ArrayList;
 import java.util.Comparator;
-import java.util.HashMap;
 import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
@@ -42,19 +40,13 @@ public final class Search implements AutoCloseable {
 
   private static final int SCORED_TOKENS = 7_680;
 
-  /** Layers on either side of the border whose scores are measured. */
-  private static final int BORDER = 3;
-
-  /** The plan with windows that leaves alone the layers which find what stands far back. */
-  private static final String REMEMBERING = "windows-recall";
-
   private final Decoder decoder;
   private final ModelSpec spec;
   private final KvStatistics statistics;
   private final SearchSettings settings;
   private final SearchGoals goals;
   private final CalibrationListener listener;
-  private final BiFunction<Plan, RefittedWeights, Recall> recallOrNull;
+  private final BiFunction<List<Plan>, RefittedWeights, List<Recall>> recallOrNull;
   private final ShortRepair repair;
   private final SearchJournal journal;
   private final SimilarityMeter similarities;
@@ -72,7 +64,7 @@ public final class Search implements AutoCloseable {
    * A search that has not begun.
    *
    * @param runner has run the unshared model
-   * @param recallOrNull asks a plan with refitted weights, which may be null, for what stands far
+   * @param recallOrNull asks plans with refitted weights, which may be null, for what stands far
    *     back
    */
   public Search(
@@ -81,7 +73,7 @@ public final class Search implements AutoCloseable {
       KvStatistics statistics,
       SearchSettings settings,
       CalibrationListener listener,
-      BiFunction<Plan, RefittedWeights, Recall> recallOrNull) {
+      BiFunction<List<Plan>, RefittedWeights, List<Recall>> recallOrNull) {
     this.decoder = decoder;
     this.spec = decoder.spec();
     this.statistics = statistics;
@@ -121,23 +113,13 @@ public final class Search implements AutoCloseable {
     boolean windows = goals.windowed().isPresent();
     Scores scores = scores();
     if (windows) {
-      scores = bordered(scores);
+      scores = measured(scores);
     }
     ScoredPlans plans = new ScoredPlans(spec, scores, goals, settings.acrossKinds(), preferTop);
-    List<SearchOutcome.Found> found = new ArrayList<>();
-    if (windows) {
-      judge(WindowsMethod.NAME, plans.steps(true, false), found);
-      SearchOutcome.Found first = found.get(0);
-      if (forgets(first)) {
-        scores = remembering(scores, first.plan());
-        plans = new ScoredPlans(spec, scores, goals, settings.acrossKinds(), preferTop);
-        List<Plan> steps = plans.steps(true, false);
-        if (isNew(steps, found)) {
-          found.add(asked(within(REMEMBERING, steps)));
-        }
-      }
-    }
     Map<String, List<Plan>> candidates = new LinkedHashMap<>();
+    if (windows) {
+      candidates.put(WindowsMethod.NAME, plans.steps(true, false));
+    }
     if (shares) {
       candidates.put(ShareMethod.NAME, plans.steps(false, true));
       candidates.put(KvSharerMethod.NAME, untested(new KvSharerMethod()));
@@ -148,6 +130,7 @@ public final class Search implements AutoCloseable {
     if (windows && shares) {
       candidates.put(MIXED, plans.steps(true, true));
     }
+    List<SearchOutcome.Found> found = new ArrayList<>();
     for (Map.Entry<String, List<Plan>> candidate : candidates.entrySet()) {
       listener.progressed(Progress.of(Phase.PLANS, found.size(), candidates.size()));
       judge(candidate.getKey(), candidate.getValue(), found);
@@ -171,66 +154,14 @@ public final class Search implements AutoCloseable {
         scores);
   }
 
-  /**
-   * Measures the layers around the border between those that are windowed and the others, each
-   * alone, and deals their scores out anew in that order: scores there are too close to tell.
-   */
-  private Scores bordered(Scores scores) {
-    LayerAction window = window();
-    List<Integer> order =
-        IntStream.range(0, spec.layers())
-            .filter(layer -> scores.byLayer().get(layer).containsKey(window))
-            .boxed()
-            .sorted(Comparator.comparingDouble(layer -> scores.of(layer, window)))
-            .toList();
-    int taken = Math.min(order.size(), goals.windowed().getAsInt());
-    if (taken == 0 || taken == order.size()) {
-      return scores;
-    }
-    List<Integer> border =
-        order.subList(Math.max(0, taken - BORDER), Math.min(order.size(), taken + BORDER));
-    Map<Integer, Double> measured = new HashMap<>();
-    for (int layer : border) {
-      listener.progressed(Progress.of(Phase.PLANS, measured.size(), border.size()));
-      measured.put(layer, singles.quality(alone(layer)).divergence().mean());
-    }
-    List<Integer> sorted =
-        border.stream().sorted(Comparator.comparingDouble(measured::get)).toList();
-    Map<Integer, Double> dealt = new HashMap<>();
-    for (int place = 0; place < border.size(); place++) {
-      dealt.put(sorted.get(place), scores.of(border.get(place), window));
-    }
-    return scores.with(window, dealt);
-  }
-
-  /** Whether a plan loses more of what stands far back than of the text around. */
-  private static boolean forgets(SearchOutcome.Found found) {
-    return found.recall() != null
-        && found.recall().meanDivergence() > found.quality().divergence().mean();
-  }
-
-  /**
-   * The scores with what each windowed layer of a plan, alone, loses of what stands far back: few
-   * layers find it, and ordinary text hardly shows which.
-   */
-  private Scores remembering(Scores scores, Plan plan) {
-    LayerAction window = window();
-    Map<Integer, Double> costs = new HashMap<>();
-    for (int layer : plan.windowedLayers()) {
-      double lost = recallOrNull.apply(alone(layer), null).meanDivergence();
-      costs.put(layer, scores.of(layer, window) + lost);
-    }
-    return scores.with(window, costs);
-  }
-
-  private LayerAction window() {
-    return new LayerAction.Window(goals.window().first(), goals.window().last());
-  }
-
-  /** The plan in which one layer is windowed. */
-  private Plan alone(int layer) {
-    return Plan.identity(spec.layers())
-        .withWindowed(layer, goals.window().last(), goals.window().first());
+  /** The scores with what single windowed layers lose, measured on text and far back. */
+  private Scores measured(Scores text) {
+    WindowCosts costs = new WindowCosts(spec.layers(), goals);
+    Scores scores =
+        recallOrNull == null || !spec.isTrainedUnshared()
+            ? text
+            : costs.withRecall(text, plans -> recallOrNull.apply(plans, null));
+    return costs.bordered(scores, text, plan -> singles.quality(plan).divergence().mean());
   }
 
   /**
@@ -255,7 +186,7 @@ public final class Search implements AutoCloseable {
   }
 
   private SearchOutcome.Found asked(SearchOutcome.Found found) {
-    Recall recall = recallOrNull.apply(found.plan(), repair.weights(found.plan()));
+    Recall recall = recallOrNull.apply(List.of(found.plan()), repair.weights(found.plan())).get(0);
     return new SearchOutcome.Found(
         found.name(), found.plan(), found.ending(), found.quality(), recall);
   }

@@ -2,6 +2,7 @@ package dev.kvshare.calibrate.search;
 
 import dev.kvshare.apply.plan.Plan;
 import dev.kvshare.apply.plan.Plan.LayerAction;
+import dev.kvshare.apply.plan.Plan.Prefill;
 import dev.kvshare.apply.policy.Provenance.Recall;
 import dev.kvshare.calibrate.score.Scores;
 import java.util.ArrayList;
@@ -36,11 +37,6 @@ final class WindowCosts {
     this.action = new LayerAction.Window(goals.window().first(), goals.window().last());
   }
 
-  /** The plans in which each layer that may be windowed is the only one, bottom first. */
-  List<Plan> alone(Scores scores) {
-    return scored(scores).stream().map(this::alone).toList();
-  }
-
   private Plan alone(int layer) {
     LayerAction.Window window = (LayerAction.Window) action;
     return Plan.identity(layers).withWindowed(layer, window.last(), window.first());
@@ -54,13 +50,15 @@ final class WindowCosts {
   }
 
   /**
-   * Adds what each layer loses of what stands far back.
+   * Adds what each layer loses of what stands far back. The prompts are computed exactly, so that
+   * they run once for all layers.
    *
-   * @param recall asks the plans of {@link #alone}, one after the other
+   * @param recall asks plans, one after the other
    */
   Scores withRecall(Scores scores, Function<List<Plan>, List<Recall>> recall) {
     List<Integer> asked = scored(scores);
-    List<Recall> found = recall.apply(alone(scores));
+    List<Recall> found =
+        recall.apply(asked.stream().map(layer -> alone(layer).withPrefill(Prefill.EXACT)).toList());
     Map<Integer, Double> costs = new HashMap<>();
     for (int i = 0; i < asked.size(); i++) {
       costs.put(asked.get(i), scores.of(asked.get(i), action) + found.get(i).meanDivergence());

@@ -186,12 +186,10 @@ class SearchTest {
     CalibrationResult result = settings("share", 3).run();
     Plan nearest = result.outcome().plan();
     List<Plan> asked = new ArrayList<>();
-    BiFunction<Plan, RefittedWeights, Recall> forgets =
-        (plan, weights) -> {
-          asked.add(plan);
-          double nats = plan.equals(nearest) ? 9 : 0.5;
-          Recall.Answers answers = new Recall.Answers(1, 1, -1, 1, -1.0, nats);
-          return Recall.of(1024, answers, answers);
+    BiFunction<List<Plan>, RefittedWeights, List<Recall>> forgets =
+        (plans, weights) -> {
+          asked.addAll(plans);
+          return plans.stream().map(plan -> losing(plan.equals(nearest) ? 9 : 0.5)).toList();
         };
     try (SampleRunner runner = new SampleRunner(model.decoder(), statistics.samples(), 0, 512)) {
       runner.compareWith(statistics.lastHidden());
@@ -211,6 +209,11 @@ class SearchTest {
         assertEquals(taken.quality().divergence().mean() + 0.5, taken.loss());
       }
     }
+  }
+
+  private static Recall losing(double nats) {
+    Recall.Answers answers = new Recall.Answers(1, 1, -1, 1, -1.0, nats);
+    return Recall.of(1024, answers, answers);
   }
 
   private static SearchOutcome.Found find(List<SearchOutcome.Found> compared, String strategy) {

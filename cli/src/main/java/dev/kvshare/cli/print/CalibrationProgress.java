@@ -48,6 +48,17 @@ public final class CalibrationProgress implements CalibrationListener {
     output.note(message);
   }
 
+  @Override
+  public void worked(long forwardTokens, long backwardTokens) {
+    line.close();
+    output.detail(
+        String.format(
+            Locale.ROOT,
+            "work: %,d tokens forward and %,d backward through the model",
+            forwardTokens,
+            backwardTokens));
+  }
+
   private static String name(Phase phase) {
     return switch (phase) {
       case CAPTURE -> "reading samples";
