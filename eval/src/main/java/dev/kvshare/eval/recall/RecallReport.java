@@ -7,11 +7,15 @@ import dev.kvshare.eval.format.Table;
 import dev.kvshare.eval.quality.Variant;
 import java.util.ArrayList;
 import java.util.Comparator;
+import java.util.LinkedHashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Objects;
 import java.util.Optional;
+import java.util.function.Predicate;
+import java.util.function.ToDoubleFunction;
 import java.util.stream.Collectors;
+import java.util.stream.IntStream;
 
 /**
  * How much is found again, the worst first.
@@ -29,37 +33,74 @@ public record RecallReport(
   /** Of a normal distribution, for an interval of 95 %. */
   private static final double Z = 1.959963984540054;
 
+  /** What the rows for programs have of each task. */
+  private static final Map<String, ToDoubleFunction<Score>> NUMBERS = numbers();
+
   /** Shares of the cache that count as equal. */
   private static final double SLACK = 0.005;
 
   /**
-   * Answers to the questions of one task.
+   * The answer to one question.
    *
-   * @param questions how many, half of them first questions and half second ones
-   * @param first exact answers to first questions
-   * @param second exact answers to second questions
-   * @param parts the mean share of what is wanted that answers have, which is RULER's score
+   * @param question 0 for a first question of a context, 1 for a second one
+   * @param depth where the context tells it, from 0 to 1
+   * @param found how much of what is wanted the answer has, from 0 to 1, which is RULER's score
    */
-  public record Score(int questions, int first, int second, double parts) {
+  public record Outcome(int question, double depth, double found) {
+    boolean exact() {
+      return found == 1;
+    }
+  }
+
+  /** Answers to the questions of one task. */
+  public record Score(List<Outcome> outcomes) {
+    public Score {
+      outcomes = List.copyOf(outcomes);
+    }
 
     static Score of(List<RecallItem> items, List<List<String>> answers) {
-      int[] exact = new int[2];
-      double parts = 0;
+      List<Outcome> outcomes = new ArrayList<>();
       for (int item = 0; item < items.size(); item++) {
         for (int question = 0; question < 2; question++) {
           RecallItem.Question asked = items.get(item).questions().get(question);
-          String answer = answers.get(item).get(question);
-          exact[question] += asked.exact(answer) ? 1 : 0;
-          parts += (double) asked.found(answer) / asked.wanted().size();
+          double found = asked.found(answers.get(item).get(question));
+          outcomes.add(new Outcome(question, asked.depth(), found / asked.wanted().size()));
         }
       }
-      int questions = 2 * items.size();
-      return new Score(questions, exact[0], exact[1], parts / questions);
+      return new Score(outcomes);
+    }
+
+    /** How many questions were asked. */
+    public int questions() {
+      return outcomes.size();
     }
 
     /** The share of exact answers. */
     public double exact() {
-      return (double) (first + second) / questions;
+      return share(outcome -> true);
+    }
+
+    /** The share of exact answers to first (0) or second (1) questions. */
+    public double exact(int question) {
+      return share(outcome -> outcome.question() == question);
+    }
+
+    /** The share of exact answers to what stands in this third of a context, NaN for none. */
+    public double exactInThird(int third) {
+      return share(outcome -> Math.min(2, (int) (3 * outcome.depth())) == third);
+    }
+
+    private double share(Predicate<Outcome> counted) {
+      return outcomes.stream()
+          .filter(counted)
+          .mapToDouble(outcome -> outcome.exact() ? 1 : 0)
+          .average()
+          .orElse(Double.NaN);
+    }
+
+    /** The mean share of what is wanted that answers have. */
+    public double found() {
+      return outcomes.stream().mapToDouble(Outcome::found).average().orElseThrow();
     }
 
     /** The lower end of Wilson's interval of 95 % for the share of exact answers. */
@@ -73,17 +114,17 @@ public record RecallReport(
     }
 
     private double middle() {
-      return (exact() + Z * Z / (2 * questions)) / (1 + Z * Z / questions);
+      return (exact() + Z * Z / (2 * questions())) / (1 + Z * Z / questions());
     }
 
     private double reach() {
-      double variance = exact() * (1 - exact()) / questions + Z * Z / (4.0 * questions * questions);
-      return Z * Math.sqrt(variance) / (1 + Z * Z / questions);
+      double n = questions();
+      return Z * Math.sqrt(exact() * (1 - exact()) / n + Z * Z / (4 * n * n)) / (1 + Z * Z / n);
     }
 
     /** Of the unshared model: whether it answers enough for others to be compared with it. */
     boolean tells() {
-      return TELLING * (first + second) >= questions;
+      return TELLING * exact() >= 1;
     }
   }
 
@@ -192,7 +233,8 @@ public record RecallReport(
     List<String> cells = new ArrayList<>();
     cells.add(row.name());
     cells.add(Table.format("%,d", row.context()));
-    cells.add(Table.format("%.1f %%", 100 * row.kvFraction()));
+    cells.add(
+        Double.isNaN(row.kvFraction()) ? "-" : Table.format("%.1f %%", 100 * row.kvFraction()));
     cells.add(worst.map(drop -> Table.format("%.0f points", drop.points())).orElse(""));
     cells.add(worst.map(drop -> drop.task().title()).orElse(""));
     for (RecallTask task : settings.tasks()) {
@@ -203,6 +245,20 @@ public record RecallReport(
     return cells;
   }
 
+  private static Map<String, ToDoubleFunction<Score>> numbers() {
+    Map<String, ToDoubleFunction<Score>> numbers = new LinkedHashMap<>();
+    numbers.put("exact", Score::exact);
+    numbers.put("exact_low", Score::low);
+    numbers.put("exact_high", Score::high);
+    numbers.put("exact_first_question", score -> score.exact(0));
+    numbers.put("exact_second_question", score -> score.exact(1));
+    numbers.put("exact_first_third", score -> score.exactInThird(0));
+    numbers.put("exact_middle_third", score -> score.exactInThird(1));
+    numbers.put("exact_last_third", score -> score.exactInThird(2));
+    numbers.put("found", Score::found);
+    return numbers;
+  }
+
   private static String words(Score score) {
     return Table.format(
         "%.0f %% (%.0f-%.0f)", 100 * score.exact(), 100 * score.low(), 100 * score.high());
@@ -211,7 +267,6 @@ public record RecallReport(
   private ObjectNode object(Row row, RecallTask task) {
     boolean tells = telling(row.context()).contains(task);
     Score score = row.scores().get(task);
-    double unknown = Double.NaN;
     ObjectNode node = Report.newRow();
     node.put("policy", row.policy());
     node.put("cache", row.cache());
@@ -219,14 +274,11 @@ public record RecallReport(
     Report.putNumber(node, "kv_fraction", row.kvFraction());
     node.put("task", task.title());
     node.put("says_something", tells);
-    node.put("questions", score == null ? null : score.questions());
-    node.put("first_exact", score == null ? null : score.first());
-    node.put("second_exact", score == null ? null : score.second());
-    Report.putNumber(node, "exact", score == null ? unknown : score.exact());
-    Report.putNumber(node, "exact_low", score == null ? unknown : score.low());
-    Report.putNumber(node, "exact_high", score == null ? unknown : score.high());
-    Report.putNumber(node, "parts", score == null ? unknown : score.parts());
-    Report.putNumber(node, "drop", tells ? drop(row, task).points() / 100 : unknown);
+    node.put("questions", score == null ? 0 : score.questions());
+    NUMBERS.forEach(
+        (name, number) ->
+            Report.putNumber(node, name, score == null ? Double.NaN : number.applyAsDouble(score)));
+    Report.putNumber(node, "drop", tells ? drop(row, task).points() / 100 : Double.NaN);
     return node;
   }
 
@@ -325,6 +377,7 @@ public record RecallReport(
                                       row.isUnshared() ? 0 : points(row),
                                       0))))
                   .toList()));
+      charts.add(byDepth(context, here));
       for (RecallTask task : telling(context)) {
         charts.add(
             new Chart(
@@ -345,6 +398,29 @@ public record RecallReport(
     return charts;
   }
 
+  private Chart byDepth(int context, List<Row> here) {
+    return new Chart(
+        Table.format("What is found by depth at %,d tokens", context),
+        "Mean share of exact answers in the tasks that say something, by the third of the context in which the answer begins.",
+        Chart.Kind.LINES,
+        "depth, %",
+        "exact answers, %",
+        here.stream()
+            .map(
+                row ->
+                    new Chart.Series(
+                        row.name(),
+                        IntStream.range(0, 3)
+                            .mapToObj(
+                                third ->
+                                    new Chart.Point(
+                                        100 * (third + 0.5) / 3,
+                                        mean(row, score -> score.exactInThird(third)),
+                                        0))
+                            .toList()))
+            .toList());
+  }
+
   /** Rows that there are at several lengths. */
   private Chart byContext() {
     List<String> names = rows.stream().map(Row::name).distinct().toList();
@@ -362,15 +438,17 @@ public record RecallReport(
                         rows.stream()
                             .filter(row -> Objects.equals(row.name(), name))
                             .filter(row -> !telling(row.context()).isEmpty())
-                            .map(row -> new Chart.Point(row.context(), mean(row), 0))
+                            .map(row -> new Chart.Point(row.context(), mean(row, Score::exact), 0))
                             .toList()))
             .filter(series -> series.points().size() > 1)
             .toList());
   }
 
-  private double mean(Row row) {
+  /** In percent, over the tasks that say something and have such a number. */
+  private double mean(Row row, ToDoubleFunction<Score> number) {
     return telling(row.context()).stream()
-        .mapToDouble(task -> 100 * row.scores().get(task).exact())
+        .mapToDouble(task -> 100 * number.applyAsDouble(row.scores().get(task)))
+        .filter(Double::isFinite)
         .average()
         .orElse(Double.NaN);
   }

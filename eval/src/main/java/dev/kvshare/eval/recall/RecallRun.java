@@ -33,7 +33,8 @@ public final class RecallRun {
   @FunctionalInterface
   public interface Kept {
     /**
-     * @param bytes of its cache as allocated
+     * @param tokens at which it is compared; under a cache policy those before the question
+     * @param bytes of its cache as allocated behind them
      */
     double fraction(Variant variant, int tokens, long bytes);
   }
@@ -98,7 +99,11 @@ public final class RecallRun {
     List<Row> rows = new ArrayList<>();
     for (int v = 0; v < variants.size(); v++) {
       Variant variant = variants.get(v).variant();
-      double fraction = kept.fraction(variant, context, bytes[v]);
+      boolean measured = variant.cachePolicy() != null && !variants.get(v).baseline();
+      double fraction =
+          measured && bytes[v] == 0
+              ? Double.NaN
+              : kept.fraction(variant, measured ? context - RecallItems.ROOM : context, bytes[v]);
       rows.add(
           new Row(
               context,

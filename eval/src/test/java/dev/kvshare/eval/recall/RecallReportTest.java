@@ -8,9 +8,11 @@ import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.ObjectMapper;
 import dev.kvshare.eval.format.Report;
 import dev.kvshare.eval.recall.RecallItem.Question;
+import dev.kvshare.eval.recall.RecallReport.Outcome;
 import dev.kvshare.eval.recall.RecallReport.Row;
 import dev.kvshare.eval.recall.RecallReport.Score;
 import java.io.IOException;
+import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
 import org.junit.jupiter.api.Test;
@@ -22,7 +24,18 @@ class RecallReportTest {
   private static final RecallTask CHAINS = RecallTask.VARIABLES;
 
   private static Score score(int first, int second) {
-    return new Score(20, first, second, (first + second) / 20.0);
+    return score(10, first, second);
+  }
+
+  /** Exact answers, to the deepest questions of each kind. */
+  private static Score score(int items, int first, int second) {
+    List<Outcome> outcomes = new ArrayList<>();
+    for (int item = 0; item < items; item++) {
+      double depth = (item + 0.5) / items;
+      outcomes.add(new Outcome(0, depth, item >= items - first ? 1 : 0));
+      outcomes.add(new Outcome(1, depth, item >= items - second ? 1 : 0.5));
+    }
+    return new Score(outcomes);
   }
 
   private static Row row(
@@ -112,8 +125,12 @@ class RecallReportTest {
     assertEquals(15, json.path("rows").size());
     JsonNode bad = json.path("rows").get(1);
     assertEquals("four-keys", bad.path("task").asText());
-    assertEquals(4, bad.path("first_exact").asInt());
-    assertEquals(0, bad.path("second_exact").asInt());
+    assertEquals(20, bad.path("questions").asInt());
+    assertEquals(0.4, bad.path("exact_first_question").asDouble(), 1e-9);
+    assertEquals(0, bad.path("exact_second_question").asDouble(), 1e-9);
+    assertEquals(0, bad.path("exact_first_third").asDouble(), 1e-9);
+    assertEquals(3 / 6.0, bad.path("exact_last_third").asDouble(), 1e-9);
+    assertEquals(0.45, bad.path("found").asDouble(), 1e-9);
     assertEquals(0.7, bad.path("drop").asDouble(), 1e-9);
     assertTrue(json.path("rows").get(2).path("exact").isNull());
     assertFalse(json.path("rows").get(2).path("says_something").asBoolean());
@@ -140,16 +157,16 @@ class RecallReportTest {
   /** Wilson's interval, by the formula of E. B. Wilson (1927) with z = 1.96. */
   @Test
   void intervalsAreWilsons() {
-    Score half = new Score(10, 3, 2, 0.5);
+    Score half = score(5, 3, 2);
     assertEquals(0.2366, half.low(), 1e-4);
     assertEquals(0.7634, half.high(), 1e-4);
-    Score all = new Score(8, 4, 4, 1);
+    Score all = score(4, 4, 4);
     assertEquals(0.6756, all.low(), 1e-4);
     assertEquals(1, all.high(), 1e-9);
-    Score none = new Score(16, 0, 0, 0);
+    Score none = score(8, 0, 0);
     assertEquals(0, none.low(), 1e-9);
     assertEquals(0.1936, none.high(), 1e-4);
-    assertTrue(new Score(10, 1, 1, 0).tells());
+    assertTrue(score(5, 1, 1).tells());
     assertFalse(none.tells());
   }
 
@@ -160,11 +177,13 @@ class RecallReportTest {
             new RecallItem(
                 new int[1],
                 List.of(
-                    new Question(new int[1], List.of("11111", "22222"), 0, 9),
-                    new Question(new int[1], List.of("33333", "44444"), 0, 9))));
-    assertEquals(
-        new Score(2, 1, 1, 1),
-        Score.of(items, List.of(List.of(" 22222, 11111.", "33333 and 44444"))));
-    assertEquals(new Score(2, 0, 0, 0.25), Score.of(items, List.of(List.of(" 22222.", "11111"))));
+                    new Question(new int[1], List.of("11111", "22222"), 0.1, 9),
+                    new Question(new int[1], List.of("33333", "44444"), 0.7, 9))));
+    Score perfect = Score.of(items, List.of(List.of(" 22222, 11111.", "33333 and 44444")));
+    assertEquals(1, perfect.exact());
+    Score failing = Score.of(items, List.of(List.of(" 22222.", "11111")));
+    assertEquals(0, failing.exact());
+    assertEquals(0.25, failing.found());
+    assertEquals(List.of(new Outcome(0, 0.1, 0.5), new Outcome(1, 0.7, 0)), failing.outcomes());
   }
 }
