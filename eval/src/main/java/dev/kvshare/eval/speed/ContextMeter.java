@@ -300,17 +300,17 @@ public final class ContextMeter {
   }
 
   private Turns turns(int context, List<Variant> sides, List<Integer> batches, long budget) {
+    int tokens = context - settings.decoded();
+    PromptBatch prompt = prompt(tokens);
     if (!warm) {
       warm = true;
-      int least = Math.max(settings.decoded() + 1, Math.min(context, 64));
-      turns(least, sides, List.of(1), 0);
-      done = 0;
+      for (Variant variant : sides) {
+        try (DecodingCache cache = newCache(variant, 64)) {
+          SpeedMeter.decode(
+              decoder, SpeedMeter.prefill(decoder, prompt(Math.min(32, tokens)), cache), cache, 2);
+        }
+      }
     }
-    int vocabulary = decoder.spec().vocabularySize();
-    int tokens = context - settings.decoded();
-    PromptBatch prompt =
-        PromptBatch.of(
-            IntStream.range(0, tokens).map(t -> (int) ((7919L * t + 13) % vocabulary)).toArray());
     DecodingCache[] caches = new DecodingCache[sides.size()];
     try {
       double[][] prefill = new double[sides.size()][settings.rounds()];
@@ -319,7 +319,7 @@ public final class ContextMeter {
         for (int side = 0; side < caches.length; side++) {
           close(caches[side]);
           Variant variant = sides.get(side);
-          caches[side] = decoder.newCache(variant.options(), variant.cachePolicy(), 1, context);
+          caches[side] = newCache(variant, context);
           long start = System.nanoTime();
           decoder.prefill(prompt, caches[side], PREFILL_CHUNK).close();
           prefill[side][run] = (System.nanoTime() - start) / NANOSECONDS;
@@ -349,6 +349,16 @@ public final class ContextMeter {
     } finally {
       Arrays.stream(caches).forEach(ContextMeter::close);
     }
+  }
+
+  private PromptBatch prompt(int tokens) {
+    int vocabulary = decoder.spec().vocabularySize();
+    return PromptBatch.of(
+        IntStream.range(0, tokens).map(t -> (int) ((7919L * t + 13) % vocabulary)).toArray());
+  }
+
+  private DecodingCache newCache(Variant variant, int tokens) {
+    return decoder.newCache(variant.options(), variant.cachePolicy(), 1, tokens);
   }
 
   private Step decode(DecodingCache[] prompts, boolean budget, int[] sequences) {
