@@ -146,12 +146,13 @@ class BuiltInModelTest {
   @Test
   void evalMeasuresSpeedByContext() throws IOException {
     Path page = folder.resolve("speed.html");
-    String few = "--speed-sequences=2 --speed-budget=8MiB --new-tokens=1 --rounds=1";
+    String few = "--speed-sequences=2 --speed-budget=8MiB --new-tokens=1 --rounds=1 --threads=1";
     CommandRun.of(with(few, "eval", "-p", policy, "--speed-context=32,64", "--html", page))
         .succeeds()
         .prints("in budget")
         .prints("measured at 32 and 64 tokens. Decoding one sequence: ")
-        .prints("A KV budget of ");
+        .prints("A KV budget of ")
+        .prints("of the processor time of one thread");
     assertTrue(Files.readString(page).contains("Decoding 2 sequences at once"));
     CommandRun.of(with(few, "eval", "-p", policy, "--speed-context=2048"))
         .fails(ExitCodes.FAILED, "longer than the 1024 positions");

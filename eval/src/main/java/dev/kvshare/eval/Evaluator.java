@@ -447,11 +447,11 @@ public final class Evaluator {
    * @throws EvaluationException if a context or the budget fits neither model nor memory
    */
   public ContextReport speedByContext(ContextMeter.Settings settings) {
-    ObjectNode run = settings().set("speed_by_context", settings.key());
+    ContextMeter meter = new ContextMeter(model, settings, listener);
+    ObjectNode run = settings().set("speed_by_context", meter.key());
     Journal kept = journal == null ? Journal.none() : Journal.open(journal, run);
     try (Variants variants = new Variants()) {
-      return new ContextMeter(model, settings, listener)
-          .measure(variants.distinct, kept, run.put("command", command));
+      return meter.measure(variants.distinct, kept, run.put("command", command));
     }
   }
 

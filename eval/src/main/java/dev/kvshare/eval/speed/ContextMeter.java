@@ -6,6 +6,7 @@ import com.fasterxml.jackson.databind.node.ObjectNode;
 import dev.kvshare.apply.decoder.Decoder;
 import dev.kvshare.apply.decoder.DecodingCache;
 import dev.kvshare.apply.decoder.PromptBatch;
+import dev.kvshare.apply.decoder.script.PyTorchRuntime;
 import dev.kvshare.apply.generate.LoadedModel;
 import dev.kvshare.apply.generate.ProcessMemory;
 import dev.kvshare.apply.model.MemorySize;
@@ -14,6 +15,8 @@ import dev.kvshare.eval.quality.EvaluationException;
 import dev.kvshare.eval.quality.Journal;
 import dev.kvshare.eval.quality.QualityMeter;
 import dev.kvshare.eval.quality.Variant;
+import java.lang.management.ManagementFactory;
+import java.lang.management.ThreadMXBean;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
@@ -34,6 +37,9 @@ import java.util.stream.Stream;
  *   <li>The same for as many sequences as the bytes that were found for one let into a budget.
  * </ol>
  *
+ * <p>Where one thread on the CPU computes, its processor time counts: the same on an idle machine,
+ * and what other programs take of a busy one does not belong to it.
+ *
  * <p>Token t of the prompt is {@code (7919 t + 13) mod V}: text does not change the time.
  */
 public final class ContextMeter {
@@ -48,6 +54,7 @@ public final class ContextMeter {
 
   private static final int PREFILL_CHUNK = 512;
   private static final double NANOSECONDS = 1e9;
+  private static final ThreadMXBean THREADS = ManagementFactory.getThreadMXBean();
   private static final ObjectMapper JSON = new ObjectMapper();
 
   private final LoadedModel model;
@@ -57,6 +64,7 @@ public final class ContextMeter {
   private final long memory;
   private int done;
   private int total;
+  private final boolean oneThread;
   private boolean warm;
 
   /**
@@ -98,11 +106,6 @@ public final class ContextMeter {
             "sequences, new tokens and rounds must be at least 1, found %s, %d and %d"
                 .formatted(batches, newTokens, rounds));
       }
-    }
-
-    /** What a journal depends on: contexts and numbers of sequences may be added later. */
-    public ObjectNode key() {
-      return JSON.createObjectNode().put("new_tokens", newTokens).put("rounds", rounds);
     }
 
     /** Tokens of a context that are decoded, and not part of the prompt. */
@@ -179,6 +182,18 @@ public final class ContextMeter {
         settings.memoryBytes() > 0
             ? settings.memoryBytes()
             : ProcessMemory.availableBytes().orElse(Long.MAX_VALUE) / 2;
+    this.oneThread =
+        PyTorchRuntime.threads() == 1
+            && model.key(null).device().equals("cpu")
+            && THREADS.isCurrentThreadCpuTimeSupported();
+  }
+
+  /** What a journal depends on: contexts and numbers of sequences may be added later. */
+  public ObjectNode key() {
+    return JSON.createObjectNode()
+        .put("new_tokens", settings.newTokens())
+        .put("rounds", settings.rounds())
+        .put("clock", oneThread ? "processor" : "wall");
   }
 
   /**
@@ -320,9 +335,9 @@ public final class ContextMeter {
           close(caches[side]);
           Variant variant = sides.get(side);
           caches[side] = newCache(variant, context);
-          long start = System.nanoTime();
+          long start = now();
           decoder.prefill(prompt, caches[side], PREFILL_CHUNK).close();
-          prefill[side][run] = (System.nanoTime() - start) / NANOSECONDS;
+          prefill[side][run] = (now() - start) / NANOSECONDS;
         }
         double took = Arrays.stream(prefill).mapToDouble(seconds -> seconds[0]).sum();
         runs = Math.max(1, Math.min(runs, (int) (PREFILL_SECONDS / took)));
@@ -371,9 +386,9 @@ public final class ContextMeter {
             LongStream.range(0, sequences[side]).map(row -> 104729 * row % vocabulary).toArray();
         try (DecodingCache cache = prompts[side].copy(new int[sequences[side]])) {
           SpeedMeter.decode(decoder, first, cache, UNCOUNTED);
-          long start = System.nanoTime();
+          long start = now();
           SpeedMeter.decode(decoder, first, cache, settings.newTokens());
-          seconds[side][round] = (System.nanoTime() - start) / NANOSECONDS / settings.newTokens();
+          seconds[side][round] = (now() - start) / NANOSECONDS / settings.newTokens();
           bytes[side] = cache.bytes();
         }
       }
@@ -383,6 +398,10 @@ public final class ContextMeter {
         IntStream.range(0, sequences.length)
             .mapToObj(i -> new Decoded(sequences[i], SpeedMeter.median(seconds[i]), bytes[i]))
             .toList());
+  }
+
+  private long now() {
+    return oneThread ? THREADS.getCurrentThreadCpuTime() : System.nanoTime();
   }
 
   private void progress(int tokens) {

@@ -117,8 +117,12 @@ public record ContextReport(List<Turns> turns, ObjectNode run, List<String> note
         .forEach(said::add);
     if (!said.isEmpty()) {
       said.add(
-          "Faster means by %.0f %% of the time or more, in what was measured. Times are medians of rounds in which the policy and the unshared model took turns; a disturbed machine moves both."
-              .formatted(100 * Crossing.LEAST));
+          "Faster means by %.0f %% of the time or more, in what was measured. Times are medians of rounds in which the policy and the unshared model took turns%s."
+              .formatted(
+                  100 * Crossing.LEAST,
+                  run.at("/speed_by_context/clock").asText().equals("processor")
+                      ? ", of the processor time of one thread"
+                      : "; a disturbed machine moves both"));
     }
     said.addAll(notes);
     about.set("run", run);

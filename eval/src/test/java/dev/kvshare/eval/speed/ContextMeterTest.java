@@ -2,12 +2,14 @@ package dev.kvshare.eval.speed;
 
 import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import ai.djl.ndarray.NDManager;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import dev.kvshare.apply.decoder.DecoderOptions;
+import dev.kvshare.apply.decoder.script.PyTorchRuntime;
 import dev.kvshare.apply.generate.LoadedModel;
 import dev.kvshare.apply.plan.Plan;
 import dev.kvshare.apply.plan.Plan.Windows;
@@ -152,7 +154,10 @@ class ContextMeterTest {
     assertTrue(notes.contains("windows, measured at 64 and 128 tokens. Decoding one"), notes);
     assertTrue(notes.contains("holds 4 sequences unshared and 6 under shared"), notes);
     assertTrue(report.html().contains("Decoding 3 sequences at once"));
-    assertTrue(!report.html().contains("crossings"), "that is no setting");
+    assertFalse(report.html().contains("crossings"), "that is no setting");
+    assertEquals(
+        PyTorchRuntime.threads() == 1 ? "processor" : "wall",
+        report.about().at("/run/speed_by_context/clock").asText());
   }
 
   @Test
