@@ -68,7 +68,7 @@ record Crossing(Place place, double fromTokens, List<Integer> faster) {
               "faster from about %,d tokens on; below that it does not pay in time",
               rounded(fromTokens));
       case SOMEWHERE -> "faster only at %s, not at the longest context".formatted(tokens(faster));
-      case NEVER -> "never faster: it does not pay in time";
+      case NEVER -> "never faster; it does not pay in time";
     };
   }
 

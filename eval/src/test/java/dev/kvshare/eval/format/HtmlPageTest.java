@@ -7,6 +7,8 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 import dev.kvshare.eval.format.Chart.Kind;
 import dev.kvshare.eval.format.Chart.Point;
 import dev.kvshare.eval.format.Chart.Series;
+import java.util.ArrayList;
+import java.util.Collections;
 import java.util.List;
 import java.util.stream.IntStream;
 import org.junit.jupiter.api.Test;
@@ -116,6 +118,46 @@ class HtmlPageTest {
     assertTrue(
         html.contains("<td class=\"number\" data-label=\"tokens a second\">63.90 ± 2.500</td>"));
     assertTrue(html.contains("unknown: not known"));
+  }
+
+  @Test
+  void aLongTableStandsBelowThePictures() {
+    Report few = report();
+    List<List<String>> rows = new ArrayList<>(few.cells());
+    rows.addAll(Collections.nCopies(20, few.cells().get(1)));
+    Report many = new Report(rows, few.rows(), few.about(), List.of(), List.of(), few.charts());
+
+    String head = "<th class=\"number\">same token</th>";
+    assertTrue(few.html().indexOf(head) < few.html().indexOf("<svg "));
+    assertTrue(many.html().indexOf(head) > many.html().lastIndexOf("<svg "));
+    assertEquals(1, many.html().split(head, -1).length - 1);
+  }
+
+  /** Contexts double from one to the next, and so are equally far apart, at measured numbers. */
+  @Test
+  void curvesStandOverMeasuredContexts() {
+    List<Point> points =
+        List.of(new Point(512, 3, 0), new Point(1024, 2, 0), new Point(4096, 1, 0));
+    Chart.Drawing drawing =
+        new Chart("", "", Kind.CURVES, "", "", List.of(new Series("a", points))).drawing();
+
+    assertEquals(
+        List.of("512", "1024", "4096"), drawing.ticks().stream().map(Chart.Tick::label).toList());
+    List<Chart.Dot> dots = drawing.marks().get(0).dots();
+    assertEquals(2 * (dots.get(1).x() - dots.get(0).x()), dots.get(2).x() - dots.get(1).x(), 0.2);
+    assertEquals(drawing.ticks().get(2).at(), dots.get(2).x());
+    assertEquals(3, drawing.marks().get(0).path().split("[ML]", -1).length - 1);
+  }
+
+  @Test
+  void aLongNameOverABarKeepsItsEnd() {
+    String name = "x".repeat(60) + "/policy.json";
+    Chart chart = new Chart("", "", Kind.BARS, "", "", List.of(Chart.bar(name, 12.5, 0)));
+    String drawn = chart.drawing().marks().get(0).name();
+
+    assertTrue(drawn.startsWith("…xx") && drawn.endsWith("/policy.json: 12.50"), drawn);
+    assertEquals(58, drawn.length());
+    assertEquals(name, chart.table().get(1).get(0));
   }
 
   @Test

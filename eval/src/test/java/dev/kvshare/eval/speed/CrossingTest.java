@@ -32,7 +32,7 @@ class CrossingTest {
   void aPolicyMayPayEverywhereOrNowhere() {
     assertEquals(new Crossing(Place.EVERYWHERE, Double.NaN, CONTEXTS), of(0.9, 0.8, 0.5));
     assertEquals(new Crossing(Place.NEVER, Double.NaN, List.of()), of(1.1, 1.0, 0.99));
-    assertEquals("never faster: it does not pay in time", of(1.1, 1.0, 0.99).words());
+    assertEquals("never faster; it does not pay in time", of(1.1, 1.0, 0.99).words());
   }
 
   /** What is lost again on the longest context is not a crossing point. */
