@@ -26,8 +26,8 @@ import java.util.stream.Stream;
 
 /**
  * Measures prefill, decoding and the KV cache at several lengths of text. Each variant is measured
- * beside the unshared model, and no more than these two have caches at a time. They take turns in
- * each round, so that a disturbance of the machine meets both.
+ * beside the unshared model, and no more than these two have caches at a time. They take turns,
+ * prompt by prompt and token by token, so that a disturbance of the machine meets both.
  *
  * <ol>
  *   <li>A prompt is read by both, in as many rounds as are done soon, at least once.
@@ -77,7 +77,7 @@ public final class ContextMeter {
    *     unshared model
    * @param memoryBytes that all caches may take while measuring; 0 for half of the memory at hand
    * @param newTokens tokens decoded in a round
-   * @param rounds repetitions, of which the median counts
+   * @param rounds repetitions; the median over their prompts, or over their tokens, counts
    */
   public record Settings(
       List<Integer> contexts,
@@ -164,7 +164,7 @@ public final class ContextMeter {
    * What one side decoded.
    *
    * @param sequences at once
-   * @param seconds of a token of all of them: median over the rounds
+   * @param seconds of a token of all of them: median over the tokens of all rounds
    * @param kvBytes of all of them at the end, as allocated
    */
   record Decoded(int sequences, double seconds, long kvBytes) {
@@ -287,9 +287,9 @@ public final class ContextMeter {
     return needed(context, batch) <= memory;
   }
 
-  /** Two caches of the prompt, and the copy of one of them. */
+  /** Two caches of the prompt, and their copies. */
   private long needed(int context, int batch) {
-    return unsharedBytes(context) * (2 + batch);
+    return 2 * unsharedBytes(context) * (1 + batch);
   }
 
   private long unsharedBytes(int context) {
@@ -300,7 +300,7 @@ public final class ContextMeter {
   private long budget(int context) {
     long one = unsharedBytes(context);
     long budget = settings.budgetBytes() == 0 ? Settings.SEQUENCES * one : settings.budgetBytes();
-    long most = memory - 2 * one;
+    long most = memory / 2 - one;
     if (budget > most && settings.budgetBytes() > 0) {
       throw new EvaluationException(
           "A KV budget of %s and the caches that are copied into it do not fit into %s. Use --speed-budget with at most %s, or shorter contexts."
@@ -377,20 +377,31 @@ public final class ContextMeter {
   }
 
   private Step decode(DecodingCache[] prompts, boolean budget, int[] sequences) {
-    double[][] seconds = new double[prompts.length][settings.rounds()];
+    int vocabulary = decoder.spec().vocabularySize();
+    double[][] seconds = new double[prompts.length][settings.rounds() * settings.newTokens()];
     long[] bytes = new long[prompts.length];
     for (int round = 0; round < settings.rounds(); round++) {
-      for (int side = 0; side < prompts.length; side++) {
-        int vocabulary = decoder.spec().vocabularySize();
-        long[] first =
-            LongStream.range(0, sequences[side]).map(row -> 104729 * row % vocabulary).toArray();
-        try (DecodingCache cache = prompts[side].copy(new int[sequences[side]])) {
-          SpeedMeter.decode(decoder, first, cache, UNCOUNTED);
-          long start = now();
-          SpeedMeter.decode(decoder, first, cache, settings.newTokens());
-          seconds[side][round] = (now() - start) / NANOSECONDS / settings.newTokens();
-          bytes[side] = cache.bytes();
+      DecodingCache[] copies = new DecodingCache[prompts.length];
+      try {
+        for (int side = 0; side < copies.length; side++) {
+          copies[side] = prompts[side].copy(new int[sequences[side]]);
         }
+        for (int token = -UNCOUNTED; token < settings.newTokens(); token++) {
+          for (int side = 0; side < copies.length; side++) {
+            long[] ids =
+                LongStream.range(0, sequences[side])
+                    .map(row -> 104729 * row % vocabulary)
+                    .toArray();
+            long start = now();
+            SpeedMeter.decode(decoder, ids, copies[side], 1);
+            if (token >= 0) {
+              seconds[side][round * settings.newTokens() + token] = (now() - start) / NANOSECONDS;
+            }
+          }
+        }
+        Arrays.setAll(bytes, side -> copies[side].bytes());
+      } finally {
+        Arrays.stream(copies).forEach(ContextMeter::close);
       }
     }
     return new Step(

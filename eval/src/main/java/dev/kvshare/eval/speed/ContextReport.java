@@ -117,7 +117,7 @@ public record ContextReport(List<Turns> turns, ObjectNode run, List<String> note
         .forEach(said::add);
     if (!said.isEmpty()) {
       said.add(
-          "Faster means by %.0f %% of the time or more, in what was measured. Times are medians of rounds in which the policy and the unshared model took turns%s."
+          "Faster means by %.0f %% of the time or more, in what was measured. Times are medians over prompts and tokens at which the policy and the unshared model took turns%s."
               .formatted(
                   100 * Crossing.LEAST,
                   run.at("/speed_by_context/clock").asText().equals("processor")
@@ -276,7 +276,7 @@ public record ContextReport(List<Turns> turns, ObjectNode run, List<String> note
             .map(row -> row.one().sides().get(0).sequences())
             .distinct()
             .toList();
-    String turns = "Medians of rounds in which each policy and the unshared model took turns.";
+    String turns = "Medians; each policy and the unshared model took turns, token by token.";
     for (int batch : batches) {
       String title = batch == 1 ? "Decoding one sequence" : "Decoding %d sequences at once";
       charts.add(
