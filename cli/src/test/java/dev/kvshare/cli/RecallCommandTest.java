@@ -51,6 +51,7 @@ class RecallCommandTest {
             .prints("worst drop")
             .prints("(unshared)")
             .prints("baseline spread-low-4")
+            .prints("71.1 %") // 8 layers with all 512 tokens, 4 with 68
             .prints("[0 % (0-66)]")
             .prints("single-key, four-keys at 400 tokens: says nothing");
     JsonNode run = new ObjectMapper().readTree(json.toFile());
