@@ -121,20 +121,22 @@ final class AnswerMeter {
     List<List<List<String>>> texts = new ArrayList<>();
     variants.forEach(variant -> texts.add(new ArrayList<>()));
     long[] bytes = new long[variants.size()];
+    int steps = variants.size() * batches.size();
     try {
-      for (Batch batch : batches) {
-        ask(name, batch, variants.get(0), keys.get(0), texts.get(0), bytes, 0);
+      for (int b = 0; b < batches.size(); b++) {
+        listener.onProgress(name, b, steps);
+        ask(name, batches.get(b), variants.get(0), keys.get(0), texts.get(0), bytes, 0);
         if (batches.stream().mapToLong(Batch::bytes).sum() > KEPT_BYTES) {
-          batch.close();
+          batches.get(b).close();
         }
       }
       if (!RecallReport.Score.of(items, texts.get(0)).tells()) {
+        listener.onProgress(name, steps, steps);
         return List.of(new Answers(texts.get(0), bytes[0]));
       }
       for (int b = 0; b < batches.size(); b++) {
         for (int v = 1; v < variants.size(); v++) {
-          listener.onProgress(
-              name, b * (variants.size() - 1) + v - 1, batches.size() * (variants.size() - 1));
+          listener.onProgress(name, batches.size() + b * (variants.size() - 1) + v - 1, steps);
           ask(name, batches.get(b), variants.get(v), keys.get(v), texts.get(v), bytes, v);
         }
         batches.get(b).close();
@@ -142,6 +144,7 @@ final class AnswerMeter {
     } finally {
       batches.forEach(Batch::close);
     }
+    listener.onProgress(name, steps, steps);
     return IntStream.range(0, bytes.length)
         .mapToObj(v -> new Answers(texts.get(v), bytes[v]))
         .toList();
