@@ -143,7 +143,10 @@ public sealed interface Scheme
     if (lower.equals("lckv")) {
       boolean usual = keyValueLayers == null && warmupLayers == null;
       return configuration(
-          Partition.SANDWICH, Position.TOP, keyValueLayers, usual ? LCKV_WARMUP : warmupLayers);
+          Partition.SANDWICH,
+          Position.TOP,
+          keyValueLayers,
+          usual ? Integer.valueOf(LCKV_WARMUP) : warmupLayers);
     }
     refuse(name, "warm-up layers", warmupLayers);
     if (lower.equals("yoco")) {

@@ -64,6 +64,7 @@ class SchemeTest {
     assertEquals(
         "0_1s_1s_3s_3s_3s_0_7s_7s_9s_9s_9s_12_13s_13s_15s_15s_15s_12_19s_19s_19s",
         types("mixattention", null, null, 22));
+    assertEquals(types("sandwich-top", 4, null, 22), types("lckv", 4, null, 22));
   }
 
   @Test
