@@ -3,6 +3,7 @@ package dev.kvshare.calibrate;
 import dev.kvshare.apply.decoder.DecoderOptions;
 import dev.kvshare.apply.decoder.DecoderOptions.WeightResidency;
 import dev.kvshare.apply.decoder.MachineSpeed;
+import dev.kvshare.apply.export.FolderExport;
 import dev.kvshare.apply.family.ModelFamilies;
 import dev.kvshare.apply.family.spec.ModelSpec;
 import dev.kvshare.apply.generate.LoadedModel;
@@ -17,9 +18,11 @@ import dev.kvshare.calibrate.capture.CalibrationException;
 import dev.kvshare.calibrate.capture.CalibrationListener;
 import dev.kvshare.calibrate.capture.KvStatistics;
 import dev.kvshare.calibrate.repair.RepairSettings;
+import dev.kvshare.calibrate.search.AutoMethod;
 import dev.kvshare.calibrate.search.Method;
 import dev.kvshare.calibrate.search.SearchGoals;
 import dev.kvshare.calibrate.search.SearchSettings;
+import dev.kvshare.calibrate.search.WindowsMethod;
 import dev.kvshare.datasets.Corpus;
 import dev.kvshare.datasets.Datasets;
 import java.io.IOException;
@@ -69,6 +72,7 @@ public final class Calibration {
   IntFunction<Plan> plan;
   SearchGoals.Window window = SearchGoals.Window.DEFAULT;
   Prefill prefill;
+  FolderExport.Target target;
   double threshold = SearchSettings.Limits.DEFAULT_THRESHOLD;
   double maxDivergence = Double.POSITIVE_INFINITY;
   double maxPerplexityRise = Double.POSITIVE_INFINITY;
@@ -196,6 +200,16 @@ public final class Calibration {
     return this;
   }
 
+  /**
+   * Keeps to what another program can do with the policy, as its folder is read there. vLLM and
+   * engines without code of kvshare compute prompts under the plan; the latter know windows without
+   * first tokens, and nothing else. Default: kvshare runs the policy.
+   */
+  public Calibration target(FolderExport.Target value) {
+    target = value;
+    return this;
+  }
+
   /** Sets the mean cosine similarity that an accepted plan exceeds. Default: 0.5. */
   public Calibration threshold(double value) {
     threshold = value;
@@ -313,6 +327,7 @@ public final class Calibration {
    */
   @SuppressWarnings("try")
   public CalibrationResult run() {
+    honourTarget();
     try (OutputLock lock = journal == null ? null : OutputLock.of(journal)) {
       if (model != null) {
         return new CalibrationRun(this, model).run();
@@ -330,6 +345,7 @@ public final class Calibration {
 
   /** Estimates time and memory. A folder with nothing but config.json is enough. */
   public Forecast forecast() {
+    honourTarget();
     if (model != null) {
       return forecast(model);
     }
@@ -344,6 +360,25 @@ public final class Calibration {
     Forecast.Work work = work(spec, null);
     double layer = Forecast.estimate(spec, MachineSpeed.measure(options), work.passageTokens());
     return Forecast.of(spec, layer, work);
+  }
+
+  private void honourTarget() {
+    if (target == FolderExport.Target.WINDOWS) {
+      if (!method.equals(AutoMethod.NAME) && !method.equals(WindowsMethod.NAME)) {
+        throw new CalibrationException.Usage(
+            "Engines without code of kvshare know windows and nothing else, so the method %s is of no use for them. Leave the method out."
+                .formatted(method));
+      }
+      method = WindowsMethod.NAME;
+      window = new SearchGoals.Window(0, window.last());
+    }
+    if (target != null && target.computesPromptsUnderThePlan()) {
+      if (prefill == Prefill.EXACT) {
+        throw new CalibrationException.Usage(
+            "Prompts are computed under the plan there, not exactly. Leave the prefill out.");
+      }
+      prefill = Prefill.PLAN;
+    }
   }
 
   boolean repairs(IntFunction<Plan> given) {

@@ -1,6 +1,7 @@
 package dev.kvshare.calibrate;
 
 import dev.kvshare.apply.decoder.script.PyTorchRuntime;
+import dev.kvshare.apply.export.FolderExport;
 import dev.kvshare.apply.family.spec.ModelSpec;
 import dev.kvshare.apply.generate.LoadedModel;
 import dev.kvshare.apply.plan.Plan;
@@ -52,6 +53,9 @@ final class CalibrationRun {
   }
 
   CalibrationResult run() {
+    if (of.target != null) {
+      of.target.checkFamily(loaded.decoder().spec().modelType());
+    }
     long before = loaded.decoder().layerTokens();
     CalibrationResult found = found();
     Scores scores = found.outcome().scores();
@@ -346,6 +350,12 @@ final class CalibrationRun {
     if (wanted.map().hasChains()) {
       throw new CalibrationException.Usage(
           "A policy cannot say this plan: every layer that others read must keep its own keys and values.");
+    }
+    if (of.target != null
+        && of.target != FolderExport.Target.DJL
+        && wanted.map().hasUpwardSources()) {
+      throw new CalibrationException.Usage(
+          "Layers of this plan read sources above them, which only kvshare in Java runs.");
     }
     Passages chosen = sample(corpus);
     requireTokens(chosen.passages());

@@ -47,26 +47,52 @@ public final class FolderExport {
         model = transformers.AutoModelForCausalLM.from_pretrained("%1$s")
         kvshare.apply_policy(model, "%1$s/kvshare/policy.json")
         """,
+        Set.of("llama", "mistral", "qwen2", "qwen3", "gemma3_text", "phi3"),
         "It needs the Python package kvshare (`apply/python`). Without it the model runs unshared."),
     /** vLLM with the plugin of the Python package kvshare. */
     VLLM(
-        "vllm serve %s\n",
+        "vllm serve %s%s\n",
+        Set.of("llama", "mistral", "qwen2", "qwen3", "gemma3_text"),
         "It needs the Python package kvshare with its vLLM plugin, which knows the architecture that `config.json` names and finds the policy there as `kvshare_policy`, and its weights in the folder `kvshare`. Without the plugin vLLM refuses the model."),
     /** DJL and DJL-Serving. */
     DJL(
         "djl-serving -m kvshare::PyTorch=file://%s\n",
+        null,
         "The jars of kvshare and of what it needs must be on the class path of DJL-Serving (its folder `deps`). A Java program loads the folder by `Criteria` with `optModelPath`."),
     /** Engines that read windows from the configuration of a Llama model. */
     WINDOWS(
         "vllm serve %s\n",
+        Set.of("llama"),
         "It is a stock checkpoint: `layer_types` and `sliding_window` in `config.json` say which layers have a window. vLLM and MLX-LM follow them in Llama models; transformers does not, use the export `transformers` there. No engine keeps the first tokens beside a window, and prompts are windowed too.");
 
     private final String command;
+    private final Set<String> familiesOrNull;
     private final String notes;
 
-    Target(String command, String notes) {
+    Target(String command, Set<String> familiesOrNull, String notes) {
       this.command = command;
+      this.familiesOrNull = familiesOrNull;
       this.notes = notes;
+    }
+
+    /**
+     * Refuses models that the program cannot run under a policy.
+     *
+     * @param modelType as {@code config.json} has it
+     * @throws PolicyException.Unsupported with the reason
+     */
+    public void checkFamily(String modelType) {
+      if (familiesOrNull != null && !familiesOrNull.contains(modelType)) {
+        throw refused(
+            this,
+            "the model is of the family %s, and only %s run under one there"
+                .formatted(modelType, String.join(", ", new TreeSet<>(familiesOrNull))));
+      }
+    }
+
+    /** Whether prompts can only be computed under the plan, and not exactly. */
+    public boolean computesPromptsUnderThePlan() {
+      return this == VLLM || this == WINDOWS;
     }
   }
 
@@ -79,25 +105,29 @@ public final class FolderExport {
    */
   public static void check(Target target, Checkpoint checkpoint, Policy policy) {
     Plan plan = policy.plan();
+    target.checkFamily(checkpoint.config().modelType());
     if (target != Target.DJL && plan.map().hasUpwardSources()) {
       throw refused(target, "layers read sources above them, which it cannot do: " + plan.map());
     }
     if (target == Target.WINDOWS) {
-      String type = checkpoint.config().modelType();
       if (plan.windows() == null || !plan.map().isIdentity()) {
         throw refused(
             target,
             "only plans whose layers keep their own keys and values, some with a window, can be said in a stock configuration: "
                 + plan);
       }
-      if (!type.equals("llama")) {
-        throw refused(target, "engines read windows in llama models only, this one is " + type);
-      }
     } else if (target != Target.DJL && !Files.isDirectory(checkpoint.location())) {
       throw refused(
           target,
           checkpoint.location()
               + " is a GGUF file. Use the Hugging Face directory of the model, and calibrate that one, or export djl");
+    }
+    if (target == Target.VLLM
+        && plan.prefill() == Plan.Prefill.EXACT
+        && (!plan.map().isIdentity() || policy.repair() != null)) {
+      throw refused(
+          target,
+          "it computes prompts exactly, which the plugin does for windows without refitted weights only. Calibrate with --for vllm");
     }
     if (target == Target.VLLM && checkpoint.config().json().path("architectures").size() != 1) {
       throw refused(target, "config.json has no entry 'architectures' with one name");
@@ -271,7 +301,11 @@ public final class FolderExport {
         .formatted(
             target.name().toLowerCase(Locale.ROOT),
             "Plan: " + (target == Target.WINDOWS ? asStock(policy) : policy).plan() + ".",
-            target.command.formatted(folder),
+            target.command.formatted(
+                folder,
+                policy.plan().prefill() == Plan.Prefill.EXACT
+                    ? " --no-enable-chunked-prefill"
+                    : ""),
             target.notes);
   }
 

@@ -86,6 +86,9 @@ final class CalibrateCommand extends BaseCommand {
     refuse("--share-layers", "--keep");
     refuse("--window-layers", "--keep", "--share-layers", "--method", "--layer-types");
     refuse("--report", "--no-report");
+    if (options.goal.target == CalibrateOptions.Target.STOCK) {
+      refuse("--for", "--sinks", "--share-layers", "--layer-types");
+    }
     refuse("--no-repair", "--repair", "--repair-text", "--repair-tokens", "--repair-parts");
     refuse("--stats", "--text", "--dataset", "--samples", "--tokens", "--save-stats");
     boolean repairs = options.isScheme();
@@ -168,7 +171,12 @@ final class CalibrateCommand extends BaseCommand {
               .run();
     }
     result.write(files.policy(), files.report(), files.statistics());
-    new CalibrationSummary(options.model, files.policy(), files.report(), files.statistics())
+    new CalibrationSummary(
+            options.model,
+            files.policy(),
+            files.report(),
+            files.statistics(),
+            options.goal.target == null ? null : options.goal.target.folder)
         .print(result, this::byMethod, output);
     return result.reached() ? ExitCodes.DONE : ExitCodes.NOT_MET;
   }

@@ -1,6 +1,7 @@
 package dev.kvshare.cli.options;
 
 import dev.kvshare.apply.decoder.DecoderOptions;
+import dev.kvshare.apply.export.FolderExport;
 import dev.kvshare.apply.plan.Plan;
 import dev.kvshare.calibrate.Calibration;
 import dev.kvshare.calibrate.Keep;
@@ -101,6 +102,24 @@ public final class CalibrateOptions {
 
     @Option(names = "--prefill", paramLabel = "NAME")
     Plan.Prefill prefill;
+
+    @Option(names = "--for", paramLabel = "NAME")
+    public Target target;
+  }
+
+  /** The programs that a policy can be made for. */
+  public enum Target {
+    TRANSFORMERS(FolderExport.Target.TRANSFORMERS),
+    VLLM(FolderExport.Target.VLLM),
+    /** Engines without code of kvshare. */
+    STOCK(FolderExport.Target.WINDOWS);
+
+    /** What is exported for it. */
+    public final FolderExport.Target folder;
+
+    Target(FolderExport.Target folder) {
+      this.folder = folder;
+    }
   }
 
   public static final class SampleOptions extends TextOptions {
@@ -290,6 +309,9 @@ public final class CalibrateOptions {
     }
     if (goal.prefill != null) {
       calibration.prefill(goal.prefill);
+    }
+    if (goal.target != null) {
+      calibration.target(goal.target.folder);
     }
     if (search.stats != null) {
       calibration.statistics(search.stats);

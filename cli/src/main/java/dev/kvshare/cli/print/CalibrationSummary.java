@@ -1,5 +1,6 @@
 package dev.kvshare.cli.print;
 
+import dev.kvshare.apply.export.FolderExport;
 import dev.kvshare.apply.plan.PlanDescription;
 import dev.kvshare.apply.policy.PolicyDescription;
 import dev.kvshare.apply.policy.PolicyFile;
@@ -25,17 +26,21 @@ public final class CalibrationSummary {
   private final Path policy;
   private final Path report;
   private final Path statistics;
+  private final FolderExport.Target target;
 
   /**
    * Of files that were written.
    *
    * @param report null for none, as {@code statistics}
+   * @param target what the policy was made for, null for kvshare
    */
-  public CalibrationSummary(ModelOptions model, Path policy, Path report, Path statistics) {
+  public CalibrationSummary(
+      ModelOptions model, Path policy, Path report, Path statistics, FolderExport.Target target) {
     this.model = model;
     this.policy = policy;
     this.report = report;
     this.statistics = statistics;
+    this.target = target;
   }
 
   /**
@@ -125,6 +130,11 @@ public final class CalibrationSummary {
                     "--prompt",
                     "It was a fine morning")));
     output.note("  " + Invocation.of("eval", model, List.of("--policy", file)));
+    if (target != null) {
+      String name = target.name().toLowerCase(Locale.ROOT);
+      List<String> words = List.of("--policy", file, "--export", name, "--out", name);
+      output.note("  " + Invocation.of("apply", model, words));
+    }
     if (report != null) {
       output.note("  open " + Invocation.quote(report.toString()) + " in a browser");
     }
