@@ -201,7 +201,12 @@ def read_policy(path: str | Path) -> Policy:
         root = json.loads(path.read_bytes().decode("utf-8-sig"), object_pairs_hook=_unique)
     except ValueError as e:
         raise FormatError(f"The policy {path} is not JSON: {e}. Write it again with `kvshare calibrate`.") from e
-    return _Reader(path).policy(root)
+    return parse_policy(root, path)
+
+
+def parse_policy(root: Any, path: str | Path) -> Policy:
+    """Checks the tree of a policy; its refitted weights lie beside `path`, which messages name."""
+    return _Reader(Path(path)).policy(root)
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
