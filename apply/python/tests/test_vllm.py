@@ -115,7 +115,12 @@ def test_refitted_weights_are_loaded(prompts, tmp_path, written):
     assert found != expected(None, prompts)
 
 
-def repaired(written: Any, folder: Path) -> Path:
+def test_a_bias_that_the_model_has_no_place_for_is_refused(tmp_path, written):
+    with pytest.raises(Exception, match=r"q_proj\.bias"):
+        engine(repaired(written, tmp_path, {"model.layers.4.self_attn.q_proj.bias": torch.zeros(192)}))
+
+
+def repaired(written: Any, folder: Path, more: dict[str, torch.Tensor] | None = None) -> Path:
     import hashlib
 
     from safetensors.torch import save_file
@@ -127,6 +132,7 @@ def repaired(written: Any, folder: Path) -> Path:
         "model.layers.4.self_attn.q_proj.weight": 0.05 * torch.randn(192, 192, generator=numbers),
         "model.layers.4.self_attn.own_proj.weight": 0.05 * torch.randn(192, 192, generator=numbers),
     }
+    tensors.update(more or {})
     file = folder / "policy.safetensors"
     save_file(tensors, file)
     digest = hashlib.sha256(file.read_bytes()).hexdigest()

@@ -35,7 +35,7 @@ from kvshare.policy import ModelIdentity, Plan, Policy, parse_policy, read_polic
 from kvshare.vllm import PREFIX
 from kvshare.vllm.windows import EndsAttention, EndsBackend
 
-_TENSOR = re.compile(r"layers\.(\d+)\.(self_attn\.(?:q_proj|o_proj|own_proj)|mlp\.down_proj)\.(weight|bias)", re.ASCII)
+_TENSOR = re.compile(r"layers\.(\d+)\.(self_attn\.(?:[qkvo]_proj|own_proj)|mlp\.down_proj)\.(weight|bias)", re.ASCII)
 _KEYS_AND_VALUES = re.compile(r"layers\.(\d+)\.self_attn\.[kv]_proj\.", re.ASCII)
 
 
@@ -174,6 +174,7 @@ class _UnderPolicy(nn.Module):
         self.kvshare_weights = _refitted(policy)
         for index, layer in enumerate(self.model.layers):
             self._install(index, layer.self_attn, policy.plan)
+        self._check_weights(policy)
 
     def _install(self, index: int, attention: Any, plan: Plan) -> None:
         prefix = attention.attn.layer_name.removesuffix(".attn")
@@ -189,6 +190,16 @@ class _UnderPolicy(nn.Module):
             attention.own_proj = ReplicatedLinear(width, width, bias=False, prefix=f"{prefix}.own_proj")
             stock = type(attention)
             attention.__class__ = type(f"OwnToken{stock.__name__}", (_OwnToken, stock), {})
+
+    def _check_weights(self, policy: Policy) -> None:
+        """vLLM leaves out a bias that it does not know without a word."""
+        known = {name.removeprefix("model.") for name, _ in self.named_parameters()}
+        for name in self.kvshare_weights:
+            if re.sub(r"\.[qkv]_proj\.", ".qkv_proj.", name) not in known:
+                raise FormatError(
+                    f"{policy.path} has the refitted weight '{name}', for which the model has no place in vLLM. "
+                    "Calibrate with `--for vllm`, or with `--no-repair`."
+                )
 
     def load_weights(self, weights: Iterable[tuple[str, torch.Tensor]]) -> set[str]:
         loaded: set[str] = super().load_weights(self._with_refitted(weights))
