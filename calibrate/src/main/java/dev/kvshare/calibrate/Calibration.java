@@ -51,6 +51,7 @@ import java.util.stream.Stream;
 public final class Calibration {
   private static final int DEFAULT_CONTEXT = 8192;
   private static final int CHARACTERS_PER_TOKEN = 4;
+  private static final int DEFAULT_REPAIR_TOKENS = 16_384;
 
   /**
    * Enough rows for matrix products at full speed on a CPU; more would run samples of candidates
@@ -70,7 +71,8 @@ public final class Calibration {
   Integer context;
   String method = Method.NAMES.get(0);
   IntFunction<Plan> plan;
-  SearchGoals.Window window = SearchGoals.Window.DEFAULT;
+  int first = SearchGoals.Window.SINKS;
+  Integer last;
   Prefill prefill;
   FolderExport.Target target;
   double threshold = SearchSettings.Limits.DEFAULT_THRESHOLD;
@@ -82,7 +84,7 @@ public final class Calibration {
   boolean repairChosen;
   RepairSettings repair = RepairSettings.DEFAULT;
   Corpus repairText;
-  int repairTokens = 16_384;
+  Integer repairTokens;
   int recallContext = 1024;
   CalibrationText passages;
   long batchMemoryBytes = 2L << 30;
@@ -184,9 +186,15 @@ public final class Calibration {
     return this;
   }
 
-  /** Sets what windowed layers keep. Default: the first 4 and the last 64 tokens. */
-  public Calibration window(int first, int last) {
-    window = new SearchGoals.Window(first, last);
+  /**
+   * Sets what windowed layers keep.
+   *
+   * @param firstTokens 4 by default
+   * @param lastTokensOrNull null, the default, for a thirty-second of the context, from 64 to 512
+   */
+  public Calibration window(int firstTokens, Integer lastTokensOrNull) {
+    first = firstTokens;
+    last = lastTokensOrNull;
     return this;
   }
 
@@ -262,7 +270,11 @@ public final class Calibration {
     return this;
   }
 
-  /** Sets the most tokens that the repair reads, spread over the text. Default: 16,384. */
+  /**
+   * Sets the most tokens that the repair reads, spread over the text. Default: 16,384. A plan of
+   * windows alone, which has little to be repaired, is only measured where neither this nor {@link
+   * #repair} is set.
+   */
   public Calibration repairTokens(int value) {
     repairTokens = value;
     return this;
@@ -395,6 +407,21 @@ public final class Calibration {
         : text;
   }
 
+  /** Whether weights are refitted to a plan in which layers share, or none does. */
+  boolean refits(boolean shares) {
+    return shares || repairChosen || repairTokens != null;
+  }
+
+  int repairTokens() {
+    return repairTokens == null ? DEFAULT_REPAIR_TOKENS : repairTokens;
+  }
+
+  SearchGoals.Window windowOf(ModelSpec spec) {
+    return last == null
+        ? SearchGoals.Window.ofContext(first, contextOf(spec))
+        : new SearchGoals.Window(first, last);
+  }
+
   int contextOf(ModelSpec spec) {
     return context == null ? Math.min(DEFAULT_CONTEXT, spec.maxPositions()) : context;
   }
@@ -429,7 +456,7 @@ public final class Calibration {
     IntFunction<Plan> given = givenPlan();
     SearchGoals goals;
     if (given == null) {
-      goals = keep.goals(chosenMethod(), window, contextOf(spec), spec);
+      goals = keep.goals(chosenMethod(), windowOf(spec), contextOf(spec), spec);
     } else {
       Plan wanted = given.apply(spec.layers());
       int windowed = wanted.windowedLayers().size();
@@ -439,17 +466,22 @@ public final class Calibration {
               windowed == 0 ? OptionalInt.empty() : OptionalInt.of(windowed),
               null);
     }
-    boolean windowed = goals.windowed().isPresent();
-    int length = CalibrationText.passageTokens(spec, windowed);
+    int window = goals.windowed().isPresent() ? windowOf(spec).last() : 0;
+    int length = CalibrationText.passageTokens(spec, window);
     long tokens = 0;
     if (repair != null && (repairChosen || repairs(given))) {
       Corpus corpus = repairText == null ? textOrDefault() : repairText;
-      tokens = Math.min(repairTokens, aboutTokens(corpus));
+      tokens = Math.min(repairTokens(), aboutTokens(corpus));
       if (loadedOrNull != null) {
-        List<int[]> cut = new CalibrationText(loadedOrNull).spread(corpus, repairTokens, windowed);
+        List<int[]> cut = new CalibrationText(loadedOrNull).spread(corpus, repairTokens(), window);
         tokens = cut.stream().mapToLong(ids -> ids.length).sum();
         length = cut.isEmpty() ? length : cut.get(0).length;
       }
+    }
+    // Where layers may be windowed, a search mostly comes to windows alone.
+    boolean refits = refits(given == null ? window == 0 : goals.sharing().getAsInt() > 0);
+    if (!refits) {
+      tokens /= CalibrationText.VALIDATION_SHARE;
     }
     return new Forecast.Work(
         method,
@@ -459,6 +491,8 @@ public final class Calibration {
         goals,
         length,
         (int) tokens,
+        refits,
+        textOrDefault() instanceof Corpus.Text ? Math.min(recallContext, spec.maxPositions()) : 0,
         batchMemoryBytes,
         options.computeType().bytes(),
         options.residency() == WeightResidency.ONE_LAYER);

@@ -94,17 +94,17 @@ public record CalibrationResult(
         work.evaluations(), work.reference(), work.factor());
   }
 
-  /** What the repair reached, in a sentence; null where there was none. */
+  /** How near the plan comes, with the repair if there is one; null where it was not measured. */
   public String repaired() {
     Validation validation = policy.validation();
     if (validation == null) {
       return null;
     }
     return format(
-        "%s: KL divergence from the unshared model %.4f, %.4f without repair; perplexity %.3f times; same token at %.1f %% of %d positions.",
-        weights == null ? "The repair did not help and is left out" : "Repaired",
+        "%s: KL divergence from the unshared model %.4f%s; perplexity %.3f times; same token at %.1f %% of %d positions.",
+        weights == null ? "Not repaired" : "Repaired",
         validation.divergence(),
-        validation.plainDivergence(),
+        weights == null ? "" : format(", %.4f without repair", validation.plainDivergence()),
         validation.perplexityRatio(),
         100 * validation.agreement(),
         validation.tokens());

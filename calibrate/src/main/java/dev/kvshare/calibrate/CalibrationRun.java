@@ -23,6 +23,7 @@ import dev.kvshare.calibrate.capture.StatisticsFile;
 import dev.kvshare.calibrate.repair.Repair;
 import dev.kvshare.calibrate.repair.RepairOutcome;
 import dev.kvshare.calibrate.repair.RepairPassages;
+import dev.kvshare.calibrate.repair.RepairSettings;
 import dev.kvshare.calibrate.score.RecallMeter;
 import dev.kvshare.calibrate.score.RecallPassages;
 import dev.kvshare.calibrate.score.Scores;
@@ -41,9 +42,6 @@ import java.util.function.IntFunction;
 
 /** One calibration of a loaded model with the settings of a {@link Calibration}. */
 final class CalibrationRun {
-  /** Tokens in which four hidden numbers stand apart. */
-  private static final int SHORTEST_CHOOSING = 512;
-
   private final Calibration of;
   private final LoadedModel loaded;
 
@@ -85,9 +83,7 @@ final class CalibrationRun {
     if (hidden == null || policy.plan().reducedLayers() == 0) {
       return found;
     }
-    // Not those that chose the plan.
-    try (RecallMeter meter =
-        meter(hidden, recallTokens(), RecallPassages.REPORTING, of.seed + 1, Phase.RECALL)) {
+    try (RecallMeter meter = meter(hidden, false)) {
       Recall recall = meter.judge(policy.plan(), found.weights());
       return found.with(policy.withCalibration(origin -> origin.recall = recall), found.weights());
     }
@@ -141,11 +137,7 @@ final class CalibrationRun {
       }
       SearchOutcome outcome;
       boolean asks = hiddenOrNull != null && settings.method().repairs();
-      try (RecallMeter meter =
-              asks
-                  ? meter(
-                      hiddenOrNull, choosingTokens(), RecallPassages.CHOOSING, of.seed, Phase.PLANS)
-                  : null;
+      try (RecallMeter meter = asks ? meter(hiddenOrNull, true) : null;
           Search search =
               new Search(
                   loaded.decoder(),
@@ -175,22 +167,28 @@ final class CalibrationRun {
     Method chosen = of.chosenMethod();
     SearchSettings.Limits limits =
         new SearchSettings.Limits(of.threshold, of.maxDivergence, of.maxPerplexityRise);
-    SearchGoals goals = of.keep.goals(chosen, of.window, of.contextOf(spec), spec);
+    SearchGoals.Window window = of.windowOf(spec);
+    SearchGoals goals = of.keep.goals(chosen, window, of.contextOf(spec), spec);
     List<int[]> searchText = List.of();
     if (corpusOrNull != null && (chosen.repairs() || limits.needRepair())) {
-      searchText = cut.passages(corpusOrNull, goals.windowed().isPresent());
+      searchText = cut.passages(corpusOrNull, goals.windowed().isPresent() ? window.last() : 0);
+    }
+    int longest = searchText.stream().mapToInt(ids -> ids.length).max().orElse(0);
+    if (goals.windowed().isPresent() && of.last == null && longest > 0) {
+      window = window.shownBy(longest);
+      goals = of.keep.goals(chosen, window, of.contextOf(spec), spec);
     }
     if (goals.windowed().isPresent()
         && goals.sharing().isPresent()
-        && searchText.stream().noneMatch(ids -> ids.length >= of.window.comparableTokens())) {
+        && longest < window.comparableTokens()) {
       of.listener.noted(
           corpusOrNull == null
               ? "the statistics hold no text long enough to see what windows lose: layers only share"
               : "the text has no passage of %,d tokens, which would show what windows lose beside sharing: layers only share"
-                  .formatted(of.window.comparableTokens()));
+                  .formatted(window.comparableTokens()));
       goals = SearchGoals.share(goals.sharing().getAsInt());
       if (corpusOrNull != null) {
-        searchText = cut.passages(corpusOrNull, false);
+        searchText = cut.passages(corpusOrNull, 0);
       }
     }
     return new SearchSettings(
@@ -388,9 +386,9 @@ final class CalibrationRun {
     if (wanted.reducedLayers() == 0) {
       return found;
     }
-    boolean windowed = wanted.windows() != null;
+    int window = wanted.windows() == null ? 0 : wanted.windows().last();
     RepairPassages split =
-        corpusOrNull == null ? null : cut.repairPassages(corpusOrNull, of.repairTokens, windowed);
+        corpusOrNull == null ? null : cut.repairPassages(corpusOrNull, of.repairTokens(), window);
     if (wanted.map().hasUpwardSources()) {
       of.listener.noted("not repaired: only plans with sources below their readers can be");
       return found;
@@ -404,15 +402,21 @@ final class CalibrationRun {
       return found;
     }
     int layers = wanted.map().layers();
+    boolean shares = wanted.map().sharedLayers() > 0;
+    boolean fits = of.refits(shares);
+    RepairSettings settings = shares ? of.repair : of.repair.ofReducedLayers();
     RepairOutcome outcome =
-        new Repair(loaded.decoder(), of.repair)
+        new Repair(loaded.decoder(), fits ? settings : RepairSettings.NONE)
             .repair(
                 wanted,
-                split,
+                fits ? split : new RepairPassages(split.validation(), List.of()),
                 done -> {
                   CalibrationException.Interrupted.check();
                   of.listener.progressed(Progress.of(Phase.REPAIR, done, layers));
                 });
+    if (fits && !outcome.improves()) {
+      of.listener.noted("the repair did not help and is left out");
+    }
     Policy policy = outcome.policy(found.policy());
     if (of.repairText != null) {
       DatasetReference dataset = new DatasetReference(of.repairText.name(), of.repairText.sha256());
@@ -451,21 +455,25 @@ final class CalibrationRun {
     return Math.min(of.recallContext, loaded.decoder().spec().maxPositions());
   }
 
-  /** Shorter passages choose: twice as many say more of a layer than longer ones. */
   private int choosingTokens() {
-    return Math.min(recallTokens(), Math.max(recallTokens() / 2, SHORTEST_CHOOSING));
+    boolean windows = of.givenPlan() == null && of.chosenMethod().windows();
+    return RecallPassages.choosingTokens(
+        recallTokens(), windows ? of.windowOf(loaded.decoder().spec()).last() : 0);
   }
 
-  private RecallMeter meter(RecallPassages hidden, int tokens, int count, long seed, Phase phase) {
-    int[] ran = {0};
+  /** Asks for hidden numbers: to choose between plans, or in other passages to report on one. */
+  private RecallMeter meter(RecallPassages hidden, boolean chooses) {
+    int tokens = chooses ? choosingTokens() : recallTokens();
+    int count = chooses ? RecallPassages.CHOOSING : RecallPassages.REPORTING;
     int all = RecallPassages.Kind.values().length * count;
+    int[] ran = {0};
     return new RecallMeter(
         loaded.decoder(),
-        hidden.passages(tokens, count, seed),
+        hidden.passages(tokens, count, chooses ? of.seed : of.seed + 1),
         rows -> {
           CalibrationException.Interrupted.check();
           ran[0] = ran[0] % all + rows;
-          of.listener.progressed(Progress.of(phase, ran[0], all));
+          of.listener.progressed(Progress.of(chooses ? Phase.PLANS : Phase.RECALL, ran[0], all));
         });
   }
 }

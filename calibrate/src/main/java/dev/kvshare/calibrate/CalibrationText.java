@@ -11,9 +11,9 @@ import java.util.List;
 import java.util.Map;
 
 /**
- * The passages on which plans are repaired and judged: of 256 tokens, of 512 where layers may be
- * windowed, as what these lose is seen behind their windows only; shorter ones where the text has
- * too few. Each text is turned into tokens once.
+ * The passages on which plans are repaired and judged: of 256 tokens; of 512 to 2,048, four times
+ * the window, where layers may be windowed, as what these lose is seen behind their windows only;
+ * shorter ones where the text has too few. Each text is turned into tokens once.
  */
 public final class CalibrationText {
   /** Tokens at the start of a text of which all passages are taken. */
@@ -21,11 +21,13 @@ public final class CalibrationText {
 
   private static final int PASSAGE_TOKENS = 256;
   private static final int LONG_PASSAGE_TOKENS = 512;
+  private static final int LONGEST_PASSAGE_TOKENS = 2048;
+  private static final int WINDOWS_IN_PASSAGE = 4;
   private static final int SHORTEST_PASSAGE_TOKENS = 32;
   private static final int ENOUGH_PASSAGES = 16;
 
   /** One passage of so many judges a repair. */
-  private static final int VALIDATION_SHARE = 8;
+  static final int VALIDATION_SHARE = 8;
 
   private final LoadedModel model;
   private final Map<Request, List<int[]>> read = new HashMap<>();
@@ -40,14 +42,14 @@ public final class CalibrationText {
   /**
    * The passages of a text, of its first 100,000 tokens; none where it is too short for one.
    *
-   * @param windowed whether plans have windowed layers, or a search may come to some
+   * @param window the last tokens that windowed layers keep; 0 where none is to be windowed
    * @return token ids, one array a passage
    */
-  public List<int[]> passages(Corpus corpus, boolean windowed) {
-    return passages(corpus, passageTokens(model.decoder().spec(), windowed));
+  public List<int[]> passages(Corpus corpus, int window) {
+    return ofLength(corpus, passageTokens(model.decoder().spec(), window));
   }
 
-  private List<int[]> passages(Corpus corpus, int longest) {
+  private List<int[]> ofLength(Corpus corpus, int longest) {
     return read.computeIfAbsent(new Request(corpus, longest), this::cut);
   }
 
@@ -55,22 +57,22 @@ public final class CalibrationText {
    * The passages of a repair; null where the text is too short for one.
    *
    * @param tokens most tokens of all of them; they are spread evenly over the text
-   * @param windowed whether the plan has windowed layers
+   * @param window the last tokens that windowed layers keep; 0 where none is windowed
    */
-  public RepairPassages repairPassages(Corpus corpus, int tokens, boolean windowed) {
-    List<int[]> passages = spread(corpus, tokens, windowed);
+  public RepairPassages repairPassages(Corpus corpus, int tokens, int window) {
+    List<int[]> passages = spread(corpus, tokens, window);
     return passages.size() < VALIDATION_SHARE
         ? null
         : RepairPassages.split(passages, VALIDATION_SHARE);
   }
 
   /** Passages of so many tokens, shorter ones of few, spread evenly over those of the text. */
-  List<int[]> spread(Corpus corpus, int tokens, boolean windowed) {
-    int longest = passageTokens(model.decoder().spec(), windowed);
+  List<int[]> spread(Corpus corpus, int tokens, int window) {
+    int longest = passageTokens(model.decoder().spec(), window);
     while (tokens / longest < ENOUGH_PASSAGES && longest / 2 >= SHORTEST_PASSAGE_TOKENS) {
       longest /= 2;
     }
-    List<int[]> all = passages(corpus, longest);
+    List<int[]> all = ofLength(corpus, longest);
     return all.isEmpty()
         ? all
         : RepairPassages.spread(all, Math.max(1, tokens / all.get(0).length));
@@ -82,8 +84,10 @@ public final class CalibrationText {
   }
 
   /** Tokens of a passage where the text is long enough. */
-  static int passageTokens(ModelSpec spec, boolean windowed) {
-    return Math.min(windowed ? LONG_PASSAGE_TOKENS : PASSAGE_TOKENS, spec.maxPositions());
+  static int passageTokens(ModelSpec spec, int window) {
+    int wanted = Math.max(LONG_PASSAGE_TOKENS, WINDOWS_IN_PASSAGE * window);
+    int tokens = window == 0 ? PASSAGE_TOKENS : Math.min(wanted, LONGEST_PASSAGE_TOKENS);
+    return Math.min(tokens, spec.maxPositions());
   }
 
   private List<int[]> cut(Request request) {

@@ -12,11 +12,13 @@ import dev.kvshare.apply.family.spec.ModelSpec;
 import dev.kvshare.apply.family.spec.WeightRole;
 import dev.kvshare.apply.family.spec.WeightSpec;
 import dev.kvshare.apply.plan.SharingMap;
+import dev.kvshare.calibrate.score.RecallPassages;
 import dev.kvshare.calibrate.search.Method;
 import dev.kvshare.calibrate.search.PairOrder;
 import dev.kvshare.calibrate.search.Search;
 import dev.kvshare.calibrate.search.SearchGoals;
 import dev.kvshare.calibrate.search.ShortRepair;
+import dev.kvshare.calibrate.search.WindowCosts;
 import java.lang.management.ManagementFactory;
 import java.util.List;
 import java.util.Locale;
@@ -33,6 +35,8 @@ import java.util.stream.Stream;
  * capture   L layers on all samples
  * tests     L / 2 layers on all samples for each map that the papers' procedure tests, if each passes
  * scores    L layers forward, again with their gradients, and the actions, on the scored tokens
+ * recall    L layers on the passages that choose, and the answers under each windowed layer alone and
+ *           each plan; L layers on the passages that the result is about
  * plans     L layers of the unshared model and of each plan that is repaired and judged, and the fits
  *           of the layers that it reduces, on the passages of the search
  * repair    L layers of the unshared model and of the plan, and the fits
@@ -78,10 +82,18 @@ public record Forecast(
   /** The unshared model and the plan; an eighth of the tokens without and with the repair. */
   private static final double REPAIR_PASSES = 2.25;
 
+  private static final double MEASURING_PASSES = 2;
+
   /** Runs of a layer on the same tokens that its gradients take, and an action. */
   private static final double GRADIENTS = 3;
 
   private static final double ACTION = 0.5;
+
+  /** Answers under one plan, as a part of reading the passages. */
+  private static final double ANSWERS = 0.03;
+
+  /** Layers alone that are judged, each on the judging passages and half of the layers. */
+  private static final int BORDER = 2 * WindowCosts.BORDER;
 
   /** One token of so many judges. */
   private static final int SEARCH_JUDGING = 3;
@@ -113,6 +125,8 @@ public record Forecast(
    * @param goals how many layers share or are windowed
    * @param passageTokens length of the passages that plans are repaired on
    * @param repairTokens of the text of the repair; 0 for none
+   * @param refits whether weights are refitted to them; else the plan is measured on them
+   * @param recallTokens of a passage that hides numbers; 0 for none
    * @param maxStateBytes most bytes of hidden states kept between candidates
    * @param bytesPerElement of a weight and of a state
    * @param offloaded whether one layer is in memory at a time
@@ -125,6 +139,8 @@ public record Forecast(
       SearchGoals goals,
       int passageTokens,
       int repairTokens,
+      boolean refits,
+      int recallTokens,
       long maxStateBytes,
       int bytesPerElement,
       boolean offloaded) {}
@@ -146,24 +162,32 @@ public record Forecast(
     double reduced = Math.max(sharing, windowed);
     double sampleTokens = (double) work.samples() * work.sampleTokens();
     double scored = judges ? Search.scoredTokens(spec, work.maxStateBytes()) : 0;
-    double judged = judges ? ShortRepair.tokens(spec, work.maxStateBytes()) : 0;
+    double judged =
+        judges ? ShortRepair.tokens(spec, judgedPassage(work), work.maxStateBytes()) : 0;
     double head = 2 * headElements(spec) / multiplied(spec);
     double captured = work.methodOrNull() == null ? 2 * layers : layers + tests * layers / 2;
     int actions = (windowed > 0 ? 1 : 0) + (sharing > 0 ? 2 : 0);
+    boolean windows = windowed > 0;
+    double border = windows && judges ? BORDER * judged / SEARCH_JUDGING / 2 : 0;
+    int window = windows && work.goals().window() != null ? work.goals().window().last() : 0;
+    double asked = judges ? RecallPassages.choosingTokens(work.recallTokens(), window) : 0;
+    double choosing = 2.0 * RecallPassages.CHOOSING * asked;
+    double reporting = 2.0 * RecallPassages.REPORTING * work.recallTokens();
     double search =
         captured * sampleTokens
             + layers * (1 + GRADIENTS + actions * ACTION) * scored
+            + layers * (choosing * (1 + ANSWERS * (plans + (windows ? layers : 0))) + reporting)
             + ((plans + 1) * layers + plans * (reduced * SEARCH_FIT + head / SEARCH_JUDGING))
-                * judged;
-    boolean windows = windowed > 0;
+                * judged
+            + (layers + 2 * head) * border;
     int shared = windows ? 0 : sharing;
-    double repair =
-        (REPAIR_PASSES * layers + layers * REPAIR_FIT + shared * REPAIR_SHARED_FIT)
-            * work.repairTokens();
+    double repairPasses = work.refits() ? REPAIR_PASSES : MEASURING_PASSES;
+    double fits = work.refits() ? layers * REPAIR_FIT + shared * REPAIR_SHARED_FIT : 2 * head;
+    double repair = (repairPasses * layers + fits) * work.repairTokens();
     double weights = elements(spec) * work.bytesPerElement();
     double passes = 1;
     if (work.offloaded()) {
-      passes = captured / layers + (judges ? 3 + plans : 0) + (work.repairTokens() > 0 ? 2 : 0);
+      passes = captured / layers + (judges ? 4 + plans : 0) + (work.repairTokens() > 0 ? 2 : 0);
     }
     return new Forecast(
         spec,
@@ -175,13 +199,20 @@ public record Forecast(
             (captured / layers * sampleTokens
                 + scored
                 + (judges ? plans + 1 : 0) * judged
-                + REPAIR_PASSES * work.repairTokens()),
+                + border
+                + choosing
+                + reporting
+                + repairPasses * work.repairTokens()),
         (long) scored,
         passes * weights / READ_BYTES_PER_SECOND,
         search * layerSeconds,
         repair * layerSeconds,
         (long) weights,
         bytes(spec, work, weights, judged));
+  }
+
+  private static int judgedPassage(Work work) {
+    return work.goals().windowed().isPresent() ? work.passageTokens() : ShortRepair.PASSAGE_TOKENS;
   }
 
   /** All seconds. */
@@ -196,8 +227,8 @@ public record Forecast(
         work.repairTokens() == 0
             ? ""
             : format(
-                "; repair on %,d tokens in passages of %d",
-                work.repairTokens(), work.passageTokens());
+                "; %s on %,d tokens in passages of %d",
+                work.refits() ? "repair" : "measured", work.repairTokens(), work.passageTokens());
     String wanted =
         Stream.of(
                 goals.sharing().isPresent() ? goals.sharing().getAsInt() + " layers share" : "",

@@ -31,6 +31,10 @@ class ForecastTest {
        "num_key_value_heads": 32, "vocab_size": 32000, "rms_norm_eps": 1e-5,
        "max_position_embeddings": 4096, "hidden_act": "silu", "tie_word_embeddings": false}
       """;
+
+  /** Tokens of a plan that is measured and not repaired. */
+  private static final int MEASURED = 2048;
+
   private static final MachineSpeed SPEED = new MachineSpeed(200e9, 20e9);
 
   @TempDir private Path folder;
@@ -87,7 +91,7 @@ class ForecastTest {
             new SearchGoals(OptionalInt.empty(), OptionalInt.of(3), SearchGoals.Window.DEFAULT),
             20_000);
     assertEquals(0, windows.tests());
-    assertTrue(windows.plans() > 0 && windows.searchSeconds() < sharing.searchSeconds());
+    assertTrue(windows.plans() > 0 && windows.plans() < sharing.plans());
     assertTrue(windows.repairSeconds() > 0 && windows.repairSeconds() < sharing.repairSeconds());
   }
 
@@ -95,11 +99,12 @@ class ForecastTest {
   @Test
   void tokensThroughTheModelAreFew() {
     SearchGoals half =
-        new SearchGoals(OptionalInt.of(16), OptionalInt.of(17), SearchGoals.Window.DEFAULT);
-    Forecast auto = forecast(new AutoMethod(false), half, 16_384);
+        new SearchGoals(
+            OptionalInt.of(16), OptionalInt.of(17), SearchGoals.Window.ofContext(4, 8192));
+    Forecast auto = forecast(new AutoMethod(false), half, MEASURED);
     assertEquals(3, auto.plans());
     assertTrue(
-        auto.forwardTokens() > 30_000 && auto.forwardTokens() <= 60_000,
+        auto.forwardTokens() > 20_000 && auto.forwardTokens() <= 60_000,
         auto.forwardTokens() + " tokens");
     assertTrue(auto.backwardTokens() > 1_000 && auto.backwardTokens() <= 8_000);
     assertTrue(auto.lines().get(3).contains("backward through the model"), auto.lines().toString());
@@ -146,6 +151,17 @@ class ForecastTest {
   private static Forecast.Work work(
       Method method, SearchGoals goals, int repairTokens, boolean offloaded) {
     return new Forecast.Work(
-        method.methodName(), method, 30, 64, goals, 256, repairTokens, 1L << 30, 4, offloaded);
+        method.methodName(),
+        method,
+        30,
+        64,
+        goals,
+        256,
+        repairTokens,
+        repairTokens != MEASURED,
+        method.repairs() ? 1024 : 0,
+        1L << 30,
+        4,
+        offloaded);
   }
 }

@@ -51,6 +51,7 @@ class WindowCommandTest {
         4,
         "--sinks",
         2,
+        "--repair",
         "--threads",
         1,
         more);

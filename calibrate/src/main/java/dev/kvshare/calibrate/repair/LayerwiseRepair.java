@@ -19,7 +19,6 @@ import java.util.Arrays;
 import java.util.EnumMap;
 import java.util.List;
 import java.util.Map;
-import java.util.Set;
 import java.util.function.IntConsumer;
 import java.util.function.IntPredicate;
 import java.util.stream.IntStream;
@@ -45,14 +44,7 @@ final class LayerwiseRepair implements AutoCloseable {
       long maxKeptBytes) {
 
     Setting withoutFits() {
-      RepairSettings none =
-          new RepairSettings(
-              Set.of(),
-              RepairSettings.Scope.SHARED,
-              false,
-              QueryFit.Settings.NONE,
-              settings.strengths());
-      return new Setting(decoder, fits, batches, reference, none, maxKeptBytes);
+      return new Setting(decoder, fits, batches, reference, RepairSettings.NONE, maxKeptBytes);
     }
 
     /** Tokens that judge queries, as a part of those that these are fitted to. */

@@ -44,6 +44,10 @@ public record RepairOutcome(
   static RepairOutcome of(Decoder decoder, LayerwiseRepair repair, RepairQuality.Meter meter) {
     RefittedWeights weights = weights(decoder, repair);
     Plan plan = repair.plan();
+    if (weights.names().isEmpty()) {
+      RepairQuality plain = meter.quality(repair::last);
+      return new RepairOutcome(plan, weights, repair.reports(), plain, plain);
+    }
     try (WeightOverrides overrides = decoder.newOverrides(weights)) {
       return new RepairOutcome(
           plan,

@@ -39,12 +39,22 @@ public record RepairSettings(
           new QueryFit.Settings(4, 4, 1e-2, 16_384),
           List.of(1e-3, 1e-2, 3e-2, 1e-1, 3e-1, 1.0));
 
+  /** Nothing is refitted: a plan is measured as it is. */
+  public static final RepairSettings NONE =
+      new RepairSettings(
+          Set.of(), Scope.SHARED, false, QueryFit.Settings.NONE, DEFAULT.strengths());
+
   /** Which layers are refitted. */
   public enum Scope {
     /** Those that share. */
     SHARED,
     /** All from the first that shares on: the others undo what is left of the error below. */
     FROM_FIRST_SHARED
+  }
+
+  /** The same for the reduced layers alone: nearer for windows, above which little is to undo. */
+  public RepairSettings ofReducedLayers() {
+    return new RepairSettings(parts, Scope.SHARED, ownToken, queries, strengths);
   }
 
   /** Checks the values. */

@@ -25,7 +25,13 @@ import java.util.stream.IntStream;
  */
 public final class RecallPassages {
   /** So many of each kind choose between plans. */
-  public static final int CHOOSING = 8;
+  public static final int CHOOSING = 4;
+
+  /** Tokens in which four hidden numbers stand apart. */
+  private static final int SHORTEST_CHOOSING = 512;
+
+  /** Most depths lie behind a window that is so many times shorter. */
+  private static final int WINDOWS_IN_PASSAGE = 4;
 
   /**
    * So many others of each kind say what a policy finds. That is few: where half of the numbers of
@@ -124,6 +130,18 @@ public final class RecallPassages {
     if (lines.isEmpty()) {
       throw new IllegalArgumentException(text.name() + " has no paragraph");
     }
+  }
+
+  /**
+   * Tokens of the passages that choose: half of those that a policy is reported on, where most of a
+   * passage lies behind the window then.
+   *
+   * @param tokens of the passages that a policy is reported on
+   * @param window the last tokens that windowed layers keep
+   */
+  public static int choosingTokens(int tokens, int window) {
+    int shortest = Math.max(SHORTEST_CHOOSING, WINDOWS_IN_PASSAGE * window);
+    return Math.min(tokens, Math.max(tokens / 2, shortest));
   }
 
   /**

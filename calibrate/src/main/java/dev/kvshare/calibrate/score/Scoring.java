@@ -51,7 +51,7 @@ public final class Scoring implements AutoCloseable {
   private static final int BATCH_TOKENS = 2048;
 
   /** Regularisation of the refitted projection, towards the checkpoint's. */
-  private static final List<Double> STRENGTHS = List.of(1e-2, 1e-1, 1.0);
+  private static final List<Double> STRENGTH = List.of(1e-1);
 
   private final Decoder decoder;
   private final ModelSpec spec;
@@ -226,9 +226,11 @@ public final class Scoring implements AutoCloseable {
         inputs[batch] = own(parts.headsWith(null, layer, x, read, true), scratch);
         wanted[batch] =
             own(parts.project(layer, Part.ATTENTION, attention(layer).get(batch).heads()), scratch);
-        fit.add(inputs[batch], x, x, wanted[batch], batch % 2 == 1);
+        if (batches.size() == 1 || !judges(batch)) {
+          fit.add(inputs[batch], x, x, wanted[batch], false);
+        }
       }
-      Projection projection = fit.choose(STRENGTHS).projection();
+      Projection projection = fit.choose(STRENGTH).projection();
       for (int batch = 0; batch < gradient.length; batch++) {
         if (judges(batch)) {
           try (NDArray given =

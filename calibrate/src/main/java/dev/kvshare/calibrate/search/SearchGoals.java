@@ -23,8 +23,25 @@ public record SearchGoals(OptionalInt sharing, OptionalInt windowed, Window wind
    * @param last the last tokens, the current one included
    */
   public record Window(int first, int last) {
-    /** Enough on the models that were measured (docs/quality.md). */
-    public static final Window DEFAULT = new Window(4, 64);
+    /** First tokens that are kept where nothing is said. */
+    public static final int SINKS = 4;
+
+    /** The shortest where nothing is said; enough in texts of up to 2,048 tokens. */
+    public static final Window DEFAULT = new Window(SINKS, 64);
+
+    private static final int LONGEST = 512;
+    private static final int CONTEXT_PART = 32;
+
+    /**
+     * The window for texts of so many tokens: a thirty-second of them, a power of two. That costs
+     * few more bytes than the shortest and loses a fraction of what that loses (docs/quality.md).
+     *
+     * @param first tokens that are kept
+     */
+    public static Window ofContext(int first, int context) {
+      int part = Integer.highestOneBit(context) / CONTEXT_PART;
+      return new Window(first, Math.max(DEFAULT.last(), Math.min(part, LONGEST)));
+    }
 
     /** Checks the numbers. */
     public Window {
@@ -33,6 +50,15 @@ public record SearchGoals(OptionalInt sharing, OptionalInt windowed, Window wind
             "A windowed layer keeps at least 1 of the last tokens and 0 or more of the first, not %d and %d."
                 .formatted(last, first));
       }
+    }
+
+    /** The same, or a shorter one of which passages of so many tokens show what it loses. */
+    public Window shownBy(int passageTokens) {
+      Window shorter = this;
+      while (shorter.last > DEFAULT.last && shorter.comparableTokens() > passageTokens) {
+        shorter = new Window(first, shorter.last / 2);
+      }
+      return shorter;
     }
 
     /** All tokens that are kept. */

@@ -23,19 +23,14 @@ import java.util.Set;
  * <p>The unshared model runs when the first plan is measured.
  */
 public final class ShortRepair implements AutoCloseable {
-  private static final int PASSAGE_TOKENS = 128;
+  /** Of a passage where layers share only. */
+  public static final int PASSAGE_TOKENS = 128;
 
-  /**
-   * So many times longer, and as many times fewer, where layers are windowed: what these lose is
-   * seen behind their windows only.
-   */
-  private static final int LONGER = 4;
-
-  private static final int PASSAGES = 24;
+  private static final int TOKENS = 3072;
   private static final int VALIDATION_EVERY = 3;
 
   /** Passages below which a fit says nothing. */
-  private static final int FEWEST_PASSAGES = 8;
+  private static final int FEWEST_PASSAGES = 5;
 
   /** Streams of all tokens that are kept a layer. */
   public static final int STREAMS_PER_LAYER = 6;
@@ -58,35 +53,36 @@ public final class ShortRepair implements AutoCloseable {
    * Nothing is run yet.
    *
    * @param text token ids, one array a passage
-   * @param windowed whether layers may be windowed
+   * @param windowed whether layers may be windowed: passages are whole then, and fewer, as what
+   *     these lose is seen behind their windows only
    * @param maxStateBytes most bytes of hidden states; a small limit takes passages away
    */
   ShortRepair(Decoder decoder, List<int[]> text, boolean windowed, long maxStateBytes) {
     this.decoder = decoder;
-    int length = windowed ? LONGER * PASSAGE_TOKENS : PASSAGE_TOKENS;
+    int longest = text.stream().mapToInt(ids -> ids.length).max().orElse(PASSAGE_TOKENS);
+    int length = windowed ? longest : PASSAGE_TOKENS;
     this.passages = passages(decoder.spec(), text, length, maxStateBytes);
   }
 
   /** Passages spread evenly over the text, every third of which judges. */
   private static RepairPassages passages(
       ModelSpec spec, List<int[]> text, int length, long maxStateBytes) {
-    long most = Math.max(FEWEST_PASSAGES, tokens(spec, maxStateBytes) / length);
     List<int[]> chosen =
-        RepairPassages.spread(text, most).stream()
+        RepairPassages.spread(text, tokens(spec, length, maxStateBytes) / length).stream()
             .map(ids -> Arrays.copyOf(ids, Math.min(ids.length, length)))
             .toList();
     return RepairPassages.split(chosen, VALIDATION_EVERY);
   }
 
-  private static long mostPassages(ModelSpec spec, long maxStateBytes) {
-    long passageBytes =
-        (long) STREAMS_PER_LAYER * spec.layers() * PASSAGE_TOKENS * spec.hiddenSize() * Float.BYTES;
-    return Math.max(FEWEST_PASSAGES, Math.min(PASSAGES, maxStateBytes / passageBytes));
-  }
-
-  /** Tokens of the passages, where the text has as many. */
-  public static long tokens(ModelSpec spec, long maxStateBytes) {
-    return mostPassages(spec, maxStateBytes) * PASSAGE_TOKENS;
+  /**
+   * Tokens of the passages, where the text has as many.
+   *
+   * @param length tokens of a passage
+   */
+  public static long tokens(ModelSpec spec, int length, long maxStateBytes) {
+    long tokenBytes = (long) STREAMS_PER_LAYER * spec.layers() * spec.hiddenSize() * Float.BYTES;
+    long most = Math.min(TOKENS, maxStateBytes / tokenBytes);
+    return Math.max(FEWEST_PASSAGES, most / length) * length;
   }
 
   /** The text that decides, for the journal. */

@@ -19,9 +19,9 @@ import java.util.stream.IntStream;
  * of what stands far back, which ordinary text hardly shows, and around the border between layers
  * that are windowed and others what it loses on text.
  */
-final class WindowCosts {
+public final class WindowCosts {
   /** Layers on either side of the border that are measured on text. */
-  private static final int BORDER = 3;
+  public static final int BORDER = 3;
 
   private final int layers;
   private final int windowed;

@@ -114,7 +114,7 @@ class ScoringTest {
       Decoder decoder = model.decoder();
       List<int[]> text =
           new CalibrationText(model)
-              .passages(Datasets.ofUser(Map.of()).find(Datasets.GENERAL_CALIBRATION).load(), true);
+              .passages(Datasets.ofUser(Map.of()).find(Datasets.GENERAL_CALIBRATION).load(), 64);
       Scores scores = score(decoder, text.subList(0, 12), 0);
       int layers = decoder.spec().layers();
       double[] estimated =

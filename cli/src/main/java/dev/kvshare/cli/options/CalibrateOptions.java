@@ -95,10 +95,10 @@ public final class CalibrateOptions {
     int recallContext = 1024;
 
     @Option(names = "--window", paramLabel = "TOKENS", converter = Converters.Positive.class)
-    int window = SearchGoals.Window.DEFAULT.last();
+    Integer window;
 
     @Option(names = "--sinks", paramLabel = "TOKENS", converter = Converters.Count.class)
-    int sinks = SearchGoals.Window.DEFAULT.first();
+    int sinks = SearchGoals.Window.SINKS;
 
     @Option(names = "--prefill", paramLabel = "NAME")
     Plan.Prefill prefill;

@@ -157,7 +157,7 @@ public final class Experiment {
 
   private ResultFolder open() {
     evaluator.baselines(false);
-    if (repairText != null && passages.repairPassages(repairText, repairTokens, false) == null) {
+    if (repairText != null && passages.repairPassages(repairText, repairTokens, 0) == null) {
       throw new EvaluationException(
           "The text %s is too short for a repair: %s are needed. Give a longer one by --repair-text, more of it by --repair-tokens, or leave the repair out."
               .formatted(repairText.name(), CalibrationText.shortest()));
