@@ -382,7 +382,7 @@ public final class Calibration {
                 .formatted(method));
       }
       method = WindowsMethod.NAME;
-      window = new SearchGoals.Window(0, window.last());
+      first = 0;
     }
     if (target != null && target.computesPromptsUnderThePlan()) {
       if (prefill == Prefill.EXACT) {
