@@ -372,8 +372,13 @@ public final class Evaluator {
     for (int context : asked.contexts()) {
       try (Variants variants = new Variants()) {
         variants.addBaselines(context, prefill);
-        List<RecallRun.Named> named = variants.rows.stream().map(this::named).toList();
-        rows.addAll(recall.measure(context, named, this::keptFraction));
+        List<RecallReport.Row> distinct =
+            recall.measure(
+                context, variants.distinct.stream().map(this::named).toList(), this::keptFraction);
+        for (int row = 0; row < variants.rows.size(); row++) {
+          Variant shown = variants.rows.get(row);
+          rows.add(distinct.get(variants.places.get(row)).of(shown, Baselines.is(shown)));
+        }
       }
     }
     asked.tasks().forEach(task -> run.withArray("tasks").add(task.title()));

@@ -151,6 +151,12 @@ public record RecallReport(
       return cache == null ? name : name + " with " + cache;
     }
 
+    /** The same numbers of another variant that runs in the same way. */
+    public Row of(Variant variant, boolean isBaseline) {
+      String cacheName = isBaseline ? null : variant.cache();
+      return new Row(context, variant.policy(), cacheName, isBaseline, kvFraction, scores);
+    }
+
     boolean isUnshared() {
       return policy == null && cache == null;
     }
