@@ -295,7 +295,7 @@ public record RecallReport(
         .findFirst()
         .ifPresent(row -> notes.add("The worst: " + loss(row) + "."));
     notes.add(
-        "%d passages a task, each with two questions that are asked of the same cache, filled before any question was known. Answers are written greedily; exact ones have all that is wanted. In brackets Wilson's interval of 95 %%."
+        "%d passages a task, each with two questions that are asked of the same cache, filled before any question was known. Answers are written greedily; exact ones have all that is wanted. In parentheses stands Wilson's interval of 95 %%."
             .formatted(settings.passages()));
     for (int context : settings.contexts()) {
       List<RecallTask> telling = telling(context);
