@@ -66,7 +66,11 @@ public final class FolderExport {
         "It is a stock checkpoint: `layer_types` and `sliding_window` in `config.json` say which layers have a window. vLLM and MLX-LM follow them in Llama models; transformers does not, use the export `transformers` there. No engine keeps the first tokens beside a window, and prompts are windowed too.");
 
     private final String command;
+
+    // Made by Set.of, which is immutable.
+    @SuppressWarnings("ImmutableEnumChecker")
     private final Set<String> familiesOrNull;
+
     private final String notes;
 
     Target(String command, Set<String> familiesOrNull, String notes) {
