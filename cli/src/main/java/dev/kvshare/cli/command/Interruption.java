@@ -1,5 +1,7 @@
 package dev.kvshare.cli.command;
 
+import com.sun.jna.NativeLibrary;
+import com.sun.jna.Platform;
 import dev.kvshare.cli.print.Terminal;
 import java.util.concurrent.atomic.AtomicBoolean;
 import java.util.concurrent.atomic.AtomicReference;
@@ -29,13 +31,27 @@ public final class Interruption {
                     terminal.err().println();
                     terminal.err().println("kvshare: interrupted; " + interruption.advice.get());
                     terminal.err().flush();
-                    // An orderly exit would take the native libraries down under the computation
-                    // that still runs in them, which ends in a crash.
-                    Runtime.getRuntime().halt(ExitCodes.INTERRUPTED);
+                    endProcess();
                   }
                 },
                 "kvshare-interruption"));
     return interruption;
+  }
+
+  /**
+   * Ends the process at once, by {@code _exit}. Any other way runs what C++ libraries want to do at
+   * the end of a process, {@link Runtime#halt} too if the computation does not come back to Java
+   * within 0.3 seconds: it takes them down under a computation that still runs in them, which ends
+   * in a crash.
+   */
+  private static void endProcess() {
+    try {
+      NativeLibrary.getInstance(Platform.C_LIBRARY_NAME)
+          .getFunction("_exit")
+          .invoke(new Object[] {ExitCodes.INTERRUPTED});
+    } catch (UnsatisfiedLinkError e) {
+      Runtime.getRuntime().halt(ExitCodes.INTERRUPTED);
+    }
   }
 
   /** Replaces what is printed after "interrupted; ". */
