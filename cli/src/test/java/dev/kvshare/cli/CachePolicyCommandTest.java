@@ -46,7 +46,8 @@ class CachePolicyCommandTest {
     "h2o, H2O: 8 tokens",
     "snapkv, SnapKV: 8 tokens of the prompt",
     "pyramid, PyramidKV: 8 tokens of the prompt in the mean",
-    "snapkv+int8, 8-bit integers"
+    "snapkv+int8, 8-bit integers",
+    "h2o+int4, 4-bit integers"
   })
   void aSmallBudgetIsKept(String name, String description) {
     CommandRun run =

@@ -422,7 +422,8 @@ class TinyModelTest {
     JsonNode rows = new ObjectMapper().readTree(json.toFile()).get("rows");
     assertEquals("baseline streaming-4+44", rows.get(2).get("policy").asText());
     assertEquals("baseline int8", rows.get(3).get("policy").asText());
-    assertEquals(4, rows.size());
+    assertEquals("baseline int4", rows.get(4).get("policy").asText());
+    assertEquals(5, rows.size());
     assertTrue(Files.readString(folder.resolve("page.html")).endsWith("</html>\n"));
     assertTrue(rows.get(0).get("policy").isNull());
     assertEquals(policy.toString(), rows.get(1).get("policy").asText());

@@ -1,7 +1,7 @@
 package dev.kvshare.eval;
 
 import dev.kvshare.apply.cache.CachePolicy.KeyValueFormat;
-import dev.kvshare.apply.cache.Int8Kv;
+import dev.kvshare.apply.cache.IntegerKv;
 import dev.kvshare.apply.decoder.CacheOptions;
 import dev.kvshare.apply.family.spec.ModelSpec;
 import dev.kvshare.apply.plan.Plan;
@@ -31,7 +31,8 @@ import java.util.stream.IntStream;
  *   <li>{@code random}: windows on layers drawn by chance, seed 0
  *   <li>{@code streaming}: the first four and as many last tokens in all layers as fit, as
  *       StreamingLLM does (arXiv 2309.17453, section 3.2); positions stay those of the text
- *   <li>{@code int8}: all keys and values as 8-bit integers, whatever the bytes of the policy
+ *   <li>{@code int8}, {@code int4}: all keys and values as integers, whatever the bytes of the
+ *       policy
  * </ul>
  */
 final class Baselines {
@@ -58,12 +59,13 @@ final class Baselines {
     Baselines baselines = new Baselines(spec, length);
     policies.forEach(baselines::add);
     if (!policies.isEmpty()) {
-      baselines.found.put(
-          "int8",
-          new Variant(
-              PREFIX + "int8",
-              CacheOptions.of(spec.plan()),
-              new Int8Kv(KeyValueFormat.INT8_PER_TOKEN)));
+      for (KeyValueFormat format :
+          List.of(KeyValueFormat.INT8_PER_TOKEN, KeyValueFormat.INT4_PER_TOKEN)) {
+        IntegerKv integers = new IntegerKv(format);
+        String name = PREFIX + integers.name();
+        baselines.found.put(
+            integers.name(), new Variant(name, CacheOptions.of(spec.plan()), integers));
+      }
     }
     return List.copyOf(baselines.found.values());
   }

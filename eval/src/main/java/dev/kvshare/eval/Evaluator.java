@@ -613,8 +613,9 @@ public final class Evaluator {
     int bytesPerElement = model.key(null).computeType().bytes();
     long owned = spec.kvUse(variant.options().plan()).bytes(length, bytesPerElement);
     if (Baselines.is(variant) && variant.cachePolicy() != null) {
-      // Of 8-bit integers: a byte for each number, and a float32 scale for each token of a head.
-      return Math.round(owned * (1 + (double) Float.BYTES / spec.headSize()) / bytesPerElement);
+      // The integers, and a float32 scale for each token of a head.
+      double bytes = (double) variant.cachePolicy().format().bits() / Byte.SIZE;
+      return Math.round(owned * (bytes + (double) Float.BYTES / spec.headSize()) / bytesPerElement);
     }
     return variant.cachePolicy() == null ? owned : compressedBytes;
   }

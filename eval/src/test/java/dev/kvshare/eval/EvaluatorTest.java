@@ -161,7 +161,8 @@ class EvaluatorTest {
             "baseline spread-high-2",
             "baseline random-2",
             "baseline streaming-1+19",
-            "baseline int8"),
+            "baseline int8",
+            "baseline int4"),
         rows.stream().skip(1).map(Row::policy).toList());
     for (Row row : rows.subList(2, 6)) {
       assertEquals(rows.get(1).kvFraction(), row.kvFraction(), 1e-9);
@@ -171,6 +172,9 @@ class EvaluatorTest {
     // A byte and a float32 scale for each 16 numbers of four bytes.
     assertEquals((16 + 4) / 64.0, rows.get(6).kvFraction(), 1e-9);
     assertTrue(rows.get(6).divergence() < 0.01);
+    // Half a byte.
+    assertEquals((8 + 4) / 64.0, rows.get(7).kvFraction(), 1e-9);
+    assertTrue(rows.get(7).divergence() > rows.get(6).divergence());
     List<String> notes = report.report().notes();
     assertEquals(2, notes.size());
     assertTrue(notes.get(1).startsWith("p: a simple baseline wins, int8 keeps"), notes.get(1));

@@ -1,6 +1,7 @@
 package dev.kvshare.eval;
 
 import static org.junit.jupiter.api.Assertions.assertEquals;
+import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertNull;
 import static org.junit.jupiter.api.Assertions.assertThrows;
 import static org.junit.jupiter.api.Assertions.assertTrue;
@@ -154,6 +155,11 @@ class TasksTest {
     assertEquals(
         "lambada.jsonl: only the first 3 of 4 items were asked. This is not a result, but a way to try a task out.",
         report.report().warnings().get(0));
+    for (Report.Format format : Report.Format.values()) {
+      assertTrue(report.report().write(format).contains("not a result"), "" + format);
+    }
+    assertTrue(report.report().html().contains("not a result"));
+    assertFalse(evaluator().tasks(List.of(items), 4, 8).report().html().contains("not a result"));
   }
 
   /** Items that the journal has are not asked again; more of them are. */

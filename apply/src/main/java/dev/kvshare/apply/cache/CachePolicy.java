@@ -10,8 +10,8 @@ public sealed interface CachePolicy
         H2o,
         SnapKv,
         PyramidKv,
-        Int8Kv,
-        Int8Kv.WithEviction {
+        IntegerKv,
+        IntegerKv.WithEviction {
 
   /** The name by which a user asks for it. */
   String name();
@@ -45,17 +45,39 @@ public sealed interface CachePolicy
   /** The number format of cached keys and values. */
   public enum KeyValueFormat {
     /** That of the decoder's activations. */
-    COMPUTE_TYPE,
+    COMPUTE_TYPE(0, false),
     /** 8-bit integers with a float32 scale for each token of each head. */
-    INT8_PER_TOKEN,
+    INT8_PER_TOKEN(8, false),
     /**
      * 8-bit integers. Keys have a float32 scale for each channel of each head over {@link #GROUP}
      * tokens; a group that is not full yet is kept in the compute type. Values as per token.
      */
-    INT8_PER_CHANNEL;
+    INT8_PER_CHANNEL(8, true),
+    /** 4-bit integers, two in a byte; scales as those of 8 bits. */
+    INT4_PER_TOKEN(4, false),
+    /** 4-bit integers, two in a byte; scales as those of 8 bits. */
+    INT4_PER_CHANNEL(4, true);
 
     /** Tokens that share the scales of their channels. */
     public static final int GROUP = 32;
+
+    private final int bits;
+    private final boolean byChannel;
+
+    KeyValueFormat(int bits, boolean byChannel) {
+      this.bits = bits;
+      this.byChannel = byChannel;
+    }
+
+    /** Bits of an integer, 0 for the compute type. */
+    public int bits() {
+      return bits;
+    }
+
+    /** Whether keys have a scale for each channel. */
+    public boolean byChannel() {
+      return byChannel;
+    }
   }
 
   /**

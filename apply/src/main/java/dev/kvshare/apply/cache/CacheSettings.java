@@ -13,7 +13,7 @@ import java.util.Locale;
  * @param window last tokens of the prompt that choose for snapkv and pyramid
  * @param kernel neighbours that snapkv and pyramid choose together
  * @param steepness how many times the budget of pyramid's top layer goes into the mean
- * @param format of int8
+ * @param channelScales whether keys of int8 and int4 have a scale for each channel
  */
 public record CacheSettings(
     TokenAmount budget,
@@ -23,7 +23,7 @@ public record CacheSettings(
     Integer window,
     Integer kernel,
     Double steepness,
-    KeyValueFormat format) {
+    Boolean channelScales) {
   private static final TokenAmount DEFAULT_BUDGET = TokenAmount.fraction(0.5);
   private static final TokenAmount DEFAULT_STREAM = TokenAmount.tokens(256);
 
@@ -31,14 +31,14 @@ public record CacheSettings(
   public static final CacheSettings DEFAULT =
       new CacheSettings(null, null, null, null, null, null, null, null);
 
-  /** The name of a policy without the 8-bit numbers that may be added to it. */
+  /** The name of a policy without the integers that may be added to it. */
   public static String eviction(String name) {
-    return name.toLowerCase(Locale.ROOT).replaceFirst("\\+int8$", "");
+    return name.toLowerCase(Locale.ROOT).replaceFirst("\\+int[48]$", "");
   }
 
   /**
-   * The policy of that name: streaming-llm, h2o, snapkv, pyramid or int8, and +int8 behind one of
-   * the first four.
+   * The policy of that name: streaming-llm, h2o, snapkv, pyramid, int8 or int4, and +int8 or +int4
+   * behind one of the first four.
    *
    * @throws IllegalArgumentException if there is none, or its settings make no sense
    */
@@ -63,13 +63,26 @@ public record CacheSettings(
                   votes,
                   pooled,
                   orElse(steepness, PyramidKv.DEFAULT_STEEPNESS));
-          case Int8Kv.NAME -> new Int8Kv(orElse(format, KeyValueFormat.INT8_PER_TOKEN));
+          case IntegerKv.INT8 ->
+              new IntegerKv(
+                  orElse(channelScales, false)
+                      ? KeyValueFormat.INT8_PER_CHANNEL
+                      : KeyValueFormat.INT8_PER_TOKEN);
+          case IntegerKv.INT4 ->
+              new IntegerKv(
+                  orElse(channelScales, false)
+                      ? KeyValueFormat.INT4_PER_CHANNEL
+                      : KeyValueFormat.INT4_PER_TOKEN);
           default ->
               throw new IllegalArgumentException(
-                  "the cache policy '%s' is not known: expected streaming-llm, h2o, snapkv, pyramid or int8, and +int8 behind one of the first four"
+                  "the cache policy '%s' is not known: expected streaming-llm, h2o, snapkv, pyramid, int8 or int4, and +int8 or +int4 behind one of the first four"
                       .formatted(name));
         };
-    return eviction.length() == name.length() ? policy : new Int8Kv.WithEviction(policy);
+    if (eviction.length() == name.length()) {
+      return policy;
+    }
+    return new IntegerKv.WithEviction(
+        policy, name.endsWith("4") ? KeyValueFormat.INT4_PER_TOKEN : KeyValueFormat.INT8_PER_TOKEN);
   }
 
   private static <T> T orElse(T given, T otherwise) {

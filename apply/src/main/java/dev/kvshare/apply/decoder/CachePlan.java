@@ -185,13 +185,15 @@ public final class CachePlan {
   private long bytesOf(int owner, int slots) {
     AttentionSpec attention = spec.blocks().get(owner).attention();
     int size = attention.headSize();
+    int integers = size * policy.format().bits() / Byte.SIZE;
     int numbers = scored(owner, true) ? 2 : 1;
     long perHead =
         switch (policy.format()) {
           case COMPUTE_TYPE -> slots * (4L * numbers + 2L * size * type.bytes());
-          case INT8_PER_TOKEN -> slots * (4L * numbers + 2L * (size + Float.BYTES));
-          case INT8_PER_CHANNEL ->
-              slots * (4L * numbers + 2L * size + Float.BYTES)
+          case INT8_PER_TOKEN, INT4_PER_TOKEN ->
+              slots * (4L * numbers + 2L * (integers + Float.BYTES));
+          case INT8_PER_CHANNEL, INT4_PER_CHANNEL ->
+              slots * (4L * numbers + 2L * integers + Float.BYTES)
                   + (long) slots / KeyValueFormat.GROUP * size * Float.BYTES
                   + (long) KeyValueFormat.GROUP * size * type.bytes();
         };
@@ -224,8 +226,7 @@ public final class CachePlan {
   /** The window where the policy leaves room for all of it, else what the policy says. */
   private KeepRule within(KvUse.Kept window, KeepRule asked) {
     boolean mayDrop =
-        asked.time() != EvictionTime.NEVER
-            || (window.ofPlan() && policy.format() != KeyValueFormat.INT8_PER_CHANNEL);
+        asked.time() != EvictionTime.NEVER || (window.ofPlan() && !policy.format().byChannel());
     if (!mayDrop || !window.isBounded() || asked.slots() < window.tokens()) {
       return asked;
     }

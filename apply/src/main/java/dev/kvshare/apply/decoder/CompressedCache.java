@@ -390,7 +390,6 @@ public final class CompressedCache implements DecodingCache {
   /** The rule of what a layer reads, and what it sees of it, as {@code compressed.py} takes it. */
   long[] rule(int layer, boolean behindPrompt) {
     KeepRule rule = plan.rule(layer);
-    boolean byChannel = plan.format() == KeyValueFormat.INT8_PER_CHANNEL;
     boolean observed = plan.scored(layer, behindPrompt);
     return new long[] {
       rule.sinks(),
@@ -401,7 +400,7 @@ public final class CompressedCache implements DecodingCache {
       ScriptNumbers.flag(rule.observation().averaged()),
       rule.observation().pooling(),
       plan.window(layer).last(),
-      byChannel ? KeyValueFormat.GROUP : 0,
+      plan.format().byChannel() ? KeyValueFormat.GROUP : 0,
       plan.window(layer).first(),
       plan.seen(layer).first()
     };

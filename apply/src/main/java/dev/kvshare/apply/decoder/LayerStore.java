@@ -23,6 +23,7 @@ final class LayerStore {
   private static final int PLACES = 5;
   private static final int SCORES = 6;
 
+  private static final int UINT8 = 0;
   private static final int INT8 = 1;
   private static final int INT32 = 3;
   private static final int FLOAT32 = 6;
@@ -61,14 +62,19 @@ final class LayerStore {
     this.ringFrom = ringFrom;
     long heads = attention.keyValueHeads();
     long size = attention.headSize();
-    long number = format == KeyValueFormat.COMPUTE_TYPE ? type.scriptCode() : INT8;
-    boolean byChannel = format == KeyValueFormat.INT8_PER_CHANNEL;
-    boolean shrunk = format != KeyValueFormat.COMPUTE_TYPE;
+    long number =
+        switch (format.bits()) {
+          case 0 -> type.scriptCode();
+          case 4 -> UINT8;
+          default -> INT8;
+        };
+    long inRow = format.bits() == 4 ? size / 2 : size;
+    boolean byChannel = format.byChannel();
     PtNDArray none = zeros(FLOAT32, 0);
     state = new PtNDArray[] {none, none, none, none, none, none, none};
-    state[KEYS] = zeros(number, batch, heads, capacity, size);
-    state[VALUES] = zeros(number, batch, heads, capacity, size);
-    if (shrunk) {
+    state[KEYS] = zeros(number, batch, heads, capacity, inRow);
+    state[VALUES] = zeros(number, batch, heads, capacity, inRow);
+    if (format.bits() > 0) {
       state[KEY_SCALES] =
           byChannel
               ? zeros(FLOAT32, batch, heads, capacity / KeyValueFormat.GROUP, size)
@@ -111,7 +117,7 @@ final class LayerStore {
     state[VALUES] = storage.regrown(state[VALUES], values, tokens, capacity);
   }
 
-  /** Keys, values [B, Hkv, N, D]. */
+  /** Keys, values [B, Hkv, N, D], of 4 bits [B, Hkv, N, D / 2]. */
   PtNDArray[] keysAndValues() {
     return new PtNDArray[] {state[KEYS], state[VALUES]};
   }
@@ -181,7 +187,7 @@ final class LayerStore {
   void resize(int newCapacity) {
     if (newCapacity != capacity) {
       for (int index = 0; index < state.length; index++) {
-        boolean grouped = index == KEY_SCALES && format == KeyValueFormat.INT8_PER_CHANNEL;
+        boolean grouped = index == KEY_SCALES && format.byChannel();
         int group = grouped ? KeyValueFormat.GROUP : 1;
         replace(index, "grown", filled / group, newCapacity / group);
       }

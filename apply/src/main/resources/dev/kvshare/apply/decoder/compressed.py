@@ -1,10 +1,11 @@
 
   # Appended to decoder.py, whose letters and arguments hold here too.
-  # Caches that keep some tokens only, or numbers of 8 bits (CompressedCache.java). A layer reads the state of the layer
+  # Caches that keep some tokens only, or numbers of 8 or 4 bits (CompressedCache.java). A layer reads the state of the layer
   # that owns its cache, tensors of N slots, filled from the left. Slots are not in the order of the text once one was
   # given to another token, until the next time that tokens are dropped; where a tensor is of no use, it is an empty one:
-  #   keys, values              [B, Hkv, N, D], int8 or the compute type; keys after rotation
-  #   key_scales, value_scales  float32, of int8: [B, Hkv, N, 1], or of keys by channels [B, Hkv, N / group, D]
+  #   keys, values              [B, Hkv, N, D], int8 or the compute type, or uint8 [B, Hkv, N, D / 2] of 4 bits; keys after
+  #                             rotation
+  #   key_scales, value_scales  float32, of integers: [B, Hkv, N, 1], or of keys by channels [B, Hkv, N / group, D]
   #   open                      [B, Hkv, group, D] compute type, of keys by channels: those of the group not yet full
   #   kept                      int32 [B, Hkv, N], the place in the text of the token in a slot; below 0 for padding
   #   scores                    float32 [B, Hkv, N], attention received so far
@@ -47,11 +48,32 @@
     stays = torch.logical_or(torch.lt(kept, sinks), torch.ge(kept, torch.sub(now, recent)))
     return torch.masked_fill(torch.masked_fill(y, stays, float("inf")), useless, -1.)
 
-  # x [..., n, D] -> int8 and the scale of each token [..., n, 1]
-  def shrink(self: __torch__.Ops, x: Tensor) -> Tuple[Tensor, Tensor]:
+  # x [..., n, D] -> int8, within the bits that a cache keeps, and the scale of each token [..., n, 1]
+  def shrink(self: __torch__.Ops, x: Tensor, stored: Tensor) -> Tuple[Tensor, Tensor]:
+    most = 127.
+    if stored.dtype == 0:
+      most = 7.
     wide = torch.to(x, 6)
-    scale = torch.div(torch.clamp_min(torch.amax(torch.abs(wide), [-1], True), 1.0e-20), 127.)
+    scale = torch.div(torch.clamp_min(torch.amax(torch.abs(wide), [-1], True), 1.0e-20), most)
     return (torch.to(torch.round(torch.div(wide, scale)), 1), scale)
+
+  # int8 [..., n, D] as a cache keeps it: of 4 bits, the first half of D in the low ones of a byte, the other in the high ones
+  def packed(self: __torch__.Ops, x: Tensor, stored: Tensor) -> Tensor:
+    y = x
+    if stored.dtype == 0:
+      half = torch.size(x, -1) // 2
+      y = torch.to(torch.add(x, 8), 0)
+      y = torch.add(torch.narrow(y, -1, 0, half), torch.mul(torch.narrow(y, -1, half, half), 16))
+    return y
+
+  # Back, as numbers of a type
+  def unpacked(self: __torch__.Ops, x: Tensor, like: Tensor) -> Tensor:
+    if x.dtype == 0:
+      y = torch.cat([torch.bitwise_and(x, 15), torch.bitwise_right_shift(x, 4)], -1)
+      y = torch.sub(torch.to(y, like.dtype), 8)
+    else:
+      y = torch.to(x, like.dtype)
+    return y
 
   # Keys [B, Hkv, T, D] behind the filled slots, by channels: only whole groups are shrunk.
   def store_grouped(self: __torch__.Ops, keys: Tensor, scales: Tensor, open: Tensor, key: Tensor, slot: int, group: int) -> None:
@@ -61,8 +83,8 @@
     whole = torch.size(joined, 2) - rest
     if whole > 0:
       blocks = torch.transpose(torch.unflatten(torch.narrow(joined, 2, 0, whole), 2, [whole // group, group]), 3, 4)
-      shrunk, scale, = self.shrink(blocks)
-      _0 = torch.copy_(torch.narrow(keys, 2, slot - used, whole), torch.flatten(torch.transpose(shrunk, 3, 4), 2, 3))
+      shrunk, scale, = self.shrink(blocks, keys)
+      _0 = torch.copy_(torch.narrow(keys, 2, slot - used, whole), self.packed(torch.flatten(torch.transpose(shrunk, 3, 4), 2, 3), keys))
       _1 = torch.copy_(torch.narrow(scales, 2, (slot - used) // group, whole // group), torch.squeeze(scale, 4))
     _2 = torch.copy_(torch.narrow(open, 2, 0, rest), torch.narrow(joined, 2, whole, rest))
 
@@ -70,18 +92,18 @@
   def store_slots(self: __torch__.Ops, stored: Tensor, scales: Tensor, x: Tensor, slot: int) -> None:
     target = torch.narrow(stored, 2, slot, torch.size(x, 2))
     if torch.numel(scales) > 0:
-      shrunk, scale, = self.shrink(x)
-      _0 = torch.copy_(target, shrunk)
+      shrunk, scale, = self.shrink(x, stored)
+      _0 = torch.copy_(target, self.packed(shrunk, stored))
       _1 = torch.copy_(torch.narrow(scales, 2, slot, torch.size(x, 2)), scale)
     else:
       _2 = torch.copy_(target, x)
 
   # [B, Hkv, 1, D] into one slot of each head, chosen [B, Hkv, 1, 1]
   def store_chosen(self: __torch__.Ops, stored: Tensor, scales: Tensor, x: Tensor, chosen: Tensor) -> None:
-    slot = torch.expand(chosen, [-1, -1, -1, torch.size(x, 3)])
+    slot = torch.expand(chosen, [-1, -1, -1, torch.size(stored, 3)])
     if torch.numel(scales) > 0:
-      shrunk, scale, = self.shrink(x)
-      _0 = torch.scatter_(stored, 2, slot, shrunk)
+      shrunk, scale, = self.shrink(x, stored)
+      _0 = torch.scatter_(stored, 2, slot, self.packed(shrunk, stored))
       _1 = torch.scatter_(scales, 2, chosen, scale)
     else:
       _2 = torch.scatter_(stored, 2, slot, x)
@@ -110,11 +132,11 @@
     if torch.numel(scales) == 0:
       y = stored
     elif group == 0:
-      y = torch.mul(torch.to(torch.narrow(stored, 2, 0, count), like.dtype), torch.to(torch.narrow(scales, 2, 0, count), like.dtype))
+      y = torch.mul(self.unpacked(torch.narrow(stored, 2, 0, count), like), torch.to(torch.narrow(scales, 2, 0, count), like.dtype))
     else:
       groups = count // group
       whole = groups * group
-      blocks = torch.unflatten(torch.to(torch.narrow(stored, 2, 0, whole), like.dtype), 2, [groups, group])
+      blocks = torch.unflatten(self.unpacked(torch.narrow(stored, 2, 0, whole), like), 2, [groups, group])
       wide = torch.mul(blocks, torch.to(torch.unsqueeze(torch.narrow(scales, 2, 0, groups), 3), like.dtype))
       y = torch.cat([torch.flatten(wide, 2, 3), torch.narrow(open, 2, 0, count - whole)], 2)
     return y

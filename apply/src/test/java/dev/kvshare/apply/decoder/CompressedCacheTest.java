@@ -8,11 +8,12 @@ import static org.junit.jupiter.api.Assertions.assertTrue;
 
 import ai.djl.ndarray.NDArray;
 import ai.djl.ndarray.NDManager;
+import ai.djl.ndarray.index.NDIndex;
 import ai.djl.ndarray.types.Shape;
 import dev.kvshare.apply.cache.CachePolicy;
 import dev.kvshare.apply.cache.CachePolicy.KeyValueFormat;
 import dev.kvshare.apply.cache.H2o;
-import dev.kvshare.apply.cache.Int8Kv;
+import dev.kvshare.apply.cache.IntegerKv;
 import dev.kvshare.apply.cache.PyramidKv;
 import dev.kvshare.apply.cache.SnapKv;
 import dev.kvshare.apply.cache.StreamingLlm;
@@ -32,6 +33,7 @@ import org.junit.jupiter.api.BeforeAll;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.Arguments;
+import org.junit.jupiter.params.provider.CsvSource;
 import org.junit.jupiter.params.provider.MethodSource;
 import org.junit.jupiter.params.provider.ValueSource;
 
@@ -60,7 +62,7 @@ class CompressedCacheTest {
     decoder.close();
   }
 
-  /** Each method with a budget of so many tokens, also as 8-bit integers. */
+  /** Each method with a budget of so many tokens, also as integers. */
   private static List<CachePolicy> policies(int budget) {
     TokenAmount amount = TokenAmount.tokens(budget);
     List<CachePolicy> evictions =
@@ -69,8 +71,12 @@ class CompressedCacheTest {
             new H2o(amount, H2o.DEFAULT_RECENT, false),
             new SnapKv(amount, 4, 5),
             new PyramidKv(amount, 4, 3, 4));
-    return Stream.concat(evictions.stream(), evictions.stream().map(Int8Kv.WithEviction::new))
-        .toList();
+    List<CachePolicy> policies = new ArrayList<>(evictions);
+    for (KeyValueFormat format :
+        List.of(KeyValueFormat.INT8_PER_TOKEN, KeyValueFormat.INT4_PER_TOKEN)) {
+      evictions.forEach(each -> policies.add(new IntegerKv.WithEviction(each, format)));
+    }
+    return policies;
   }
 
   private static Stream<Arguments> everyPolicyAndMap() {
@@ -79,9 +85,7 @@ class CompressedCacheTest {
             map ->
                 Stream.concat(
                         policies(BUDGET).stream(),
-                        Stream.of(
-                            new Int8Kv(KeyValueFormat.INT8_PER_TOKEN),
-                            new Int8Kv(KeyValueFormat.INT8_PER_CHANNEL)))
+                        Arrays.stream(KeyValueFormat.values()).skip(1).map(IntegerKv::new))
                     .map(policy -> Arguments.of(policy, map)));
   }
 
@@ -118,7 +122,7 @@ class CompressedCacheTest {
         }
       }
     }
-    boolean evicts = !(cache.policy() instanceof Int8Kv);
+    boolean evicts = !(cache.policy() instanceof IntegerKv);
     if (evicts && bounded) {
       long mean = Math.round((double) kept / cache.map().ownedLayers());
       assertEquals(BUDGET, mean, "tokens a layer in the mean");
@@ -228,13 +232,18 @@ class CompressedCacheTest {
   }
 
   @ParameterizedTest
-  @ValueSource(strings = {"INT8_PER_TOKEN", "INT8_PER_CHANNEL"})
-  void integersAreCloseToTheNumbers(KeyValueFormat format) {
+  @CsvSource({
+    "INT8_PER_TOKEN, 0.05",
+    "INT8_PER_CHANNEL, 0.05",
+    "INT4_PER_TOKEN, 0.8",
+    "INT4_PER_CHANNEL, 0.8"
+  })
+  void integersAreCloseToTheNumbers(KeyValueFormat format, double part) {
     int[] text = text(PROMPT + NEW_TOKENS, 4);
     SharingMap map = MAPS.get(2);
     try (NDManager manager = decoder.newManager();
         KvCache plain = decoder.newCache(map, 1, 64);
-        CompressedCache cache = decoder.newCache(CacheOptions.of(map), new Int8Kv(format), 1)) {
+        CompressedCache cache = decoder.newCache(CacheOptions.of(map), new IntegerKv(format), 1)) {
       PromptBatch prompts = PromptBatch.of(Arrays.copyOf(text, PROMPT));
       float[] expected = Goldens.take(decoder.prefill(prompts, plain, 64));
       float[] found = Goldens.take(decoder.prefill(prompts, cache, 11));
@@ -245,8 +254,71 @@ class CompressedCacheTest {
       }
       double largest = Goldens.difference(new float[expected.length], expected);
       double difference = Goldens.difference(expected, found);
-      assertTrue(difference < 0.05 * largest, difference + " of " + largest);
+      assertTrue(difference < part * largest, difference + " of " + largest);
       assertTrue(difference > 0);
+    }
+  }
+
+  @ParameterizedTest
+  @ValueSource(strings = {"INT8_PER_TOKEN", "INT4_PER_TOKEN"})
+  void scalesOfTokensGiveTheSameInOnePassAndStepByStep(KeyValueFormat format) {
+    long[] text = Arrays.stream(text(PROMPT, 6)).asLongStream().toArray();
+    CacheOptions options = CacheOptions.of(MAPS.get(2));
+    try (NDManager manager = decoder.newManager();
+        CompressedCache whole = decoder.newCache(options, new IntegerKv(format), 1);
+        CompressedCache steps = decoder.newCache(options, new IntegerKv(format), 1)) {
+      NDArray ids = manager.create(text, new Shape(1, PROMPT));
+      float[] expected = null;
+      for (int token = 0; token < PROMPT; token++) {
+        NDArray id = ids.get(new NDIndex(":, {}:{}", token, token + 1));
+        expected = Goldens.take(decoder.hidden(id, steps));
+      }
+      float[] found = Goldens.take(decoder.hidden(ids, whole));
+      float[] last = Arrays.copyOfRange(found, found.length - expected.length, found.length);
+      assertEquals(0, Goldens.difference(expected, last), 1e-4);
+    }
+  }
+
+  /** Layer 0 has the same keys and values whatever the format. */
+  @ParameterizedTest
+  @ValueSource(booleans = {false, true})
+  void aByteHoldsTwoIntegersOfFourBits(boolean byChannel) {
+    KeyValueFormat whole =
+        byChannel ? KeyValueFormat.INT8_PER_CHANNEL : KeyValueFormat.INT8_PER_TOKEN;
+    KeyValueFormat half =
+        byChannel ? KeyValueFormat.INT4_PER_CHANNEL : KeyValueFormat.INT4_PER_TOKEN;
+    CacheOptions options = CacheOptions.of(MAPS.get(0));
+    try (CompressedCache bytes = decoder.newCache(options, new IntegerKv(whole), 1);
+        CompressedCache halves = decoder.newCache(options, new IntegerKv(half), 1)) {
+      decoder.prefill(PromptBatch.of(text(PROMPT, 4)), bytes, 11).close();
+      decoder.prefill(PromptBatch.of(text(PROMPT, 4)), halves, 11).close();
+      for (int tensor = 0; tensor < 2; tensor++) {
+        Shape shape = bytes.store(0).state()[tensor].getShape();
+        int slots = (int) shape.get(2);
+        int size = (int) shape.get(3);
+        byte[] eight = bytes.store(0).state()[tensor].toByteArray();
+        byte[] four = halves.store(0).state()[tensor].toByteArray();
+        float[] eightScales = bytes.store(0).state()[tensor + 2].toFloatArray();
+        float[] fourScales = halves.store(0).state()[tensor + 2].toFloatArray();
+        assertEquals(eight.length, 2 * four.length);
+        boolean grouped = byChannel && tensor == 0;
+        int complete = grouped ? PROMPT / KeyValueFormat.GROUP * KeyValueFormat.GROUP : PROMPT;
+        for (int number = 0; number < eight.length; number++) {
+          int row = number / size;
+          int i = number % size;
+          if (row % slots >= complete) {
+            continue;
+          }
+          int scale = grouped ? row / KeyValueFormat.GROUP * size + i : row;
+          int both = four[row * size / 2 + i % (size / 2)] & 0xff;
+          int integer = (i < size / 2 ? both & 15 : both >> 4) - 8;
+          assertTrue(Math.abs(integer) <= 7, "" + integer);
+          assertEquals(
+              eight[number] * eightScales[scale],
+              integer * fourScales[scale],
+              (eightScales[scale] + fourScales[scale]) / 2 * 1.001);
+        }
+      }
     }
   }
 
@@ -326,7 +398,9 @@ class CompressedCacheTest {
     assertTrue(above.getMessage().contains("above their readers"), above.getMessage());
     assertThrows(
         IllegalArgumentException.class,
-        () -> new Int8Kv.WithEviction(new Int8Kv(KeyValueFormat.INT8_PER_TOKEN)));
+        () ->
+            new IntegerKv.WithEviction(
+                new IntegerKv(KeyValueFormat.INT8_PER_TOKEN), KeyValueFormat.INT8_PER_TOKEN));
   }
 
   /** The lowest layer computes the same under both maps; only its readers can make a difference. */

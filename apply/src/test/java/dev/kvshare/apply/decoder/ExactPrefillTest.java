@@ -13,7 +13,7 @@ import ai.djl.pytorch.engine.PtNDManager;
 import dev.kvshare.apply.cache.CachePolicy;
 import dev.kvshare.apply.cache.CachePolicy.KeyValueFormat;
 import dev.kvshare.apply.cache.H2o;
-import dev.kvshare.apply.cache.Int8Kv;
+import dev.kvshare.apply.cache.IntegerKv;
 import dev.kvshare.apply.cache.PyramidKv;
 import dev.kvshare.apply.cache.SnapKv;
 import dev.kvshare.apply.cache.StreamingLlm;
@@ -149,8 +149,9 @@ class ExactPrefillTest {
         List.of(
             new CachePolicy.WholeText(),
             new StreamingLlm(TokenAmount.tokens(16), 3),
-            new Int8Kv(KeyValueFormat.INT8_PER_TOKEN),
-            new Int8Kv(KeyValueFormat.INT8_PER_CHANNEL));
+            new IntegerKv(KeyValueFormat.INT8_PER_TOKEN),
+            new IntegerKv(KeyValueFormat.INT8_PER_CHANNEL),
+            new IntegerKv(KeyValueFormat.INT4_PER_CHANNEL));
     return PLANS.stream()
         .flatMap(plan -> policies.stream().map(policy -> Arguments.of(plan, policy)));
   }
@@ -386,9 +387,11 @@ class ExactPrefillTest {
     for (CachePolicy used :
         List.of(
             evicting,
-            new Int8Kv.WithEviction(evicting),
-            new Int8Kv(KeyValueFormat.INT8_PER_TOKEN),
-            new Int8Kv(KeyValueFormat.INT8_PER_CHANNEL))) {
+            new IntegerKv.WithEviction(evicting, KeyValueFormat.INT8_PER_TOKEN),
+            new IntegerKv(KeyValueFormat.INT8_PER_TOKEN),
+            new IntegerKv(KeyValueFormat.INT8_PER_CHANNEL),
+            new IntegerKv(KeyValueFormat.INT4_PER_TOKEN),
+            new IntegerKv(KeyValueFormat.INT4_PER_CHANNEL))) {
       try (NDManager manager = decoder.newManager();
           CompressedCache found = decoder.newCache(exact, used, 2);
           CompressedCache under = decoder.newCache(CacheOptions.of(plan), used, 2)) {

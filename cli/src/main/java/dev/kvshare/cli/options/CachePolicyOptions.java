@@ -1,7 +1,6 @@
 package dev.kvshare.cli.options;
 
 import dev.kvshare.apply.cache.CachePolicy;
-import dev.kvshare.apply.cache.CachePolicy.KeyValueFormat;
 import dev.kvshare.apply.cache.CacheSettings;
 import dev.kvshare.apply.cache.TokenAmount;
 import java.util.ArrayList;
@@ -11,7 +10,7 @@ import picocli.CommandLine.Option;
 
 /** What layers that own a cache keep of it. */
 public class CachePolicyOptions {
-  /** Scales of 8-bit numbers. */
+  /** Scales of integers. */
   enum Scales {
     TOKEN,
     CHANNEL
@@ -65,7 +64,7 @@ public class CachePolicyOptions {
     requireUse("--cache-window", window, "snapkv", "pyramid");
     requireUse("--cache-kernel", kernel, "snapkv", "pyramid");
     requireUse("--cache-steepness", steepness, "pyramid");
-    requireUse("--cache-scales", scales, "int8");
+    requireUse("--cache-scales", scales, "int8", "int4");
     CacheSettings settings =
         new CacheSettings(
             budget,
@@ -75,7 +74,7 @@ public class CachePolicyOptions {
             window,
             kernel,
             steepness,
-            scales == Scales.CHANNEL ? KeyValueFormat.INT8_PER_CHANNEL : null);
+            scales == null ? null : scales == Scales.CHANNEL);
     return names.stream().map(settings::policy).toList();
   }
 

@@ -9,6 +9,7 @@ import ai.djl.ndarray.types.DataType;
 import ai.djl.ndarray.types.Shape;
 import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.ObjectMapper;
+import dev.kvshare.apply.cache.IntegerKv;
 import dev.kvshare.apply.decoder.CompressedCache;
 import dev.kvshare.apply.decoder.Decoder;
 import dev.kvshare.apply.decoder.DecodingCache;
@@ -162,7 +163,10 @@ public final class QualityMeter {
     int tokens = (int) ids.getShape().get(1);
     try (DecodingCache cache = variant.newCache(decoder, batch, tokens)) {
       if (cache instanceof CompressedCache) {
-        NDArray hidden = stepwise(ids, cache);
+        // Integers with scales of single tokens are the same in one pass, and nothing is dropped.
+        boolean alike =
+            variant.cachePolicy() instanceof IntegerKv integers && !integers.format().byChannel();
+        NDArray hidden = stepwise(ids, cache, alike ? tokens : 1);
         compressedBytes[number] = cache.bytes() / batch;
         return hidden;
       }
@@ -177,14 +181,15 @@ public final class QualityMeter {
     }
   }
 
-  private NDArray stepwise(NDArray ids, DecodingCache cache) {
+  private NDArray stepwise(NDArray ids, DecodingCache cache, int step) {
     int tokens = (int) ids.getShape().get(1);
     try (NDManager steps = decoder.newManager()) {
       NDArray first = readPrompt(ids, cache);
       first.attach(steps);
       NDList hidden = new NDList(first);
-      for (int token = prompt; token < tokens; token++) {
-        hidden.add(decoder.hidden(slice(ids, token, token + 1, steps), cache));
+      for (int token = prompt; token < tokens; token += step) {
+        int end = Math.min(tokens, token + step);
+        hidden.add(decoder.hidden(slice(ids, token, end, steps), cache));
       }
       NDArray all = NDArrays.concat(hidden, 1);
       all.attach(ids.getManager());

@@ -101,6 +101,11 @@ public record TaskReport(List<Result> results, List<String> policies, ObjectNode
           row.put("policy", policies.get(policy));
           row.put("items", result.asked());
           row.put("complete", result.asked() == all);
+          row.put(
+              "remark",
+              result.asked() == all
+                  ? null
+                  : "not a result: %d of %d items".formatted(result.asked(), all));
           Report.putNumber(row, "value", value.value());
           Report.putNumber(row, "value_stderr", value.standardError());
           Report.putNumber(row, "change", change.value());

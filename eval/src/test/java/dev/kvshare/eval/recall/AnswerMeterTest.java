@@ -9,7 +9,7 @@ import ai.djl.ndarray.NDManager;
 import ai.djl.ndarray.types.Shape;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import dev.kvshare.apply.cache.CachePolicy.KeyValueFormat;
-import dev.kvshare.apply.cache.Int8Kv;
+import dev.kvshare.apply.cache.IntegerKv;
 import dev.kvshare.apply.cache.SnapKv;
 import dev.kvshare.apply.cache.TokenAmount;
 import dev.kvshare.apply.decoder.CacheOptions;
@@ -62,7 +62,7 @@ class AnswerMeterTest {
           new Variant(
               "int8",
               CacheOptions.of(Plan.identity(4).withPrefill(Prefill.EXACT)),
-              new Int8Kv(KeyValueFormat.INT8_PER_TOKEN)),
+              new IntegerKv(KeyValueFormat.INT8_PER_TOKEN)),
           new Variant(
               "snapkv",
               CacheOptions.of(SHARED.withPrefill(Prefill.EXACT)),
