@@ -109,6 +109,7 @@ public final class RecallPassages {
    * @param lines the lines of the text that stand in it whole, in their order
    * @param lineEnds the token behind each of these lines
    */
+  @SuppressWarnings("ArrayRecordComponent") // Never compared; as the decoder takes them.
   public record Context(
       int[] ids, List<Integer> places, List<String> lines, List<Integer> lineEnds) {}
 

@@ -9,6 +9,7 @@ import java.util.regex.Pattern;
  * @param context token ids, read before any question is known
  * @param questions each is asked of the context alone, not behind the other
  */
+@SuppressWarnings("ArrayRecordComponent") // Never compared; as the decoder takes them.
 public record RecallItem(int[] context, List<Question> questions) {
 
   /**
@@ -19,6 +20,7 @@ public record RecallItem(int[] context, List<Question> questions) {
    * @param depth where in the context the (first) place is that tells it, from 0 to 1
    * @param newTokens most tokens of an answer
    */
+  @SuppressWarnings("ArrayRecordComponent")
   public record Question(int[] ids, List<String> wanted, double depth, int newTokens) {
     public Question {
       wanted = List.copyOf(wanted);

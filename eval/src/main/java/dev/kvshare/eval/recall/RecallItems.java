@@ -120,7 +120,7 @@ public final class RecallItems {
    * @throws EvaluationException if there is no room in so few tokens, or the text is too short
    */
   public List<RecallItem> items(RecallTask task, int tokens, int count, long seed) {
-    Random random = new Random(31 * seed + task.ordinal());
+    Random random = new Random(31 * seed + List.of(RecallTask.values()).indexOf(task));
     try {
       return IntStream.range(0, count)
           .mapToObj(
@@ -335,7 +335,7 @@ public final class RecallItems {
       Question other = chosen[0];
       chosen[question] =
           all.stream()
-              .filter(asked -> asked != other)
+              .filter(asked -> !asked.equals(other))
               .min(Comparator.comparing(asked -> Math.abs(asked.depth() - depth)))
               .orElseThrow(
                   () ->

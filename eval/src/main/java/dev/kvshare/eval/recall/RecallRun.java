@@ -16,7 +16,6 @@ import java.util.Map;
 
 /** Asks the tasks of some settings, one length after another. */
 public final class RecallRun {
-  private final LoadedModel model;
   private final RecallSettings settings;
   private final RecallItems items;
   private final AnswerMeter meter;
@@ -33,6 +32,8 @@ public final class RecallRun {
   @FunctionalInterface
   public interface Kept {
     /**
+     * The part that a variant keeps.
+     *
      * @param tokens at which it is compared; under a cache policy those before the question
      * @param bytes of its cache as allocated behind them
      */
@@ -64,7 +65,6 @@ public final class RecallRun {
                 .formatted(context, positions, positions));
       }
     }
-    this.model = model;
     this.settings = settings;
     this.items = new RecallItems(words, model::encode, model.bosOrNull());
     this.meter = new AnswerMeter(model, journal, listener);

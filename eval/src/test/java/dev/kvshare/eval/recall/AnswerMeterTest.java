@@ -168,8 +168,8 @@ class AnswerMeterTest {
     List<Variant> exact = List.of(VARIANTS.get(0), VARIANTS.get(2), VARIANTS.get(3));
     long before = model.decoder().layerTokens();
     measure(Journal.none(), exact);
-    long behind = exact.size() * 6 * (6 + NEW_TOKENS - 1);
-    long most = 4 * (items.size() * CONTEXT + behind);
+    long behind = exact.size() * 6L * (6 + NEW_TOKENS - 1);
+    long most = 4 * ((long) items.size() * CONTEXT + behind);
     long ran = model.decoder().layerTokens() - before;
     assertTrue(ran <= most, ran + " tokens times layers instead of at most " + most);
   }
