@@ -86,10 +86,12 @@ def kvshare(model, files):
 
 
 def harness(model, files):
+    import gguf
     import lm_eval
     import torch
     from lm_eval.models.huggingface import HFLM
     from lm_eval.tasks import TaskManager
+    from tokenizers import pre_tokenizers
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
     official = Path(lm_eval.__file__).parent / "tasks"
@@ -102,6 +104,11 @@ def harness(model, files):
     torch.set_num_threads(int(os.environ.get("THREADS", "2")))
     loaded = AutoModelForCausalLM.from_pretrained(model.parent, gguf_file=model.name, dtype=torch.float32)
     tokenizer = AutoTokenizer.from_pretrained(model.parent, gguf_file=model.name)
+    kind = gguf.GGUFReader(model).fields["tokenizer.ggml.pre"]
+    if bytes(kind.parts[kind.data[0]]) == b"smollm":
+        # transformers takes the pre-tokenizer of GPT-2 for every GGUF file; that of SmolLM sets digits apart first, as in its tokenizer.json.
+        split = [pre_tokenizers.Digits(individual_digits=True), pre_tokenizers.ByteLevel(add_prefix_space=False)]
+        tokenizer.backend_tokenizer.pre_tokenizer = pre_tokenizers.Sequence(split)
     results = lm_eval.simple_evaluate(
         model=HFLM(pretrained=loaded, tokenizer=tokenizer, batch_size=1),
         tasks=[f"local_{file.stem}" for file in files],
