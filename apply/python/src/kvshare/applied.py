@@ -133,7 +133,7 @@ class _Applied:
                 "it: transformers runs each layer once, so plan.kv_source must lie below its readers. Such a policy "
                 "runs in the Java runtime."
             )
-        found = self._identity(checkpoint)
+        found = ModelIdentity.of(self.config, self._fingerprint(checkpoint))
         differences = self.policy.model.differences(found)
         alike = self.plan.layers == found.num_hidden_layers
         if differences and not (force and alike):
@@ -155,18 +155,6 @@ class _Applied:
                 )
         self.rules = [self._rule(layer) for layer in range(self.plan.layers)]
         self._check_attention()
-
-    def _identity(self, checkpoint: Path | None) -> ModelIdentity:
-        config = self.config
-        heads = config.num_attention_heads
-        return ModelIdentity(
-            num_hidden_layers=config.num_hidden_layers,
-            model_type=config.model_type,
-            num_attention_heads=heads,
-            num_key_value_heads=getattr(config, "num_key_value_heads", None) or heads,
-            head_dim=getattr(config, "head_dim", None) or config.hidden_size // heads,
-            fingerprint=self._fingerprint(checkpoint),
-        )
 
     def _fingerprint(self, checkpoint: Path | None) -> str | None:
         if self.policy.model.fingerprint is None:

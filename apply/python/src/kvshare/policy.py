@@ -127,6 +127,19 @@ class ModelIdentity:
     head_dim: int | None = None
     fingerprint: str | None = None
 
+    @classmethod
+    def of(cls, config: Any, fingerprint: str | None) -> ModelIdentity:
+        """The identity that a configuration of transformers gives a model."""
+        heads = config.num_attention_heads
+        return cls(
+            num_hidden_layers=config.num_hidden_layers,
+            model_type=config.model_type,
+            num_attention_heads=heads,
+            num_key_value_heads=getattr(config, "num_key_value_heads", None) or heads,
+            head_dim=getattr(config, "head_dim", None) or config.hidden_size // heads,
+            fingerprint=fingerprint,
+        )
+
     def differences(self, found: ModelIdentity) -> list[str]:
         """What differs of `found`, as far as both sides are known."""
         return [

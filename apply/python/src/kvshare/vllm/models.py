@@ -57,15 +57,8 @@ def _policy(config: VllmConfig) -> Policy:
 def _check(policy: Policy, config: VllmConfig) -> None:
     """Refuses what cannot be honoured here."""
     plan, text = policy.plan, config.model_config.hf_text_config
-    heads = text.num_attention_heads
-    found = ModelIdentity(
-        num_hidden_layers=text.num_hidden_layers,
-        model_type=text.model_type,
-        num_attention_heads=heads,
-        num_key_value_heads=getattr(text, "num_key_value_heads", None) or heads,
-        head_dim=getattr(text, "head_dim", None) or text.hidden_size // heads,
-        fingerprint=fingerprint(directory) if is_checkpoint(directory := Path(config.model_config.model)) else None,
-    )
+    directory = Path(config.model_config.model)
+    found = ModelIdentity.of(text, fingerprint(directory) if is_checkpoint(directory) else None)
     differences = policy.model.differences(found)
     if differences:
         raise MismatchError(

@@ -8,7 +8,6 @@ were given back cannot serve it.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from typing import Any, ClassVar
 
@@ -79,12 +78,19 @@ class EndsAttention(Attention):
 
 @dataclass
 class EndsMetadata:
-    """A batch: for each request the tokens that are computed, and of the text up to them."""
+    """A batch, alike for all layers that keep the same.
 
-    queries: list[int]
-    lengths: list[int]
+    `prompts` has for each request with more than one token its row, where its tokens begin and end in the batch, and
+    the length of its text up to them. Requests with one token see the keys at `positions` [B, first + window] as far
+    as `seen` says; `rows` and `places` [B] are their rows and where their tokens stand.
+    """
+
+    prompts: list[tuple[int, int, int, int]]
     block_table: torch.Tensor
-    slots: torch.Tensor
+    rows: torch.Tensor
+    places: torch.Tensor
+    positions: torch.Tensor
+    seen: torch.Tensor
 
 
 class EndsMetadataBuilder(AttentionMetadataBuilder[EndsMetadata]):
@@ -95,13 +101,22 @@ class EndsMetadataBuilder(AttentionMetadataBuilder[EndsMetadata]):
 
     def build(self, common_prefix_len: int, common_attn_metadata: Any, fast_build: bool = False) -> EndsMetadata:
         """Makes it."""
-        common = common_attn_metadata
+        common, spec = common_attn_metadata, self.kv_cache_spec
         starts = common.query_start_loc_cpu[: common.num_reqs + 1].tolist()
+        texts = common.seq_lens[: common.num_reqs].tolist()
+        requests = list(zip(itertools.count(), itertools.pairwise(starts), texts, strict=False))
+        decoding = [(row, start, length) for row, (start, end), length in requests if end - start == 1]
+        rows, places, lengths = torch.tensor(decoding, dtype=torch.long, device=self.device).reshape(-1, 3).unbind(1)
+        lengths = lengths[:, None]
+        first = torch.arange(spec.first, device=self.device).expand(len(decoding), -1)
+        last = lengths - 1 - torch.arange(spec.sliding_window, device=self.device)
         return EndsMetadata(
-            [end - start for start, end in itertools.pairwise(starts)],
-            common.seq_lens[: common.num_reqs].tolist(),
+            [(row, start, end, length) for row, (start, end), length in requests if end - start > 1],
             common.block_table_tensor.long(),
-            common.slot_mapping,
+            rows,
+            places,
+            positions=torch.cat((first, last), 1).clamp(min=0).minimum(lengths - 1),
+            seen=torch.cat((first < lengths, last >= spec.first), 1),
         )
 
 
@@ -157,25 +172,16 @@ class EndsImpl(AttentionImpl[EndsMetadata]):
         """Attention of queries [T, Q, D] into `output`, which has the same shape."""
         if attn_metadata is None:
             return output
-        start = 0
-        decoding: list[tuple[int, int]] = []
-        for row, (queries, length) in enumerate(zip(attn_metadata.queries, attn_metadata.lengths, strict=True)):
-            end = start + queries
-            if queries == 1:
-                decoding.append((row, start))
-            elif queries > 1 and self.exact and queries == length:
+        for row, start, end, length in attn_metadata.prompts:
+            if self.exact and end - start == length:
                 output[start:end] = self._attend(query[start:end], key[start:end], value[start:end], None)
-            elif queries > 1:
-                table = attn_metadata.block_table[row]
-                for at in range(0, queries, _QUERIES):
-                    to = min(queries, at + _QUERIES)
-                    place = length - queries + at
-                    output[start + at : start + to] = self._chunk(
-                        query[start + at : start + to], kv_cache, table, place
-                    )
-            start = end
-        if decoding:
-            self._decode(query, kv_cache, attn_metadata, decoding, output)
+                continue
+            table = attn_metadata.block_table[row]
+            for at in range(start, end, _QUERIES):
+                to = min(end, at + _QUERIES)
+                output[at:to] = self._chunk(query[at:to], kv_cache, table, length - end + at)
+        if len(attn_metadata.rows):
+            self._decode(query, kv_cache, attn_metadata, output)
         return output
 
     def _chunk(self, query: torch.Tensor, kv_cache: torch.Tensor, table: torch.Tensor, place: int) -> torch.Tensor:
@@ -191,33 +197,18 @@ class EndsImpl(AttentionImpl[EndsMetadata]):
         key, value = self._read(kv_cache, table, positions)
         return self._attend(query, key, value, seen)
 
-    def _decode(
-        self,
-        query: torch.Tensor,
-        kv_cache: torch.Tensor,
-        batch: EndsMetadata,
-        decoding: Sequence[tuple[int, int]],
-        output: torch.Tensor,
-    ) -> None:
-        """All requests with one token at once: [B, first + window] keys each, some of them masked."""
-        device = query.device
-        rows = torch.tensor([row for row, _ in decoding], device=device)
-        places = torch.tensor([place for _, place in decoding], device=device)
-        lengths = torch.tensor([batch.lengths[row] for row, _ in decoding], device=device)[:, None]
-        first = torch.arange(self.first, device=device).expand(len(decoding), -1)
-        last = lengths - 1 - torch.arange(self.window, device=device)
-        seen = torch.cat((first < lengths, last >= self.first), 1)
-        positions = torch.cat((first, last), 1).clamp(min=0).minimum(lengths - 1)
-        key, value = self._read(kv_cache, batch.block_table[rows], positions)
+    def _decode(self, query: torch.Tensor, kv_cache: torch.Tensor, batch: EndsMetadata, output: torch.Tensor) -> None:
+        """All requests with one token at once."""
+        key, value = self._read(kv_cache, batch.block_table[batch.rows], batch.positions)
         found = torch.nn.functional.scaled_dot_product_attention(
-            query[places].unsqueeze(2),
+            query[batch.places].unsqueeze(2),
             key.transpose(1, 2),
             value.transpose(1, 2),
-            attn_mask=seen[:, None, None],
+            attn_mask=batch.seen[:, None, None],
             scale=self.scale,
             enable_gqa=True,
         )
-        output[places] = found.squeeze(2)
+        output[batch.places] = found.squeeze(2)
 
     def _read(
         self, kv_cache: torch.Tensor, table: torch.Tensor, positions: torch.Tensor

@@ -1,7 +1,6 @@
 package dev.kvshare.calibrate;
 
 import dev.kvshare.apply.decoder.script.PyTorchRuntime;
-import dev.kvshare.apply.export.FolderExport;
 import dev.kvshare.apply.family.spec.ModelSpec;
 import dev.kvshare.apply.generate.LoadedModel;
 import dev.kvshare.apply.plan.Plan;
@@ -349,9 +348,7 @@ final class CalibrationRun {
       throw new CalibrationException.Usage(
           "A policy cannot say this plan: every layer that others read must keep its own keys and values.");
     }
-    if (of.target != null
-        && of.target != FolderExport.Target.DJL
-        && wanted.map().hasUpwardSources()) {
+    if (of.target != null && wanted.map().hasUpwardSources() && !of.target.readsUpward()) {
       throw new CalibrationException.Usage(
           "Layers of this plan read sources above them, which only kvshare in Java runs.");
     }

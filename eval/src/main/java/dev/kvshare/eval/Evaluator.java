@@ -310,9 +310,7 @@ public final class Evaluator {
     List<String> warnings = new ArrayList<>(passages.notes());
     List<String> remarks = new ArrayList<>();
     List<Row> timed = speed == null ? rows : timed(passages, rows, variants, warnings);
-    for (EvaluatedPolicy policy : policies) {
-      policy.overlapWarning(text(), datasets).ifPresent(warnings::add);
-    }
+    warnings.addAll(overlapWarnings());
     for (EvaluatedPolicy policy : policies) {
       if (protocol.unscored(1) == 1 && policy.policy().plan().prefill() == Prefill.EXACT) {
         remarks.add(policy.name() + EXACT_PROMPTS);
@@ -384,11 +382,13 @@ public final class Evaluator {
     asked.tasks().forEach(task -> run.withArray("tasks").add(task.title()));
     asked.contexts().forEach(run.withArray("contexts")::add);
     run.put("passages", asked.passages()).put("command", command);
-    List<String> warnings = new ArrayList<>();
-    for (EvaluatedPolicy policy : policies) {
-      policy.overlapWarning(text(), datasets).ifPresent(warnings::add);
-    }
-    return new RecallReport(rows, asked, run, warnings);
+    return new RecallReport(rows, asked, run, overlapWarnings());
+  }
+
+  private List<String> overlapWarnings() {
+    return policies.stream()
+        .flatMap(policy -> policy.overlapWarning(text(), datasets).stream())
+        .toList();
   }
 
   /** A variant with what decides its answers, policies by their content. */

@@ -63,16 +63,8 @@ public record CacheSettings(
                   votes,
                   pooled,
                   orElse(steepness, PyramidKv.DEFAULT_STEEPNESS));
-          case IntegerKv.INT8 ->
-              new IntegerKv(
-                  orElse(channelScales, false)
-                      ? KeyValueFormat.INT8_PER_CHANNEL
-                      : KeyValueFormat.INT8_PER_TOKEN);
-          case IntegerKv.INT4 ->
-              new IntegerKv(
-                  orElse(channelScales, false)
-                      ? KeyValueFormat.INT4_PER_CHANNEL
-                      : KeyValueFormat.INT4_PER_TOKEN);
+          case IntegerKv.INT8, IntegerKv.INT4 ->
+              new IntegerKv(integers(eviction, orElse(channelScales, false)));
           default ->
               throw new IllegalArgumentException(
                   "the cache policy '%s' is not known: expected streaming-llm, h2o, snapkv, pyramid, int8 or int4, and +int8 or +int4 behind one of the first four"
@@ -81,8 +73,15 @@ public record CacheSettings(
     if (eviction.length() == name.length()) {
       return policy;
     }
-    return new IntegerKv.WithEviction(
-        policy, name.endsWith("4") ? KeyValueFormat.INT4_PER_TOKEN : KeyValueFormat.INT8_PER_TOKEN);
+    return new IntegerKv.WithEviction(policy, integers(name, false));
+  }
+
+  /** The format of integers that the end of a name says. */
+  private static KeyValueFormat integers(String name, boolean byChannel) {
+    if (name.endsWith("4")) {
+      return byChannel ? KeyValueFormat.INT4_PER_CHANNEL : KeyValueFormat.INT4_PER_TOKEN;
+    }
+    return byChannel ? KeyValueFormat.INT8_PER_CHANNEL : KeyValueFormat.INT8_PER_TOKEN;
   }
 
   private static <T> T orElse(T given, T otherwise) {

@@ -94,6 +94,11 @@ public final class FolderExport {
       }
     }
 
+    /** Whether layers may read sources above them. */
+    public boolean readsUpward() {
+      return this == DJL;
+    }
+
     /** Whether prompts can only be computed under the plan, and not exactly. */
     public boolean computesPromptsUnderThePlan() {
       return this == VLLM || this == WINDOWS;
@@ -110,7 +115,7 @@ public final class FolderExport {
   public static void check(Target target, Checkpoint checkpoint, Policy policy) {
     Plan plan = policy.plan();
     target.checkFamily(checkpoint.config().modelType());
-    if (target != Target.DJL && plan.map().hasUpwardSources()) {
+    if (plan.map().hasUpwardSources() && !target.readsUpward()) {
       throw refused(target, "layers read sources above them, which it cannot do: " + plan.map());
     }
     if (target == Target.WINDOWS) {

@@ -10,6 +10,7 @@ import dev.kvshare.apply.decoder.DecodingCache;
 import dev.kvshare.apply.decoder.KvCache;
 import dev.kvshare.apply.decoder.PromptBatch;
 import dev.kvshare.apply.decoder.weights.WeightOverrides;
+import dev.kvshare.apply.family.spec.ModelSpec;
 import dev.kvshare.apply.plan.Plan;
 import dev.kvshare.apply.plan.Plan.Prefill;
 import dev.kvshare.apply.policy.Provenance.Recall;
@@ -39,9 +40,11 @@ import java.util.stream.IntStream;
  * at once takes up to 512 MiB, or that of one passage.
  */
 public final class RecallMeter implements AutoCloseable {
+  /** So many bytes of what the unshared model read stay, until all that is asked has had them. */
+  public static final long KEPT_BYTES = 1L << 30;
+
   private static final int BATCH_TOKENS = 4096;
   private static final long BATCH_BYTES = 512L << 20;
-  private static final long KEPT_BYTES = 1L << 30;
 
   /** The unshared model finds one in so many numbers, or the kind says nothing. */
   private static final int TELLING = 5;
@@ -109,13 +112,9 @@ public final class RecallMeter implements AutoCloseable {
     this.done = done;
     Passage any = passages.get(Kind.SINGLE_KEY).get(0);
     this.tokens = any.prompt().size() + any.answer().size();
-    long bytes =
-        decoder
-            .spec()
-            .kvUse(Plan.identity(decoder.spec().layers()))
-            .unsharedBytes(tokens, Float.BYTES);
-    this.keepsPrompts = bytes * passages.values().stream().mapToInt(List::size).sum() <= KEPT_BYTES;
-    int most = (int) Math.max(1, Math.min(BATCH_TOKENS / tokens, BATCH_BYTES / bytes));
+    int all = passages.values().stream().mapToInt(List::size).sum();
+    this.keepsPrompts = bytes(decoder.spec(), tokens) * all <= KEPT_BYTES;
+    int most = atOnce(decoder.spec(), tokens);
     for (Kind kind : Kind.values()) {
       List<Passage> rows = passages.get(kind);
       List<Batch> cut = new ArrayList<>();
@@ -125,6 +124,15 @@ public final class RecallMeter implements AutoCloseable {
       batches.put(kind, cut);
     }
     this.manager = decoder.newManager();
+  }
+
+  /** How many texts of so many tokens run together. */
+  public static int atOnce(ModelSpec spec, int tokens) {
+    return (int) Math.max(1, Math.min(BATCH_TOKENS / tokens, BATCH_BYTES / bytes(spec, tokens)));
+  }
+
+  private static long bytes(ModelSpec spec, int tokens) {
+    return spec.kvUse(spec.plan()).unsharedBytes(tokens, Float.BYTES);
   }
 
   /**

@@ -33,6 +33,18 @@ import picocli.CommandLine.Mixin;
     footerHeading = "%nExamples%n")
 final class EvalCommand extends BaseCommand {
 
+  /** What is of use where the quality is measured on passages of a text, and nowhere else. */
+  private static final String[] OF_QUALITY = {
+    "--stream",
+    "--sweep",
+    "--compare",
+    "--passages",
+    "--passage-tokens",
+    "--stride",
+    "--no-speed",
+    "--prompt-tokens"
+  };
+
   @Mixin private EvalOptions options;
 
   @Override
@@ -145,53 +157,14 @@ final class EvalCommand extends BaseCommand {
     for (String other : List.of("--no-speed", "--stream", "--compare")) {
       refuse(other, "--prompt-tokens", "--new-tokens", "--rounds");
     }
-    refuse(
-        "--task",
-        "--cache",
-        "--stream",
-        "--sweep",
-        "--compare",
-        "--text",
-        "--dataset",
-        "--passages",
-        "--passage-tokens",
-        "--stride",
-        "--no-speed",
-        "--prompt-tokens",
-        "--new-tokens",
-        "--rounds");
-    refuse(
-        "--recall",
-        "--speed-context",
-        "--task",
-        "--stream",
-        "--sweep",
-        "--compare",
-        "--cache-prompt",
-        "--passages",
-        "--passage-tokens",
-        "--stride",
-        "--no-speed",
-        "--prompt-tokens",
-        "--new-tokens",
-        "--rounds");
+    for (String other : List.of("--task", "--recall", "--speed-context")) {
+      refuse(other, OF_QUALITY);
+    }
+    refuse("--task", "--cache", "--text", "--dataset", "--new-tokens", "--rounds");
+    refuse("--recall", "--speed-context", "--task", "--cache-prompt", "--new-tokens", "--rounds");
+    refuse("--speed-context", "--task", "--text", "--dataset", "--no-baselines", "--cache-prompt");
     require("--recall-context", "--recall");
     require("--recall-passages", "--recall");
-    refuse(
-        "--speed-context",
-        "--task",
-        "--stream",
-        "--sweep",
-        "--compare",
-        "--text",
-        "--dataset",
-        "--passages",
-        "--passage-tokens",
-        "--stride",
-        "--no-speed",
-        "--no-baselines",
-        "--cache-prompt",
-        "--prompt-tokens");
     require("--speed-sequences", "--speed-context");
     require("--speed-budget", "--speed-context");
     require("--limit", "--task");

@@ -12,6 +12,7 @@ import dev.kvshare.apply.decoder.KvCache;
 import dev.kvshare.apply.decoder.PromptBatch;
 import dev.kvshare.apply.generate.LoadedModel;
 import dev.kvshare.apply.plan.Plan.Prefill;
+import dev.kvshare.calibrate.score.RecallMeter;
 import dev.kvshare.eval.quality.Journal;
 import dev.kvshare.eval.quality.QualityMeter;
 import dev.kvshare.eval.quality.Variant;
@@ -33,12 +34,6 @@ import java.util.stream.IntStream;
  * from its keys and values; others, and cache policies that observe attention, read it themselves.
  */
 final class AnswerMeter {
-  private static final int BATCH_TOKENS = 4096;
-  private static final long BATCH_BYTES = 512L << 20;
-
-  /** So many bytes of contexts of the unshared model stay until all variants had them. */
-  private static final long KEPT_BYTES = 1L << 30;
-
   private static final ObjectMapper JSON = new ObjectMapper();
 
   private final LoadedModel model;
@@ -126,7 +121,7 @@ final class AnswerMeter {
       for (int b = 0; b < batches.size(); b++) {
         listener.onProgress(name, b, steps);
         ask(name, batches.get(b), variants.get(0), keys.get(0), texts.get(0), bytes, 0);
-        if (batches.stream().mapToLong(Batch::bytes).sum() > KEPT_BYTES) {
+        if (batches.stream().mapToLong(Batch::bytes).sum() > RecallMeter.KEPT_BYTES) {
           batches.get(b).close();
         }
       }
@@ -167,8 +162,7 @@ final class AnswerMeter {
 
   private List<Batch> batches(List<RecallItem> items) {
     int tokens = items.get(0).context().length + RecallItems.ROOM;
-    long bytes = decoder.spec().kvUse(decoder.spec().plan()).unsharedBytes(tokens, Float.BYTES);
-    int most = (int) Math.max(1, Math.min(BATCH_TOKENS / tokens, BATCH_BYTES / bytes));
+    int most = RecallMeter.atOnce(decoder.spec(), tokens);
     return IntStream.iterate(0, from -> from < items.size(), from -> from + most)
         .mapToObj(from -> new Batch(items.subList(from, Math.min(items.size(), from + most))))
         .toList();
