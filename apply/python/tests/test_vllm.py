@@ -120,6 +120,12 @@ def test_a_bias_that_the_model_has_no_place_for_is_refused(tmp_path, written):
         engine(repaired(written, tmp_path, {"model.layers.4.self_attn.q_proj.bias": torch.zeros(192)}))
 
 
+def test_refitted_weights_that_are_not_numbers_are_refused(tmp_path, written):
+    broken = {"model.layers.4.self_attn.o_proj.bias": torch.full((192,), float("nan"))}
+    with pytest.raises(Exception, match="NaN or infinity"):
+        engine(repaired(written, tmp_path, broken))
+
+
 def repaired(written: Any, folder: Path, more: dict[str, torch.Tensor] | None = None) -> Path:
     import hashlib
 

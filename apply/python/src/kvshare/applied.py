@@ -25,9 +25,10 @@ from torch import nn
 from transformers.cache_utils import Cache, DynamicCache
 
 from kvshare.cache import CacheState, Columns, WindowLayer, adopt, release
-from kvshare.errors import FormatError, MismatchError, PolicyError, UnsupportedError
+from kvshare.errors import MismatchError, PolicyError, UnsupportedError
 from kvshare.fingerprint import fingerprint, is_checkpoint
 from kvshare.policy import ModelIdentity, Policy, read_policy
+from kvshare.refitted import read_refitted
 
 _LOGGER = logging.getLogger("kvshare")
 _ATTRIBUTE = "_kvshare_applied"
@@ -216,33 +217,15 @@ class _Applied:
     # What is installed.
 
     def read_weights(self) -> dict[str, torch.Tensor]:
-        file = self.policy.weights_file()
-        if file is None or self.policy.repair is None:
-            return {}
-        from safetensors.torch import load_file
+        return read_refitted(self.policy, self._problem)
 
-        try:
-            tensors: dict[str, torch.Tensor] = load_file(str(file))
-        except Exception as e:  # safetensors has an exception of its own kind a release.
-            raise FormatError(f"{file} is no safetensors file: {e}. Calibrate again, or say repair=False.") from e
-        problems = [
-            f"the tensor '{name}' is {'not there' if name not in tensors else 'not named by the policy'}"
-            for name in sorted(set(self.policy.repair.tensors) ^ tensors.keys())
-        ]
-        for name, tensor in sorted(tensors.items()):
-            expected = self._shape(name)
-            if expected is None:
-                problems.append(f"the tensor '{name}' is none that a policy may replace in this model")
-            elif list(tensor.shape) != expected:
-                problems.append(f"the tensor '{name}' has the shape {list(tensor.shape)}, expected {expected}")
-            elif not tensor.isfinite().all():
-                problems.append(f"the tensor '{name}' has NaN or infinity")
-        if problems:
-            raise FormatError(
-                f"{file} has refitted weights that cannot be applied: {'; '.join(problems)}. Calibrate this model "
-                "again, or leave them out by repair=False."
-            )
-        return tensors
+    def _problem(self, name: str, tensor: torch.Tensor) -> str | None:
+        expected = self._shape(name)
+        if expected is None:
+            return "is none that a policy may replace in this model"
+        if list(tensor.shape) != expected:
+            return f"has the shape {list(tensor.shape)}, expected {expected}"
+        return None
 
     def _shape(self, name: str) -> list[int] | None:
         match = _REPLACEABLE.fullmatch(name)

@@ -32,6 +32,7 @@ from vllm.model_executor.models.utils import extract_layer_index
 from kvshare.errors import FormatError, MismatchError, PolicyError, UnsupportedError
 from kvshare.fingerprint import fingerprint, is_checkpoint
 from kvshare.policy import ModelIdentity, Plan, Policy, parse_policy, read_policy
+from kvshare.refitted import read_refitted
 from kvshare.vllm import PREFIX
 from kvshare.vllm.windows import EndsAttention, EndsBackend
 
@@ -205,8 +206,8 @@ class _UnderPolicy(nn.Module):
             unused = _KEYS_AND_VALUES.search(name)
             if unused is not None and self.kvshare_plan.shares(int(unused[1])):
                 continue
-            match = _TENSOR.search(name)
-            if match is not None and match.end() == len(name):
+            match = _name(name)
+            if match is not None:
                 prefix = name[: match.start()]
                 tensor = left.pop(match[0], tensor)
             yield name, tensor
@@ -214,21 +215,14 @@ class _UnderPolicy(nn.Module):
 
 
 def _refitted(policy: Policy) -> dict[str, torch.Tensor]:
-    """The refitted weights by name from `layers` on."""
-    file = policy.weights_file()
-    if file is None:
-        return {}
-    from safetensors.torch import load_file
+    """The refitted weights by name from `layers` on. Their shapes are those that vLLM's loader asks for."""
+    tensors = read_refitted(policy, lambda name, _: None if _name(name) else "is none that vLLM can replace")
+    return {name[match.start() :]: tensor for name, tensor in tensors.items() if (match := _name(name))}
 
-    found = {}
-    for name, tensor in load_file(str(file)).items():
-        match = _TENSOR.search(name)
-        if match is None or match.end() != len(name):
-            raise FormatError(
-                f"{file} has the tensor '{name}', which vLLM cannot replace. Calibrate with `--no-repair`."
-            )
-        found[match[0]] = tensor
-    return found
+
+def _name(name: str) -> re.Match[str] | None:
+    match = _TENSOR.search(name)
+    return match if match is not None and match.end() == len(name) else None
 
 
 def _under_policy(stock: type[nn.Module]) -> type[nn.Module]:
