@@ -1,10 +1,12 @@
 """Compares `kvshare eval --task` with lm-evaluation-harness on a few hundred real items, with the same float32 weights.
 
     python compare_with_harness.py items FOLDER GSM8K.jsonl OUT [N]
+    python compare_with_harness.py packages EVALS.whl LM_EVAL.whl FOUNDRY OUT [N]
     python compare_with_harness.py compare MODEL.gguf OUT/*.parquet
 
-The first writes N items of each task with the fields of the hub: FOLDER is the folder dataset of the repository AGI-Edgerunners/LLM-Adapters,
-GSM8K.jsonl the test set of openai/grade-school-math. The second needs lm-eval, transformers, gguf, and kvshare on the path or in KVSHARE. It
+The first two write N items of each task with the fields of the hub. FOLDER is the folder dataset of the repository AGI-Edgerunners/LLM-Adapters,
+GSM8K.jsonl the test set of openai/grade-school-math. The packages evals and lm-eval carry items themselves, `pip download --no-deps` gets them;
+FOUNDRY is a checkout of mosaicml/llm-foundry. The last needs lm-eval, transformers, gguf, and kvshare on the path or in KVSHARE. It
 fails where an accuracy differs by more than 1e-6, a log-likelihood by more than 1e-3 nats, or an answer in a letter.
 """
 
@@ -15,6 +17,7 @@ import re
 import subprocess
 import sys
 import tempfile
+import zipfile
 from pathlib import Path
 
 os.environ["HF_HUB_OFFLINE"] = "1"
@@ -30,7 +33,11 @@ OFFICIAL = {
     "winogrande": "winogrande/default.yaml",
     "lambada": "lambada/lambada_openai.yaml",
     "gsm8k": "gsm8k/gsm8k.yaml",
+    "mmlu": "mmlu/default/_default_template_yaml",
+    "logiqa": "mmlu/default/_default_template_yaml",
+    "hellaswag": "hellaswag/hellaswag.yaml",
 }
+LETTERS = "ABCD"
 NAMES = {"acc": "accuracy", "acc_norm": "normalised", "exact_match,strict-match": "exact (strict)", "exact_match,flexible-extract": "exact (flexible)"}
 
 
@@ -42,7 +49,6 @@ def choices(instruction, label):
 
 
 def items(folder, gsm8k, out, count):
-    out.mkdir(parents=True, exist_ok=True)
     rows = {name: [] for name in OFFICIAL}
     for name, source, label in [("arc", "ARC-Easy", "Answer"), ("openbookqa", "openbookqa", "Answer"), ("piqa", "piqa", "Solution"), ("winogrande", "winogrande", "Option")]:
         for row in json.loads((folder / source / "test.json").read_text()):
@@ -62,9 +68,39 @@ def items(folder, gsm8k, out, count):
     rows["gsm8k"] = problems[: count // 10]
     # The last words of real texts, not those of the LAMBADA data.
     rows["lambada"] = [{"text": row["question"].rstrip("?. ")} for row in problems]
+    write(rows, out, count)
+
+
+def write(rows, out, count):
+    out.mkdir(parents=True, exist_ok=True)
     for name, found in rows.items():
-        pq.write_table(pa.Table.from_pylist(found[:count]), out / f"{name}.parquet")
-        print(name, len(found[:count]), "items")
+        if found:
+            pq.write_table(pa.Table.from_pylist(found[:count]), out / f"{name}.parquet")
+            print(name, len(found[:count]), "items")
+
+
+def packages(evals, harness, foundry, out, count):
+    """LogiQA as the package evals has it, asked as MMLU is; MMLU's development items, which lm-eval has; LAMBADA and a few of HellaSwag."""
+    logiqa, mmlu = [], []
+    for line in zipfile.ZipFile(evals).read("evals/registry/data/logiqa/logiqa.jsonl").decode().splitlines():
+        row = json.loads(line)
+        question, *options = re.split(r"\n[A-D]\. [A-D]\.", row["input"][1]["content"].strip().removesuffix("Answer:"))
+        if len(options) == 4:
+            logiqa.append({"question": question, "choices": [text.strip() for text in options], "answer": LETTERS.index(row["ideal"])})
+    for text in json.loads(zipfile.ZipFile(harness).read("lm_eval/tasks/mmlu/flan_cot_fewshot/_cot_prompts.json")).values():
+        for part in text.split("\n\nQ: ")[1:]:
+            found = re.match(r"(.*?)\n\(A\) (.*?) \(B\) (.*?) \(C\) (.*?) \(D\) (.*?)\nA: .*answer is \(([A-D])\)", part, re.DOTALL)
+            if found:
+                question, *options, right = found.groups()
+                mmlu.append({"question": question, "choices": options, "answer": LETTERS.index(right)})
+    words = [json.loads(line) for line in (foundry / "scripts/eval/local_data/language_understanding/lambada_openai.jsonl").read_text().splitlines()]
+    stories = [json.loads(line) for line in (foundry / "tests/eval/local_data/hellaswag_small.jsonl").read_text().splitlines()]
+    hellaswag = []
+    for row in stories:
+        label, _, context = row["query"].partition(": ")
+        hellaswag.append({"activity_label": label, "ctx_a": context, "ctx_b": "", "endings": row["choices"], "label": str(row["gold"])})
+    lambada = [{"text": row["context"] + " " + row["continuation"].strip()} for row in words]
+    write({"logiqa": logiqa, "mmlu": mmlu[:: max(1, len(mmlu) // count)], "lambada": lambada, "hellaswag": hellaswag}, out, count)
 
 
 def kvshare(model, files):
@@ -156,5 +192,7 @@ def compare(model, files):
 if __name__ == "__main__":
     if sys.argv[1] == "items":
         items(Path(sys.argv[2]), Path(sys.argv[3]), Path(sys.argv[4]), int(sys.argv[5]) if len(sys.argv) > 5 else 200)
+    elif sys.argv[1] == "packages":
+        packages(*map(Path, sys.argv[2:6]), int(sys.argv[6]) if len(sys.argv) > 6 else 120)
     else:
         sys.exit(compare(Path(sys.argv[2]), [Path(file) for file in sys.argv[3:]]))
