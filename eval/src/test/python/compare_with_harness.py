@@ -2,14 +2,17 @@
 
     python compare_with_harness.py items FOLDER GSM8K.jsonl OUT [N]
     python compare_with_harness.py packages EVALS.whl LM_EVAL.whl FOUNDRY OUT [N]
+    python compare_with_harness.py texts HELLASWAG.txt ASTRONOMY.csv OUT [N]
     python compare_with_harness.py compare MODEL.gguf OUT/*.parquet
 
-The first two write N items of each task with the fields of the hub. FOLDER is the folder dataset of the repository AGI-Edgerunners/LLM-Adapters,
+The first three write N items of each task with the fields of the hub. FOLDER is the folder dataset of the repository AGI-Edgerunners/LLM-Adapters,
 GSM8K.jsonl the test set of openai/grade-school-math. The packages evals and lm-eval carry items themselves, `pip download --no-deps` gets them;
-FOUNDRY is a checkout of mosaicml/llm-foundry. The last needs lm-eval, transformers, gguf, and kvshare on the path or in KVSHARE. It
+FOUNDRY is a checkout of mosaicml/llm-foundry. HELLASWAG.txt is hellaswag_val_full.txt of klosax/hellaswag_text_data, ASTRONOMY.csv
+data/mmlu/test/astronomy_test.csv of HaeChan0305/MLILAB-FedLLM. The last needs lm-eval, transformers, gguf, and kvshare on the path or in KVSHARE. It
 fails where an accuracy differs by more than 1e-6, a log-likelihood by more than 1e-3 nats, or an answer in a letter.
 """
 
+import csv
 import hashlib
 import json
 import os
@@ -34,6 +37,7 @@ OFFICIAL = {
     "lambada": "lambada/lambada_openai.yaml",
     "gsm8k": "gsm8k/gsm8k.yaml",
     "mmlu": "mmlu/default/_default_template_yaml",
+    "mmlu_astronomy": "mmlu/default/mmlu_astronomy.yaml",
     "logiqa": "mmlu/default/_default_template_yaml",
     "hellaswag": "hellaswag/hellaswag.yaml",
 }
@@ -101,6 +105,23 @@ def packages(evals, harness, foundry, out, count):
         hellaswag.append({"activity_label": label, "ctx_a": context, "ctx_b": "", "endings": row["choices"], "label": str(row["gold"])})
     lambada = [{"text": row["context"] + " " + row["continuation"].strip()} for row in words]
     write({"logiqa": logiqa, "mmlu": mmlu[:: max(1, len(mmlu) // count)], "lambada": lambada, "hellaswag": hellaswag}, out, count)
+
+
+def texts(hellaswag, astronomy, out, count):
+    """HellaSwag's validation items, and MMLU's test items of a subject, with the description that names it."""
+    lines, stories = hellaswag.read_text().splitlines(), []
+    for start in range(0, 6 * count, 6):
+        activity, _, context = lines[start].partition(": ")
+        # The unfinished sentence is the field ctx_b of the hub.
+        first, stop, second = context.rpartition(". ")
+        fields = {"activity_label": activity, "ctx_a": first + stop.strip(), "ctx_b": second}
+        stories.append(fields | {"endings": lines[start + 2 : start + 6], "label": lines[start + 1]})
+    questions = []
+    with astronomy.open(newline="") as file:
+        for row in csv.DictReader(file):
+            options = [row[f"choice{i}"] for i in range(4)]
+            questions.append({"question": row["question"], "subject": "astronomy", "choices": options, "answer": int(row["answer"])})
+    write({"hellaswag": stories, "mmlu_astronomy": questions}, out, count)
 
 
 def kvshare(model, files):
@@ -194,5 +215,7 @@ if __name__ == "__main__":
         items(Path(sys.argv[2]), Path(sys.argv[3]), Path(sys.argv[4]), int(sys.argv[5]) if len(sys.argv) > 5 else 200)
     elif sys.argv[1] == "packages":
         packages(*map(Path, sys.argv[2:6]), int(sys.argv[6]) if len(sys.argv) > 6 else 120)
+    elif sys.argv[1] == "texts":
+        texts(*map(Path, sys.argv[2:5]), int(sys.argv[5]) if len(sys.argv) > 5 else 60)
     else:
         sys.exit(compare(Path(sys.argv[2]), [Path(file) for file in sys.argv[3:]]))
