@@ -26,8 +26,11 @@ import dev.kvshare.calibrate.repair.TinyModels;
 import dev.kvshare.datasets.Datasets;
 import java.nio.file.Path;
 import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.Collections;
 import java.util.Comparator;
 import java.util.List;
+import java.util.Locale;
 import java.util.Map;
 import java.util.Random;
 import java.util.function.UnaryOperator;
@@ -35,6 +38,7 @@ import java.util.stream.IntStream;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.Tag;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.condition.EnabledIfSystemProperty;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.MethodSource;
 
@@ -111,26 +115,10 @@ class ScoringTest {
   @Test
   void scoresOrderLayersAsTheirDivergenceDoes() {
     try (LoadedModel model = LoadedModel.open(BUILT_IN, DecoderOptions.DEFAULT)) {
-      Decoder decoder = model.decoder();
-      List<int[]> text =
-          new CalibrationText(model)
-              .passages(Datasets.ofUser(Map.of()).find(Datasets.GENERAL_CALIBRATION).load(), 64);
-      Scores scores = score(decoder, text.subList(0, 12), 0);
-      int layers = decoder.spec().layers();
-      double[] estimated =
-          IntStream.range(0, layers).mapToDouble(layer -> scores.of(layer, WINDOW)).toArray();
-      double[] divergences =
-          IntStream.range(0, layers)
-              .mapToDouble(
-                  layer ->
-                      divergence(
-                          decoder,
-                          text.subList(12, 16),
-                          Plan.identity(layers).withWindowed(layer, WINDOW.last(), WINDOW.first())))
-              .toArray();
-      double correlation = rankCorrelation(estimated, divergences);
-      assertTrue(correlation > 0.8, "rank correlation " + correlation);
-      for (int layer = 1; layer < layers; layer++) {
+      List<int[]> text = text(model, 64);
+      Scores scores = score(model.decoder(), text.subList(0, 12), 0);
+      assertOrder(0.8, scores, WINDOW, model.decoder(), text.subList(12, 16));
+      for (int layer = 1; layer < model.decoder().spec().layers(); layer++) {
         double share = scores.of(layer, new LayerAction.Share(layer - 1));
         assertTrue(share > 0 && share < 10, layer + ": " + share);
       }
@@ -139,18 +127,68 @@ class ScoringTest {
     }
   }
 
-  private static double divergence(Decoder decoder, List<int[]> text, Plan plan) {
-    double sum = 0;
+  /** The figures of docs/quality.md. */
+  @Test
+  @EnabledIfSystemProperty(
+      named = "kvshare.scored",
+      matches = ".+",
+      disabledReason = "takes minutes, and needs a model: -Dkvshare.scored=FILE.gguf")
+  void scoresOrderLayersOfARealModel() {
+    Path file = Path.of(System.getProperty("kvshare.scored"));
+    LayerAction.Window window = new LayerAction.Window(4, 64);
+    try (LoadedModel model = LoadedModel.open(file, DecoderOptions.DEFAULT)) {
+      List<int[]> text = text(model, 512);
+      List<LayerAction> only = List.of(window);
+      List<List<LayerAction>> actions = Collections.nCopies(model.decoder().spec().layers(), only);
+      Scores scores;
+      try (Scoring scoring = new Scoring(model.decoder(), text.subList(0, 8))) {
+        scores = scoring.score(actions, 0, done -> {});
+      }
+      assertOrder(0.9, scores, window, model.decoder(), text.subList(8, 10));
+    }
+  }
+
+  private static List<int[]> text(LoadedModel model, int tokens) {
+    return new CalibrationText(model)
+        .passages(Datasets.ofUser(Map.of()).find(Datasets.GENERAL_CALIBRATION).load(), tokens);
+  }
+
+  /** The rank correlation of the scores with what each layer alone costs on other text. */
+  private static void assertOrder(
+      double least, Scores scores, LayerAction.Window window, Decoder decoder, List<int[]> text) {
+    int layers = decoder.spec().layers();
+    double[] estimated =
+        IntStream.range(0, layers).mapToDouble(layer -> scores.of(layer, window)).toArray();
+    Plan unshared = Plan.identity(layers);
+    List<Plan> plans =
+        IntStream.range(0, layers)
+            .mapToObj(layer -> unshared.withWindowed(layer, window.last(), window.first()))
+            .toList();
+    double[] divergences = divergences(decoder, text, plans);
+    double correlation = rankCorrelation(estimated, divergences);
+    assertTrue(
+        correlation > least,
+        () ->
+            "rank correlation %s of %s with %s"
+                .formatted(correlation, Arrays.toString(estimated), Arrays.toString(divergences)));
+    System.out.printf(Locale.ROOT, "rank correlation of %d layers: %.3f%n", layers, correlation);
+  }
+
+  private static double[] divergences(Decoder decoder, List<int[]> text, List<Plan> plans) {
+    double[] means = new double[plans.size()];
     for (int[] ids : text) {
       try (NDManager manager = decoder.newManager()) {
         NDArray tokens =
             manager.create(ids, new Shape(1, ids.length)).toType(DataType.INT64, false);
-        NDArray unshared = last(decoder, Plan.identity(plan.map().layers()), tokens);
+        NDArray unshared = last(decoder, Plan.identity(decoder.spec().layers()), tokens);
         NDArray none = manager.full(tokens.getShape(), -1, DataType.INT64);
-        sum += decoder.divergence(unshared, last(decoder, plan, tokens), none).mean();
+        for (int i = 0; i < means.length; i++) {
+          NDArray shared = last(decoder, plans.get(i), tokens);
+          means[i] += decoder.divergence(unshared, shared, none).mean() / text.size();
+        }
       }
     }
-    return sum / text.size();
+    return means;
   }
 
   private static NDArray last(Decoder decoder, Plan plan, NDArray ids) {
