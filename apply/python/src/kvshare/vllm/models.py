@@ -36,7 +36,9 @@ from kvshare.refitted import read_refitted
 from kvshare.vllm import PREFIX
 from kvshare.vllm.windows import EndsAttention, EndsBackend
 
-_TENSOR = re.compile(r"layers\.(\d+)\.(self_attn\.(?:[qkvo]_proj|own_proj)|mlp\.down_proj)\.(weight|bias)", re.ASCII)
+_TENSOR = re.compile(
+    r"(|.+\.)(layers\.\d+\.(?:self_attn\.(?:[qkvo]_proj|own_proj)|mlp\.down_proj)\.(?:weight|bias))", re.ASCII
+)
 _KEYS_AND_VALUES = re.compile(r"layers\.(\d+)\.self_attn\.[kv]_proj\.", re.ASCII)
 
 
@@ -206,23 +208,20 @@ class _UnderPolicy(nn.Module):
             unused = _KEYS_AND_VALUES.search(name)
             if unused is not None and self.kvshare_plan.shares(int(unused[1])):
                 continue
-            match = _name(name)
+            match = _TENSOR.fullmatch(name)
             if match is not None:
-                prefix = name[: match.start()]
-                tensor = left.pop(match[0], tensor)
+                prefix = match[1]
+                tensor = left.pop(match[2], tensor)
             yield name, tensor
         yield from ((prefix + name, tensor) for name, tensor in left.items())
 
 
 def _refitted(policy: Policy) -> dict[str, torch.Tensor]:
     """The refitted weights by name from `layers` on. Their shapes are those that vLLM's loader asks for."""
-    tensors = read_refitted(policy, lambda name, _: None if _name(name) else "is none that vLLM can replace")
-    return {name[match.start() :]: tensor for name, tensor in tensors.items() if (match := _name(name))}
-
-
-def _name(name: str) -> re.Match[str] | None:
-    match = _TENSOR.search(name)
-    return match if match is not None and match.end() == len(name) else None
+    tensors = read_refitted(
+        policy, lambda name, _: None if _TENSOR.fullmatch(name) else "is none that vLLM can replace"
+    )
+    return {match[2]: tensor for name, tensor in tensors.items() if (match := _TENSOR.fullmatch(name))}
 
 
 def _under_policy(stock: type[nn.Module]) -> type[nn.Module]:
