@@ -1,15 +1,16 @@
 """Compares `kvshare eval --task` with lm-evaluation-harness on a few hundred real items, with the same float32 weights.
 
     python compare_with_harness.py items FOLDER GSM8K.jsonl OUT [N]
-    python compare_with_harness.py packages EVALS.whl LM_EVAL.whl FOUNDRY OUT [N]
-    python compare_with_harness.py texts HELLASWAG.txt ASTRONOMY.csv OUT [N]
+    python compare_with_harness.py packages EVALS.whl LM_EVAL.whl OUT [N]
+    python compare_with_harness.py texts HELLASWAG.txt ASTRONOMY.csv LAMBADA.jsonl OUT [N]
     python compare_with_harness.py compare MODEL.gguf OUT/*.parquet
 
 The first three write N items of each task with the fields of the hub. FOLDER is the folder dataset of the repository AGI-Edgerunners/LLM-Adapters,
-GSM8K.jsonl the test set of openai/grade-school-math. The packages evals and lm-eval carry items themselves, `pip download --no-deps` gets them;
-FOUNDRY is a checkout of mosaicml/llm-foundry. HELLASWAG.txt is hellaswag_val_full.txt of klosax/hellaswag_text_data, ASTRONOMY.csv
-data/mmlu/test/astronomy_test.csv of HaeChan0305/MLILAB-FedLLM. The last needs lm-eval, transformers, gguf, and kvshare on the path or in KVSHARE. It
-fails where an accuracy differs by more than 1e-6, a log-likelihood by more than 1e-3 nats, or an answer in a letter.
+GSM8K.jsonl the test set of openai/grade-school-math. The packages evals and lm-eval carry items themselves, `pip download --no-deps` gets them.
+HELLASWAG.txt is hellaswag_val_full.txt of klosax/hellaswag_text_data, ASTRONOMY.csv data/mmlu/test/astronomy_test.csv of HaeChan0305/MLILAB-FedLLM,
+LAMBADA.jsonl scripts/eval/local_data/language_understanding/lambada_openai.jsonl of mosaicml/llm-foundry. The last needs lm-eval, transformers,
+gguf, and kvshare on the path or in KVSHARE. It fails where an accuracy differs by more than 1e-6, a log-likelihood by more than 1e-3 nats, or an
+answer in a letter.
 """
 
 import csv
@@ -83,8 +84,8 @@ def write(rows, out, count):
             print(name, len(found[:count]), "items")
 
 
-def packages(evals, harness, foundry, out, count):
-    """LogiQA as the package evals has it, asked as MMLU is; MMLU's development items, which lm-eval has; LAMBADA and a few of HellaSwag."""
+def packages(evals, harness, out, count):
+    """LogiQA as the package evals has it, asked as MMLU is; MMLU's development items, which lm-eval has."""
     logiqa, mmlu = [], []
     for line in zipfile.ZipFile(evals).read("evals/registry/data/logiqa/logiqa.jsonl").decode().splitlines():
         row = json.loads(line)
@@ -97,18 +98,11 @@ def packages(evals, harness, foundry, out, count):
             if found:
                 question, *options, right = found.groups()
                 mmlu.append({"question": question, "choices": options, "answer": LETTERS.index(right)})
-    words = [json.loads(line) for line in (foundry / "scripts/eval/local_data/language_understanding/lambada_openai.jsonl").read_text().splitlines()]
-    stories = [json.loads(line) for line in (foundry / "tests/eval/local_data/hellaswag_small.jsonl").read_text().splitlines()]
-    hellaswag = []
-    for row in stories:
-        label, _, context = row["query"].partition(": ")
-        hellaswag.append({"activity_label": label, "ctx_a": context, "ctx_b": "", "endings": row["choices"], "label": str(row["gold"])})
-    lambada = [{"text": row["context"] + " " + row["continuation"].strip()} for row in words]
-    write({"logiqa": logiqa, "mmlu": mmlu[:: max(1, len(mmlu) // count)], "lambada": lambada, "hellaswag": hellaswag}, out, count)
+    write({"logiqa": logiqa, "mmlu": mmlu[:: max(1, len(mmlu) // count)]}, out, count)
 
 
-def texts(hellaswag, astronomy, out, count):
-    """HellaSwag's validation items, and MMLU's test items of a subject, with the description that names it."""
+def texts(hellaswag, astronomy, lambada, out, count):
+    """HellaSwag's validation items; MMLU's test items of a subject, with the description that names it; LAMBADA."""
     lines, stories = hellaswag.read_text().splitlines(), []
     for start in range(0, 6 * count, 6):
         activity, _, context = lines[start].partition(": ")
@@ -121,7 +115,9 @@ def texts(hellaswag, astronomy, out, count):
         for row in csv.DictReader(file):
             options = [row[f"choice{i}"] for i in range(4)]
             questions.append({"question": row["question"], "subject": "astronomy", "choices": options, "answer": int(row["answer"])})
-    write({"hellaswag": stories, "mmlu_astronomy": questions}, out, count)
+    words = [json.loads(line) for line in lambada.read_text().splitlines()]
+    passages = [{"text": row["context"] + " " + row["continuation"].strip()} for row in words]
+    write({"hellaswag": stories, "mmlu_astronomy": questions, "lambada": passages}, out, count)
 
 
 def kvshare(model, files):
@@ -214,8 +210,8 @@ if __name__ == "__main__":
     if sys.argv[1] == "items":
         items(Path(sys.argv[2]), Path(sys.argv[3]), Path(sys.argv[4]), int(sys.argv[5]) if len(sys.argv) > 5 else 200)
     elif sys.argv[1] == "packages":
-        packages(*map(Path, sys.argv[2:6]), int(sys.argv[6]) if len(sys.argv) > 6 else 120)
+        packages(*map(Path, sys.argv[2:5]), int(sys.argv[5]) if len(sys.argv) > 5 else 120)
     elif sys.argv[1] == "texts":
-        texts(*map(Path, sys.argv[2:5]), int(sys.argv[5]) if len(sys.argv) > 5 else 60)
+        texts(*map(Path, sys.argv[2:6]), int(sys.argv[6]) if len(sys.argv) > 6 else 60)
     else:
         sys.exit(compare(Path(sys.argv[2]), [Path(file) for file in sys.argv[3:]]))
