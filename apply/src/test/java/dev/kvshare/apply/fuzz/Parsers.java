@@ -1,0 +1,231 @@
+package dev.kvshare.apply.fuzz;
+
+import com.fasterxml.jackson.databind.ObjectMapper;
+import dev.kvshare.apply.decoder.Goldens;
+import dev.kvshare.apply.family.ModelFamilies;
+import dev.kvshare.apply.family.spec.ModelSpec;
+import dev.kvshare.apply.model.Checkpoint;
+import dev.kvshare.apply.model.Checkpoint.TensorInfo;
+import dev.kvshare.apply.model.CheckpointException;
+import dev.kvshare.apply.model.DataType;
+import dev.kvshare.apply.model.ModelConfig;
+import dev.kvshare.apply.model.TokenizerSource;
+import dev.kvshare.apply.model.checkpoint.Checkpoints;
+import dev.kvshare.apply.model.storage.Digest;
+import dev.kvshare.apply.model.tokenizer.Tokenizer;
+import dev.kvshare.apply.model.tokenizer.template.ChatTemplate;
+import dev.kvshare.apply.model.tokenizer.template.ChatTemplate.ChatMessage;
+import dev.kvshare.apply.policy.Policy.RepairReference;
+import dev.kvshare.apply.policy.PolicyException;
+import dev.kvshare.apply.policy.PolicyFile;
+import dev.kvshare.apply.policy.RefittedWeights;
+import java.io.IOException;
+import java.nio.ByteBuffer;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.List;
+import java.util.Map;
+import java.util.TreeMap;
+
+/**
+ * What reads the files of strangers, each from the bytes of one file to the end of what checks
+ * them. A file is read, or refused by an error that is meant for the user; anything else is a
+ * fault.
+ */
+final class Parsers {
+  /** A bias that a repair may add to the golden Llama model. */
+  static final String REFITTED = "model.layers.1.self_attn.o_proj.bias";
+
+  /** The name of the JSON library is not for users, unless their file holds it. */
+  private static final String LIBRARY = "com.fasterxml";
+
+  private static final List<ChatMessage> CONVERSATION =
+      List.of(
+          ChatMessage.system("Be brief."),
+          ChatMessage.user("Grüße, is 3 < 4?"),
+          ChatMessage.assistant("Yes."),
+          ChatMessage.user(""));
+
+  private final Path folder;
+  private final Map<String, Path> goldens = new TreeMap<>();
+
+  /**
+   * @param folder where the files are written
+   */
+  Parsers(Path folder) {
+    this.folder = folder;
+  }
+
+  /**
+   * A parser of one kind of file.
+   *
+   * @param refusal the type of its refusals
+   * @param fragment what each refusal says, such as the name of the file
+   */
+  record Parser(Class<? extends RuntimeException> refusal, String fragment, Reader reader) {
+
+    /** What reads a file. */
+    @FunctionalInterface
+    interface Reader {
+      void read(byte[] file) throws Exception;
+    }
+
+    /**
+     * Reads a file.
+     *
+     * @return whether it was refused as files are to be refused
+     * @throws Exception a fault
+     */
+    boolean refuses(byte[] file) throws Exception {
+      try {
+        reader.read(file);
+        return false;
+      } catch (RuntimeException e) {
+        String message = String.valueOf(e.getMessage());
+        if (refusal.isInstance(e)
+            && message.contains(fragment)
+            && (!message.contains(LIBRARY)
+                || new String(file, StandardCharsets.ISO_8859_1).contains(LIBRARY))) {
+          return true;
+        }
+        throw e;
+      }
+    }
+  }
+
+  /** One by name: {@code safetensors}, {@code gguf}, {@code configuration} and so on. */
+  Parser of(String kind) {
+    return switch (kind) {
+      case "safetensors" -> safetensors();
+      case "gguf" -> gguf();
+      case "configuration" -> configuration();
+      case "tokenizer" -> tokenizer();
+      case "policy" -> policy();
+      case "refittedWeights" -> refittedWeights();
+      case "template" -> template();
+      default -> throw new IllegalArgumentException(kind);
+    };
+  }
+
+  /** Header, and each tensor as stored. */
+  private Parser safetensors() {
+    return new Parser(CheckpointException.class, "model.safetensors", this::readSafetensors);
+  }
+
+  /** Metadata, each tensor as float32, the model's specification and its tokenizer. */
+  private Parser gguf() {
+    return new Parser(CheckpointException.class, "model.gguf", this::readGguf);
+  }
+
+  /** A {@code config.json} beside the weights of a golden model of the family it names. */
+  private Parser configuration() {
+    return new Parser(CheckpointException.class, folder.toString(), this::readConfiguration);
+  }
+
+  /** {@code tokenizer.json}, and one text through it. */
+  private Parser tokenizer() {
+    return new Parser(CheckpointException.class, "tokenizer.json", this::readTokenizer);
+  }
+
+  /** A policy. */
+  private Parser policy() {
+    Path file = folder.resolve("policy.json");
+    return new Parser(
+        PolicyException.class, file.toString(), bytes -> PolicyFile.read(Files.write(file, bytes)));
+  }
+
+  /** The tensors of a repair of the golden Llama model, of which one is named. */
+  private Parser refittedWeights() {
+    return new Parser(PolicyException.class, "policy.safetensors", this::readRefittedWeights);
+  }
+
+  /** A chat template, rendered with a conversation. */
+  private Parser template() {
+    return new Parser(
+        CheckpointException.Tokenizer.class,
+        "chat_template.jinja",
+        bytes ->
+            new ChatTemplate(
+                    "chat_template.jinja",
+                    new String(bytes, StandardCharsets.UTF_8),
+                    Map.of("bos_token", "<s>", "eos_token", "</s>"))
+                .render(CONVERSATION, true));
+  }
+
+  private void readSafetensors(byte[] bytes) throws IOException {
+    Path model = Files.createDirectories(folder.resolve("model"));
+    Files.writeString(
+        model.resolve("config.json"), "{\"model_type\": \"llama\", \"hidden_size\": 4}");
+    Files.write(model.resolve("model.safetensors"), bytes);
+    try (Checkpoint checkpoint = Checkpoints.open(model)) {
+      for (TensorInfo tensor : checkpoint.tensors().values()) {
+        checkpoint.readStored(tensor.name(), 0, ByteBuffer.allocate((int) tensor.bytes()));
+      }
+    }
+  }
+
+  private void readGguf(byte[] bytes) throws IOException {
+    Path file = Files.write(folder.resolve("model.gguf"), bytes);
+    try (Checkpoint checkpoint = Checkpoints.open(file)) {
+      for (TensorInfo tensor : checkpoint.tensors().values()) {
+        if (tensor.dataType().isDecodable()) {
+          checkpoint.read(
+              tensor.name(),
+              DataType.F32,
+              ByteBuffer.allocateDirect(Math.toIntExact(tensor.elements()) * Float.BYTES));
+        }
+      }
+      ModelFamilies.spec(checkpoint);
+      if (!(checkpoint.tokenizerSource() instanceof TokenizerSource.None)) {
+        encode(checkpoint.tokenizerSource(), checkpoint.config());
+      }
+    }
+  }
+
+  private void readConfiguration(byte[] bytes) throws IOException {
+    String text = new String(bytes, StandardCharsets.UTF_8);
+    Path golden = golden("llama");
+    for (String name : List.of("gpt2", "gemma2", "gemma3_text", "mixtral", "phi3", "qwen3_moe")) {
+      golden = text.contains("\"" + name + "\"") ? golden(name) : golden;
+    }
+    Files.write(golden.resolve("config.json"), bytes);
+    try (Checkpoint checkpoint = Checkpoints.open(golden)) {
+      ModelFamilies.spec(checkpoint);
+    }
+  }
+
+  private Path golden(String name) {
+    return goldens.computeIfAbsent(
+        name,
+        key -> Goldens.copy(Goldens.architecture(key), folder.resolve("golden-" + key), c -> {}));
+  }
+
+  private void readTokenizer(byte[] bytes) throws IOException {
+    Files.write(folder.resolve("tokenizer.json"), bytes);
+    encode(
+        new TokenizerSource.TokenizerFile(folder),
+        new ModelConfig(
+            folder.resolve("config.json"),
+            new ObjectMapper().createObjectNode().put("vocab_size", 3000)));
+  }
+
+  private static void encode(TokenizerSource source, ModelConfig config) {
+    try (Tokenizer tokenizer = Tokenizer.load(source, config)) {
+      tokenizer.decode(tokenizer.encode("Grüße, 12345 words\n\n  it's", true), false);
+    }
+  }
+
+  private void readRefittedWeights(byte[] bytes) throws IOException {
+    ModelSpec spec;
+    try (Checkpoint checkpoint = Checkpoints.open(Goldens.architecture("llama"))) {
+      spec = ModelFamilies.spec(checkpoint);
+    }
+    Path file = Files.write(folder.resolve("policy.safetensors"), bytes);
+    // The digest is that of these bytes, so that all of the reader is met.
+    RefittedWeights.read(
+        file,
+        new RepairReference("policy.safetensors", Digest.sha256(bytes), null, List.of(REFITTED)),
+        spec);
+  }
+}
