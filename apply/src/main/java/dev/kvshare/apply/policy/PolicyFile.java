@@ -150,13 +150,18 @@ public final class PolicyFile {
     Path weights = weightsFile(file);
     Path fresh = fresh(weights);
     finish(file);
-    AtomicFile.write(fresh, weightsOrNull::writeTo);
+    try {
+      AtomicFile.write(fresh, weightsOrNull::writeTo);
+    } catch (OutputException e) {
+      String left = Files.exists(file) ? "The policy %s is as it was." : "No policy %s is written.";
+      throw new OutputException(left.formatted(file) + " " + e.getMessage(), e);
+    }
     Policy written =
         policy.withRepair(weightsOrNull.reference(weights.getFileName().toString(), policy.plan()));
     try {
       write(written, null, file);
     } catch (OutputException e) {
-      fresh.toFile().delete();
+      AtomicFile.deleteQuietly(fresh);
       throw e;
     }
     AtomicFile.move(fresh, weights);

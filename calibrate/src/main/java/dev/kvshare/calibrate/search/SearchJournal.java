@@ -15,11 +15,13 @@ import dev.kvshare.calibrate.capture.KvStatistics;
 import dev.kvshare.calibrate.capture.SimilarityMeter;
 import dev.kvshare.calibrate.repair.RepairPassages;
 import dev.kvshare.calibrate.repair.RepairQuality;
-import java.io.FileOutputStream;
 import java.io.IOException;
+import java.nio.ByteBuffer;
+import java.nio.channels.FileChannel;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.nio.file.StandardOpenOption;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.Iterator;
@@ -48,7 +50,7 @@ final class SearchJournal implements AutoCloseable {
   private final List<Entry> entries;
   private int replayed;
   // Not a FileChannel: an interrupt would close it.
-  private final FileOutputStream out;
+  private final FileChannel out;
 
   /** A plan that was measured. */
   sealed interface Entry permits Tested, Repaired {
@@ -66,7 +68,7 @@ final class SearchJournal implements AutoCloseable {
   /** A plan that was measured as repaired. */
   record Repaired(Plan plan, RepairQuality quality) implements Entry {}
 
-  private SearchJournal(Path file, List<Entry> entries, FileOutputStream out) {
+  private SearchJournal(Path file, List<Entry> entries, FileChannel out) {
     this.file = file;
     this.entries = List.copyOf(entries);
     this.out = out;
@@ -120,7 +122,14 @@ final class SearchJournal implements AutoCloseable {
   static SearchJournal create(Path file, ObjectNode settings) {
     try {
       SearchJournal journal =
-          new SearchJournal(file, List.of(), new FileOutputStream(file.toFile()));
+          new SearchJournal(
+              file,
+              List.of(),
+              FileChannel.open(
+                  file,
+                  StandardOpenOption.CREATE,
+                  StandardOpenOption.TRUNCATE_EXISTING,
+                  StandardOpenOption.WRITE));
       journal.appendLine(settings);
       return journal;
     } catch (IOException e) {
@@ -149,8 +158,8 @@ final class SearchJournal implements AutoCloseable {
       for (int line = 1; line < lines.length; line++) {
         entries.add(entry(file, line, lines[line], settings));
       }
-      FileOutputStream out = new FileOutputStream(file.toFile(), true);
-      out.getChannel().truncate(end);
+      FileChannel out = FileChannel.open(file, StandardOpenOption.WRITE);
+      out.truncate(end).position(end);
       return new SearchJournal(file, entries, out);
     } catch (JsonFiles.MalformedException e) {
       throw damaged(file, 0, e);
@@ -262,8 +271,11 @@ final class SearchJournal implements AutoCloseable {
   }
 
   private void appendLine(ObjectNode line) throws IOException {
-    out.write((line + "\n").getBytes(StandardCharsets.UTF_8));
-    out.getFD().sync();
+    ByteBuffer text = ByteBuffer.wrap((line + "\n").getBytes(StandardCharsets.UTF_8));
+    while (text.hasRemaining()) {
+      out.write(text);
+    }
+    out.force(false);
   }
 
   @Override

@@ -123,7 +123,8 @@ public final class AtomicFile {
     return e.getClass().getSimpleName() + ": " + e.getMessage();
   }
 
-  private static void deleteQuietly(Path file) {
+  /** Deletes a file that is not needed any more, if that can be done. */
+  public static void deleteQuietly(Path file) {
     try {
       Files.deleteIfExists(file);
     } catch (IOException e) {

@@ -1,0 +1,228 @@
+#!/usr/bin/env python3
+"""Kills and full disks: does a run that was stopped anywhere end in the same bytes?
+
+    bench/interruptions.py calibration [kills]   kills at random points of search, repair and writing, then --resume
+    bench/interruptions.py download [kills]      kills at random points of a download from a hub on this machine
+    bench/interruptions.py disk                  a disk that is full at each file, on tmpfs of growing size (needs root)
+
+Each says what it did and ends with status 1 where a byte differs. KVSHARE names another launcher, SEED other points.
+"""
+
+import hashlib
+import http.server
+import os
+import pathlib
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+
+ROOT = pathlib.Path(__file__).resolve().parent.parent
+KVSHARE = os.environ.get("KVSHARE", str(ROOT / "kvshare"))
+CALIBRATE = ["calibrate", "--method", "share", "--keep", "75%", "--quiet", "--force", "-o", "policy.json"]
+COMMIT = "0123456789abcdef0123456789abcdef01234567"
+
+
+def digests(folder):
+    """The digest of each file, but for the report, which tells when it was made."""
+    return {
+        str(file.relative_to(folder)): hashlib.sha256(file.read_bytes()).hexdigest()[:16]
+        for file in sorted(folder.rglob("*"))
+        if file.is_file() and file.suffix not in (".html", ".lock")
+    }
+
+
+def run(folder, arguments, seconds=None, environment=None):
+    """Runs a command; killed after so many seconds. Returns its exit status (None where killed) and what it said."""
+    folder.mkdir(parents=True, exist_ok=True)
+    process = subprocess.Popen(
+        [KVSHARE, *arguments],
+        cwd=folder,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+        env=os.environ | (environment or {}),
+    )
+    try:
+        return process.wait(timeout=seconds), process.stdout.read()
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        return None, process.stdout.read()
+
+
+def phase(folder):
+    """What a killed run had reached, by what lies in its folder."""
+    if (folder / "policy.json").exists():
+        return "after the policy"
+    if list(folder.glob("*.safetensors")):
+        return "between weights and policy"
+    if list(folder.glob(".*.tmp")):
+        return "in writing"
+    journals = list(folder.glob("*.journal"))
+    if not journals:
+        return "before the journal"
+    return "repair or writing" if len(journals[0].read_text().splitlines()) > 8 else "search"
+
+
+def calibration(work, kills):
+    begin = time.time()
+    status, said = run(work / "whole", CALIBRATE)
+    seconds = time.time() - begin
+    assert status == 0, said
+    whole = digests(work / "whole")
+    # The end is short: half of the kills go to the last fifth, where repair and writing are.
+    done = chains = 0
+    equal = True
+    while done < kills:
+        folder = work / f"chain{chains}"
+        chains += 1
+        killed = 0
+        while True:
+            point = None
+            if done < kills and killed < 4:
+                point = random.uniform(0.2, 1.0) if random.random() < 0.5 else random.uniform(0.8, 1.02)
+            resume = ["--resume"] if killed else []
+            status, said = run(folder, CALIBRATE + resume, point and point * seconds)
+            if status is not None:
+                break
+            done, killed = done + 1, killed + 1
+            print(f"kill {done} after {point * seconds:.2f} of {seconds:.2f} s: {phase(folder)}", flush=True)
+        same = status == 0 and digests(folder) == whole
+        equal &= same
+        print(f"chain {chains} of {killed} kills: status {status}, {'equal' if same else digests(folder)}", flush=True)
+        if status != 0:
+            print(said)
+    print(f"{done} kills in {chains} chains: {'all equal' if equal else 'NOT EQUAL'}")
+    return equal
+
+
+class Hub(http.server.BaseHTTPRequestHandler):
+    """A hub with one model, which sends its weights slowly."""
+
+    protocol_version = "HTTP/1.1"
+    files = {}
+
+    def log_message(self, *_):
+        pass
+
+    def do_HEAD(self):
+        self.answer(False)
+
+    def do_GET(self):
+        self.answer(True)
+
+    def answer(self, body):
+        name = self.path.rsplit("/", 1)[-1]
+        if "/api/models/" in self.path:
+            siblings = ", ".join(f'{{"rfilename": "{file}"}}' for file in self.files)
+            content = f'{{"sha": "{COMMIT}", "siblings": [{siblings}]}}'.encode()
+            tag = None
+        elif name in self.files:
+            content = self.files[name]
+            tag = hashlib.sha1(f"blob {len(content)}\0".encode() + content).hexdigest()
+            if name.endswith(".safetensors"):
+                tag = hashlib.sha256(content).hexdigest()
+        else:
+            self.send_error(404)
+            return
+        start = int((self.headers.get("Range") or "bytes=0-").split("=")[1].split("-")[0])
+        self.send_response(206 if start else 200)
+        if start:
+            self.send_header("Content-Range", f"bytes {start}-{len(content) - 1}/{len(content)}")
+        self.send_header("Content-Length", str(len(content) - start))
+        if tag:
+            self.send_header("ETag", f'"{tag}"')
+        self.end_headers()
+        for at in range(start, len(content) if body else 0, 16384):
+            try:
+                self.wfile.write(content[at : at + 16384])
+            except OSError:
+                return
+            time.sleep(0.02)
+
+
+def download(work, kills):
+    golden = ROOT / "apply/src/test/resources/goldens/architectures/llama"
+    Hub.files = {file.name: file.read_bytes() for file in golden.iterdir() if file.name in ("config.json", "model.safetensors")}
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Hub)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    environment = {"HF_ENDPOINT": f"http://127.0.0.1:{server.server_port}", "HF_HUB_OFFLINE": "0"}
+    ask = ["inspect", "--model", "org/name"]
+    begin = time.time()
+    status, said = run(work / "whole", ask, None, environment | {"HF_HOME": str(work / "whole")})
+    seconds = time.time() - begin
+    assert status == 0, said
+    whole = digests(work / "whole")
+    done = chains = resumed = 0
+    equal = True
+    while done < kills:
+        folder = work / f"chain{chains}"
+        chains += 1
+        killed = 0
+        while True:
+            point = random.uniform(0.2, 1.0) * seconds if done < kills and killed < 4 else None
+            status, said = run(folder, ask, point, environment | {"HF_HOME": str(folder)})
+            if status is not None:
+                break
+            done, killed = done + 1, killed + 1
+            held = sum(file.stat().st_size for file in folder.rglob("*incomplete*") if file.is_file())
+            resumed += held > 0
+            print(f"kill {done} after {point:.2f} of {seconds:.2f} s: {held:,} bytes of an unfinished file", flush=True)
+        same = status == 0 and digests(folder) == whole
+        equal &= same
+        print(f"chain {chains} of {killed} kills: status {status}, {'equal' if same else digests(folder)}", flush=True)
+        if status != 0:
+            print(said)
+    print(f"{done} kills in {chains} chains, {resumed} within a file: {'all equal' if equal else 'NOT EQUAL'}")
+    return equal
+
+
+def disk(work, _):
+    """The files of one run take some size; on each smaller disk, what is there is whole or as it was."""
+    arguments = [*CALIBRATE, "--report", "report.html", "--save-stats=statistics.safetensors"]
+    status, said = run(work / "whole", arguments)
+    assert status == 0, said
+    whole = digests(work / "whole")
+    sizes = {file.name: file.stat().st_size for file in (work / "whole").iterdir() if file.is_file()}
+    print(sizes)
+    mount = work / "disk"
+    mount.mkdir()
+    good = True
+    page = os.sysconf("SC_PAGE_SIZE")
+    total = sum(-(-size // page) for size in sizes.values()) + 8
+    for pages in range(1, total, max(1, total // 24)):
+        subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={pages * page}", "tmpfs", mount], check=True)
+        try:
+            status, said = run(mount, arguments)
+            left = digests(mount)
+            wrong = {name for name in left if name in whole and left[name] != whole[name]}
+            odd = [name for name in left if ".tmp" in name or "Exception in" in said or "\tat " in said]
+            good &= not wrong and not odd and (status == 0) == (set(left) >= set(whole))
+            print(f"{pages} pages: status {status}; there: {', '.join(left) or 'nothing'}; {said.strip()[-300:]!r}", flush=True)
+            if wrong or odd:
+                print(f"  WRONG {wrong} {odd}")
+        finally:
+            subprocess.run(["umount", mount], check=True)
+    print("each file is whole or not there" if good else "NOT WHOLE")
+    return good
+
+
+def main():
+    kinds = {"calibration": calibration, "download": download, "disk": disk}
+    if len(sys.argv) < 2 or sys.argv[1] not in kinds:
+        sys.exit(__doc__)
+    random.seed(int(os.environ.get("SEED", "17")))
+    work = pathlib.Path(tempfile.mkdtemp(prefix="interruptions-"))
+    try:
+        sys.exit(0 if kinds[sys.argv[1]](work, int(sys.argv[2]) if len(sys.argv) > 2 else 20) else 1)
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+
+
+main()
