@@ -36,10 +36,9 @@ def digests(folder):
     }
 
 
-def run(folder, arguments, seconds=None, environment=None):
-    """Runs a command; killed after so many seconds. Returns its exit status (None where killed) and what it said."""
+def start(folder, arguments, environment=None):
     folder.mkdir(parents=True, exist_ok=True)
-    process = subprocess.Popen(
+    return subprocess.Popen(
         [KVSHARE, *arguments],
         cwd=folder,
         stdout=subprocess.PIPE,
@@ -48,35 +47,59 @@ def run(folder, arguments, seconds=None, environment=None):
         start_new_session=True,
         env=os.environ | (environment or {}),
     )
+
+
+def kill(process):
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+
+
+def run(folder, arguments, seconds=None, environment=None):
+    """Runs a command; killed after so many seconds. Returns its exit status (None where killed) and what it said."""
+    process = start(folder, arguments, environment)
     try:
         return process.wait(timeout=seconds), process.stdout.read()
     except subprocess.TimeoutExpired:
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
+        kill(process)
         return None, process.stdout.read()
 
 
-def phase(folder):
-    """What a killed run had reached, by what lies in its folder."""
-    if (folder / "policy.json").exists():
-        return "after the policy"
-    if list(folder.glob("*.safetensors")):
-        return "between weights and policy"
-    if list(folder.glob(".*.tmp")):
-        return "in writing"
-    journals = list(folder.glob("*.journal"))
-    if not journals:
-        return "before the journal"
-    return "repair or writing" if len(journals[0].read_text().splitlines()) > 8 else "search"
+def tested(folder):
+    """Plans in the journal of a search."""
+    journal = folder / "policy.journal"
+    return journal.read_text().count("\n") - 1 if journal.exists() else -1
+
+
+def watch(process, until):
+    """Waits for something while a process runs; whether it came."""
+    while process.poll() is None:
+        if until():
+            return True
+        time.sleep(0.001)
+    return False
+
+
+def left(folder):
+    """What a killed run left."""
+    return f"{max(0, tested(folder))} plans in the journal; files " + ", ".join(
+        sorted(file.name for file in folder.iterdir())
+    )
 
 
 def calibration(work, kills):
+    folder = work / "whole"
     begin = time.time()
-    status, said = run(work / "whole", CALIBRATE)
-    seconds = time.time() - begin
-    assert status == 0, said
-    whole = digests(work / "whole")
-    # The end is short: half of the kills go to the last fifth, where repair and writing are.
+    process = start(folder, CALIBRATE)
+    plans, searched = 0, begin
+    while process.poll() is None:
+        if tested(folder) > plans:
+            plans, searched = tested(folder), time.time()
+        time.sleep(0.01)
+    assert process.returncode == 0, process.stdout.read()
+    repair = time.time() - searched
+    print(f"whole: {plans} plans searched in {searched - begin:.1f} s, then {repair:.1f} s of repair and writing")
+    whole = digests(folder)
+    print(whole, flush=True)
     done = chains = 0
     equal = True
     while done < kills:
@@ -84,19 +107,29 @@ def calibration(work, kills):
         chains += 1
         killed = 0
         while True:
-            point = None
-            if done < kills and killed < 4:
-                point = random.uniform(0.2, 1.0) if random.random() < 0.5 else random.uniform(0.8, 1.02)
-            resume = ["--resume"] if killed else []
-            status, said = run(folder, CALIBRATE + resume, point and point * seconds)
-            if status is not None:
+            process = start(folder, CALIBRATE + (["--resume"] if killed else []))
+            kind = ("search", "repair", "writing")[random.randrange(3)] if done < kills and killed < 3 else None
+            if kind == "search":
+                some = random.randrange(plans)
+                watch(process, lambda: tested(folder) >= some)
+            elif kind:
+                watch(process, lambda: tested(folder) >= plans)
+            if kind == "repair":
+                time.sleep(random.uniform(0, 0.9) * repair)
+            elif kind == "writing":
+                some = random.choice((".tmp", ".new", "policy.json"))
+                watch(process, lambda: any(some in file.name for file in folder.iterdir()))
+                time.sleep(random.uniform(0, 0.02))
+            if kind is None or process.poll() is not None:
+                said = process.communicate()[0]
                 break
+            kill(process)
             done, killed = done + 1, killed + 1
-            print(f"kill {done} after {point * seconds:.2f} of {seconds:.2f} s: {phase(folder)}", flush=True)
-        same = status == 0 and digests(folder) == whole
+            print(f"kill {done} in {kind}: {left(folder)}", flush=True)
+        same = process.returncode == 0 and digests(folder) == whole
         equal &= same
-        print(f"chain {chains} of {killed} kills: status {status}, {'equal' if same else digests(folder)}", flush=True)
-        if status != 0:
+        print(f"chain {chains} of {killed} kills: {'equal' if same else digests(folder)}", flush=True)
+        if process.returncode != 0:
             print(said)
     print(f"{done} kills in {chains} chains: {'all equal' if equal else 'NOT EQUAL'}")
     return equal

@@ -25,6 +25,7 @@ import dev.kvshare.calibrate.capture.CalibrationException;
 import dev.kvshare.calibrate.capture.CalibrationListener;
 import dev.kvshare.calibrate.capture.KvStatistics;
 import dev.kvshare.calibrate.capture.StatisticsFile;
+import dev.kvshare.calibrate.repair.ResidentMemory;
 import dev.kvshare.calibrate.search.SearchOutcome;
 import java.io.IOException;
 import java.nio.file.Files;
@@ -345,25 +346,21 @@ class CalibrationTest {
 
   @Test
   @EnabledOnOs(OS.LINUX)
-  void manyCandidatesDoNotGrowTheProcess() throws IOException {
+  void manyCandidatesDoNotGrowTheProcess() {
     KvStatistics statistics = settings(0, 1).run().statistics();
     Calibration rejecting = settings(7, 1).statistics(statistics);
     for (int search = 0; search < 2; search++) {
       rejecting.run();
     }
-    long before = residentBytes();
+    long before = ResidentMemory.bytes();
     int candidates = 0;
     for (int search = 0; search < 8; search++) {
       candidates += rejecting.run().outcome().tested().size();
     }
     assertEquals(8 * 28, candidates);
     // A leak of the hidden states alone would be 170 MB.
-    long growth = residentBytes() - before;
+    long growth = ResidentMemory.bytes() - before;
     assertTrue(growth < 80_000_000, "grew by " + growth + " bytes");
-  }
-
-  private static long residentBytes() throws IOException {
-    return 4096 * Long.parseLong(Files.readString(Path.of("/proc/self/statm")).split(" ", 3)[1]);
   }
 
   private static Calibration settings(int sharedLayers, double threshold) {

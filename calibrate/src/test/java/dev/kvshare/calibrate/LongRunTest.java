@@ -10,9 +10,9 @@ import dev.kvshare.apply.cache.TokenAmount;
 import dev.kvshare.apply.decoder.CacheOptions;
 import dev.kvshare.apply.decoder.CompressedCache;
 import dev.kvshare.apply.decoder.PromptBatch;
-import dev.kvshare.apply.generate.ProcessMemory;
 import dev.kvshare.apply.plan.Plan;
 import dev.kvshare.apply.plan.SharingMap;
+import dev.kvshare.calibrate.repair.ResidentMemory;
 import java.util.HashSet;
 import java.util.List;
 import java.util.Set;
@@ -60,7 +60,7 @@ class LongRunTest {
       long bytes = 0;
       for (int step = 0; step < STEPS; step++) {
         if (step == STEPS / 10) {
-          before = resident();
+          before = ResidentMemory.bytes();
           arrays = manager.getManagedArrays().size();
           bytes = cache.bytes();
         }
@@ -82,7 +82,7 @@ class LongRunTest {
     long before = 0;
     for (int i = 0; i < CALIBRATIONS; i++) {
       if (i == CALIBRATIONS / 10) {
-        before = resident();
+        before = ResidentMemory.bytes();
       }
       plans.add(auto.run().policy().plan());
     }
@@ -90,13 +90,8 @@ class LongRunTest {
     assertGrownLittle(before);
   }
 
-  private static long resident() {
-    System.gc();
-    return ProcessMemory.residentBytes().orElseThrow();
-  }
-
   private static void assertGrownLittle(long before) {
-    long growth = resident() - before;
+    long growth = ResidentMemory.bytes() - before;
     assertTrue(growth < SLACK_BYTES, "grew by " + growth + " bytes");
   }
 }

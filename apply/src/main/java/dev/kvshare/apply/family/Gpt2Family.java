@@ -28,7 +28,7 @@ final class Gpt2Family {
         new Dimensions(
             config.positive("vocab_size"),
             hidden,
-            config.positive("n_layer"),
+            config.count("n_layer", Dimensions.MAX_LAYERS),
             heads,
             heads,
             hidden / heads,

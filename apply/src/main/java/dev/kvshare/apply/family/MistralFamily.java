@@ -32,7 +32,7 @@ final class MistralFamily {
     int window = SlidingWindows.size(config, 0, true);
     Experts experts =
         new Experts(
-            config.positiveOr("num_local_experts", 8),
+            config.countOr("num_local_experts", 8, Experts.MAX_COUNT),
             config.positiveOr("num_experts_per_tok", 2),
             true);
     FeedForwardSpec routed =

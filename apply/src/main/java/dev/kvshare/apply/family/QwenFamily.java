@@ -58,7 +58,10 @@ final class QwenFamily {
             true,
             activation,
             new Experts(
-                config.positiveOr("num_local_experts", config.positiveOr("num_experts", 128)),
+                config.countOr(
+                    config.has("num_local_experts") ? "num_local_experts" : "num_experts",
+                    128,
+                    Experts.MAX_COUNT),
                 config.positiveOr("num_experts_per_tok", 8),
                 config.bool("norm_topk_prob", false)));
     int step = config.positiveOr("decoder_sparse_step", 1);

@@ -93,6 +93,23 @@ public final class ModelConfig {
     return value;
   }
 
+  /**
+   * A whole number from 1 to {@code most}: one for each of which something is allocated before the
+   * weights show that they are there.
+   */
+  public int count(String key, int most) {
+    int value = positive(key);
+    if (value > most) {
+      throw invalid(key, "a whole number from 1 to %,d is expected".formatted(most));
+    }
+    return value;
+  }
+
+  /** As {@link #count}, or {@code absent} when the key is absent. */
+  public int countOr(String key, int absent, int most) {
+    return has(key) ? count(key, most) : absent;
+  }
+
   /** A whole number of at least 1, or {@code absent} when the key is absent. */
   public int positiveOr(String key, int absent) {
     return has(key) ? positive(key) : absent;

@@ -627,7 +627,7 @@ class Ops(Module):
   # Next-token distributions from hidden [B, T, E] against those from reference [B, T, E], both before the final norm;
   # targets int64 [B, T], -1 where none counts. Float64 [6]: positions; sum of the divergence KL(reference || hidden);
   # positions with the same most likely token; targets; sums of the negative log-likelihood of the targets by reference and by hidden.
-  # Logits are there for so many positions at a time that they take 128 MB (that is 682 of a vocabulary of 49,152).
+  # Logits are there for so many positions at a time that they take 64 MB (that is 341 of a vocabulary of 49,152).
   def divergence(self: __torch__.Ops, reference: Tensor, hidden: Tensor, targets: Tensor, model: List[Tensor], model_ints: List[int], model_floats: List[float]) -> Tensor:
     size = torch.size(hidden, -1)
     expected = torch.reshape(reference, [1, -1, size])
@@ -635,7 +635,7 @@ class Ops(Module):
     following = torch.reshape(targets, [1, -1])
     positions = torch.size(actual, 1)
     one = self.head(torch.narrow(actual, 1, 0, 1), model, model_ints, model_floats)
-    at_once = max(1, 33554432 // torch.size(one, -1))
+    at_once = max(1, 16777216 // torch.size(one, -1))
     sums = torch.zeros([6], dtype=7, device=hidden.device)
     low = 0
     while low < positions:

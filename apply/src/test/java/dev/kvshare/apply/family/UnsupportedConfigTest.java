@@ -82,7 +82,13 @@ class UnsupportedConfigTest {
             "layer_types"),
         refused("gpt2", config -> config.put("add_cross_attention", true), "add_cross_attention"),
         refused("gpt2", config -> config.put("n_head", 5), "n_embd", "n_head"),
-        refused("smollm3", config -> config.putArray("no_rope_layers").add(1), "no_rope_layers"));
+        refused("smollm3", config -> config.putArray("no_rope_layers").add(1), "no_rope_layers"),
+        // Each would be allocated before the weights show that they are not there.
+        refused("llama", config -> config.put("num_hidden_layers", 16_383_999), "1 to 1,024"),
+        refused("gpt2", config -> config.put("n_layer", 1_000_000_000), "n_layer"),
+        refused("mixtral", config -> config.put("num_local_experts", 1 << 30), "num_local_experts"),
+        refused("qwen3_moe", config -> config.put("num_experts", 1 << 30), "num_"),
+        refused("llama", config -> config.put("head_dim", 1 << 30), "num_attention_heads"));
   }
 
   @ParameterizedTest

@@ -15,6 +15,7 @@ import dev.kvshare.apply.model.storage.Digest;
 import dev.kvshare.apply.model.tokenizer.Tokenizer;
 import dev.kvshare.apply.model.tokenizer.template.ChatTemplate;
 import dev.kvshare.apply.model.tokenizer.template.ChatTemplate.ChatMessage;
+import dev.kvshare.apply.policy.Policy;
 import dev.kvshare.apply.policy.Policy.RepairReference;
 import dev.kvshare.apply.policy.PolicyException;
 import dev.kvshare.apply.policy.PolicyFile;
@@ -24,6 +25,9 @@ import java.nio.ByteBuffer;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.Arrays;
+import java.util.Collections;
 import java.util.List;
 import java.util.Map;
 import java.util.TreeMap;
@@ -36,6 +40,9 @@ import java.util.TreeMap;
 final class Parsers {
   /** A bias that a repair may add to the golden Llama model. */
   static final String REFITTED = "model.layers.1.self_attn.o_proj.bias";
+
+  /** All that is told of files that say more in JSON than is compared. */
+  private static final String JSON_FILE = "json";
 
   /** The name of the JSON library is not for users, unless their file holds it. */
   private static final String LIBRARY = "com.fasterxml";
@@ -65,34 +72,36 @@ final class Parsers {
    */
   record Parser(Class<? extends RuntimeException> refusal, String fragment, Reader reader) {
 
-    /** What reads a file. */
+    /** What reads a file, and tells what stands in it for a comparison with another reader. */
     @FunctionalInterface
     interface Reader {
-      void read(byte[] file) throws Exception;
+      Object read(byte[] file) throws Exception;
     }
 
     /**
      * Reads a file.
      *
-     * @return whether it was refused as files are to be refused
+     * @return what the reader tells, or the {@link Refusal}
      * @throws Exception a fault
      */
-    boolean refuses(byte[] file) throws Exception {
+    Object read(byte[] file) throws Exception {
       try {
-        reader.read(file);
-        return false;
+        return reader.read(file);
       } catch (RuntimeException e) {
         String message = String.valueOf(e.getMessage());
         if (refusal.isInstance(e)
             && message.contains(fragment)
             && (!message.contains(LIBRARY)
                 || new String(file, StandardCharsets.ISO_8859_1).contains(LIBRARY))) {
-          return true;
+          return new Refusal(message);
         }
         throw e;
       }
     }
   }
+
+  /** A file that was refused as files are to be refused. */
+  record Refusal(String message) {}
 
   /** One by name: {@code safetensors}, {@code gguf}, {@code configuration} and so on. */
   Parser of(String kind) {
@@ -132,7 +141,12 @@ final class Parsers {
   private Parser policy() {
     Path file = folder.resolve("policy.json");
     return new Parser(
-        PolicyException.class, file.toString(), bytes -> PolicyFile.read(Files.write(file, bytes)));
+        PolicyException.class,
+        file.toString(),
+        bytes -> {
+          Policy unused = PolicyFile.read(Files.write(file, bytes));
+          return JSON_FILE;
+        });
   }
 
   /** The tensors of a repair of the golden Llama model, of which one is named. */
@@ -153,22 +167,34 @@ final class Parsers {
                 .render(CONVERSATION, true));
   }
 
-  private void readSafetensors(byte[] bytes) throws IOException {
+  /** The digest of each tensor's bytes. */
+  private Map<String, String> readSafetensors(byte[] bytes) throws IOException {
     Path model = Files.createDirectories(folder.resolve("model"));
     Files.writeString(
         model.resolve("config.json"), "{\"model_type\": \"llama\", \"hidden_size\": 4}");
     Files.write(model.resolve("model.safetensors"), bytes);
     try (Checkpoint checkpoint = Checkpoints.open(model)) {
+      Map<String, String> digests = new TreeMap<>();
       for (TensorInfo tensor : checkpoint.tensors().values()) {
-        checkpoint.readStored(tensor.name(), 0, ByteBuffer.allocate((int) tensor.bytes()));
+        digests.put(tensor.name(), digest(checkpoint, tensor));
       }
+      return digests;
     }
   }
 
-  private void readGguf(byte[] bytes) throws IOException {
+  private static String digest(Checkpoint checkpoint, TensorInfo tensor) {
+    ByteBuffer stored = ByteBuffer.allocate(Math.toIntExact(tensor.bytes()));
+    checkpoint.readStored(tensor.name(), 0, stored);
+    return Digest.sha256(stored.array()).substring(0, 16);
+  }
+
+  /** The digests of the tensors' bytes, sorted; those that become part of the configuration too. */
+  private List<String> readGguf(byte[] bytes) throws IOException {
     Path file = Files.write(folder.resolve("model.gguf"), bytes);
     try (Checkpoint checkpoint = Checkpoints.open(file)) {
+      List<String> digests = new ArrayList<>();
       for (TensorInfo tensor : checkpoint.tensors().values()) {
+        digests.add(digest(checkpoint, tensor));
         if (tensor.dataType().isDecodable()) {
           checkpoint.read(
               tensor.name(),
@@ -180,10 +206,12 @@ final class Parsers {
       if (!(checkpoint.tokenizerSource() instanceof TokenizerSource.None)) {
         encode(checkpoint.tokenizerSource(), checkpoint.config());
       }
+      Collections.sort(digests);
+      return digests;
     }
   }
 
-  private void readConfiguration(byte[] bytes) throws IOException {
+  private String readConfiguration(byte[] bytes) throws IOException {
     String text = new String(bytes, StandardCharsets.UTF_8);
     Path golden = golden("llama");
     for (String name : List.of("gpt2", "gemma2", "gemma3_text", "mixtral", "phi3", "qwen3_moe")) {
@@ -193,6 +221,7 @@ final class Parsers {
     try (Checkpoint checkpoint = Checkpoints.open(golden)) {
       ModelFamilies.spec(checkpoint);
     }
+    return JSON_FILE;
   }
 
   private Path golden(String name) {
@@ -201,31 +230,32 @@ final class Parsers {
         key -> Goldens.copy(Goldens.architecture(key), folder.resolve("golden-" + key), c -> {}));
   }
 
-  private void readTokenizer(byte[] bytes) throws IOException {
+  private List<Integer> readTokenizer(byte[] bytes) throws IOException {
     Files.write(folder.resolve("tokenizer.json"), bytes);
-    encode(
+    return encode(
         new TokenizerSource.TokenizerFile(folder),
         new ModelConfig(
             folder.resolve("config.json"),
             new ObjectMapper().createObjectNode().put("vocab_size", 3000)));
   }
 
-  private static void encode(TokenizerSource source, ModelConfig config) {
+  private static List<Integer> encode(TokenizerSource source, ModelConfig config) {
     try (Tokenizer tokenizer = Tokenizer.load(source, config)) {
-      tokenizer.decode(tokenizer.encode("Grüße, 12345 words\n\n  it's", true), false);
+      int[] ids = tokenizer.encode("Grüße, 12345 words\n\n  it's", true);
+      tokenizer.decode(ids, false);
+      return Arrays.stream(ids).boxed().toList();
     }
   }
 
-  private void readRefittedWeights(byte[] bytes) throws IOException {
+  private List<String> readRefittedWeights(byte[] bytes) throws IOException {
     ModelSpec spec;
     try (Checkpoint checkpoint = Checkpoints.open(Goldens.architecture("llama"))) {
       spec = ModelFamilies.spec(checkpoint);
     }
     Path file = Files.write(folder.resolve("policy.safetensors"), bytes);
     // The digest is that of these bytes, so that all of the reader is met.
-    RefittedWeights.read(
-        file,
-        new RepairReference("policy.safetensors", Digest.sha256(bytes), null, List.of(REFITTED)),
-        spec);
+    RepairReference reference =
+        new RepairReference("policy.safetensors", Digest.sha256(bytes), null, List.of(REFITTED));
+    return List.copyOf(RefittedWeights.read(file, reference, spec).names());
   }
 }

@@ -10,18 +10,19 @@ import dev.kvshare.apply.decoder.LayerParts.Part;
 import dev.kvshare.apply.family.spec.BlockSpec.Placement;
 import dev.kvshare.apply.plan.SharingMap;
 import java.util.List;
+import java.util.Set;
 
 /**
  * The residual stream of the unshared model over batches of passages, one part of a layer after the
  * other. Letters: B passages, T tokens, E hidden size, L layers.
  *
- * <p>Memory: the stream [B, T, E] of every batch; where steps are kept, 2 L times the stream and
- * what is added to it.
+ * <p>Memory: the stream [B, T, E] of every batch; where steps are kept, L times the stream before
+ * the attention and what that adds, and the same of the other part where that is fitted.
  */
 final class ReferenceStream implements AutoCloseable {
   private final Decoder decoder;
   private final LayerParts parts;
-  private final boolean kept;
+  private final Set<Part> keptOrNull;
   private final NDManager manager;
   private final Step[][] steps;
   private final NDArray[] ahead;
@@ -30,15 +31,19 @@ final class ReferenceStream implements AutoCloseable {
   /** The stream before one part of a layer and what its projection gives, both [B, T, E]. */
   record Step(NDArray x, NDArray projected) {}
 
+  /** A step that was run and is not asked for again. */
+  private static final Step PASSED = new Step(null, null);
+
   /**
    * The stream behind the embedding.
    *
-   * @param kept whether every step stays; otherwise each is there once, from the bottom on
+   * @param keptOrNull parts whose steps stay, those of the attention in any case; null where each
+   *     step is there once, from the bottom on
    */
-  ReferenceStream(Decoder decoder, List<RepairPassages.Batch> batches, boolean kept) {
+  ReferenceStream(Decoder decoder, List<RepairPassages.Batch> batches, Set<Part> keptOrNull) {
     this.decoder = decoder;
     this.parts = decoder.parts();
-    this.kept = kept;
+    this.keptOrNull = keptOrNull;
     this.manager = decoder.newManager();
     int layers = decoder.spec().layers();
     this.steps = new Step[batches.size()][2 * layers];
@@ -66,14 +71,16 @@ final class ReferenceStream implements AutoCloseable {
   /** Says that a step is not needed any more. */
   void release(int batch, int layer, Part part) {
     int index = index(layer, part);
-    if (kept || steps[batch][index] == null) {
+    Step step = steps[batch][index];
+    boolean kept = keptOrNull != null && (part == Part.ATTENTION || keptOrNull.contains(part));
+    if (step == null || step.x() == null || kept) {
       return;
     }
-    steps[batch][index].projected().close();
-    if (steps[batch][index].x() != layerInputs[batch]) {
-      steps[batch][index].x().close();
+    step.projected().close();
+    if (step.x() != layerInputs[batch]) {
+      step.x().close();
     }
-    steps[batch][index] = null;
+    steps[batch][index] = keptOrNull == null ? null : PASSED;
   }
 
   /** The stream behind the last layer, before the final norm [B, T, E]; all steps were run. */
@@ -100,7 +107,7 @@ final class ReferenceStream implements AutoCloseable {
       try (NDArray inner = parts.inner(layer, input, x)) {
         projected = parts.project(layer, part, inner);
       }
-      if (layerInputs[batch] != null && !kept) {
+      if (layerInputs[batch] != null && keptOrNull == null) {
         layerInputs[batch].close();
       }
       layerInputs[batch] = null;

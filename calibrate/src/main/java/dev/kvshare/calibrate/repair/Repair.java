@@ -51,7 +51,7 @@ public final class Repair {
    */
   public RepairOutcome repair(Plan plan, RepairPassages passages, IntConsumer done) {
     List<RepairPassages.Batch> batches = RepairPassages.Batch.of(passages, maxBatchTokens);
-    try (ReferenceStream reference = new ReferenceStream(decoder, batches, false);
+    try (ReferenceStream reference = new ReferenceStream(decoder, batches, null);
         Fits fits = new Fits(decoder);
         LayerwiseRepair repair =
             new LayerwiseRepair(

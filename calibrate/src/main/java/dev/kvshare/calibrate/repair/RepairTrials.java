@@ -11,7 +11,8 @@ import java.util.function.IntConsumer;
  * Measures plans as they are when repaired, many over the same passages. The unshared model runs
  * once, and its streams are kept.
  *
- * <p>Memory for N tokens: 4 x L streams of N x E numbers, so a few thousand tokens.
+ * <p>Memory for N tokens: 2 x L streams of N x E numbers where attention alone is refitted, else 4
+ * x L; so a few thousand tokens.
  */
 public final class RepairTrials implements AutoCloseable {
   private final LayerwiseRepair.Setting setting;
@@ -20,7 +21,7 @@ public final class RepairTrials implements AutoCloseable {
   /** Trials of plans of one model, which outlives them; the unshared model is run. */
   public RepairTrials(Decoder decoder, RepairSettings settings, RepairPassages passages) {
     List<RepairPassages.Batch> batches = RepairPassages.Batch.of(passages, Repair.MAX_BATCH_TOKENS);
-    ReferenceStream reference = new ReferenceStream(decoder, batches, true);
+    ReferenceStream reference = new ReferenceStream(decoder, batches, settings.parts());
     this.setting =
         new LayerwiseRepair.Setting(
             decoder, new Fits(decoder), batches, reference, settings, Repair.MAX_KEPT_BYTES);

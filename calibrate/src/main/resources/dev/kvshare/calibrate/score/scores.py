@@ -4,7 +4,7 @@
 
   # hidden [B, T, E] behind the last layer, drawn float32 [B, T] uniform in [0, 1) -> the gradient by hidden of the sum of the
   # log-likelihoods of a next token at each position, drawn from the model's own prediction: float32 [B, T, E]. Logits are
-  # there for so many positions at a time that they take 128 MB.
+  # there for so many positions at a time that they take 64 MB.
   def score_head(self: __torch__.Ops, hidden: Tensor, drawn: Tensor, model: List[Tensor], numbers: Tensor) -> List[Tensor]:
     before = torch.is_grad_enabled()
     torch.set_grad_enabled(True)
@@ -14,7 +14,7 @@
     rows = torch.reshape(torch.clone(torch.to(hidden, 6)), [-1, size])
     uniform = torch.reshape(drawn, [-1, 1])
     slopes = annotate(List[Tensor], [])
-    at_once = max(1, 33554432 // torch.size(model[6], 0))
+    at_once = max(1, 16777216 // torch.size(model[6], 0))
     low = 0
     while low < torch.size(rows, 0):
       count = min(at_once, torch.size(rows, 0) - low)

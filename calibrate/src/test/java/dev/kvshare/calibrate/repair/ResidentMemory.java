@@ -11,13 +11,13 @@ import java.nio.file.Path;
  * The memory of this process, native memory included. Tests compare it before and after: the heap
  * of the JVM has to be of a fixed size and resident, as the module's build sets it.
  */
-final class ResidentMemory {
+public final class ResidentMemory {
   private static final Path STATUS = Path.of("/proc/self/status");
 
   private ResidentMemory() {}
 
   /** Bytes resident now; skips the test where that cannot be read. */
-  static long bytes() {
+  public static long bytes() {
     assumeTrue(Files.exists(STATUS), "resident memory is read from /proc");
     Runtime runtime = Runtime.getRuntime();
     assertEquals(

@@ -127,7 +127,9 @@ public record BlockSpec(
      *
      * @param normalised whether the chosen probabilities are divided by their sum
      */
-    public record Experts(int count, int perToken, boolean normalised) {}
+    public record Experts(int count, int perToken, boolean normalised) {
+      public static final int MAX_COUNT = 512;
+    }
 
     /** A dense layer with a gate. */
     public static FeedForwardSpec gated(int intermediateSize, Activation activation) {

@@ -22,6 +22,12 @@ public record Dimensions(
     int headSize,
     int maxPositions) {
 
+  /** Several times the most of any published model. */
+  public static final int MAX_LAYERS = 1024;
+
+  /** Of a projection of queries. */
+  private static final int MAX_ROWS = 1 << 24;
+
   /** Reads and checks the sizes; {@code head_dim} is E / Hq where absent. */
   public static Dimensions read(ModelConfig config) {
     int hidden = config.positive("hidden_size");
@@ -57,10 +63,16 @@ public record Dimensions(
 
   private static Dimensions of(
       ModelConfig config, int hidden, int queryHeads, int keyValueHeads, int headSize) {
+    if ((long) queryHeads * headSize > MAX_ROWS) {
+      throw config.invalid(
+          "num_attention_heads",
+          "with heads of %,d numbers at most %,d are expected"
+              .formatted(headSize, MAX_ROWS / headSize));
+    }
     return new Dimensions(
         config.positive("vocab_size"),
         hidden,
-        config.positive("num_hidden_layers"),
+        config.count("num_hidden_layers", MAX_LAYERS),
         queryHeads,
         keyValueHeads,
         headSize,

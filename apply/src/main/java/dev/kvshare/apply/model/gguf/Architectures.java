@@ -300,7 +300,7 @@ final class Architectures {
       sliding.addAll(metadata.flags(key));
     } else if (metadata.has(key)) {
       Long group = metadata.natural(key);
-      for (int layer = 0; layer < config.path("num_hidden_layers").asInt(); layer++) {
+      for (int layer = 0; layer < Translation.namedLayers(config); layer++) {
         sliding.add(group == null || group == 0 || layer % group < group - 1);
       }
     }

@@ -97,7 +97,7 @@ final class Translation {
     names.put("sliding_window", prefix + "attention.sliding_window");
     names.put("layer_types", prefix + "attention.sliding_window_pattern");
     architecture.keys.forEach(key -> names.put(key.config(), prefix + key.gguf()));
-    int layers = Math.min(MAX_NAMED_LAYERS, config.path("num_hidden_layers").asInt());
+    int layers = namedLayers(config);
     architecture.tensors.forEach(
         (gguf, name) -> {
           for (int layer = 0; layer < (gguf.contains("{}") ? layers : 1); layer++) {
@@ -109,6 +109,11 @@ final class Translation {
           }
         });
     return names;
+  }
+
+  /** Layers whose names and kinds are written down; a model of more is refused later. */
+  static int namedLayers(ObjectNode config) {
+    return Math.min(MAX_NAMED_LAYERS, config.path("num_hidden_layers").asInt());
   }
 
   private void translateKey(Architecture.Key key) {
