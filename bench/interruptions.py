@@ -66,7 +66,7 @@ def run(folder, arguments, seconds=None, environment=None):
 
 def tested(folder):
     """Plans in the journal of a search."""
-    journal = folder / "policy.journal"
+    journal = folder / "policy.json.journal"
     return journal.read_text().count("\n") - 1 if journal.exists() else -1
 
 
@@ -186,7 +186,7 @@ def download(work, kills):
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Hub)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     environment = {"HF_ENDPOINT": f"http://127.0.0.1:{server.server_port}", "HF_HUB_OFFLINE": "0"}
-    ask = ["inspect", "--model", "org/name"]
+    ask = ["inspect", "org/name"]
     begin = time.time()
     status, said = run(work / "whole", ask, None, environment | {"HF_HOME": str(work / "whole")})
     seconds = time.time() - begin

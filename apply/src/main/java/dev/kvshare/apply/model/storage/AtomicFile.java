@@ -5,11 +5,16 @@ import java.io.IOException;
 import java.io.OutputStream;
 import java.nio.channels.Channels;
 import java.nio.channels.FileChannel;
+import java.nio.channels.FileLock;
 import java.nio.file.AtomicMoveNotSupportedException;
+import java.nio.file.DirectoryIteratorException;
+import java.nio.file.DirectoryStream;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.nio.file.StandardCopyOption;
 import java.nio.file.StandardOpenOption;
+import java.util.regex.Matcher;
+import java.util.regex.Pattern;
 
 /**
  * Writes files that are never half written: under a temporary name in the same folder, synced to
@@ -27,6 +32,7 @@ public final class AtomicFile {
   /** Writes {@code content} to {@code target}, which stays as it was where that fails. */
   public static void write(Path target, Content content) {
     checkWritable(target);
+    deleteAbandoned(target);
     Path temporary = temporaryFor(target);
     try {
       try (FileChannel channel = create(temporary);
@@ -103,12 +109,51 @@ public final class AtomicFile {
 
   private static Path temporaryFor(Path target) {
     Path file = resolved(target);
-    String suffix = ".%d-%x.tmp".formatted(ProcessHandle.current().pid(), System.nanoTime());
-    return file.resolveSibling("." + file.getFileName() + suffix);
+    String suffix = "%d-%x.tmp".formatted(ProcessHandle.current().pid(), System.nanoTime());
+    return file.resolveSibling(temporaryPrefix(file) + suffix);
   }
 
+  private static String temporaryPrefix(Path file) {
+    return "." + file.getFileName() + ".";
+  }
+
+  /** Deletes what a process that was killed left when it wrote the same file. */
+  private static void deleteAbandoned(Path target) {
+    Path file = resolved(target);
+    Pattern names =
+        Pattern.compile(Pattern.quote(temporaryPrefix(file)) + "(\\d{1,10})-\\p{XDigit}+\\.tmp");
+    try (DirectoryStream<Path> entries = Files.newDirectoryStream(file.getParent())) {
+      for (Path entry : entries) {
+        Matcher name = names.matcher(entry.getFileName().toString());
+        if (name.matches()
+            && ProcessHandle.of(Long.parseLong(name.group(1))).isEmpty()
+            && !isLocked(entry)) {
+          deleteQuietly(entry);
+        }
+      }
+    } catch (IOException | DirectoryIteratorException e) {
+      // A left-over temporary file is harmless.
+    }
+  }
+
+  /** The lock tells processes of other machines that share the folder. */
+  @SuppressWarnings("resource")
   private static FileChannel create(Path file) throws IOException {
-    return FileChannel.open(file, StandardOpenOption.CREATE_NEW, StandardOpenOption.WRITE);
+    FileChannel channel =
+        FileChannel.open(file, StandardOpenOption.CREATE_NEW, StandardOpenOption.WRITE);
+    try {
+      FileLock unused = channel.tryLock();
+    } catch (IOException e) {
+      // A file system without locks.
+    }
+    return channel;
+  }
+
+  private static boolean isLocked(Path file) throws IOException {
+    try (FileChannel channel = FileChannel.open(file, StandardOpenOption.WRITE);
+        FileLock lock = channel.tryLock()) {
+      return lock == null;
+    }
   }
 
   private static void rename(Path from, Path to) throws IOException {

@@ -11,6 +11,7 @@ import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
+import java.util.Set;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
@@ -55,6 +56,21 @@ class AtomicFileTest {
     assertTrue(error.getMessage().contains("No space left on device"), error.getMessage());
     assertEquals("one", Files.readString(target));
     assertEquals(List.of(target), files());
+  }
+
+  /** A process that was killed while it wrote; those of others that still run stay. */
+  @Test
+  void whatAKilledProcessLeftIsDeleted() throws Exception {
+    Path target = folder.resolve("a.txt");
+    Process ended = new ProcessBuilder("true").start();
+    ended.waitFor();
+    Files.writeString(folder.resolve(".a.txt." + ended.pid() + "-1f.tmp"), "on");
+    Path running = folder.resolve(".a.txt." + ProcessHandle.current().pid() + "-1f.tmp");
+    Path other = folder.resolve(".b.txt." + ended.pid() + "-1f.tmp");
+    Files.writeString(running, "on");
+    Files.writeString(other, "on");
+    AtomicFile.write(target, out -> out.write(bytes("one")));
+    assertEquals(Set.of(target, running, other), Set.copyOf(files()));
   }
 
   @Test
