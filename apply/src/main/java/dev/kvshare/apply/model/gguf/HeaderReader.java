@@ -29,6 +29,10 @@ import java.util.Map;
  */
 final class HeaderReader {
   private static final int MAGIC = 0x46554747;
+
+  /** What takes the place of bytes that are no UTF-8. */
+  private static final char REPLACEMENT = '\uFFFD';
+
   private static final int MAX_NAME_BYTES = 65_535;
   private static final int MAX_TEXT_BYTES = 1 << 26;
   private static final int MAX_ELEMENTS = 1 << 24;
@@ -95,7 +99,7 @@ final class HeaderReader {
   }
 
   private void readPair(int index, Map<String, Metadata.Entry> entries) {
-    String key = text("metadata key " + index, MAX_NAME_BYTES);
+    String key = name("metadata key " + index);
     String what = "the value of key '" + key + "'";
     ValueType type = readType(what);
     long offset = position();
@@ -177,7 +181,7 @@ final class HeaderReader {
   }
 
   private RawTensor readTensor(int index) {
-    String name = text("the name of tensor " + index, MAX_NAME_BYTES);
+    String name = name("the name of tensor " + index);
     String what = "tensor '" + name + "'";
     long dimensions = unsignedInt("the number of dimensions of " + what);
     if (dimensions > MAX_DIMENSIONS) {
@@ -222,6 +226,15 @@ final class HeaderReader {
               .formatted(what, start, Long.toUnsignedString(count), remaining, possible));
     }
     return (int) count;
+  }
+
+  private String name(String what) {
+    long offset = position();
+    String name = text(what, MAX_NAME_BYTES);
+    if (name.indexOf(REPLACEMENT) >= 0) {
+      throw stop("%s at byte %s is '%s', which is no UTF-8".formatted(what, offset, name));
+    }
+    return name;
   }
 
   /** A 64-bit length and as many bytes of UTF-8. Invalid sequences are replaced. */

@@ -148,6 +148,12 @@ final class GgufDefects {
             "'x.weight' [",
             "'token_embd.weight' [",
             "overlap"),
+        corrupt(
+            "name in another encoding",
+            new String(llama().bytes(), StandardCharsets.ISO_8859_1)
+                .replace("output_norm.weight", "output_norm.we\u00efght")
+                .getBytes(StandardCharsets.ISO_8859_1),
+            "no UTF-8"),
         corrupt("tensor twice", llama().floats("output_norm.weight", 8).bytes(), "is there twice"),
         corrupt(
             "broken block",
