@@ -228,18 +228,19 @@ def disk(work, _):
     mount.mkdir()
     good = True
     page = os.sysconf("SC_PAGE_SIZE")
-    need = lambda name: -(-sizes[name] // page)
+    pages_of = {name: -(-size // page) for name, size in sizes.items()}
     # A page is the folder's, and two or more are the journal's.
     order = ["policy.safetensors", "policy.json", "statistics.safetensors", "report.html"]
-    points = [2] + [3 + sum(map(need, order[:i])) + need(name) // 2 for i, name in enumerate(order)]
-    for pages in [*points, 16 + sum(map(need, order))]:
+    points = [2] + [3 + sum(pages_of[one] for one in order[:i]) + pages_of[name] // 2 for i, name in enumerate(order)]
+    for pages in [*points, 16 + sum(pages_of.values())]:
         subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={pages * page}", "tmpfs", mount], check=True)
         try:
             status, said = run(mount, arguments)
             left = digests(mount)
+            complete = all((mount / name).exists() for name in order)
             wrong = {name for name in left if name in whole and left[name] != whole[name]}
             odd = [name for name in left if ".tmp" in name or "Exception in" in said or "\tat " in said]
-            good &= not wrong and not odd and (status == 0) == (set(left) >= set(whole))
+            good &= not wrong and not odd and (status == 0) == complete
             print(f"{pages} pages: status {status}; there: {', '.join(left) or 'nothing'}; {said.strip()[-300:]!r}", flush=True)
             if wrong or odd:
                 print(f"  WRONG {wrong} {odd}")

@@ -9,6 +9,7 @@ Recorded with safetensors 0.8.0, gguf 0.19.0, tokenizers 0.23.3, transformers 5.
 import hashlib
 import json
 import pathlib
+import signal
 import sys
 import tempfile
 import warnings
@@ -19,6 +20,8 @@ import tokenizers
 from transformers.utils.chat_template_utils import render_jinja_template
 
 RESOURCES = pathlib.Path(__file__).parent.parent / "resources/dev/kvshare/apply/fuzz"
+# The reader of GGUF files believes any length.
+SECONDS = 3
 TEXT = "Grüße, 12345 words\n\n  it's"
 CONVERSATION = [
     {"role": "system", "content": "Be brief."},
@@ -79,13 +82,21 @@ READERS = {
 }
 
 
+def out_of_time(*_):
+    raise TimeoutError(f"no end in {SECONDS} s")
+
+
 def verdict(kind, data):
+    signal.signal(signal.SIGALRM, out_of_time)
+    signal.alarm(SECONDS)
     try:
         return {"read": READERS[kind](data)}
     except (KeyboardInterrupt, SystemExit):
         raise
     except BaseException as e:  # a panic of Rust is no Exception
         return {"refused": f"{type(e).__name__}: {e}"[:120]}
+    finally:
+        signal.alarm(0)
 
 
 def main():
