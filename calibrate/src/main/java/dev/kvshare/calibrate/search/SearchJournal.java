@@ -16,7 +16,7 @@ import dev.kvshare.calibrate.capture.SimilarityMeter;
 import dev.kvshare.calibrate.repair.RepairPassages;
 import dev.kvshare.calibrate.repair.RepairQuality;
 import java.io.IOException;
-import java.nio.ByteBuffer;
+import java.io.OutputStream;
 import java.nio.channels.FileChannel;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
@@ -49,8 +49,8 @@ final class SearchJournal implements AutoCloseable {
   private final Path file;
   private final List<Entry> entries;
   private int replayed;
-  // Not a FileChannel: an interrupt would close it.
-  private final FileChannel out;
+  // Not a FileChannel: an interrupt would close it. Opened with DSYNC: what is written is on disk.
+  private final OutputStream out;
 
   /** A plan that was measured. */
   sealed interface Entry permits Tested, Repaired {
@@ -68,7 +68,7 @@ final class SearchJournal implements AutoCloseable {
   /** A plan that was measured as repaired. */
   record Repaired(Plan plan, RepairQuality quality) implements Entry {}
 
-  private SearchJournal(Path file, List<Entry> entries, FileChannel out) {
+  private SearchJournal(Path file, List<Entry> entries, OutputStream out) {
     this.file = file;
     this.entries = List.copyOf(entries);
     this.out = out;
@@ -125,11 +125,12 @@ final class SearchJournal implements AutoCloseable {
           new SearchJournal(
               file,
               List.of(),
-              FileChannel.open(
+              Files.newOutputStream(
                   file,
                   StandardOpenOption.CREATE,
                   StandardOpenOption.TRUNCATE_EXISTING,
-                  StandardOpenOption.WRITE));
+                  StandardOpenOption.WRITE,
+                  StandardOpenOption.DSYNC));
       journal.appendLine(settings);
       return journal;
     } catch (IOException e) {
@@ -158,9 +159,13 @@ final class SearchJournal implements AutoCloseable {
       for (int line = 1; line < lines.length; line++) {
         entries.add(entry(file, line, lines[line], settings));
       }
-      FileChannel out = FileChannel.open(file, StandardOpenOption.WRITE);
-      out.truncate(end).position(end);
-      return new SearchJournal(file, entries, out);
+      try (FileChannel whole = FileChannel.open(file, StandardOpenOption.WRITE)) {
+        whole.truncate(end);
+      }
+      return new SearchJournal(
+          file,
+          entries,
+          Files.newOutputStream(file, StandardOpenOption.APPEND, StandardOpenOption.DSYNC));
     } catch (JsonFiles.MalformedException e) {
       throw damaged(file, 0, e);
     } catch (IOException e) {
@@ -271,11 +276,7 @@ final class SearchJournal implements AutoCloseable {
   }
 
   private void appendLine(ObjectNode line) throws IOException {
-    ByteBuffer text = ByteBuffer.wrap((line + "\n").getBytes(StandardCharsets.UTF_8));
-    while (text.hasRemaining()) {
-      out.write(text);
-    }
-    out.force(false);
+    out.write((line + "\n").getBytes(StandardCharsets.UTF_8));
   }
 
   @Override
