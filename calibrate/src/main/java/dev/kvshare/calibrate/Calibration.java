@@ -178,11 +178,19 @@ public final class Calibration {
    * Gives the plan, so that nothing is searched: it is measured and repaired.
    *
    * @param name of the plan, as the policy is to say it
-   * @param ofLayers the plan for a number of layers
+   * @param ofLayers the plan for a number of layers; an IllegalArgumentException says that it does
+   *     not fit so many
    */
   public Calibration plan(String name, IntFunction<Plan> ofLayers) {
     method = name;
-    plan = ofLayers;
+    plan =
+        layers -> {
+          try {
+            return ofLayers.apply(layers);
+          } catch (IllegalArgumentException e) {
+            throw new CalibrationException.Usage(e.getMessage());
+          }
+        };
     return this;
   }
 

@@ -1,26 +1,22 @@
 package dev.kvshare.calibrate;
 
 import dev.kvshare.apply.model.storage.AtomicFile.OutputException;
-import dev.kvshare.apply.plan.KvUse;
-import dev.kvshare.apply.plan.Plan;
 import dev.kvshare.apply.policy.Policy;
 import dev.kvshare.apply.policy.PolicyFile;
 import dev.kvshare.apply.policy.Provenance.Recall;
-import dev.kvshare.apply.policy.Provenance.Validation;
 import dev.kvshare.apply.policy.RefittedWeights;
 import dev.kvshare.calibrate.capture.KvStatistics;
-import dev.kvshare.calibrate.capture.SimilarityMeter.LayerWork;
 import dev.kvshare.calibrate.capture.StatisticsFile;
-import dev.kvshare.calibrate.repair.RepairQuality;
 import dev.kvshare.calibrate.report.Report;
 import dev.kvshare.calibrate.search.SearchOutcome;
 import dev.kvshare.calibrate.search.SearchSettings;
+import dev.kvshare.calibrate.search.WindowsMethod;
 import java.io.IOException;
 import java.io.UncheckedIOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
-import java.util.Locale;
+import java.util.function.UnaryOperator;
 
 /**
  * A finished calibration.
@@ -49,18 +45,38 @@ public record CalibrationResult(
 
   /** The result in one paragraph, with what to do when the size was not reached. */
   public String summary() {
-    String found =
-        format(
-            "%s (%s).",
-            kept(outcome.plan()),
-            outcome.repaired()
-                ? quality(outcome.compared().get(0).quality())
-                : similarity()
-                    + (settings == null ? "" : ", threshold " + settings.limits().threshold()));
-    if (reached()) {
-      return found;
-    }
-    return found + " " + (outcome.repaired() ? limited() : missed());
+    return new ResultText(this).summary();
+  }
+
+  /**
+   * The result in plain words, a line each: what the layers do, what is kept and what that costs,
+   * what sharing alone and the papers' order would have given, the plans judged, the plan as a
+   * picture and the distances of the layers.
+   *
+   * @param byMethod the command that calibrates by another method
+   */
+  public List<String> lines(UnaryOperator<String> byMethod) {
+    return new ResultText(this).lines(byMethod);
+  }
+
+  /**
+   * What each search found whose plan was measured as repaired, a line each, the one whose plan was
+   * taken at the front.
+   */
+  public List<String> compared() {
+    return new ResultText(this).compared();
+  }
+
+  /** How much of the model was run, in words, beside what the papers' procedure runs. */
+  public String work() {
+    return new ResultText(this).work();
+  }
+
+  /** Whether layers share in the plan, refitted, and no plan with windows was judged beside it. */
+  public boolean sharesAlone() {
+    return weights != null
+        && policy.map().sharedLayers() > 0
+        && outcome.compared().stream().noneMatch(found -> found.name().equals(WindowsMethod.NAME));
   }
 
   /**
@@ -75,39 +91,6 @@ public record CalibrationResult(
   CalibrationResult with(Policy other, RefittedWeights weightsOrNull) {
     return new CalibrationResult(
         other, weightsOrNull, keep, settings, statistics, outcome, context);
-  }
-
-  /**
-   * What each search found whose plan was measured as repaired, a line each, the one whose plan was
-   * taken at the front.
-   */
-  public List<String> compared() {
-    return outcome.compared().stream().map(CalibrationResult::line).toList();
-  }
-
-  /** How much of the model was run, in words, beside what the papers' procedure runs. */
-  public String work() {
-    LayerWork work = outcome.work();
-    return format(
-        "%,d layer evaluations (one layer on one sample); the papers' procedure needs %,d (%.1f times"
-            + " as many)",
-        work.evaluations(), work.reference(), work.factor());
-  }
-
-  /** How near the plan comes, with the repair if there is one; null where it was not measured. */
-  public String repaired() {
-    Validation validation = policy.validation();
-    if (validation == null) {
-      return null;
-    }
-    return format(
-        "%s: KL divergence from the unshared model %.4f%s; perplexity %.3f times; same token at %.1f %% of %d positions.",
-        weights == null ? "Not repaired" : "Repaired",
-        validation.divergence(),
-        weights == null ? "" : format(", %.4f without repair", validation.plainDivergence()),
-        validation.perplexityRatio(),
-        100 * validation.agreement(),
-        validation.tokens());
   }
 
   /**
@@ -163,83 +146,13 @@ public record CalibrationResult(
 
   /** The usual place of the report: report.html beside policy.json, else NAME.report.html. */
   public static Path reportFile(Path policyFile) {
-    String name = policyFile.getFileName().toString();
-    String stem = name.endsWith(".json") ? name.substring(0, name.length() - 5) : name;
+    String stem = stem(policyFile);
     return policyFile.resolveSibling(stem.equals("policy") ? "report.html" : stem + ".report.html");
   }
 
-  private String kept(Plan plan) {
-    int layers = plan.map().layers();
-    double percent = 100 * KvUse.alike(plan, 1).fraction(context);
-    int shared = plan.map().sharedLayers();
-    if (plan.windows() == null) {
-      return format(
-          "%d of %d layers read another layer's keys and values: %.1f %% of the KV cache is kept",
-          shared, layers, percent);
-    }
-    return format(
-        "%d of %d layers keep the first %d and the last %d tokens%s: %.1f %% of the KV cache is kept of"
-            + " a text of %,d tokens",
-        plan.windowedLayers().size(),
-        layers,
-        plan.windows().first(),
-        plan.windows().last(),
-        shared == 0 ? "" : ", %d read another layer's keys and values".formatted(shared),
-        percent,
-        context);
-  }
-
-  private String similarity() {
-    return format("similarity %.4f", outcome.similarity());
-  }
-
-  private static String line(SearchOutcome.Found found) {
-    int layers = found.plan().reducedLayers();
-    String ending = found.reached() ? "" : "; more layers would exceed the limits";
-    if (found.recall() != null) {
-      ending = "; " + found.recall().words().split(" \\(", 2)[0] + ending;
-    }
-    return format("%-11s %2d layers, %s%s", found.name(), layers, quality(found.quality()), ending);
-  }
-
-  private static String quality(RepairQuality quality) {
-    return format(
-        "after a short repair KL divergence %.4f, perplexity %.3f times, same token %.1f %%,"
-            + " similarity %.4f",
-        quality.divergence().mean(),
-        quality.divergence().perplexityRatio(),
-        100 * quality.divergence().agreement(),
-        quality.similarity());
-  }
-
-  private String limited() {
-    return "That is less than asked for (%d): no plan that was tried has that size within the limits. Raise --max-kl or --max-perplexity-rise, lower --threshold, or keep more."
-        .formatted(outcome.wantedLayers());
-  }
-
-  private String missed() {
-    String missed =
-        "That is less than asked for (%d): no further pair of layers stays above the threshold."
-            .formatted(outcome.wantedLayers());
-    double sufficient = outcome.sufficientThreshold();
-    if (!Double.isNaN(sufficient)) {
-      return missed + " With --threshold " + sufficient + " it would have been reached.";
-    }
-    SearchOutcome.Tested closest = outcome.closest();
-    return missed
-        + (closest == null ? "" : " The closest map of that size had " + similarity(closest) + ".")
-        + " Lower --threshold, share fewer layers, or try another --method.";
-  }
-
-  private static String similarity(SearchOutcome.Tested candidate) {
-    return format("similarity %.4f", candidate.similarity())
-        + (candidate.measured().isComplete()
-            ? ""
-            : " on the %d samples after which it could not pass"
-                .formatted(candidate.measured().samples()));
-  }
-
-  private static String format(String pattern, Object... values) {
-    return String.format(Locale.ROOT, pattern, values);
+  /** The name of a policy file without its ending. */
+  public static String stem(Path policyFile) {
+    String name = policyFile.getFileName().toString();
+    return name.endsWith(".json") ? name.substring(0, name.length() - 5) : name;
   }
 }

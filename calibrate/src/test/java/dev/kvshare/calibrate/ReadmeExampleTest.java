@@ -1,5 +1,6 @@
 package dev.kvshare.calibrate;
 
+import static org.junit.jupiter.api.Assertions.assertEquals;
 import static org.junit.jupiter.api.Assertions.assertFalse;
 import static org.junit.jupiter.api.Assertions.assertTrue;
 
@@ -9,6 +10,7 @@ import dev.kvshare.apply.generate.Prompt;
 import dev.kvshare.apply.generate.TokenListener;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.List;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
 
@@ -35,5 +37,9 @@ class ReadmeExampleTest {
     assertTrue(found.reached());
     assertTrue(Files.exists(folder.resolve("report.html")));
     assertFalse(found.compared().isEmpty());
+    List<String> lines = found.lines(method -> "calibrate --method " + method);
+    assertEquals(found.summary(), lines.get(0));
+    assertTrue(lines.stream().anyMatch(line -> line.endsWith("See: calibrate --method share")));
+    assertTrue(lines.contains("    ● keeps its own keys and values"), lines.toString());
   }
 }

@@ -1,6 +1,7 @@
 package dev.kvshare.apply.cache;
 
 import dev.kvshare.apply.cache.CachePolicy.KeyValueFormat;
+import java.util.List;
 import java.util.Locale;
 
 /**
@@ -32,8 +33,35 @@ public record CacheSettings(
       new CacheSettings(null, null, null, null, null, null, null, null);
 
   /** The name of a policy without the integers that may be added to it. */
-  public static String eviction(String name) {
+  private static String eviction(String name) {
     return name.toLowerCase(Locale.ROOT).replaceFirst("\\+int[48]$", "");
+  }
+
+  /**
+   * The policies of these names, in their order.
+   *
+   * @throws IllegalArgumentException as {@link #policy}, and if none of them uses a setting that
+   *     was given
+   */
+  public List<CachePolicy> policies(List<String> names) {
+    requireUse(names, "budget", budget, StreamingLlm.NAME, H2o.NAME, SnapKv.NAME, PyramidKv.NAME);
+    requireUse(names, "sinks", sinks, StreamingLlm.NAME);
+    requireUse(names, "recent", recent, H2o.NAME);
+    requireUse(names, "scores", meanScores, H2o.NAME);
+    requireUse(names, "window", window, SnapKv.NAME, PyramidKv.NAME);
+    requireUse(names, "kernel", kernel, SnapKv.NAME, PyramidKv.NAME);
+    requireUse(names, "steepness", steepness, PyramidKv.NAME);
+    requireUse(names, "scales", channelScales, IntegerKv.INT8, IntegerKv.INT4);
+    return names.stream().map(this::policy).toList();
+  }
+
+  private static void requireUse(
+      List<String> names, String setting, Object valueOrNull, String... users) {
+    if (valueOrNull != null
+        && names.stream().noneMatch(name -> List.of(users).contains(eviction(name)))) {
+      throw new IllegalArgumentException(
+          "--cache-%s is an option of --cache %s".formatted(setting, String.join(" or ", users)));
+    }
   }
 
   /**

@@ -78,6 +78,11 @@ public record GenerationResult(List<Completion> completions, Stats stats) {
       Objects.requireNonNull(text, "text");
       Objects.requireNonNull(finishReason, "finishReason");
     }
+
+    /** Whether it ended because the model has no further position. */
+    public boolean reachedLastPosition() {
+      return finishReason == FinishReason.MAX_POSITIONS;
+    }
   }
 
   /** Why a row of a generation ended. */

@@ -121,6 +121,17 @@ public final class PolicyFile {
     }
   }
 
+  /** Whether there is a file, and it is a policy of this or another version. */
+  public static boolean isWritten(Path file) {
+    try {
+      return Files.isRegularFile(file) && read(file) != null;
+    } catch (PolicyException.Version e) {
+      return true;
+    } catch (PolicyException e) {
+      return false;
+    }
+  }
+
   /** Where the refitted weights of a policy go: beside it, with its name. */
   public static Path weightsFile(Path policy) {
     String stem = policy.getFileName().toString().replaceFirst("\\.json$", "");

@@ -14,6 +14,7 @@ import java.io.IOException;
 import java.io.StringWriter;
 import java.io.UncheckedIOException;
 import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
 import java.util.Locale;
@@ -23,6 +24,11 @@ import java.util.Map;
 public final class Report {
   /** The ending says that FreeMarker escapes every text for HTML. */
   private static final String TEMPLATE = "report.ftlh";
+
+  /** What the template says of its origin in the head of the page. */
+  private static final String MARK = "<meta name=\"generator\" content=\"kvshare calibrate\">";
+
+  private static final int HEAD_BYTES = 4096;
 
   private static final ObjectMapper JSON = new ObjectMapper();
 
@@ -54,6 +60,18 @@ public final class Report {
   public static void write(Content content, Path file) {
     byte[] bytes = html(content).getBytes(StandardCharsets.UTF_8);
     AtomicFile.write(file, out -> out.write(bytes));
+  }
+
+  /** Whether there is a file, and a calibration wrote it as its report. */
+  public static boolean isWritten(Path file) {
+    if (!Files.isRegularFile(file)) {
+      return false;
+    }
+    try (var in = Files.newInputStream(file)) {
+      return new String(in.readNBytes(HEAD_BYTES), StandardCharsets.UTF_8).contains(MARK);
+    } catch (IOException e) {
+      throw new UncheckedIOException(e);
+    }
   }
 
   /** The page; every text in it is escaped by the template. */

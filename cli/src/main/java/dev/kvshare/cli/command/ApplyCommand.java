@@ -8,14 +8,12 @@ import dev.kvshare.apply.family.spec.ModelSpec;
 import dev.kvshare.apply.generate.GenerationRequest;
 import dev.kvshare.apply.generate.GenerationResult;
 import dev.kvshare.apply.generate.GenerationResult.Completion;
-import dev.kvshare.apply.generate.GenerationResult.FinishReason;
 import dev.kvshare.apply.generate.LoadedModel;
 import dev.kvshare.apply.generate.PolicyModel;
 import dev.kvshare.apply.generate.Prompt;
 import dev.kvshare.apply.generate.SamplingOptions;
 import dev.kvshare.apply.model.Checkpoint;
 import dev.kvshare.apply.model.checkpoint.Checkpoints;
-import dev.kvshare.apply.model.tokenizer.template.ChatTemplate.ChatMessage;
 import dev.kvshare.apply.plan.Plan;
 import dev.kvshare.apply.policy.ModelIdentity;
 import dev.kvshare.apply.policy.Policy;
@@ -27,15 +25,10 @@ import dev.kvshare.cli.print.GenerationPrinter;
 import dev.kvshare.cli.print.Invocation;
 import dev.kvshare.cli.print.Output;
 import dev.kvshare.cli.print.ProgressLine;
-import dev.kvshare.eval.EvaluatedPolicy;
-import dev.kvshare.eval.Evaluator;
+import dev.kvshare.eval.StockExport;
 import dev.kvshare.eval.format.Report;
 import java.io.IOException;
 import java.io.UncheckedIOException;
-import java.nio.ByteBuffer;
-import java.nio.CharBuffer;
-import java.nio.charset.CharacterCodingException;
-import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
@@ -82,7 +75,7 @@ final class ApplyCommand extends BaseCommand {
     try (PolicyModel model =
         ProgressLine.whileLoading(
             modelOptions.model(), output, () -> PolicyModel.load(modelOptions))) {
-      List<String> titles = prompts.stream().map(ApplyCommand::title).toList();
+      List<String> titles = prompts.stream().map(Prompt::title).toList();
       if (titles.size() == 1 && !options.prompts.chat) {
         output.echo(titles.get(0));
       }
@@ -91,7 +84,7 @@ final class ApplyCommand extends BaseCommand {
               request,
               new GenerationPrinter(
                   output, titles, options.shown.printIds, options.shown.statsEvery));
-      if (result.completions().stream().anyMatch(ApplyCommand::reachedLastPosition)) {
+      if (result.completions().stream().anyMatch(Completion::reachedLastPosition)) {
         output.note("a text ended because the model has no further position");
       }
       if (options.shown.stats) {
@@ -115,12 +108,11 @@ final class ApplyCommand extends BaseCommand {
       ModelIdentity identity = ModelIdentity.of(checkpoint, spec);
       Policy policy = PolicyFile.read(policyFile, identity, spec, options.model.force);
       Path repair = options.model.noRepair ? null : PolicyFile.weights(policy, policyFile);
-      boolean repaired = repair != null;
       FolderExport.Target target = options.export.target.folder;
       if (target != null) {
         FolderExport.check(target, checkpoint, policy);
         if (target == FolderExport.Target.WINDOWS) {
-          measureStock(policy, repaired ? policyFile : null, output);
+          measureStock(policy, repair == null ? null : policyFile, output);
         }
         FolderExport.write(target, checkpoint, policy, policyFile, repair, directory);
         output.results().println("wrote the folder " + directory);
@@ -137,7 +129,7 @@ final class ApplyCommand extends BaseCommand {
           .println(
               "wrote the LCKV checkpoint "
                   + directory
-                  + (repaired ? ", with the refitted weights of the policy" : ""));
+                  + (repair == null ? "" : ", with the refitted weights of the policy"));
     }
     output.note("");
     output.note("next: " + Invocation.of(List.of("inspect", directory.toString())));
@@ -148,14 +140,7 @@ final class ApplyCommand extends BaseCommand {
   private void measureStock(Policy policy, Path weights, Output output) {
     try (LoadedModel model =
         LoadedModel.open(locate(options.model.model), options.model.decoderOptions())) {
-      Evaluator evaluator =
-          Evaluator.of(model)
-              .policies(
-                  List.of(
-                      new EvaluatedPolicy("policy", policy, weights),
-                      new EvaluatedPolicy("as exported", FolderExport.asStock(policy), weights)))
-              .speed(null);
-      output.results().print(evaluator.run().report().write(Report.Format.TEXT));
+      output.results().print(StockExport.report(model, policy, weights).write(Report.Format.TEXT));
     }
   }
 
@@ -178,84 +163,46 @@ final class ApplyCommand extends BaseCommand {
       output.note("no --prompt given: continuing \"" + EXAMPLE_PROMPT + "\"");
       texts.add(EXAMPLE_PROMPT);
     }
-    return texts.stream().map(given.chat ? this::chat : Prompt.Text::new).toList();
+    return texts.stream()
+        .<Prompt>map(text -> given.chat ? Prompt.ofUser(given.system, text) : new Prompt.Text(text))
+        .toList();
   }
 
-  /**
-   * Reads prompts, one a line; empty lines are passed over.
-   *
-   * @param name a path, or {@code -} for standard input
-   */
+  /** The lines of a file, or of standard input for {@code -}. */
   private static List<String> read(String name) {
-    boolean standardInput = name.equals("-");
-    String shown = standardInput ? "standard input" : name;
     try {
-      byte[] bytes = standardInput ? System.in.readAllBytes() : Files.readAllBytes(Path.of(name));
-      CharBuffer text = StandardCharsets.UTF_8.newDecoder().decode(ByteBuffer.wrap(bytes));
-      List<String> prompts = text.toString().lines().filter(line -> !line.isBlank()).toList();
-      if (prompts.isEmpty()) {
-        throw new CommandException(
-            shown + " holds no prompt: every line is empty. Write one prompt a line.");
-      }
-      return prompts;
-    } catch (CharacterCodingException e) {
-      throw new CommandException(
-          shown + " is not UTF-8 text. Save it as UTF-8, one prompt a line.");
+      return name.equals("-")
+          ? Prompt.lines(System.in.readAllBytes(), "standard input")
+          : Prompt.lines(Files.readAllBytes(Path.of(name)), name);
     } catch (IOException e) {
       throw new UncheckedIOException(e);
     }
   }
 
-  private Prompt chat(String text) {
-    List<ChatMessage> messages = new ArrayList<>();
-    if (options.prompts.system != null) {
-      messages.add(ChatMessage.system(options.prompts.system));
-    }
-    messages.add(ChatMessage.user(text));
-    return new Prompt.Chat(messages);
-  }
-
   private GenerationRequest request(List<Prompt> prompts) {
     GenerationOptions given = options.generation;
-    try {
-      SamplingOptions sampling =
-          new SamplingOptions(
-              given.temperature,
-              given.topK,
-              given.topP,
-              given.minP,
-              given.repetitionPenalty,
-              given.seed);
-      return new GenerationRequest(
-          prompts, given.maxTokens, sampling, given.stop, given.ignoreEos, null);
-    } catch (IllegalArgumentException e) {
-      throw usageError(e.getMessage());
-    }
+    return ofOptions(
+        () ->
+            new GenerationRequest(
+                prompts,
+                given.maxTokens,
+                new SamplingOptions(
+                    given.temperature,
+                    given.topK,
+                    given.topP,
+                    given.minP,
+                    given.repetitionPenalty,
+                    given.seed),
+                given.stop,
+                given.ignoreEos,
+                null));
   }
 
   private CachePolicy cachePolicy() {
-    try {
-      List<CachePolicy> policies = options.cache.policies();
-      if (policies.size() > 1) {
-        throw usageError("a text is generated with one cache policy: give one name to --cache");
-      }
-      return policies.isEmpty() ? null : policies.get(0);
-    } catch (IllegalArgumentException e) {
-      throw usageError(e.getMessage());
+    List<CachePolicy> policies = ofOptions(options.cache::policies);
+    if (policies.size() > 1) {
+      throw usageError("a text is generated with one cache policy: give one name to --cache");
     }
-  }
-
-  private static boolean reachedLastPosition(Completion completion) {
-    return completion.finishReason() == FinishReason.MAX_POSITIONS;
-  }
-
-  private static String title(Prompt prompt) {
-    if (prompt instanceof Prompt.Text text) {
-      return text.text();
-    }
-    if (prompt instanceof Prompt.Chat chat) {
-      return chat.messages().get(chat.messages().size() - 1).content();
-    }
-    return "";
+    return policies.isEmpty() ? null : policies.get(0);
   }
 }

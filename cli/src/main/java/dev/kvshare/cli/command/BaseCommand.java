@@ -1,5 +1,6 @@
 package dev.kvshare.cli.command;
 
+import dev.kvshare.apply.model.checkpoint.BuiltInModel;
 import dev.kvshare.apply.model.hub.HubSettings;
 import dev.kvshare.apply.model.hub.ModelLocator;
 import dev.kvshare.cli.options.CommonOptions;
@@ -12,6 +13,7 @@ import java.util.Arrays;
 import java.util.Collection;
 import java.util.List;
 import java.util.concurrent.Callable;
+import java.util.function.Supplier;
 import picocli.CommandLine.Mixin;
 import picocli.CommandLine.Model.CommandSpec;
 import picocli.CommandLine.Model.OptionSpec;
@@ -57,7 +59,7 @@ abstract class BaseCommand implements Callable<Integer> {
    */
   final Path locate(String model) {
     if (model == null) {
-      return Installation.builtInModel();
+      return BuiltInModel.directory();
     }
     try (DownloadProgress progress = new DownloadProgress(output())) {
       return ModelLocator.locate(model, hub(), progress);
@@ -120,6 +122,15 @@ abstract class BaseCommand implements Callable<Integer> {
   /** An error of the command line itself: exit code 2 and a pointer to the help. */
   final ParameterException usageError(String message) {
     return new ParameterException(spec.commandLine(), message);
+  }
+
+  /** A value made of options; what is wrong with them is an error of the command line. */
+  final <T> T ofOptions(Supplier<T> value) {
+    try {
+      return value.get();
+    } catch (IllegalArgumentException e) {
+      throw usageError(e.getMessage());
+    }
   }
 
   private KvshareCommand root() {

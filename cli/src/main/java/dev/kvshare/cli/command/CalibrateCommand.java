@@ -1,19 +1,21 @@
 package dev.kvshare.cli.command;
 
 import dev.kvshare.apply.generate.LoadedModel;
+import dev.kvshare.apply.policy.PolicyDescription;
 import dev.kvshare.calibrate.Calibration;
 import dev.kvshare.calibrate.CalibrationResult;
 import dev.kvshare.calibrate.capture.CalibrationException;
 import dev.kvshare.calibrate.search.Method;
 import dev.kvshare.cli.options.CalibrateOptions;
 import dev.kvshare.cli.print.CalibrationProgress;
-import dev.kvshare.cli.print.CalibrationSummary;
 import dev.kvshare.cli.print.Invocation;
 import dev.kvshare.cli.print.Output;
 import dev.kvshare.cli.print.ProgressLine;
 import dev.kvshare.datasets.Corpus;
+import java.io.PrintWriter;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Locale;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Mixin;
 
@@ -27,38 +29,13 @@ final class CalibrateCommand extends BaseCommand {
 
   /** What changes neither plan nor weights, and is left out of the command in the policy. */
   private static final List<String> WITHOUT_EFFECT =
-      List.of(
-          "--out",
-          "--force",
-          "--report",
-          "--no-report",
-          "--save-stats",
-          "--resume",
-          "--batch-memory",
-          "--offload",
-          "--config",
-          "--quiet",
-          "--verbose",
-          "--no-color");
+      words(
+          "--out --force --report --no-report --save-stats --resume --batch-memory --offload --config --quiet --verbose --no-color");
 
   /** Options of a search. */
   private static final List<String> SEARCHING =
-      List.of(
-          "--keep",
-          "--context",
-          "--share-layers",
-          "--window-layers",
-          "--threshold",
-          "--max-kl",
-          "--max-perplexity-rise",
-          "--window",
-          "--sinks",
-          "--across-kinds",
-          "--prefer-top",
-          "--resume",
-          "--stats",
-          "--save-stats",
-          "--report");
+      words(
+          "--keep --context --share-layers --window-layers --threshold --max-kl --max-perplexity-rise --window --sinks --across-kinds --prefer-top --resume --stats --save-stats --report");
 
   /** What layers that share alone have no use for. */
   private static final List<String> SHARING_LEAVES_OUT =
@@ -93,13 +70,12 @@ final class CalibrateCommand extends BaseCommand {
     refuse("--stats", "--text", "--dataset", "--samples", "--tokens", "--save-stats");
     boolean repairs = options.isScheme();
     if (options.isScheme()) {
-      SEARCHING.stream()
-          .filter(this::given)
-          .forEach(
-              option -> {
-                throw usageError(
-                    "a scheme says what is shared, and nothing is searched: leave out " + option);
-              });
+      for (String option : SEARCHING) {
+        if (given(option)) {
+          throw usageError(
+              "a scheme says what is shared, and nothing is searched: leave out " + option);
+        }
+      }
     } else {
       checkMethod(options.method());
       repairs = options.method().repairs();
@@ -171,20 +147,57 @@ final class CalibrateCommand extends BaseCommand {
               .run();
     }
     result.write(files.policy(), files.report(), files.statistics());
-    new CalibrationSummary(
-            options.model,
-            files.policy(),
-            files.report(),
-            files.statistics(),
-            options.goal.target == null ? null : options.goal.target.folder)
-        .print(result, this::byMethod, output);
+    print(result, files, output);
     return result.reached() ? ExitCodes.DONE : ExitCodes.NOT_MET;
+  }
+
+  /** The result, the files and what to do next. */
+  private void print(CalibrationResult result, CalibrationFiles files, Output output) {
+    PrintWriter out = output.results();
+    boolean given = result.statistics() == null;
+    if (given) {
+      output.print(PolicyDescription.of(files.policy(), result.policy()));
+    } else {
+      result.lines(this::byMethod).forEach(out::println);
+    }
+    out.println();
+    files.written(result).forEach((what, file) -> out.println("wrote the " + what + " " + file));
+    String policy = files.policy().toString();
+    if (!given && result.sharesAlone()) {
+      output.note("");
+      output.note(
+          "Layers that keep the first and last tokens only have lost less so far: compare --method windows --keep %dlayers."
+              .formatted(result.policy().map().ownedLayers()));
+    }
+    output.note("");
+    String eval = Invocation.of("eval", options.model, List.of("--policy", policy));
+    if (given) {
+      output.note("next: " + eval);
+      return;
+    }
+    output.note("next:");
+    List<String> apply =
+        List.of("--policy", policy, "--temperature", "0.8", "--prompt", "It was a fine morning");
+    output.note("  " + Invocation.of("apply", options.model, apply));
+    output.note("  " + eval);
+    if (options.goal.target != null) {
+      String name = options.goal.target.folder.name().toLowerCase(Locale.ROOT);
+      List<String> words = List.of("--policy", policy, "--export", name, "--out", name);
+      output.note("  " + Invocation.of("apply", options.model, words));
+    }
+    if (files.report() != null) {
+      output.note("  open " + Invocation.quote(files.report().toString()) + " in a browser");
+    }
   }
 
   private String byMethod(String method) {
     List<String> words = new ArrayList<>(command(SHARING_LEAVES_OUT));
     words.addAll(List.of("--method", method));
     return Invocation.of(words);
+  }
+
+  private static List<String> words(String options) {
+    return List.of(options.split(" "));
   }
 
   private String adviceToResume() {

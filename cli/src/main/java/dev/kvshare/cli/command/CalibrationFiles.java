@@ -1,14 +1,12 @@
 package dev.kvshare.cli.command;
 
-import dev.kvshare.apply.policy.PolicyException;
 import dev.kvshare.apply.policy.PolicyFile;
 import dev.kvshare.calibrate.CalibrationResult;
+import dev.kvshare.calibrate.report.Report;
 import dev.kvshare.cli.options.CalibrateOptions;
-import java.io.IOException;
-import java.io.UncheckedIOException;
-import java.nio.charset.StandardCharsets;
-import java.nio.file.Files;
 import java.nio.file.Path;
+import java.util.LinkedHashMap;
+import java.util.Map;
 
 /**
  * The files that a calibration writes. A file that the user named is never replaced without {@code
@@ -20,12 +18,6 @@ import java.nio.file.Path;
  */
 record CalibrationFiles(Path policy, Path report, Path statistics) {
   private static final Path DEFAULT_POLICY = Path.of("policy.json");
-  private static final String JSON = ".json";
-  private static final int REPORT_HEAD_BYTES = 4096;
-
-  /** What a report says of its origin in its head. */
-  private static final String REPORT_MARK =
-      "<meta name=\"generator\" content=\"kvshare calibrate\">";
 
   /** Chooses the files and checks, before anything is computed, that they may be written. */
   static CalibrationFiles choose(CalibrateOptions given) {
@@ -38,14 +30,14 @@ record CalibrationFiles(Path policy, Path report, Path statistics) {
     }
     Path statistics = search.saveStats;
     if (search.savesStatsBesidePolicy()) {
-      statistics = policy.resolveSibling(stem(policy) + ".stats.safetensors");
+      statistics = policy.resolveSibling(CalibrationResult.stem(policy) + ".stats.safetensors");
     }
     if (!options.force) {
-      if (options.out != null || !isPolicy(policy)) {
+      if (options.out != null || !PolicyFile.isWritten(policy)) {
         OutputFiles.requireNew(policy, "--out");
         OutputFiles.requireNew(PolicyFile.weightsFile(policy), "--out");
       }
-      if (options.report != null || !isReport(report)) {
+      if (report != null && (options.report != null || !Report.isWritten(report))) {
         OutputFiles.requireNew(report, "--report");
       }
       OutputFiles.requireNew(statistics, "--save-stats");
@@ -59,34 +51,19 @@ record CalibrationFiles(Path policy, Path report, Path statistics) {
     return policy.resolveSibling(policy.getFileName() + ".journal");
   }
 
-  private static String stem(Path policy) {
-    String name = policy.getFileName().toString();
-    return name.endsWith(JSON) ? name.substring(0, name.length() - JSON.length()) : name;
-  }
-
-  private static boolean isPolicy(Path file) {
-    if (!Files.isRegularFile(file)) {
-      return false;
+  /** What a calibration wrote, by what it is. */
+  Map<String, Path> written(CalibrationResult result) {
+    Map<String, Path> files = new LinkedHashMap<>();
+    files.put("policy", policy);
+    if (result.weights() != null) {
+      files.put("refitted weights", PolicyFile.weightsFile(policy));
     }
-    try {
-      PolicyFile.read(file);
-      return true;
-    } catch (PolicyException.Version e) {
-      return true;
-    } catch (PolicyException e) {
-      return false;
+    if (report != null) {
+      files.put("report", report);
     }
-  }
-
-  private static boolean isReport(Path file) {
-    if (file == null || !Files.isRegularFile(file)) {
-      return false;
+    if (statistics != null) {
+      files.put("statistics", statistics);
     }
-    try (var in = Files.newInputStream(file)) {
-      return new String(in.readNBytes(REPORT_HEAD_BYTES), StandardCharsets.UTF_8)
-          .contains(REPORT_MARK);
-    } catch (IOException e) {
-      throw new UncheckedIOException(e);
-    }
+    return files;
   }
 }

@@ -2,16 +2,10 @@ package dev.kvshare.cli.command;
 
 import dev.kvshare.cli.options.Everyday;
 import dev.kvshare.cli.print.Output;
-import dev.kvshare.datasets.Corpus;
 import dev.kvshare.datasets.Dataset;
-import dev.kvshare.datasets.TextSource;
+import dev.kvshare.datasets.DatasetDescription;
 import dev.kvshare.eval.format.Table;
 import java.nio.file.Path;
-import java.util.ArrayList;
-import java.util.Arrays;
-import java.util.LinkedHashMap;
-import java.util.List;
-import java.util.Map;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Option;
 import picocli.CommandLine.Parameters;
@@ -43,17 +37,7 @@ final class DatasetsCommand extends BaseCommand {
     @Override
     public Integer call() {
       Output output = output();
-      List<List<String>> rows = new ArrayList<>();
-      rows.add(List.of("name", "origin", "licence", "description"));
-      for (Dataset dataset : datasets().list()) {
-        rows.add(
-            List.of(
-                dataset.name(),
-                dataset.builtIn() ? "built in" : "imported",
-                dataset.licence() == null ? "" : dataset.licence(),
-                dataset.description()));
-      }
-      output.results().print(Table.words(rows));
+      output.results().print(Table.words(DatasetDescription.table(datasets().list())));
       output.results().flush();
       output.note("");
       output.note(
@@ -109,58 +93,13 @@ final class DatasetsCommand extends BaseCommand {
       aliases = "inspect",
       customSynopsis = "kvshare datasets show [OPTIONS] NAME")
   static final class ShowCommand extends BaseCommand {
-    private static final int SAMPLES = 3;
-    private static final int SAMPLE_CHARACTERS = 100;
-
     @Parameters(paramLabel = "NAME", descriptionKey = "NAME")
     private String name;
 
     @Override
     public Integer call() {
-      TextSource.Named source = datasets().find(name);
-      Dataset dataset = source.dataset();
-      Corpus corpus = source.load();
-      Corpus.Summary summary = Corpus.Summary.of(corpus);
-      String unit = corpus instanceof Corpus.Text ? "words" : "tokens";
-      Map<String, List<String>> facts = new LinkedHashMap<>();
-      facts.put(
-          "name", List.of(dataset.name() + (dataset.builtIn() ? " (built in)" : " (imported)")));
-      if (!dataset.description().isEmpty()) {
-        facts.put("description", List.of(dataset.description()));
-      }
-      if (dataset.licence() != null) {
-        facts.put("licence", List.of(dataset.licence()));
-      }
-      facts.put("sha256", List.of(dataset.sha256()));
-      facts.put(
-          summary.unit(),
-          List.of(
-              "%d, of %d to %d %s (median %d)"
-                  .formatted(
-                      summary.units(),
-                      summary.smallest(),
-                      summary.largest(),
-                      unit,
-                      summary.median())));
-      facts.put("together", List.of(summary.total() + " " + unit));
-      facts.put("beginning", beginning(corpus));
-      output().print(facts);
+      output().print(DatasetDescription.of(datasets().find(name)));
       return ExitCodes.DONE;
-    }
-
-    private static List<String> beginning(Corpus corpus) {
-      List<String> samples =
-          corpus instanceof Corpus.Text text
-              ? text.paragraphs()
-              : ((Corpus.Tokens) corpus).sequences().stream().map(Arrays::toString).toList();
-      return samples.stream().limit(SAMPLES).map(ShowCommand::shortened).toList();
-    }
-
-    private static String shortened(String sample) {
-      String line = sample.replaceAll("\\s+", " ").strip();
-      return line.codePointCount(0, line.length()) <= SAMPLE_CHARACTERS
-          ? line
-          : line.substring(0, line.offsetByCodePoints(0, SAMPLE_CHARACTERS)) + "...";
     }
   }
 

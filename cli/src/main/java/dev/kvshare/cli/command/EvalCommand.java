@@ -34,16 +34,9 @@ import picocli.CommandLine.Mixin;
 final class EvalCommand extends BaseCommand {
 
   /** What is of use where the quality is measured on passages of a text, and nowhere else. */
-  private static final String[] OF_QUALITY = {
-    "--stream",
-    "--sweep",
-    "--compare",
-    "--passages",
-    "--passage-tokens",
-    "--stride",
-    "--no-speed",
-    "--prompt-tokens"
-  };
+  private static final String[] OF_QUALITY =
+      "--stream --sweep --compare --passages --passage-tokens --stride --no-speed --prompt-tokens"
+          .split(" ");
 
   @Mixin private EvalOptions options;
 
@@ -87,7 +80,7 @@ final class EvalCommand extends BaseCommand {
           Experiment.of(evaluator)
               .texts(texts)
               .repair(calibration, options.model.repairTokens)
-              .listener(trial -> note("measured " + trial, progress, output));
+              .listener(trial -> progress.note("measured " + trial));
       if (compare) {
         report =
             experiment
@@ -134,10 +127,8 @@ final class EvalCommand extends BaseCommand {
   }
 
   private List<Experiment.Trial> schemes(LoadedModel model) {
-    int window =
-        options.model.sweepWindow == null
-            ? Math.max(1, options.text.tokens / 4)
-            : options.model.sweepWindow;
+    Integer given = options.model.sweepWindow;
+    int window = given == null ? Math.max(1, options.text.tokens / 4) : given;
     return Trials.schemes(model.identity(), options.model.reductions, window);
   }
 
@@ -212,29 +203,17 @@ final class EvalCommand extends BaseCommand {
   }
 
   private List<CachePolicy> caches() {
-    try {
-      return options.cache.policies();
-    } catch (IllegalArgumentException e) {
-      throw usageError(e.getMessage());
-    }
+    return ofOptions(options.cache::policies);
   }
 
   private RecallSettings recallSettings() {
-    try {
-      return options.recall.isAsked() ? options.recall.settings() : RecallSettings.DEFAULT;
-    } catch (IllegalArgumentException e) {
-      throw usageError(e.getMessage());
-    }
+    return ofOptions(
+        () -> options.recall.isAsked() ? options.recall.settings() : RecallSettings.DEFAULT);
   }
 
   private static void warnAll(Report report, ProgressLine progress, Output output) {
     progress.close();
     report.warnings().forEach(output::warn);
-  }
-
-  private static void note(String line, ProgressLine progress, Output output) {
-    progress.close();
-    output.note(line);
   }
 
   /** A text shorter than the default number of passages is worth a note, not a warning. */

@@ -78,21 +78,23 @@ final class InspectCommand extends BaseCommand {
           given.prefillTokens == null
               ? reference.prefillTokens(given.inputIds.size())
               : given.prefillTokens;
-      CheckpointCheck check = new CheckpointCheck(model.decoder(), model.endTokens());
-      CheckpointCheck.Request request = null;
-      CheckResult result = null;
-      for (Plan plan : plansToCheck(model, reference)) {
-        double tolerance = given.tolerance == null ? usualTolerance(plan) : given.tolerance;
-        CheckpointCheck.Request next =
-            new CheckpointCheck.Request(
-                given.file, plan, given.inputIds, given.tensor, prefillTokens, tolerance);
-        CheckResult found = check.run(next);
-        if (result == null || found.maxDifference() < result.maxDifference()) {
-          request = next;
-          result = found;
-        }
-      }
-      output.print(result.facts(request));
+      List<CheckpointCheck.Request> requests =
+          plansToCheck(model, reference).stream()
+              .map(
+                  plan ->
+                      new CheckpointCheck.Request(
+                          given.file,
+                          plan,
+                          given.inputIds,
+                          given.tensor,
+                          prefillTokens,
+                          given.tolerance == null
+                              ? CheckpointCheck.Request.usualTolerance(plan)
+                              : given.tolerance))
+              .toList();
+      CheckResult result =
+          new CheckpointCheck(model.decoder(), model.endTokens()).nearest(requests);
+      output.print(result.facts());
       return result.passed() ? ExitCodes.DONE : ExitCodes.NOT_MET;
     }
   }
@@ -124,20 +126,10 @@ final class InspectCommand extends BaseCommand {
     }
   }
 
-  private static double usualTolerance(Plan plan) {
-    return plan.map().hasUpwardSources()
-        ? CheckpointCheck.Request.UPWARD_TOLERANCE
-        : CheckpointCheck.Request.DEFAULT_TOLERANCE;
-  }
-
   /** The plan of --scheme, --layer-types or --policy, else the model's own. */
   private Plan plan(ModelSpec spec, ModelIdentity model, boolean plusOne) {
     if (options.scheme.isGiven()) {
-      try {
-        return options.scheme.plan(spec.layers(), plusOne);
-      } catch (IllegalArgumentException e) {
-        throw usageError(e.getMessage());
-      }
+      return ofOptions(() -> options.scheme.plan(spec.layers(), plusOne));
     }
     Path policy = options.general.policy;
     return policy == null

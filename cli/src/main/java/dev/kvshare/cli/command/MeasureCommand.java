@@ -5,11 +5,6 @@ import dev.kvshare.cli.options.ModelOptions;
 import dev.kvshare.cli.print.Output;
 import dev.kvshare.cli.print.ProgressLine;
 import dev.kvshare.eval.speed.Measurements;
-import java.io.BufferedReader;
-import java.io.IOException;
-import java.io.InputStreamReader;
-import java.io.UncheckedIOException;
-import java.nio.charset.StandardCharsets;
 import picocli.CommandLine.Command;
 import picocli.CommandLine.Mixin;
 
@@ -30,16 +25,10 @@ final class MeasureCommand extends BaseCommand {
             ProgressLine.load(locate(options.model), options.decoderOptions(), output);
         Measurements measurements = new Measurements(model)) {
       answer("{\"load_seconds\":" + (System.nanoTime() - start) / 1e9 + "}", output);
-      BufferedReader in =
-          new BufferedReader(new InputStreamReader(System.in, StandardCharsets.UTF_8));
-      for (String line = in.readLine(); line != null; line = in.readLine()) {
-        answer(measurements.answer(line).toString(), output);
-      }
+      measurements.answer(System.in, line -> answer(line, output));
       return ExitCodes.DONE;
     } catch (IllegalArgumentException e) {
       throw usageError(e.getMessage());
-    } catch (IOException e) {
-      throw new UncheckedIOException(e);
     }
   }
 

@@ -5,7 +5,6 @@ import dev.kvshare.apply.cache.CacheSettings;
 import dev.kvshare.apply.cache.TokenAmount;
 import java.util.ArrayList;
 import java.util.List;
-import java.util.Set;
 import picocli.CommandLine.Option;
 
 /** What layers that own a cache keep of it. */
@@ -57,14 +56,6 @@ public class CachePolicyOptions {
    * @throws IllegalArgumentException with what is wrong
    */
   public final List<CachePolicy> policies() {
-    requireUse("--cache-budget", budget, "streaming-llm", "h2o", "snapkv", "pyramid");
-    requireUse("--cache-sinks", sinks, "streaming-llm");
-    requireUse("--cache-recent", recent, "h2o");
-    requireUse("--cache-scores", scores, "h2o");
-    requireUse("--cache-window", window, "snapkv", "pyramid");
-    requireUse("--cache-kernel", kernel, "snapkv", "pyramid");
-    requireUse("--cache-steepness", steepness, "pyramid");
-    requireUse("--cache-scales", scales, "int8", "int4");
     CacheSettings settings =
         new CacheSettings(
             budget,
@@ -75,15 +66,6 @@ public class CachePolicyOptions {
             kernel,
             steepness,
             scales == null ? null : scales == Scales.CHANNEL);
-    return names.stream().map(settings::policy).toList();
-  }
-
-  private void requireUse(String option, Object value, String... methods) {
-    Set<String> users = Set.of(methods);
-    if (value != null
-        && names.stream().noneMatch(name -> users.contains(CacheSettings.eviction(name)))) {
-      throw new IllegalArgumentException(
-          "%s is an option of --cache %s".formatted(option, String.join(" or ", methods)));
-    }
+    return settings.policies(names);
   }
 }

@@ -5,7 +5,6 @@ import dev.kvshare.apply.export.FolderExport;
 import dev.kvshare.apply.plan.Plan;
 import dev.kvshare.calibrate.Calibration;
 import dev.kvshare.calibrate.Keep;
-import dev.kvshare.calibrate.capture.CalibrationException;
 import dev.kvshare.calibrate.repair.RepairSettings;
 import dev.kvshare.calibrate.search.Method;
 import dev.kvshare.calibrate.search.SearchGoals;
@@ -17,6 +16,7 @@ import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
+import java.util.function.Consumer;
 import picocli.CommandLine.ArgGroup;
 import picocli.CommandLine.Option;
 
@@ -293,45 +293,27 @@ public final class CalibrateOptions {
         .repairText(repairTextOrNull);
     if (isScheme()) {
       String named = schemeOrNull();
-      calibration.plan(named == null ? "layer-types" : named, layers -> plan(named, layers));
+      calibration.plan(named == null ? "layer-types" : named, layers -> scheme.plan(named, layers));
     }
-    if (goal.keep != null) {
-      calibration.keep(goal.keep);
-    }
-    if (goal.shareLayers != null) {
-      calibration.keep(new Keep.SharedLayers(goal.shareLayers));
-    }
-    if (goal.windowLayers != null) {
-      calibration.keep(new Keep.WindowedLayers(goal.windowLayers));
-    }
-    if (goal.context != null) {
-      calibration.context(goal.context);
-    }
-    if (goal.prefill != null) {
-      calibration.prefill(goal.prefill);
-    }
-    if (goal.target != null) {
-      calibration.target(goal.target.folder);
-    }
-    if (search.stats != null) {
-      calibration.statistics(search.stats);
-    }
+    given(goal.keep, calibration::keep);
+    given(goal.shareLayers, layers -> calibration.keep(new Keep.SharedLayers(layers)));
+    given(goal.windowLayers, layers -> calibration.keep(new Keep.WindowedLayers(layers)));
+    given(goal.context, calibration::context);
+    given(goal.prefill, calibration::prefill);
+    given(goal.target, target -> calibration.target(target.folder));
+    given(search.stats, calibration::statistics);
+    given(repair.tokens, calibration::repairTokens);
     if (repair.noRepair) {
       calibration.repair(null);
     } else if (repair.repair || !repair.parts.isEmpty()) {
       calibration.repair(repair.settings());
     }
-    if (repair.tokens != null) {
-      calibration.repairTokens(repair.tokens);
-    }
     return calibration;
   }
 
-  private Plan plan(String schemeOrNull, int layers) {
-    try {
-      return scheme.plan(schemeOrNull, layers);
-    } catch (IllegalArgumentException e) {
-      throw new CalibrationException.Usage(e.getMessage());
+  private static <T> void given(T valueOrNull, Consumer<T> setter) {
+    if (valueOrNull != null) {
+      setter.accept(valueOrNull);
     }
   }
 }

@@ -3,7 +3,7 @@ package dev.kvshare.cli.options;
 import dev.kvshare.apply.cache.TokenAmount;
 import dev.kvshare.apply.decoder.script.ComputeType;
 import dev.kvshare.apply.model.MemorySize;
-import java.util.Locale;
+import java.util.function.Function;
 import java.util.regex.Pattern;
 import picocli.CommandLine.ITypeConverter;
 import picocli.CommandLine.TypeConversionException;
@@ -45,11 +45,7 @@ final class Converters {
   static final class Bytes implements ITypeConverter<Long> {
     @Override
     public Long convert(String value) {
-      try {
-        return MemorySize.parse(value);
-      } catch (IllegalArgumentException e) {
-        throw new TypeConversionException(e.getMessage());
-      }
+      return parsed(value, MemorySize::parse);
     }
   }
 
@@ -57,11 +53,23 @@ final class Converters {
   static final class Tokens implements ITypeConverter<TokenAmount> {
     @Override
     public TokenAmount convert(String value) {
-      try {
-        return TokenAmount.parse(value);
-      } catch (IllegalArgumentException e) {
-        throw new TypeConversionException(e.getMessage());
-      }
+      return parsed(value, TokenAmount::parse);
+    }
+  }
+
+  /** A number format, by its whole name or a usual short one. */
+  static final class NumberFormat implements ITypeConverter<ComputeType> {
+    @Override
+    public ComputeType convert(String value) {
+      return parsed(value, ComputeType::of);
+    }
+  }
+
+  private static <T> T parsed(String value, Function<String, T> parser) {
+    try {
+      return parser.apply(value);
+    } catch (IllegalArgumentException e) {
+      throw new TypeConversionException(e.getMessage());
     }
   }
 
@@ -78,22 +86,6 @@ final class Converters {
         return value;
       }
       throw new TypeConversionException("'" + value + "' is neither cpu nor cuda:0 and so on");
-    }
-  }
-
-  /** A number format, by its whole name or a usual short one. */
-  static final class NumberFormat implements ITypeConverter<ComputeType> {
-    @Override
-    public ComputeType convert(String value) {
-      return switch (value.toLowerCase(Locale.ROOT)) {
-        case "float32", "f32", "fp32" -> ComputeType.FLOAT32;
-        case "bfloat16", "bf16" -> ComputeType.BFLOAT16;
-        case "float16", "f16", "fp16" -> ComputeType.FLOAT16;
-        default ->
-            throw new TypeConversionException(
-                "'%s' is no number format: expected float32 (f32, fp32), bfloat16 (bf16) or float16 (f16, fp16)"
-                    .formatted(value));
-      };
     }
   }
 }

@@ -67,7 +67,7 @@ public final class InspectOptions {
 
     /** The plan that the options choose, for a model of so many layers. */
     public Plan plan(int layers, boolean plusOne) {
-      return types(scheme, layers).plan(window(scheme) + (plusOne ? 1 : 0), reading(), forceNodiag);
+      return settings(scheme).plan(layers, plusOne ? 1 : 0, forceNodiag);
     }
   }
 

@@ -1,9 +1,10 @@
 package dev.kvshare.cli.options;
 
-import dev.kvshare.apply.plan.LayerTypes;
+import static dev.kvshare.apply.plan.UpwardReading.LCKV_DEFAULT;
+
 import dev.kvshare.apply.plan.Plan;
 import dev.kvshare.apply.plan.UpwardReading;
-import dev.kvshare.apply.plan.schemes.Scheme;
+import dev.kvshare.apply.plan.schemes.SchemeSettings;
 import picocli.CommandLine.Option;
 
 /** What there is to say of a sharing scheme besides its name. */
@@ -57,41 +58,20 @@ public class SchemeOptions {
    * @throws IllegalArgumentException if there is no such scheme, or it does not fit the model
    */
   Plan plan(String schemeOrNull, int layers) {
-    return types(schemeOrNull, layers).plan(window(schemeOrNull), reading(), false);
+    return settings(schemeOrNull).plan(layers, 0, false);
   }
 
   /** The window of the layers that have one. */
   int window(String schemeOrNull) {
-    if (slidingWindow != null) {
-      return slidingWindow;
-    }
-    return schemeOrNull == null
-        ? LayerTypes.DEFAULT_SLIDING_WINDOW
-        : Scheme.of(schemeOrNull, kvLayers, warmup).slidingWindow();
+    return settings(schemeOrNull).slidingWindow();
   }
 
-  /** The types of the layers, as {@link #plan} has them. */
-  LayerTypes types(String schemeOrNull, int layers) {
-    if (schemeOrNull != null) {
-      return Scheme.of(schemeOrNull, kvLayers, warmup).layerTypes(layers);
-    }
-    LayerTypes types = LayerTypes.parse(layerTypes);
-    if (types.map().layers() != layers) {
-      throw new IllegalArgumentException(
-          "the layer types '%s' are for %d layers, but the model has %d"
-              .formatted(layerTypes, types.map().layers(), layers));
-    }
-    return types;
-  }
-
-  /** How sources above their readers are read. */
-  UpwardReading reading() {
-    if (sequential) {
-      return new UpwardReading.Sequential();
-    }
-    UpwardReading.Parallel usual = UpwardReading.LCKV_DEFAULT;
-    return new UpwardReading.Parallel(
-        forwardPasses == null ? usual.forwardPasses() : forwardPasses,
-        backwardPasses == null ? usual.backwardPasses() : Math.max(1, backwardPasses));
+  SchemeSettings settings(String schemeOrNull) {
+    UpwardReading upward =
+        UpwardReading.lckv(
+            forwardPasses == null ? LCKV_DEFAULT.forwardPasses() : forwardPasses,
+            backwardPasses == null ? LCKV_DEFAULT.backwardPasses() : backwardPasses,
+            sequential);
+    return new SchemeSettings(schemeOrNull, layerTypes, kvLayers, warmup, slidingWindow, upward);
   }
 }

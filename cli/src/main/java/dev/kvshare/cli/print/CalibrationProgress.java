@@ -44,8 +44,7 @@ public final class CalibrationProgress implements CalibrationListener {
 
   @Override
   public void noted(String message) {
-    line.close();
-    output.note(message);
+    line.note(message);
   }
 
   @Override

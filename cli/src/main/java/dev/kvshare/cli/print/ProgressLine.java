@@ -119,6 +119,12 @@ public final class ProgressLine implements AutoCloseable {
         .build();
   }
 
+  /** Ends the bar, and says something about what is going on. */
+  public void note(String line) {
+    close();
+    output.note(line);
+  }
+
   /** Ends the bar and clears its line. */
   @Override
   public void close() {

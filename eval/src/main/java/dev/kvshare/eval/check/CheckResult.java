@@ -14,10 +14,12 @@ import java.util.PriorityQueue;
 /**
  * How computed and stored outputs differ.
  *
+ * @param request what was compared
  * @param tensors the compared tensors
  * @param greedy the compared greedy continuation, or null if the file has none
  */
-public record CheckResult(List<TensorDifference> tensors, GreedyDifference greedy) {
+public record CheckResult(
+    Request request, List<TensorDifference> tensors, GreedyDifference greedy) {
   /** Whether every difference is within the tolerance. */
   public boolean passed() {
     return tensors.stream().allMatch(TensorDifference::passed)
@@ -30,7 +32,7 @@ public record CheckResult(List<TensorDifference> tensors, GreedyDifference greed
   }
 
   /** In words: lines under names, in the order to print them. */
-  public Map<String, List<String>> facts(Request request) {
+  public Map<String, List<String>> facts() {
     Map<String, List<String>> facts = new LinkedHashMap<>();
     facts.put("run", run(request));
     double tolerance = request.tolerance();

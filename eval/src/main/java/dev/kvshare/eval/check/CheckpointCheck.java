@@ -17,6 +17,7 @@ import dev.kvshare.eval.quality.EvaluationException;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Arrays;
+import java.util.Comparator;
 import java.util.List;
 import java.util.OptionalLong;
 import java.util.Set;
@@ -64,6 +65,11 @@ public final class CheckpointCheck {
 
     /** The same where sources lie above their readers: each pass amplifies rounding. */
     public static final double UPWARD_TOLERANCE = 1e-2;
+
+    /** The tolerance where none is asked for. */
+    public static double usualTolerance(Plan plan) {
+      return plan.map().hasUpwardSources() ? UPWARD_TOLERANCE : DEFAULT_TOLERANCE;
+    }
 
     /** Copies the list and refuses values without meaning. */
     public Request {
@@ -124,6 +130,18 @@ public final class CheckpointCheck {
   }
 
   /**
+   * Runs several requests, such as one plan and another, and returns the result that is nearest.
+   *
+   * @param requests at least one
+   */
+  public CheckResult nearest(List<Request> requests) {
+    return requests.stream()
+        .map(this::run)
+        .min(Comparator.comparingDouble(CheckResult::maxDifference))
+        .orElseThrow();
+  }
+
+  /**
    * Runs the inputs and compares.
    *
    * @throws EvaluationException if the file lacks what the check needs or does not fit the model
@@ -137,7 +155,8 @@ public final class CheckpointCheck {
       if (stored.has(LAST_HIDDEN) && !request.tensor().equals(LAST_HIDDEN)) {
         differences.add(run.compare(LAST_HIDDEN));
       }
-      return new CheckResult(List.copyOf(differences), stored.has(GREEDY) ? run.greedy() : null);
+      return new CheckResult(
+          request, List.copyOf(differences), stored.has(GREEDY) ? run.greedy() : null);
     }
   }
 

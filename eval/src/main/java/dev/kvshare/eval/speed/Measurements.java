@@ -14,11 +14,17 @@ import dev.kvshare.calibrate.Calibration;
 import dev.kvshare.calibrate.Keep;
 import dev.kvshare.calibrate.search.SearchOutcome;
 import dev.kvshare.datasets.Corpus;
+import java.io.BufferedReader;
 import java.io.IOException;
+import java.io.InputStream;
+import java.io.InputStreamReader;
+import java.io.UncheckedIOException;
+import java.nio.charset.StandardCharsets;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.List;
+import java.util.function.Consumer;
 import java.util.stream.IntStream;
 
 /**
@@ -48,6 +54,18 @@ public final class Measurements implements AutoCloseable {
   public Measurements(LoadedModel model) {
     this.model = model;
     this.decoder = model.decoder();
+  }
+
+  /** Answers the lines of a stream, one after another, to its end. */
+  public void answer(InputStream lines, Consumer<String> answers) {
+    try (BufferedReader in =
+        new BufferedReader(new InputStreamReader(lines, StandardCharsets.UTF_8))) {
+      for (String line = in.readLine(); line != null; line = in.readLine()) {
+        answers.accept(answer(line).toString());
+      }
+    } catch (IOException e) {
+      throw new UncheckedIOException(e);
+    }
   }
 
   /**

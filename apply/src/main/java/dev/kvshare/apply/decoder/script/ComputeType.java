@@ -1,6 +1,7 @@
 package dev.kvshare.apply.decoder.script;
 
 import dev.kvshare.apply.model.DataType;
+import java.util.Locale;
 
 /** The number type in which weights are kept and a decoder computes. */
 public enum ComputeType {
@@ -19,6 +20,23 @@ public enum ComputeType {
     this.engineType = engineType;
     this.checkpointType = checkpointType;
     this.scriptCode = scriptCode;
+  }
+
+  /**
+   * Finds a type by its whole name or a usual short one, in capitals or not.
+   *
+   * @throws IllegalArgumentException if there is none, with the names
+   */
+  public static ComputeType of(String name) {
+    return switch (name.toLowerCase(Locale.ROOT)) {
+      case "float32", "f32", "fp32" -> FLOAT32;
+      case "bfloat16", "bf16" -> BFLOAT16;
+      case "float16", "f16", "fp16" -> FLOAT16;
+      default ->
+          throw new IllegalArgumentException(
+              "'%s' is no number format: expected float32 (f32, fp32), bfloat16 (bf16) or float16 (f16, fp16)"
+                  .formatted(name));
+    };
   }
 
   /** The checkpoint format's name for it. */

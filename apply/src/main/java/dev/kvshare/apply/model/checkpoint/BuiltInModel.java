@@ -1,20 +1,26 @@
-package dev.kvshare.cli.command;
+package dev.kvshare.apply.model.checkpoint;
 
+import dev.kvshare.apply.model.CheckpointException;
 import java.net.URISyntaxException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 
-/** Finds what is shipped beside the program. */
-final class Installation {
-  private static final String BUILT_IN_MODEL = "models/builtin";
+/** The small model that is shipped beside the program. */
+public final class BuiltInModel {
+  private static final String FOLDER = "models/builtin";
 
-  private Installation() {}
+  private BuiltInModel() {}
 
-  /** The model that commands use without {@code --model}. */
-  static Path builtInModel() {
-    Path model = home().resolve(BUILT_IN_MODEL);
+  /**
+   * Its directory: below the folder that the system property {@code kvshare.home} names, else below
+   * the first folder above these classes that has it.
+   *
+   * @throws CheckpointException if it is missing
+   */
+  public static Path directory() {
+    Path model = home().resolve(FOLDER);
     if (!Files.isRegularFile(model.resolve("config.json"))) {
-      throw new CommandException(
+      throw new CheckpointException(
           "the built-in model is missing: "
               + model
               + " has no config.json. Give another model with --model, or restore that folder from the repository.");
@@ -30,7 +36,7 @@ final class Installation {
     }
     Path classes = classes();
     for (Path folder = classes; folder != null; folder = folder.getParent()) {
-      if (Files.isDirectory(folder.resolve(BUILT_IN_MODEL))) {
+      if (Files.isDirectory(folder.resolve(FOLDER))) {
         return folder;
       }
     }
@@ -40,9 +46,9 @@ final class Installation {
   private static Path classes() {
     try {
       return Path.of(
-          Installation.class.getProtectionDomain().getCodeSource().getLocation().toURI());
+          BuiltInModel.class.getProtectionDomain().getCodeSource().getLocation().toURI());
     } catch (URISyntaxException e) {
-      throw new CommandException(
+      throw new CheckpointException(
           "the folder of the program cannot be told. Start it with ./kvshare, or name a model with --model.");
     }
   }
