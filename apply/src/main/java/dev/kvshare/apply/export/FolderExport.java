@@ -5,10 +5,15 @@ import com.fasterxml.jackson.databind.ObjectMapper;
 import com.fasterxml.jackson.databind.node.ArrayNode;
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import dev.kvshare.apply.export.LckvExport.KeyValueWeights;
+import dev.kvshare.apply.family.ModelFamilies;
 import dev.kvshare.apply.model.Checkpoint;
+import dev.kvshare.apply.model.TokenizerSource.GgufTokenizer;
+import dev.kvshare.apply.model.checkpoint.Checkpoints;
 import dev.kvshare.apply.model.safetensors.SafetensorsWriter;
 import dev.kvshare.apply.model.storage.AtomicFile.OutputException;
+import dev.kvshare.apply.model.tokenizer.TokenizerExport;
 import dev.kvshare.apply.plan.Plan;
+import dev.kvshare.apply.policy.ModelIdentity;
 import dev.kvshare.apply.policy.Policy;
 import dev.kvshare.apply.policy.PolicyException;
 import dev.kvshare.apply.policy.PolicyFile;
@@ -26,14 +31,23 @@ import java.util.stream.Stream;
 
 /**
  * Writes a model and a policy as a folder for another program, with a README that has the command
- * to run it. The weights are hard links to the model's where the file system can, else copies. The
- * folder gets its name when all of it is there.
+ * to run it. The weights are hard links to the model's where the file system can, else copies; a
+ * GGUF file becomes a Hugging Face directory, but for DJL. The folder gets its name when all of it
+ * is there.
  *
  * <p>The policy lies in {@value #POLICY}, where no program takes its weights for the model's.
  */
 public final class FolderExport {
   private static final ObjectMapper JSON = new ObjectMapper();
   private static final String POLICY = "kvshare/policy.json";
+  private static final Map<String, String> ARCHITECTURES =
+      Map.of(
+          "llama", "LlamaForCausalLM",
+          "mistral", "MistralForCausalLM",
+          "qwen2", "Qwen2ForCausalLM",
+          "qwen3", "Qwen3ForCausalLM",
+          "gemma3_text", "Gemma3ForCausalLM",
+          "phi3", "Phi3ForCausalLM");
   private static final String CONFIG = "config.json";
   private static final String INDEX = "model.safetensors.index.json";
   private static final String SINGLE = "model.safetensors";
@@ -46,6 +60,9 @@ public final class FolderExport {
         import kvshare, transformers
         model = transformers.AutoModelForCausalLM.from_pretrained("%1$s")
         kvshare.apply_policy(model, "%1$s/kvshare/policy.json")
+        tokenizer = transformers.AutoTokenizer.from_pretrained("%1$s")
+        inputs = tokenizer("It was a fine morning", return_tensors="pt")
+        print(tokenizer.decode(model.generate(**inputs, max_new_tokens=32)[0]))
         """,
         Set.of("llama", "mistral", "qwen2", "qwen3", "gemma3_text", "phi3"),
         "It needs the Python package kvshare (`apply/python`). Without it the model runs unshared."),
@@ -125,11 +142,6 @@ public final class FolderExport {
             "only plans whose layers keep their own keys and values, some with a window, can be said in a stock configuration: "
                 + plan);
       }
-    } else if (target != Target.DJL && !Files.isDirectory(checkpoint.location())) {
-      throw refused(
-          target,
-          checkpoint.location()
-              + " is a GGUF file. Use the Hugging Face directory of the model, and calibrate that one, or export djl");
     }
     if (target == Target.VLLM
         && plan.prefill() == Plan.Prefill.EXACT
@@ -138,7 +150,7 @@ public final class FolderExport {
           target,
           "it computes prompts exactly, which the plugin does for windows without refitted weights only. Calibrate with --for vllm");
     }
-    if (target == Target.VLLM && checkpoint.config().json().path("architectures").size() != 1) {
+    if (target == Target.VLLM && architectures(checkpoint.config().json()).size() != 1) {
       throw refused(target, "config.json has no entry 'architectures' with one name");
     }
   }
@@ -157,17 +169,11 @@ public final class FolderExport {
   /**
    * Writes the folder.
    *
-   * @param policyFile where the policy was read from
    * @param weights its refitted weights, or null to leave them out
    * @param directory must not be there, or be empty
    */
   public static void write(
-      Target target,
-      Checkpoint checkpoint,
-      Policy policy,
-      Path policyFile,
-      Path weights,
-      Path directory) {
+      Target target, Checkpoint checkpoint, Policy policy, Path weights, Path directory) {
     check(target, checkpoint, policy);
     Path folder = directory.toAbsolutePath().normalize();
     Path partial = folder.resolveSibling("." + folder.getFileName() + ".partial");
@@ -176,7 +182,7 @@ public final class FolderExport {
       delete(partial);
       Files.createDirectories(partial);
       try {
-        content(target, checkpoint, policy, policyFile, weights, partial);
+        content(target, checkpoint, policy, weights, partial);
         Files.writeString(partial.resolve("README.md"), readme(target, policy, folder));
         Files.deleteIfExists(folder);
         Files.move(partial, folder, StandardCopyOption.ATOMIC_MOVE);
@@ -192,26 +198,15 @@ public final class FolderExport {
   }
 
   private static void content(
-      Target target,
-      Checkpoint checkpoint,
-      Policy policy,
-      Path policyFile,
-      Path weights,
-      Path folder)
+      Target target, Checkpoint checkpoint, Policy policy, Path weights, Path folder)
       throws IOException {
     Path model = checkpoint.location();
     if (target == Target.WINDOWS) {
       stock(checkpoint, policy.plan(), weights, folder);
       return;
     }
-    Path copy = folder.resolve(POLICY);
-    Files.createDirectories(copy.getParent());
-    if (weights == null) {
-      PolicyFile.write(policy.withRepair(null), null, copy);
-    } else {
-      Files.copy(policyFile, copy);
-      Files.copy(weights, copy.resolveSibling(policy.repair().file()));
-    }
+    ObjectNode config = checkpoint.config().json().deepCopy();
+    Policy written = policy;
     if (Files.isDirectory(model)) {
       for (String name : weightFiles(model)) {
         link(model.resolve(name), folder.resolve(name));
@@ -219,14 +214,28 @@ public final class FolderExport {
       if (target != Target.VLLM) {
         link(model.resolve(CONFIG), folder.resolve(CONFIG));
       }
-      LckvExport.copyTokenizer(model, folder);
-    } else {
+      writeTokenizer(checkpoint, folder);
+    } else if (target == Target.DJL) {
       link(model, folder.resolve(model.getFileName()));
+    } else {
+      Plan whole = Plan.identity(policy.map().layers());
+      writeTensors(checkpoint, whole, null, config, folder);
+      writeConfig(config, folder);
+      writeTokenizer(checkpoint, folder);
+      written = policy.withModel(identity(folder));
+    }
+    Path copy = folder.resolve(POLICY);
+    Files.createDirectories(copy.getParent());
+    if (weights == null) {
+      PolicyFile.write(written.withRepair(null), null, copy);
+    } else {
+      PolicyFile.write(written, null, copy);
+      Files.copy(weights, copy.resolveSibling(policy.repair().file()));
     }
     if (target == Target.VLLM) {
-      ObjectNode config = checkpoint.config().json().deepCopy();
-      ArrayNode names = (ArrayNode) config.get("architectures");
+      ArrayNode names = architectures(config);
       names.set(0, "Kvshare" + names.get(0).asText());
+      config.set("architectures", names);
       config.set("kvshare_policy", JSON.readTree(copy.toFile()));
       writeConfig(config, folder);
     } else if (target == Target.DJL) {
@@ -250,8 +259,22 @@ public final class FolderExport {
   private static void stock(Checkpoint checkpoint, Plan plan, Path weights, Path folder)
       throws IOException {
     ObjectNode config = checkpoint.config().json().deepCopy();
-    try (LckvTensors tensors =
-            new LckvTensors(checkpoint, plan.map(), KeyValueWeights.OWN, weights);
+    writeTensors(checkpoint, plan, weights, config, folder);
+    ArrayNode types = config.putArray("layer_types");
+    for (int layer = 0; layer < plan.map().layers(); layer++) {
+      types.add(plan.isWindowed(layer) ? "sliding_attention" : "full_attention");
+    }
+    config.put("sliding_window", plan.windows().last());
+    writeConfig(config, folder);
+    writeTokenizer(checkpoint, folder);
+  }
+
+  /** Writes all tensors in one file, with refitted ones in their place, and says so in a config. */
+  private static void writeTensors(
+      Checkpoint checkpoint, Plan plan, Path weights, ObjectNode config, Path folder)
+      throws IOException {
+    try (CheckpointTensors tensors =
+            new CheckpointTensors(checkpoint, plan.map(), KeyValueWeights.OWN, weights);
         OutputStream out = Files.newOutputStream(folder.resolve(SINGLE))) {
       SafetensorsWriter writer = new SafetensorsWriter(Map.of("format", "pt"));
       tensors.addTo(writer, tensors.tiedHead());
@@ -260,13 +283,34 @@ public final class FolderExport {
       }
       writer.writeTo(out);
     }
-    ArrayNode types = config.putArray("layer_types");
-    for (int layer = 0; layer < plan.map().layers(); layer++) {
-      types.add(plan.isWindowed(layer) ? "sliding_attention" : "full_attention");
+    config.set("architectures", architectures(config));
+  }
+
+  /** The names in a configuration; that of a GGUF file has none, and its kind of model says it. */
+  private static ArrayNode architectures(ObjectNode config) {
+    JsonNode given = config.path("architectures");
+    String name = ARCHITECTURES.get(config.path("model_type").asText());
+    ArrayNode names = JSON.createArrayNode();
+    if (given.isArray()) {
+      given.forEach(names::add);
+    } else if (name != null) {
+      names.add(name);
     }
-    config.put("sliding_window", plan.windows().last());
-    writeConfig(config, folder);
-    LckvExport.copyTokenizer(checkpoint.location(), folder);
+    return names;
+  }
+
+  private static void writeTokenizer(Checkpoint checkpoint, Path folder) {
+    if (checkpoint.tokenizerSource() instanceof GgufTokenizer tokenizer) {
+      TokenizerExport.write(tokenizer, checkpoint.config(), folder);
+    } else {
+      LckvExport.copyTokenizer(checkpoint.location(), folder);
+    }
+  }
+
+  private static ModelIdentity identity(Path folder) {
+    try (Checkpoint written = Checkpoints.open(folder)) {
+      return ModelIdentity.of(written, ModelFamilies.spec(written));
+    }
   }
 
   private static void writeConfig(ObjectNode config, Path folder) throws IOException {

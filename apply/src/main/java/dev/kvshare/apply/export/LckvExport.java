@@ -71,7 +71,8 @@ public final class LckvExport {
           "The policy lets layers with a window see the first %d tokens of a text besides ('attention_sinks'), but windows of the LCKV code end at the last tokens. Use the policy with kvshare itself, or calibrate one without attention sinks."
               .formatted(plan.windows().first()));
     }
-    try (LckvTensors tensors = new LckvTensors(checkpoint, plan.map(), weights, repairFile)) {
+    try (CheckpointTensors tensors =
+        new CheckpointTensors(checkpoint, plan.map(), weights, repairFile)) {
       SafetensorsWriter writer = new SafetensorsWriter(Map.of("format", "pt"));
       boolean tied = tensors.tiedHead();
       tensors.addTo(writer, tied);

@@ -102,6 +102,11 @@ public record Policy(
     return new Policy(model, plan, null, null, null, null, JsonNodeFactory.instance.objectNode());
   }
 
+  /** The same for another model, or for the same one in another form. */
+  public Policy withModel(ModelIdentity other) {
+    return new Policy(other, plan, repair, savings, calibration, tool, unknownFields);
+  }
+
   public Policy withPlan(Plan other) {
     return new Policy(model, other, repair, savings, calibration, tool, unknownFields);
   }

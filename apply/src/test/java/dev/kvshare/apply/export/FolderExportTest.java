@@ -14,6 +14,7 @@ import com.fasterxml.jackson.databind.JsonNode;
 import com.fasterxml.jackson.databind.ObjectMapper;
 import dev.kvshare.apply.export.FolderExport.Target;
 import dev.kvshare.apply.family.ModelFamilies;
+import dev.kvshare.apply.family.spec.ModelSpec;
 import dev.kvshare.apply.generate.GenerationRequest;
 import dev.kvshare.apply.generate.PolicyModel;
 import dev.kvshare.apply.generate.Prompt;
@@ -36,6 +37,8 @@ import java.util.Locale;
 import java.util.stream.Stream;
 import org.junit.jupiter.api.Test;
 import org.junit.jupiter.api.io.TempDir;
+import org.junit.jupiter.params.ParameterizedTest;
+import org.junit.jupiter.params.provider.ValueSource;
 
 /** Folders for other programs, of the built-in model. */
 class FolderExportTest {
@@ -105,6 +108,36 @@ class FolderExportTest {
     assertFalse(Files.exists(export.resolve("kvshare")));
   }
 
+  /** A GGUF file becomes a Hugging Face directory, and the policy is one of it. */
+  @ParameterizedTest
+  @ValueSource(strings = {"llama", "llama3", "qwen2", "qwen3", "gemma3", "phi3"})
+  void aGgufFileBecomesADirectory(String name) throws Exception {
+    Path file =
+        Path.of(
+            Checkpoint.class
+                .getResource("/dev/kvshare/apply/model/gguf/architectures/" + name + ".gguf")
+                .toURI());
+    Path export = folder.resolve("export");
+    Policy policy;
+    try (Checkpoint checkpoint = Checkpoints.open(file)) {
+      ModelSpec spec = ModelFamilies.spec(checkpoint);
+      Plan plan = spec.plan().withWindows(Plan.Windows.of(List.of(0), 1, 2));
+      policy = Policy.of(ModelIdentity.of(checkpoint, spec), plan);
+      FolderExport.write(Target.TRANSFORMERS, checkpoint, policy, null, export);
+    }
+    Path written = export.resolve("kvshare/policy.json");
+    PolicyFile.write(policy, null, folder.resolve("policy.json"));
+    assertEquals(ids(file, folder.resolve("policy.json")), ids(export, written));
+    assertEquals(1, json(export).get("architectures").size());
+  }
+
+  private static List<Integer> ids(Path model, Path policy) {
+    try (PolicyModel loaded = PolicyModel.load(model, policy)) {
+      GenerationRequest request = GenerationRequest.of(new Prompt.Ids(List.of(5, 2, 3, 6)));
+      return loaded.generate(request, TokenListener.NONE).completions().get(0).ids();
+    }
+  }
+
   @Test
   void refusesWhatATargetCannotRun() {
     Plan upward =
@@ -149,8 +182,7 @@ class FolderExportTest {
 
   private void write(Target target, Policy policy, Path weights, Path directory) {
     try (Checkpoint checkpoint = Checkpoints.open(MODEL)) {
-      FolderExport.write(
-          target, checkpoint, policy, folder.resolve("policy.json"), weights, directory);
+      FolderExport.write(target, checkpoint, policy, weights, directory);
     }
   }
 

@@ -114,7 +114,7 @@ final class ApplyCommand extends BaseCommand {
         if (target == FolderExport.Target.WINDOWS) {
           measureStock(policy, repair == null ? null : policyFile, output);
         }
-        FolderExport.write(target, checkpoint, policy, policyFile, repair, directory);
+        FolderExport.write(target, checkpoint, policy, repair, directory);
         output.results().println("wrote the folder " + directory);
         output.note("next: the command in " + directory.resolve("README.md"));
         return ExitCodes.DONE;

@@ -11,6 +11,8 @@ import dev.kvshare.apply.model.ModelConfig;
 import dev.kvshare.apply.model.TokenizerSource.AddedTokens;
 import dev.kvshare.apply.model.TokenizerSource.GgufTokenizer;
 import dev.kvshare.apply.model.TokenizerSource.SpecialTokens;
+import dev.kvshare.apply.model.TokenizerSource.TokenizerFile;
+import dev.kvshare.apply.model.tokenizer.template.ChatTemplate;
 import java.io.IOException;
 import java.nio.file.Path;
 import java.util.ArrayList;
@@ -18,6 +20,7 @@ import java.util.List;
 import java.util.OptionalInt;
 import java.util.Set;
 import org.junit.jupiter.api.Test;
+import org.junit.jupiter.api.io.TempDir;
 import org.junit.jupiter.params.ParameterizedTest;
 import org.junit.jupiter.params.provider.MethodSource;
 
@@ -38,6 +41,27 @@ class GgufTokenizersTest {
         assertEquals(cases.decoded().get(i), tokenizer.decode(ids, false));
         assertEquals(cases.decodedWithoutSpecial().get(i), tokenizer.decode(ids, true));
       }
+    }
+  }
+
+  @ParameterizedTest
+  @MethodSource("dev.kvshare.apply.model.tokenizer.TokenizerCases#names")
+  void isWrittenAsAHuggingFaceDirectory(String name, @TempDir Path folder) throws IOException {
+    TokenizerCases cases = TokenizerCases.read(name);
+    TokenizerExport.write(source(name), config(name), folder);
+    try (Tokenizer original = Tokenizer.load(source(name), config(name));
+        Tokenizer written = Tokenizer.load(new TokenizerFile(folder), config(name))) {
+      for (int i = 0; i < cases.texts().size(); i++) {
+        String text = cases.texts().get(i);
+        assertArrayEquals(cases.ids().get(i), written.encode(text, false), text);
+        assertArrayEquals(cases.idsWithSpecial().get(i), written.encode(text, true), text);
+        assertEquals(cases.decoded().get(i), written.decode(cases.ids().get(i), false));
+      }
+      assertEquals(original.eosIds(), written.eosIds());
+      assertEquals(original.bosId(), written.bosId());
+      assertEquals(
+          original.chatTemplate().map(ChatTemplate::source),
+          written.chatTemplate().map(ChatTemplate::source));
     }
   }
 

@@ -14,22 +14,26 @@ import java.nio.ByteBuffer;
 import java.nio.ByteOrder;
 import java.nio.FloatBuffer;
 import java.nio.file.Path;
+import java.util.Iterator;
 import java.util.List;
 import java.util.Set;
 import java.util.TreeSet;
 import java.util.regex.Matcher;
 import java.util.regex.Pattern;
 import java.util.stream.IntStream;
+import java.util.stream.LongStream;
 
 /**
- * The tensors of an LCKV checkpoint: the original ones, without the keys and values of layers that
- * read another one, with those of the policy's repair in their place. Tensors stay in the type in
- * which they are stored; quantised ones become float32.
+ * The tensors of a checkpoint under a policy: the original ones, without the keys and values of
+ * layers that read another one, with those of the policy's repair in their place. Tensors stay in
+ * the type in which they are stored; quantised ones become float32. Tensors that are not stored in
+ * that form are read in pieces when they are written.
  */
-final class LckvTensors implements AutoCloseable {
+final class CheckpointTensors implements AutoCloseable {
   private static final Pattern LAYER_TENSOR =
       Pattern.compile("model\\.layers\\.(\\d+)\\.(self_attn|mlp)\\.(\\w+)_proj\\.(weight|bias)");
   private static final Pattern COMPUTED = Pattern.compile(".*rotary_emb\\.inv_freq");
+  private static final long PIECE_BYTES = 64L << 20;
   private static final String HEAD = "lm_head.weight";
   private static final List<String> ATTENTION = List.of("q", "k", "v", "o");
   private static final List<String> FEED_FORWARD = List.of("gate", "up", "down");
@@ -44,7 +48,8 @@ final class LckvTensors implements AutoCloseable {
    * @param repairFile the refitted weights, or null for none
    * @throws PolicyException.Unsupported if a refitted weight has no place in that code
    */
-  LckvTensors(Checkpoint checkpoint, SharingMap map, KeyValueWeights weights, Path repairFile) {
+  CheckpointTensors(
+      Checkpoint checkpoint, SharingMap map, KeyValueWeights weights, Path repairFile) {
     this.checkpoint = checkpoint;
     this.map = map;
     this.weights = weights;
@@ -138,7 +143,11 @@ final class LckvTensors implements AutoCloseable {
       return;
     }
     ByteBuffer mapped = checkpoint.mapped(info.name(), type);
-    writer.add(info.name(), type, info.shape(), mapped == null ? read(info.name(), type) : mapped);
+    if (mapped != null) {
+      writer.add(info.name(), type, info.shape(), mapped);
+    } else {
+      writer.add(info.name(), type, info.shape(), () -> pieces(info, type));
+    }
   }
 
   /** Mean of a key or value tensor over the layers that read the layer that {@code name} names. */
@@ -160,6 +169,22 @@ final class LckvTensors implements AutoCloseable {
       mean[i] /= readers.length;
     }
     return mean;
+  }
+
+  /** The bytes of a tensor, some rows at a time in the same buffer. */
+  private Iterator<ByteBuffer> pieces(TensorInfo info, DataType type) {
+    long rowBytes = info.elements() / Math.max(1, info.rows()) * type.blockBytes();
+    long rowsAtOnce = Math.max(1, PIECE_BYTES / Math.max(1, rowBytes));
+    ByteBuffer buffer =
+        ByteBuffer.allocateDirect(Math.toIntExact(Math.min(rowsAtOnce, info.rows()) * rowBytes));
+    return LongStream.iterate(0, row -> row < info.rows(), row -> row + rowsAtOnce)
+        .mapToObj(
+            row -> {
+              long rows = Math.min(rowsAtOnce, info.rows() - row);
+              checkpoint.readRows(info.name(), type, row, rows, buffer.clear());
+              return buffer.flip();
+            })
+        .iterator();
   }
 
   private ByteBuffer read(String tensor, DataType type) {
