@@ -2,23 +2,16 @@ package dev.kvshare.eval;
 
 import com.fasterxml.jackson.databind.node.ObjectNode;
 import dev.kvshare.apply.cache.CachePolicy;
-import dev.kvshare.apply.decoder.CacheOptions;
 import dev.kvshare.apply.decoder.Decoder;
-import dev.kvshare.apply.decoder.DecodingCache;
 import dev.kvshare.apply.decoder.script.PyTorchRuntime;
-import dev.kvshare.apply.decoder.weights.WeightOverrides;
-import dev.kvshare.apply.family.spec.ModelSpec;
 import dev.kvshare.apply.generate.LoadedModel;
 import dev.kvshare.apply.generate.MeasurementKey;
 import dev.kvshare.apply.model.storage.Digest;
-import dev.kvshare.apply.plan.Plan;
 import dev.kvshare.apply.plan.Plan.Prefill;
 import dev.kvshare.apply.policy.Policy.ToolVersion;
-import dev.kvshare.apply.policy.PolicyException;
 import dev.kvshare.apply.policy.PolicyFile;
 import dev.kvshare.datasets.Corpus;
 import dev.kvshare.datasets.Datasets;
-import dev.kvshare.datasets.EvaluationPassages;
 import dev.kvshare.datasets.Passages;
 import dev.kvshare.eval.EvaluationReport.CacheSavings;
 import dev.kvshare.eval.EvaluationReport.Row;
@@ -46,11 +39,8 @@ import dev.kvshare.eval.tasks.TaskSchema;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Arrays;
-import java.util.HashMap;
 import java.util.List;
 import java.util.Locale;
-import java.util.Map;
-import java.util.Objects;
 import java.util.stream.IntStream;
 
 /**
@@ -245,15 +235,17 @@ public final class Evaluator {
    */
   public EvaluationReport run() {
     Protocol protocol = protocol();
-    try (Variants variants = new Variants()) {
-      variants.addBaselines(protocol.passages().passages().get(0).length, Prefill.PLAN);
+    try (Variants variants = new Variants(decoder, policies, caches)) {
+      if (baselines && caches.isEmpty()) {
+        variants.addBaselines(protocol.passages().passages().get(0).length, Prefill.PLAN);
+      }
       return complete(protocol, quality(protocol, variants), variants);
     }
   }
 
   /** Measures the rows of {@link #run} without the speed. */
   public List<Row> quality() {
-    try (Variants variants = new Variants()) {
+    try (Variants variants = new Variants(decoder, policies, caches)) {
       return quality(protocol(), variants);
     }
   }
@@ -300,7 +292,7 @@ public final class Evaluator {
    * @throws EvaluationException if text and model do not fit each other
    */
   public EvaluationReport complete(List<Row> rows) {
-    try (Variants variants = new Variants()) {
+    try (Variants variants = new Variants(decoder, policies, caches)) {
       return complete(protocol(), rows, variants);
     }
   }
@@ -368,11 +360,15 @@ public final class Evaluator {
     Prefill prefill = decoder.spec().isTrainedUnshared() ? Prefill.EXACT : Prefill.PLAN;
     List<RecallReport.Row> rows = new ArrayList<>();
     for (int context : asked.contexts()) {
-      try (Variants variants = new Variants()) {
-        variants.addBaselines(context, prefill);
+      try (Variants variants = new Variants(decoder, policies, caches)) {
+        if (baselines && caches.isEmpty()) {
+          variants.addBaselines(context, prefill);
+        }
         List<RecallReport.Row> distinct =
             recall.measure(
-                context, variants.distinct.stream().map(this::named).toList(), this::keptFraction);
+                context,
+                variants.distinct.stream().map(this::named).toList(),
+                new KeptBytes(model)::fraction);
         for (int row = 0; row < variants.rows.size(); row++) {
           Variant shown = variants.rows.get(row);
           rows.add(distinct.get(variants.places.get(row)).of(shown, Baselines.is(shown)));
@@ -403,13 +399,6 @@ public final class Evaluator {
     return new RecallRun.Named(variant, key + cache, Baselines.is(variant));
   }
 
-  private double keptFraction(Variant variant, int tokens, long bytes) {
-    ModelSpec spec = decoder.spec();
-    int bytesPerElement = model.key(null).computeType().bytes();
-    return (double) keptBytes(variant, tokens, bytes)
-        / spec.kvUse(spec.plan()).unsharedBytes(tokens, bytesPerElement);
-  }
-
   /**
    * Asks the items of tasks under the unshared model and each policy.
    *
@@ -431,7 +420,7 @@ public final class Evaluator {
     }
     Journal kept = journal == null ? Journal.none() : Journal.open(journal, settings);
     TaskMeter meter = new TaskMeter(model, listener, kept, newTokens);
-    try (Variants variants = new Variants()) {
+    try (Variants variants = new Variants(decoder, policies, caches)) {
       List<TaskReport.Result> results = new ArrayList<>();
       for (TaskSchema.Items task : tasks) {
         int count = Math.min(limit, task.items().size());
@@ -455,7 +444,7 @@ public final class Evaluator {
     ContextMeter meter = new ContextMeter(model, settings, listener);
     ObjectNode run = settings().set("speed_by_context", meter.key());
     Journal kept = journal == null ? Journal.none() : Journal.open(journal, run);
-    try (Variants variants = new Variants()) {
+    try (Variants variants = new Variants(decoder, policies, caches)) {
       return meter.measure(variants.distinct, kept, run.put("command", command));
     }
   }
@@ -472,65 +461,18 @@ public final class Evaluator {
 
   StreamMeter.Outcome stream(int tokens, int most) {
     int part = Math.min(most, tokens);
-    EvaluationPassages cut = new EvaluationPassages(part, tokens / part);
-    Passages parts = cut.cut(text(), model::encode);
-    checkVocabulary(parts);
-    IntStream ids = parts.passages().stream().flatMapToInt(Arrays::stream);
-    Integer bos = bosOrNull();
-    int[] text =
-        bos == null
-            ? ids.toArray()
-            : IntStream.concat(IntStream.of(bos), ids).limit(parts.tokens()).toArray();
-    int learned = decoder.spec().learnedPositions();
-    if (learned > 0 && text.length > learned) {
-      throw new EvaluationException(
-          "A text of %d tokens is longer than the %d positions that this model has learned. Use a shorter one."
-              .formatted(text.length, learned));
-    }
+    EvaluationText.Stream read = new EvaluationText(model, text()).stream(tokens, part);
     StreamMeter meter = new StreamMeter(decoder, listener);
-    try (Variants variants = new Variants()) {
+    try (Variants variants = new Variants(decoder, policies, caches)) {
       return new StreamMeter.Outcome(
-          new Protocol(parts, cut, 0, 0),
-          variants.rows.stream().map(variant -> meter.measure(text, variant, part)).toList());
+          read.protocol,
+          variants.rows.stream().map(variant -> meter.measure(read.ids, variant, part)).toList());
     }
   }
 
-  /** The text, cut and checked. */
   private Protocol protocol() {
-    Integer bos = bosOrNull();
-    int ofText = bos == null ? passageTokens : passageTokens - 1;
-    if (stride > ofText) {
-      throw new EvaluationException(
-          "A stride of %d tokens leaves out some of the text between passages of %d tokens%s. Use --stride %d or less."
-              .formatted(stride, passageTokens, bos == null ? "" : " behind a BOS token", ofText));
-    }
-    EvaluationPassages cut =
-        new EvaluationPassages(passageTokens, passageCount, stride == 0 ? ofText : stride, bos);
-    Passages passages = cut.cut(text(), model::encode);
-    checkVocabulary(passages);
-    int length = passages.passages().get(0).length;
-    int most = decoder.spec().maxPositions();
-    if (length > most) {
-      throw new EvaluationException(
-          "A passage of %d tokens is longer than the %d positions that the model was made for. Use --passage-tokens %d."
-              .formatted(length, most, most));
-    }
-    Protocol protocol = new Protocol(passages, cut, prompt(length), 0);
-    if (!(text() instanceof Corpus.Text)) {
-      return protocol;
-    }
-    long bytes = 0;
-    for (int w = 0; w < passages.passages().size(); w++) {
-      int[] ids = passages.passages().get(w);
-      int[] scored = Arrays.copyOfRange(ids, protocol.unscored(w), length);
-      bytes += model.tokenizer().textBytes(scored);
-    }
-    return new Protocol(passages, cut, protocol.prompt(), bytes);
-  }
-
-  /** What stands before each passage: what the model's files ask for before a text. */
-  private Integer bosOrNull() {
-    return text() instanceof Corpus.Text ? model.bosOrNull() : null;
+    return new EvaluationText(model, text())
+        .protocol(passageCount, passageTokens, stride, caches.isEmpty() ? null : cachePrompt);
   }
 
   private Corpus text() {
@@ -538,29 +480,6 @@ public final class Evaluator {
       corpus = datasets.find(Datasets.DEFAULT_EVALUATION).load();
     }
     return corpus;
-  }
-
-  private void checkVocabulary(Passages passages) {
-    int vocabulary = decoder.spec().vocabularySize();
-    if (passages.highestId() >= vocabulary) {
-      throw new EvaluationException(
-          "The text %s has the token id %d, but the vocabulary of the model ends at %d. Use token ids of this model's tokenizer."
-              .formatted(passages.name(), passages.highestId(), vocabulary - 1));
-    }
-  }
-
-  /** Tokens of the prompt of each passage under cache policies, else 0. */
-  private int prompt(int length) {
-    if (caches.isEmpty()) {
-      return 0;
-    }
-    int prompt = cachePrompt == 0 ? length / 2 : cachePrompt;
-    if (prompt < 1 || prompt >= length) {
-      throw new EvaluationException(
-          "A prompt of %d tokens leaves nothing to score in a passage of %d. Use a shorter prompt or --passage-tokens %d."
-              .formatted(prompt, length, 2 * prompt));
-    }
-    return prompt;
   }
 
   private List<Row> timed(
@@ -584,13 +503,12 @@ public final class Evaluator {
       List<PassageScore> scores,
       List<PassageScore> unshared,
       long compressedBytes) {
-    ModelSpec spec = decoder.spec();
-    int bytesPerElement = model.key(null).computeType().bytes();
-    long all = spec.kvUse(spec.plan()).unsharedBytes(length, bytesPerElement);
-    long owned = spec.kvUse(variant.options().plan()).bytes(length, bytesPerElement);
+    KeptBytes bytes = new KeptBytes(model);
+    long all = bytes.unshared(length);
+    long owned = bytes.owned(variant, length);
     double sharing = (double) owned / all;
     CacheSavings cache = null;
-    long kept = keptBytes(variant, length, compressedBytes);
+    long kept = bytes.kept(variant, length, compressedBytes);
     if (!caches.isEmpty()) {
       cache = new CacheSavings(variant.cache(), sharing, (double) kept / owned, kept);
     }
@@ -605,88 +523,5 @@ public final class Evaluator {
         Math.round((double) (cache == null ? kept : owned) / length),
         cache,
         null);
-  }
-
-  /** Bytes of one sequence that a variant keeps at the end of so many tokens. */
-  private long keptBytes(Variant variant, int length, long compressedBytes) {
-    ModelSpec spec = decoder.spec();
-    int bytesPerElement = model.key(null).computeType().bytes();
-    long owned = spec.kvUse(variant.options().plan()).bytes(length, bytesPerElement);
-    if (Baselines.is(variant) && variant.cachePolicy() != null) {
-      // The integers, and a float32 scale for each token of a head.
-      double bytes = (double) variant.cachePolicy().format().bits() / Byte.SIZE;
-      return Math.round(owned * (bytes + (double) Float.BYTES / spec.headSize()) / bytesPerElement);
-    }
-    return variant.cachePolicy() == null ? owned : compressedBytes;
-  }
-
-  /**
-   * The rows of a report, the unshared model first, and what has to be run for them: rows that run
-   * in the same way, as those of two schemes that give the same map, are measured once. Closing it
-   * frees the refitted weights.
-   */
-  private final class Variants implements AutoCloseable {
-    final List<Variant> rows = new ArrayList<>();
-
-    /** What is measured; the first is the unshared model. */
-    final List<Variant> distinct = new ArrayList<>();
-
-    /** For each row the place in {@link #distinct} of what it shows. */
-    final List<Integer> places = new ArrayList<>();
-
-    private final Map<Variant, Integer> nameless = new HashMap<>();
-    private final List<WeightOverrides> weights = new ArrayList<>();
-
-    Variants() {
-      try {
-        add(null, CacheOptions.of(decoder.spec().plan()));
-        for (EvaluatedPolicy evaluated : policies) {
-          WeightOverrides refitted = evaluated.openWeights(decoder);
-          weights.add(refitted);
-          add(evaluated.name(), new CacheOptions(evaluated.policy().plan(), refitted));
-        }
-      } catch (RuntimeException | Error e) {
-        close();
-        throw e;
-      }
-    }
-
-    void addBaselines(int length, Prefill prefill) {
-      if (baselines && caches.isEmpty()) {
-        List<Plan> plans = policies.stream().map(policy -> policy.policy().plan()).toList();
-        Baselines.of(decoder.spec(), plans, length).stream()
-            .map(each -> each.with(prefill))
-            .filter(this::runs)
-            .forEach(this::add);
-      }
-    }
-
-    private boolean runs(Variant baseline) {
-      try (DecodingCache cache = baseline.newCache(decoder, 1, 1)) {
-        return cache.batch() == 1;
-      } catch (PolicyException e) {
-        return false; // This model cannot be run with such windows, or with integers.
-      }
-    }
-
-    private void add(String name, CacheOptions options) {
-      add(new Variant(name, options, null));
-      caches.forEach(cache -> add(new Variant(name, options, cache)));
-    }
-
-    private void add(Variant row) {
-      rows.add(row);
-      Variant run = new Variant(null, row.options(), row.cachePolicy());
-      Integer known = nameless.putIfAbsent(run, distinct.size());
-      places.add(known == null ? distinct.size() : known);
-      if (known == null) {
-        distinct.add(row);
-      }
-    }
-
-    @Override
-    public void close() {
-      weights.stream().filter(Objects::nonNull).forEach(WeightOverrides::close);
-    }
   }
 }
