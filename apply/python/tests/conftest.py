@@ -9,8 +9,10 @@ from transformers import AutoModelForCausalLM
 
 import kvshare
 
-RESOURCES = Path(__file__).resolve().parents[2] / "src/test/resources"
+ROOT = Path(__file__).resolve().parents[3]
+RESOURCES = ROOT / "apply/src/test/resources"
 CHECKPOINTS = {
+    "builtin": "models/builtin",
     "gemma3": "variants/gemma3_mixed",
     "llama": "architectures/llama",
     "mistral": "architectures/mistral",
@@ -25,11 +27,14 @@ torch.set_grad_enabled(False)
 
 
 def checkpoint(name: str) -> Path:
-    return RESOURCES / "goldens" / CHECKPOINTS[name]
+    return (ROOT if name == "builtin" else RESOURCES / "goldens") / CHECKPOINTS[name]
 
 
 def load(name: str, attention: str = "sdpa") -> Any:
-    return AutoModelForCausalLM.from_pretrained(checkpoint(name), attn_implementation=attention)
+    model = AutoModelForCausalLM.from_pretrained(checkpoint(name), attn_implementation=attention, dtype=torch.float32)
+    if name == "builtin":
+        model.generation_config.eos_token_id = None  # the stored texts go on behind it
+    return model
 
 
 def cache_of(output: Any) -> Any:

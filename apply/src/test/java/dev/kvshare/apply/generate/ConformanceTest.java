@@ -33,7 +33,6 @@ import java.util.Arrays;
 import java.util.List;
 import java.util.Map;
 import java.util.Random;
-import java.util.Set;
 import java.util.TreeMap;
 import java.util.stream.IntStream;
 import java.util.stream.Stream;
@@ -48,29 +47,22 @@ import org.junit.jupiter.params.provider.MethodSource;
  */
 @Tag("numerics")
 class ConformanceTest {
-  private static final Path ROOT = Goldens.ROOT.resolveSibling("conformance");
-  private static final double TOLERANCE = 2e-4;
   private static final int[] PROMPT_TOKENS = {20, 9};
-  private static final int NEW_TOKENS = 24;
 
-  /** The end token of all these models, which is never chosen. */
-  private static final int END = 2;
-
-  private static final Map<String, String> MODELS =
-      new TreeMap<>(
-          Map.of(
-              "gemma3", "variants/gemma3_mixed",
-              "llama", "architectures/llama",
-              "mistral", "architectures/mistral",
-              "phi3", "architectures/phi3",
-              "qwen2", "architectures/qwen2",
-              "qwen3", "architectures/qwen3"));
-
-  /** Of Gemma's five layers the first and the fourth slide; the others have four of one kind. */
+  /**
+   * Of Gemma's five layers the first and the fourth slide; the others have four of one kind, the
+   * built-in model twelve.
+   */
   private static Map<String, Plan> plans(String model) {
-    boolean five = model.equals("gemma3");
-    SharingMap shared = five ? SharingMap.of(0, 1, 1, 0, 1) : SharingMap.of(0, 1, 1, 0);
-    SharingMap one = five ? SharingMap.of(0, 1, 1, 3, 4) : SharingMap.of(0, 1, 1, 3);
+    SharingMap shared =
+        switch (model) {
+          case "gemma3" -> SharingMap.of(0, 1, 1, 0, 1);
+          case "builtin" -> SharingMap.of(0, 1, 1, 0, 4, 4, 6, 6, 6, 9, 10, 10);
+          default -> SharingMap.of(0, 1, 1, 0);
+        };
+    int[] sources = SharingMap.identity(shared.layers()).toArray();
+    sources[2] = 1;
+    SharingMap one = SharingMap.of(sources);
     Plan own = Plan.identity(shared.layers());
     Plan ends = Plan.of(one).withWindows(new Windows(List.of(1, 2, 3), 2, 5));
     return Map.of(
@@ -85,15 +77,11 @@ class ConformanceTest {
         "repaired-exact", ends.withPrefill(Plan.Prefill.EXACT));
   }
 
-  static Set<String> models() {
-    return MODELS.keySet();
-  }
-
   @ParameterizedTest
-  @MethodSource("models")
+  @MethodSource("dev.kvshare.apply.generate.Conformance#models")
   void theRuntimeGivesTheStoredTokensLogitsAndBytes(String name) throws IOException {
-    Path folder = ROOT.resolve(name);
-    Path checkpoint = Goldens.ROOT.resolve(MODELS.get(name));
+    Path folder = Conformance.ROOT.resolve(name);
+    Path checkpoint = Conformance.checkpoint(name);
     boolean update = Boolean.getBoolean("kvshare.updateConformance");
     try (LoadedModel model = LoadedModel.open(checkpoint, Goldens.OPTIONS)) {
       Decoder decoder = model.decoder();
@@ -130,22 +118,20 @@ class ConformanceTest {
   }
 
   private static void check(Decoder decoder, CacheOptions options, Path policy, boolean update) {
-    Path expected =
-        policy.resolveSibling(
-            policy.getFileName().toString().replace(".json", ".expected.safetensors"));
+    Path expected = Conformance.expected(policy);
     int vocabulary = decoder.spec().vocabularySize();
     float[] logits = new float[2 * vocabulary];
     long[] second = run(decoder, options, logits, prompt(1, vocabulary));
     long[] tokens = concat(run(decoder, options, logits, prompt(0, vocabulary)), second);
     long[] bytes =
-        IntStream.of(PROMPT_TOKENS[0], PROMPT_TOKENS[0] + NEW_TOKENS - 1)
+        IntStream.of(PROMPT_TOKENS[0], PROMPT_TOKENS[0] + Conformance.NEW_TOKENS - 1)
             .mapToLong(length -> decoder.spec().kvUse(options.plan()).bytes(length, Float.BYTES))
             .toArray();
     if (update) {
       SafetensorsWriter writer = new SafetensorsWriter(Map.of());
       add(writer, "prompt.0", prompt(0, vocabulary), PROMPT_TOKENS[0]);
       add(writer, "prompt.1", prompt(1, vocabulary), PROMPT_TOKENS[1]);
-      add(writer, "tokens", tokens, 2, NEW_TOKENS);
+      add(writer, "tokens", tokens, 2, Conformance.NEW_TOKENS);
       add(writer, "kv_bytes", bytes, 2);
       ByteBuffer numbers = buffer(Float.BYTES * logits.length);
       numbers.asFloatBuffer().put(logits);
@@ -156,7 +142,11 @@ class ConformanceTest {
     assertArrayEquals(Goldens.longs(expected, "prompt.0"), prompt(0, vocabulary), at);
     assertArrayEquals(Goldens.longs(expected, "tokens"), tokens, at);
     assertArrayEquals(Goldens.longs(expected, "kv_bytes"), bytes, at);
-    assertEquals(0, Goldens.difference(Goldens.floats(expected, "logits"), logits), TOLERANCE, at);
+    assertEquals(
+        0,
+        Goldens.difference(Goldens.floats(expected, "logits"), logits),
+        Conformance.TOLERANCE,
+        at);
     long[] batch = run(decoder, options, logits, prompt(0, vocabulary), prompt(1, vocabulary));
     assertArrayEquals(tokens, batch, at + ", as a padded batch");
   }
@@ -176,16 +166,16 @@ class ConformanceTest {
     int vocabulary = decoder.spec().vocabularySize();
     try (NDManager manager = decoder.newManager();
         DecodingCache cache = decoder.newCache(options, null, batch, 64)) {
-      long[] tokens = new long[batch * NEW_TOKENS];
+      long[] tokens = new long[batch * Conformance.NEW_TOKENS];
       float[] last = Goldens.take(decoder.prefill(new PromptBatch(rows), cache, 512));
       System.arraycopy(last, 0, logits, 0, vocabulary);
-      for (int step = 0; step < NEW_TOKENS; step++) {
+      for (int step = 0; step < Conformance.NEW_TOKENS; step++) {
         long[] next = new long[batch];
         for (int row = 0; row < batch; row++) {
-          next[row] = highest(last, row * vocabulary, vocabulary);
-          tokens[row * NEW_TOKENS + step] = next[row];
+          next[row] = Conformance.highest(last, row * vocabulary, vocabulary);
+          tokens[row * Conformance.NEW_TOKENS + step] = next[row];
         }
-        if (step < NEW_TOKENS - 1) {
+        if (step < Conformance.NEW_TOKENS - 1) {
           last = Goldens.take(decoder.decode(manager.create(next), cache));
         }
       }
@@ -238,14 +228,6 @@ class ConformanceTest {
 
   private static long[] prompt(int row, int vocabulary) {
     return new Random(row + 1L).longs(PROMPT_TOKENS[row], 3, vocabulary).toArray();
-  }
-
-  private static long highest(float[] logits, int from, int vocabulary) {
-    int best = 0;
-    for (int id = 1; id < vocabulary; id++) {
-      best = id != END && logits[from + id] > logits[from + best] ? id : best;
-    }
-    return best;
   }
 
   private static void add(SafetensorsWriter writer, String name, long[] numbers, long... shape) {
