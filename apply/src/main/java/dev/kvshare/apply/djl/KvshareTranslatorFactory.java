@@ -36,8 +36,9 @@ import java.util.Set;
  *
  * <table>
  * <caption>Arguments</caption>
- * <tr><td>{@code policy}</td><td>the policy file; a relative path begins at the model's folder;
- *     without one the model runs unshared</td></tr>
+ * <tr><td>{@code policy}</td><td>the policy file; a relative path begins at the model's folder,
+ *     or where that has no such file at the working directory; without one the model runs
+ *     unshared</td></tr>
  * <tr><td>{@code model}</td><td>a GGUF file in the model's folder</td></tr>
  * <tr><td>{@code dtype}</td><td>{@code float32} (default), {@code bfloat16}, {@code
  *     float16}</td></tr>
@@ -91,7 +92,7 @@ public final class KvshareTranslatorFactory implements TranslatorFactory, BlockF
 
   @Override
   public Block newBlock(Model model, Path folder, Map<String, ?> arguments) {
-    Path policy = file(folder, arguments.get("policy"));
+    Path policy = policy(folder, arguments.get("policy"));
     Device device = model.getNDManager().getDevice();
     Object wanted = arguments.get("device");
     DecoderOptions decoder =
@@ -104,7 +105,7 @@ public final class KvshareTranslatorFactory implements TranslatorFactory, BlockF
             choice(arguments, "weights", WeightForm.values(), WeightForm.FULL),
             WeightResidency.ALL);
     Path checkpoint =
-        arguments.containsKey("model") ? file(folder, arguments.get("model")) : folder;
+        arguments.containsKey("model") ? folder.resolve(arguments.get("model").toString()) : folder;
     PolicyBlock block =
         new PolicyBlock(
             new PolicyModel.Options(
@@ -170,8 +171,13 @@ public final class KvshareTranslatorFactory implements TranslatorFactory, BlockF
     }
   }
 
-  private static Path file(Path folder, Object name) {
-    return name == null ? null : folder.resolve(name.toString());
+  private static Path policy(Path folder, Object nameOrNull) {
+    if (nameOrNull == null) {
+      return null;
+    }
+    Path beside = folder.resolve(nameOrNull.toString());
+    Path here = Path.of(nameOrNull.toString());
+    return Files.exists(beside) || !Files.exists(here) ? beside : here;
   }
 
   /** A value by its name in small letters; {@code otherwise} where the argument is not given. */

@@ -87,6 +87,20 @@ class KvshareTranslatorFactoryTest {
   }
 
   @Test
+  void aPolicyIsFoundFromTheWorkingDirectory() throws Exception {
+    Path relative = Path.of("").toAbsolutePath().relativize(policy);
+    try (ZooModel<String, String> model =
+            KvshareTranslatorFactory.criteria(String.class, String.class, MODEL)
+                .optArgument("policy", relative.toString())
+                .optArgument("max_new_tokens", NEW_TOKENS)
+                .build()
+                .loadModel();
+        Predictor<String, String> predictor = model.newPredictor()) {
+      assertEquals(applied(NEW_TOKENS).get(0).text(), predictor.predict(TEXTS.get(0)));
+    }
+  }
+
+  @Test
   void refusesWrongArguments() {
     assertArgumentRefused("dtype", "float64", "[float32, bfloat16, float16]");
     assertArgumentRefused("threads", "-1", "at least 0");
