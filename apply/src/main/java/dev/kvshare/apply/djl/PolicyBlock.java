@@ -355,8 +355,9 @@ final class PolicyBlock extends AbstractBlock implements AutoCloseable {
         numbers[2 * row + 1] = call;
       }
       NDArray rows = results.create(numbers, new Shape(step.batch, 1, 1, 2));
-      return new NDList(given)
-          .addAll(new NDList(rows.broadcast(new Shape(step.batch, 1, step.columns, 2))));
+      // A view would be one of memory of Java, which is freed when these results are closed.
+      NDArray past = rows.broadcast(new Shape(step.batch, 1, step.columns, 2)).duplicate();
+      return new NDList(given).addAll(new NDList(past));
     }
   }
 }

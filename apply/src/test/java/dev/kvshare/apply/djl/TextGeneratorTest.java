@@ -212,6 +212,28 @@ class TextGeneratorTest {
     }
   }
 
+  /** A tensor over memory of Java that the collector has freed holds anything. */
+  @Test
+  void thePastOutlivesTheCall() throws Exception {
+    try (Loaded loaded = new Loaded(policy(Plan.of(SHARED)), false);
+        Predictor<NDList, CausalLMOutput> predictor = loaded.model.newPredictor();
+        NDManager manager = NDManager.newBaseManager()) {
+      NDArray ids = manager.create(ids(1, 64), new Shape(1, 64));
+      NDArray mask = manager.ones(new Shape(1, 64), DataType.INT64);
+      NDArray past =
+          predictor.predict(new NDList(ids, ids, mask)).getPastKeyValuesList().singletonOrThrow();
+      float[] numbers = past.toFloatArray();
+      for (int round = 0; round < 5; round++) {
+        System.gc();
+        Thread.sleep(20);
+        for (int other = 0; other < 1000; other++) {
+          manager.create(new float[] {7, 7, 7, 7}).close();
+        }
+        assertArrayEquals(numbers, past.toFloatArray());
+      }
+    }
+  }
+
   private static void assertSearchesAgree(Plan plan, String search, long[]... prompts)
       throws Exception {
     Path policy = policy(plan);
