@@ -146,13 +146,7 @@ public record CalibrationResult(
 
   /** The usual place of the report: report.html beside policy.json, else NAME.report.html. */
   public static Path reportFile(Path policyFile) {
-    String stem = stem(policyFile);
+    String stem = PolicyFile.stem(policyFile);
     return policyFile.resolveSibling(stem.equals("policy") ? "report.html" : stem + ".report.html");
-  }
-
-  /** The name of a policy file without its ending. */
-  public static String stem(Path policyFile) {
-    String name = policyFile.getFileName().toString();
-    return name.endsWith(".json") ? name.substring(0, name.length() - 5) : name;
   }
 }

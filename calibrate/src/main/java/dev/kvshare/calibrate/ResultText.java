@@ -51,10 +51,10 @@ final class ResultText {
   List<String> lines(UnaryOperator<String> byMethod) {
     List<String> lines = new ArrayList<>(List.of(summary()));
     if (policy.validation() != null) {
-      lines.add(repaired());
+      lines.add(repaired(policy.validation()));
     }
-    if (policy.recall() != null) {
-      lines.add("Recall: " + policy.recall().words() + ".");
+    if (result.recall() != null) {
+      lines.add("Recall: " + result.recall().words() + ".");
     }
     if (policy.plan().windows() != null) {
       addAlone(lines, ShareMethod.NAME, "Sharing alone loses more", byMethod);
@@ -117,12 +117,8 @@ final class ResultText {
         work.evaluations(), work.reference(), work.factor());
   }
 
-  /** How near the plan comes, with the repair if there is one; null where it was not measured. */
-  private String repaired() {
-    Validation validation = policy.validation();
-    if (validation == null) {
-      return null;
-    }
+  /** How near the plan comes, with the repair if there is one. */
+  private String repaired(Validation validation) {
     return format(
         "%s: KL divergence from the unshared model %.4f%s; perplexity %.3f times; same token at %.1f %% of %d positions.",
         result.weights() == null ? "Not repaired" : "Repaired",

@@ -235,17 +235,15 @@ public final class Evaluator {
    */
   public EvaluationReport run() {
     Protocol protocol = protocol();
-    try (Variants variants = new Variants(decoder, policies, caches)) {
-      if (baselines && caches.isEmpty()) {
-        variants.addBaselines(protocol.passages().passages().get(0).length, Prefill.PLAN);
-      }
+    try (Variants variants = variants()) {
+      addBaselines(variants, protocol.passages().passages().get(0).length, Prefill.PLAN);
       return complete(protocol, quality(protocol, variants), variants);
     }
   }
 
   /** Measures the rows of {@link #run} without the speed. */
   public List<Row> quality() {
-    try (Variants variants = new Variants(decoder, policies, caches)) {
+    try (Variants variants = variants()) {
       return quality(protocol(), variants);
     }
   }
@@ -292,7 +290,7 @@ public final class Evaluator {
    * @throws EvaluationException if text and model do not fit each other
    */
   public EvaluationReport complete(List<Row> rows) {
-    try (Variants variants = new Variants(decoder, policies, caches)) {
+    try (Variants variants = variants()) {
       return complete(protocol(), rows, variants);
     }
   }
@@ -360,10 +358,8 @@ public final class Evaluator {
     Prefill prefill = decoder.spec().isTrainedUnshared() ? Prefill.EXACT : Prefill.PLAN;
     List<RecallReport.Row> rows = new ArrayList<>();
     for (int context : asked.contexts()) {
-      try (Variants variants = new Variants(decoder, policies, caches)) {
-        if (baselines && caches.isEmpty()) {
-          variants.addBaselines(context, prefill);
-        }
+      try (Variants variants = variants()) {
+        addBaselines(variants, context, prefill);
         List<RecallReport.Row> distinct =
             recall.measure(
                 context,
@@ -420,7 +416,7 @@ public final class Evaluator {
     }
     Journal kept = journal == null ? Journal.none() : Journal.open(journal, settings);
     TaskMeter meter = new TaskMeter(model, listener, kept, newTokens);
-    try (Variants variants = new Variants(decoder, policies, caches)) {
+    try (Variants variants = variants()) {
       List<TaskReport.Result> results = new ArrayList<>();
       for (TaskSchema.Items task : tasks) {
         int count = Math.min(limit, task.items().size());
@@ -444,7 +440,7 @@ public final class Evaluator {
     ContextMeter meter = new ContextMeter(model, settings, listener);
     ObjectNode run = settings().set("speed_by_context", meter.key());
     Journal kept = journal == null ? Journal.none() : Journal.open(journal, run);
-    try (Variants variants = new Variants(decoder, policies, caches)) {
+    try (Variants variants = variants()) {
       return meter.measure(variants.distinct, kept, run.put("command", command));
     }
   }
@@ -463,10 +459,20 @@ public final class Evaluator {
     int part = Math.min(most, tokens);
     EvaluationText.Stream read = new EvaluationText(model, text()).stream(tokens, part);
     StreamMeter meter = new StreamMeter(decoder, listener);
-    try (Variants variants = new Variants(decoder, policies, caches)) {
+    try (Variants variants = variants()) {
       return new StreamMeter.Outcome(
           read.protocol,
           variants.rows.stream().map(variant -> meter.measure(read.ids, variant, part)).toList());
+    }
+  }
+
+  private Variants variants() {
+    return new Variants(decoder, policies, caches);
+  }
+
+  private void addBaselines(Variants variants, int length, Prefill prefill) {
+    if (baselines && caches.isEmpty()) {
+      variants.addBaselines(length, prefill);
     }
   }
 

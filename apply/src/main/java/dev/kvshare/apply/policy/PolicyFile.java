@@ -134,8 +134,12 @@ public final class PolicyFile {
 
   /** Where the refitted weights of a policy go: beside it, with its name. */
   public static Path weightsFile(Path policy) {
-    String stem = policy.getFileName().toString().replaceFirst("\\.json$", "");
-    return policy.resolveSibling(stem + ".safetensors");
+    return policy.resolveSibling(stem(policy) + ".safetensors");
+  }
+
+  /** The name of a policy file without its ending, with which the files beside it begin. */
+  public static String stem(Path policy) {
+    return policy.getFileName().toString().replaceFirst("\\.json$", "");
   }
 
   /**

@@ -30,7 +30,7 @@ record CalibrationFiles(Path policy, Path report, Path statistics) {
     }
     Path statistics = search.saveStats;
     if (search.savesStatsBesidePolicy()) {
-      statistics = policy.resolveSibling(CalibrationResult.stem(policy) + ".stats.safetensors");
+      statistics = policy.resolveSibling(PolicyFile.stem(policy) + ".stats.safetensors");
     }
     if (!options.force) {
       if (options.out != null || !PolicyFile.isWritten(policy)) {
