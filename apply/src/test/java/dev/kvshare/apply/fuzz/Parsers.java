@@ -25,6 +25,7 @@ import java.nio.ByteBuffer;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
+import java.time.LocalDateTime;
 import java.util.ArrayList;
 import java.util.Arrays;
 import java.util.Collections;
@@ -53,6 +54,9 @@ final class Parsers {
           ChatMessage.user("Grüße, is 3 < 4?"),
           ChatMessage.assistant("Yes."),
           ChatMessage.user(""));
+
+  /** What a template is told that asks for the date, as in {@code make_fuzz_verdicts.py}. */
+  private static final LocalDateTime NOW = LocalDateTime.of(2026, 11, 23, 15, 4, 5);
 
   private final Path folder;
   private final Map<String, Path> goldens = new TreeMap<>();
@@ -164,7 +168,7 @@ final class Parsers {
                     "chat_template.jinja",
                     new String(bytes, StandardCharsets.UTF_8),
                     Map.of("bos_token", "<s>", "eos_token", "</s>"))
-                .render(CONVERSATION, true));
+                .render(CONVERSATION, true, NOW));
   }
 
   /** The digest of each tensor's bytes. */

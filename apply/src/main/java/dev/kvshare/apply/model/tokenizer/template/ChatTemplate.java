@@ -82,11 +82,12 @@ public final class ChatTemplate {
   }
 
   /**
-   * The same at a given time.
+   * The same at a given time, which makes prompts with a date reproducible.
    *
    * @param now what the template is told when it asks for the date
+   * @throws CheckpointException.Tokenizer as above
    */
-  String render(List<ChatMessage> messages, boolean addGenerationPrompt, LocalDateTime now) {
+  public String render(List<ChatMessage> messages, boolean addGenerationPrompt, LocalDateTime now) {
     Map<String, Object> variables = new HashMap<>(specialTokens);
     List<Object> turns = new ArrayList<>();
     for (ChatMessage message : messages) {
