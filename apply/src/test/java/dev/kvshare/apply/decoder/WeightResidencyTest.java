@@ -36,6 +36,10 @@ class WeightResidencyTest {
   private static final Path STATUS = Path.of("/proc/self/status");
   private static final int BATCH = 2;
   private static final int TOKENS = 12;
+  private static final int PASSES = 300;
+
+  /** Layers that stay show in each; what malloc and the Java heap keep for themselves settles. */
+  private static final int ROUNDS = 4;
 
   static List<Path> checkpoints() {
     return Goldens.architectures();
@@ -183,11 +187,16 @@ class WeightResidencyTest {
         KvCache cache = decoder.newCache(map(decoder), BATCH, TOKENS)) {
       NDArray ids = ids(manager, decoder);
       passes(decoder, ids, cache, 100);
-      long before = residentBytes();
-      passes(decoder, ids, cache, 300);
-      long grown = residentBytes() - before;
-      long read = 300 * weightBytes(checkpoint);
-      assertTrue(grown < read / 4, "grew by %d bytes of %d read".formatted(grown, read));
+      long read = PASSES * weightBytes(checkpoint);
+      long least = Long.MAX_VALUE;
+      for (int round = 0; round < ROUNDS && least >= read / 4; round++) {
+        long before = residentBytes();
+        passes(decoder, ids, cache, PASSES);
+        least = Math.min(least, residentBytes() - before);
+      }
+      assertTrue(
+          least < read / 4,
+          "grew in every round, by at least %d bytes of %d read".formatted(least, read));
     }
   }
 
