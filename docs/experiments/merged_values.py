@@ -7,7 +7,7 @@
 After VFold (arXiv 2610.12338): the values of two layers are weighed by what their output projections make of them, and a
 joint basis of principal components of each key/value head keeps half of their numbers. The last 64 and the first 4 tokens
 keep theirs. Prints perplexity against the unshared model (4 passages of 2,048 tokens) and hidden numbers whose tokens are
-all the likeliest behind prompts that were computed exactly (the first 10 of each file). Needs torch, transformers, gguf.
+all the likeliest behind prompts that were computed exactly (the first 10 of each file). Needs torch, transformers, accelerate, gguf.
 """
 
 import math
