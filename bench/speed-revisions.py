@@ -2,9 +2,9 @@
 
     python bench/speed-revisions.py REVISION MODEL [COMMAND]
 
-REVISION is a commit of this repository, measured beside what is checked out; COMMAND is what it called `kvshare measure`. Prints medians of BENCH_ROUNDS (default 5) rounds
-and their ratio, in float32 without sharing: a prompt of 2,048 tokens, decoding behind 512, batch 1, and the search for 8 layers
-above 0.5. Needs what kvshare needs, and Python.
+REVISION is a commit of this repository, measured beside what is checked out; COMMAND is what it called `kvshare measure`.
+Prints medians of BENCH_ROUNDS (default 5) rounds and their ratio, in float32 without sharing: a prompt of 2,048 tokens,
+decoding behind 512, batch 1, and the search for 8 layers above 0.5. Needs what kvshare needs, and Python.
 """
 
 import subprocess
@@ -18,11 +18,6 @@ import bench
 PROMPT, CONTEXT, NEW = 2048, 512, 64
 
 
-def system(home, model, command):
-    command = [f"{home}/kvshare", command, "--quiet", "--model", model, "--threads", bench.THREADS]
-    return bench.System(f"kvshare of {home}", command)
-
-
 def compare(title, before, after, tokens, *words):
     seconds = bench.alternate(lambda: before.seconds(*words), lambda: after.seconds(*words))
     was, now = (f"{tokens / s:.1f} tokens/s" if tokens else f"{s:.2f} s" for s in seconds)
@@ -31,13 +26,14 @@ def compare(title, before, after, tokens, *words):
 
 def main(revision, model, command="measure"):
     with tempfile.TemporaryDirectory() as folder:
-        home = f"{folder}/before"
+        home = Path(folder) / "before"
         subprocess.run(["git", "-C", bench.ROOT, "worktree", "add", "--quiet", "--detach", home, revision], check=True)
         try:
             for each in (home, bench.ROOT):
-                subprocess.run([f"{each}/kvshare", "--version"], check=True, stdout=sys.stderr)
+                subprocess.run([each / "kvshare", "--version"], check=True, stdout=sys.stderr)
             model = Path(model).resolve()
-            with system(home, model, command) as before, system(bench.ROOT, model, "measure") as after:
+            old = bench.kvshare(model_path=model, home=home, command=command)
+            with old as before, bench.kvshare(model_path=model) as after:
                 print("| | before | after | times as fast |\n|---|---|---|---|")
                 compare(f"prefill, {PROMPT:,} tokens", before, after, PROMPT, "prefill", 1, PROMPT, 1, 0)
                 for each in (before, after):

@@ -57,9 +57,9 @@ def model():
     return MODEL
 
 
-def kvshare(*options, model_path=None):
+def kvshare(*options, model_path=None, home=ROOT, command="measure"):
     path = model_path or model()
-    return System("kvshare", [ROOT / "kvshare", "measure", "--quiet", "--model", path, "--threads", THREADS, *options])
+    return System(f"kvshare of {home}", [home / "kvshare", command, "--quiet", "--model", path, "--threads", THREADS, *options])
 
 
 def transformers(*options, model_path=None):
