@@ -4,23 +4,15 @@ Each template uses the constructs of the public templates of a model family. Rec
 transformers 5.23.0 and jinja2 3.1.6. Run in this folder: python make_chat_cases.py
 """
 
-import datetime
 import json
 import pathlib
 
-from transformers.utils import chat_template_utils
+import fixed_clock
 from transformers.utils.chat_template_utils import render_jinja_template
 
 OUT = pathlib.Path(__file__).parent.parent / "resources" / "chat" / "cases.json"
 
-
-class FixedDate(datetime.datetime):
-    @classmethod
-    def now(cls, tz=None):
-        return cls(2026, 11, 23, 15, 4, 5)
-
-
-chat_template_utils.datetime = FixedDate
+fixed_clock.set_to(2026, 11, 23, 15, 4, 5)
 
 TEMPLATES = {
     "smollm2": """{% for message in messages %}{% if loop.first and messages[0]['role'] != 'system' %}{{ '<|im_start|>system

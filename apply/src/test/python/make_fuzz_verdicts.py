@@ -6,7 +6,6 @@ Recorded with safetensors 0.8.0, gguf 0.19.0, tokenizers 0.23.3, transformers 5.
     python make_fuzz_verdicts.py FOLDER          other inputs, FOLDER/KIND/*: writes FOLDER/verdicts.json
 """
 
-import datetime
 import hashlib
 import json
 import pathlib
@@ -15,10 +14,10 @@ import sys
 import tempfile
 import warnings
 
+import fixed_clock
 import gguf
 import safetensors
 import tokenizers
-from transformers.utils import chat_template_utils
 from transformers.utils.chat_template_utils import render_jinja_template
 
 RESOURCES = pathlib.Path(__file__).parent.parent / "resources/dev/kvshare/apply/fuzz"
@@ -32,16 +31,8 @@ CONVERSATION = [
     {"role": "user", "content": ""},
 ]
 
-
-class FixedDate(datetime.datetime):
-    """The date that a template asks for, as in Parsers."""
-
-    @classmethod
-    def now(cls, tz=None):
-        return cls(2026, 11, 23, 15, 4, 5)
-
-
-chat_template_utils.datetime = FixedDate
+# The date that a template asks for, as in Parsers.
+fixed_clock.set_to(2026, 11, 23, 15, 4, 5)
 
 
 def sha(data):
@@ -50,7 +41,7 @@ def sha(data):
 
 def read_safetensors(data):
     """Each tensor's name, and the digest of its bytes."""
-    return {name: sha(tensor["data"]) for name, tensor in sorted(safetensors.deserialize(data), key=lambda pair: pair[0])}
+    return dict(sorted((name, sha(tensor["data"])) for name, tensor in safetensors.deserialize(data)))
 
 
 def read_gguf(data):

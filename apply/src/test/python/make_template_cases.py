@@ -11,25 +11,17 @@ vLLM (examples), axolotl, TRL (trl/chat_templates) and chujiezheng/chat_template
 @huggingface/jinja: 270 different texts. They are not kept here, for their licences differ.
 """
 
-import datetime
 import json
 import pathlib
 import sys
 
+import fixed_clock
 import jinja2
-from transformers.utils import chat_template_utils
 from transformers.utils.chat_template_utils import render_jinja_template
 
 OUT = pathlib.Path(__file__).parent.parent / "resources" / "chat" / "snippets.json"
 
-
-class FixedDate(datetime.datetime):
-    @classmethod
-    def now(cls, tz=None):
-        return cls(2026, 11, 3, 15, 4, 5, 678)
-
-
-chat_template_utils.datetime = FixedDate
+fixed_clock.set_to(2026, 11, 3, 15, 4, 5, 678)
 
 # Every {{ }} is a snippet of its own, a line with statements is one; rendered with MESSAGES and TOKENS.
 EXPRESSIONS = r"""

@@ -2,8 +2,6 @@ package dev.kvshare.apply.decoder;
 
 import static org.junit.jupiter.api.Assertions.assertArrayEquals;
 import static org.junit.jupiter.api.Assertions.assertEquals;
-import static org.junit.jupiter.api.Assertions.assertTrue;
-import static org.junit.jupiter.api.Assumptions.assumeTrue;
 
 import ai.djl.ndarray.NDArray;
 import ai.djl.ndarray.NDManager;
@@ -18,8 +16,6 @@ import dev.kvshare.apply.family.spec.WeightRole;
 import dev.kvshare.apply.model.Checkpoint;
 import dev.kvshare.apply.model.checkpoint.Checkpoints;
 import dev.kvshare.apply.plan.SharingMap;
-import java.io.IOException;
-import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.List;
 import java.util.Map;
@@ -33,13 +29,8 @@ import org.junit.jupiter.params.provider.MethodSource;
 /** A decoder with one layer in memory computes what one with all of them does. */
 @Tag("numerics")
 class WeightResidencyTest {
-  private static final Path STATUS = Path.of("/proc/self/status");
   private static final int BATCH = 2;
   private static final int TOKENS = 12;
-  private static final int PASSES = 300;
-
-  /** Layers that stay show in each; what malloc and the Java heap keep for themselves settles. */
-  private static final int ROUNDS = 4;
 
   static List<Path> checkpoints() {
     return Goldens.architectures();
@@ -179,48 +170,32 @@ class WeightResidencyTest {
   }
 
   @Test
-  void layersThatLeaveFreeTheirMemory() throws IOException {
-    assumeTrue(Files.exists(STATUS), "resident memory is read from /proc");
+  void layersThatLeaveFreeTheirMemory() {
+    int repeated = 300;
     try (Checkpoint checkpoint = Checkpoints.open(Goldens.TINY_LLAMA);
         Decoder decoder = offloaded(checkpoint);
         NDManager manager = decoder.newManager();
         KvCache cache = decoder.newCache(map(decoder), BATCH, TOKENS)) {
       NDArray ids = ids(manager, decoder);
       passes(decoder, ids, cache, 100);
-      long read = PASSES * weightBytes(checkpoint);
-      long least = Long.MAX_VALUE;
-      for (int round = 0; round < ROUNDS && least >= read / 4; round++) {
-        long before = residentBytes();
-        passes(decoder, ids, cache, PASSES);
-        least = Math.min(least, residentBytes() - before);
-      }
-      assertTrue(
-          least < read / 4,
-          "grew in every round, by at least %d bytes of %d read".formatted(least, read));
+      long read = repeated * weightBytes(checkpoint);
+      MemoryGrowth.assertBelow(read / 4, () -> passes(decoder, ids, cache, repeated));
     }
   }
 
+  /** Ends with a collection, which gives back what garbage had touched of the Java heap. */
   private static void passes(Decoder decoder, NDArray ids, KvCache cache, int passes) {
     for (int pass = 0; pass < passes; pass++) {
       cache.truncate(0);
       decoder.forward(ids, cache).close();
     }
+    System.gc();
   }
 
   private static long weightBytes(Checkpoint checkpoint) {
     return checkpoint.tensors().values().stream()
         .mapToLong(tensor -> tensor.elements() * Float.BYTES)
         .sum();
-  }
-
-  /** Behind a collection, which gives back the part of the Java heap that garbage had touched. */
-  private static long residentBytes() throws IOException {
-    System.gc();
-    return Files.readAllLines(STATUS).stream()
-        .filter(line -> line.startsWith("VmRSS:"))
-        .mapToLong(line -> Long.parseLong(line.replaceAll("\\D", "")) * 1024)
-        .findFirst()
-        .orElseThrow();
   }
 
   private static Decoder offloaded(Checkpoint checkpoint) {
