@@ -31,6 +31,9 @@ class LongRunTest {
   private static final int STEPS = 10_000;
   private static final int CALIBRATIONS = 50;
 
+  /** A leak shows in each; what an allocator keeps for itself settles. */
+  private static final int ROUNDS = 3;
+
   private static TinyModel model;
 
   @BeforeAll
@@ -79,15 +82,19 @@ class LongRunTest {
   void calibrations() {
     Calibration auto = model.calibration().method("auto").keep("50%");
     Set<Plan> plans = new HashSet<>();
-    long before = 0;
-    for (int i = 0; i < CALIBRATIONS; i++) {
-      if (i == CALIBRATIONS / 10) {
-        before = ResidentMemory.bytes();
-      }
+    for (int i = 0; i < CALIBRATIONS / 10; i++) {
       plans.add(auto.run().policy().plan());
     }
+    long least = Long.MAX_VALUE;
+    for (int round = 0; round < ROUNDS && least >= SLACK_BYTES; round++) {
+      long before = ResidentMemory.bytes();
+      for (int i = CALIBRATIONS / 10; i < CALIBRATIONS; i++) {
+        plans.add(auto.run().policy().plan());
+      }
+      least = Math.min(least, ResidentMemory.bytes() - before);
+    }
     assertEquals(1, plans.size(), plans.toString());
-    assertGrownLittle(before);
+    assertTrue(least < SLACK_BYTES, "grew in every round, by at least " + least + " bytes");
   }
 
   private static void assertGrownLittle(long before) {
